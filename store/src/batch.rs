@@ -1,0 +1,69 @@
+//! A batch: the unit that a log appends, and what it carries for the store.
+
+use bytes::Bytes;
+
+/// The largest encoded batch.
+pub const BATCH_MAX_BYTES: usize = 4 << 20;
+
+/// Names a log: a hash of what the log is about and its incarnation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LogId(pub [u8; 32]);
+
+/// Says whether the batch that stands at a number is the one that was appended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BatchId(pub [u8; 16]);
+
+/// An operation id as the store indexes it: a hash of subject and id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OperationKey(pub [u8; 16]);
+
+/// What a log is about; carried by its first batch, so that logs can be listed.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct LogDescriptor {
+    /// The tenant.
+    #[n(0)]
+    pub realm: String,
+    /// The repo; empty for a log of the realm itself.
+    #[n(1)]
+    pub repo: String,
+    /// The branch; empty for a log of the realm itself.
+    #[n(2)]
+    pub branch: String,
+    /// 1 for the first log of that name, then one more after each closing batch.
+    #[n(3)]
+    pub incarnation: u64,
+}
+
+/// A row of a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Given by the writer; what stands at a number with our id is ours.
+    pub id: BatchId,
+    /// [`Batch::digest`] of the batch before; zero for the first.
+    pub previous: [u8; 32],
+    /// What the log is about; on the first batch only.
+    pub descriptor: Option<LogDescriptor>,
+    /// The revision of the first change; of the next one where there is none.
+    pub first_revision: u64,
+    /// How many changes the batch holds; may be 0.
+    pub count: u32,
+    /// The operation ids of the changes, in any order.
+    pub operations: Vec<OperationKey>,
+    /// The chunks that the batch names.
+    pub chunks: Vec<crate::ChunkId>,
+    /// True when the log ends here.
+    pub closing: bool,
+    /// What happened, without contents: cheap to read for an overlay.
+    pub manifest: Bytes,
+    /// The contents that the manifest points into.
+    pub body: Bytes,
+}
+
+/// A batch and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// 1, 2, 3 … without gaps.
+    pub number: u64,
+    /// What stands there.
+    pub batch: Batch,
+}

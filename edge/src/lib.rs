@@ -1,1 +1,9 @@
-//! edge
+//! What every door of vdom shares, gateway and sidecar alike: who calls, by
+//! when, within which limits; the one error table; the document room's trait
+//! and its gRPC and REST adapters; serving HTTP/1, HTTP/2 and unix sockets.
+
+pub mod caller;
+pub mod dom;
+
+pub use caller::{Caller, Scope, Scopes};
+pub use dom::{Dom, DomStream};

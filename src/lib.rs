@@ -1,1 +1,15 @@
-//! gateway
+//! The gateway: holds the one live, audited copy of the trees.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`app`] | the only wiring, and the only place that names a backend |
+//! | [`config`] | what an operator may set |
+//! | [`dom`] | documents: one file per verb |
+//! | [`security`] | grants rights |
+//! | [`transport`] | listeners and routes, thin |
+//! | [`lifecycle`] | ready, drain |
+//! | [`environment`] | time and randomness, handed in |
+
+pub mod dom;
+pub mod environment;
+pub mod security;

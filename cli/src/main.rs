@@ -1,2 +1,27 @@
-//! x
-fn main(){}
+//! The `vdom` command: serves trees, and works with them from a shell.
+
+mod branch;
+mod client;
+mod commands;
+mod data;
+mod document;
+mod exit;
+mod output;
+mod readiness;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::Cli;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    // Before anything may open a TLS connection; only a second call can fail.
+    let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cli = Cli::parse();
+    let mut output = Output::to_standard_streams(&cli.output);
+    let outcome = commands::run(cli.command, &mut output);
+    output.finish(outcome).into()
+}

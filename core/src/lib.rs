@@ -16,6 +16,7 @@ pub mod node;
 
 pub use change::{Change, ChangeKind, ChangeSetPosition, Encryption, Operation};
 pub use clock::{ClockOrdering, VectorClock};
+pub use diff::Diff;
 
 pub use error::{Error, ErrorCode, Result};
 pub use identifiers::{ConflictId, Hash, NodeId, OperationId};

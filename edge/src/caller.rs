@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use vdom_core::RealmName;
+use http::Extensions;
+use vdom_core::{Error, ErrorCode, RealmName, Result};
 
 /// A right that a token carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,4 +101,29 @@ impl fmt::Debug for Caller {
             .field("request_id", &self.request_id)
             .finish_non_exhaustive()
     }
+}
+
+/// Who calls, or why that is not known: put into a request's extensions before
+/// any adapter sees it, so that each refuses in its own protocol.
+#[derive(Clone, Debug)]
+pub struct CheckedCaller(pub Result<Caller>);
+
+/// The id of a request, in its extensions.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub Arc<str>);
+
+/// Who calls; `Unauthenticated` for nobody.
+pub fn of(extensions: &Extensions) -> Result<Caller> {
+    match extensions.get::<CheckedCaller>() {
+        Some(CheckedCaller(checked)) => checked.clone(),
+        None => Err(Error::new(
+            ErrorCode::Unauthenticated,
+            "no token: send `authorization: Bearer <token>`",
+        )),
+    }
+}
+
+/// The id of the request; empty where none was given to it.
+pub fn request_id(extensions: &Extensions) -> Arc<str> {
+    extensions.get::<RequestId>().map_or_else(|| Arc::from(""), |id| Arc::clone(&id.0))
 }

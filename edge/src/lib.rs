@@ -3,7 +3,14 @@
 //! and its gRPC and REST adapters; serving HTTP/1, HTTP/2 and unix sockets.
 
 pub mod caller;
+pub mod deadline;
 pub mod dom;
+pub mod error;
+pub mod grpc;
+pub mod observe;
+pub mod serve;
+pub mod stream;
+pub mod token;
 
 pub use caller::{Caller, Scope, Scopes};
 pub use dom::{Dom, DomStream};

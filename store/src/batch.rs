@@ -1,6 +1,15 @@
 //! A batch: the unit that a log appends, and what it carries for the store.
 
+mod codec;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+pub(crate) use codec::digest_of;
 
 /// The largest encoded batch.
 pub const BATCH_MAX_BYTES: usize = 4 << 20;
@@ -18,7 +27,7 @@ pub struct BatchId(pub [u8; 16]);
 pub struct OperationKey(pub [u8; 16]);
 
 /// What a log is about; carried by its first batch, so that logs can be listed.
-#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, minicbor::Encode, minicbor::Decode)]
 pub struct LogDescriptor {
     /// The tenant.
     #[n(0)]
@@ -67,3 +76,54 @@ pub struct Numbered {
     /// What stands there.
     pub batch: Batch,
 }
+
+impl LogDescriptor {
+    /// The id of the log that this describes: a hash of all that names it.
+    pub fn log_id(&self) -> LogId {
+        let mut hash = Sha256::new_with_prefix(b"vdom log");
+        for name in [&self.realm, &self.repo, &self.branch] {
+            hash.update((name.len() as u64).to_be_bytes());
+            hash.update(name);
+        }
+        hash.update(self.incarnation.to_be_bytes());
+        LogId(hash.finalize().into())
+    }
+}
+
+impl fmt::Debug for Batch {
+    /// Without contents: they belong to users, and not into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("id", &self.id)
+            .field("previous", &hex::encode(self.previous))
+            .field("descriptor", &self.descriptor)
+            .field("first_revision", &self.first_revision)
+            .field("count", &self.count)
+            .field("operations", &self.operations.len())
+            .field("chunks", &self.chunks.len())
+            .field("closing", &self.closing)
+            .field("manifest_bytes", &self.manifest.len())
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
+/// Shows an id as hex, for people and for records.
+macro_rules! shown_as_hex {
+    ($($id:ty),+) => {$(
+        impl ::std::fmt::Display for $id {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(&::hex::encode(self.0))
+            }
+        }
+
+        impl ::std::fmt::Debug for $id {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                write!(f, concat!(stringify!($id), "({})"), self)
+            }
+        }
+    )+};
+}
+
+shown_as_hex!(LogId, BatchId, OperationKey);
+pub(crate) use shown_as_hex;

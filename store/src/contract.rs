@@ -4,14 +4,27 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use tokio::sync::broadcast;
 
-use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey};
+use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, shown_as_hex};
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 
 /// Names a chunk: the SHA-256 of its stored bytes, within a realm.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkId(pub [u8; 32]);
+
+shown_as_hex!(ChunkId);
+
+impl ChunkId {
+    /// The name of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+/// The largest chunk; a larger content takes several.
+pub const CHUNK_MAX_BYTES: usize = 8 << 20;
 
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +44,16 @@ pub struct LogFilter {
     pub repo: Option<String>,
     /// Exactly this branch.
     pub branch: Option<String>,
+}
+
+impl LogFilter {
+    /// Whether the filter takes this log in.
+    pub fn takes(&self, log: &LogDescriptor) -> bool {
+        let is = |wanted: &Option<String>, name: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == name)
+        };
+        self.realm == log.realm && is(&self.repo, &log.repo) && is(&self.branch, &log.branch)
+    }
 }
 
 /// What a server promises; found out by trying, not by its topology.
@@ -57,6 +80,12 @@ pub struct Early {
     /// The batch, where the backend had it at hand.
     pub batch: Option<Batch>,
 }
+
+/// Batches up to this size are carried by early words.
+pub(crate) const EARLY_BATCH_MAX_BYTES: usize = 64 << 10;
+
+/// How many early words wait for a slow listener; older ones are dropped.
+pub(crate) const EARLY_QUEUE: usize = 256;
 
 /// Logs, views and chunks.
 #[async_trait]
@@ -186,4 +215,24 @@ impl StoreError {
     pub fn new(kind: StoreErrorKind, message: impl fmt::Display) -> Self {
         Self { kind, message: message.to_string() }
     }
+}
+
+/// Refuses bytes that are not what they are named.
+pub(crate) fn check_chunk(id: ChunkId, bytes: &[u8]) -> StoreResult<()> {
+    if bytes.len() > CHUNK_MAX_BYTES {
+        return Err(StoreError::new(
+            StoreErrorKind::Invalid,
+            format_args!(
+                "chunk {id} has {} bytes, the limit is {CHUNK_MAX_BYTES}: split the content",
+                bytes.len()
+            ),
+        ));
+    }
+    if ChunkId::of(bytes) != id {
+        return Err(StoreError::new(
+            StoreErrorKind::Invalid,
+            format_args!("chunk {id} is not the SHA-256 of its bytes"),
+        ));
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@
 //! `vdom_store::conformance` is the suite that holds it to that.
 
 pub mod batch;
+mod chain;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod contract;
@@ -16,8 +17,9 @@ pub mod memory;
 pub mod mongodb;
 pub mod view;
 
-pub use batch::{Batch, BatchId, LogDescriptor, LogId, Numbered, OperationKey};
+pub use batch::{BATCH_MAX_BYTES, Batch, BatchId, LogDescriptor, LogId, Numbered, OperationKey};
 pub use contract::{
-    Append, ChunkId, Early, LogFilter, Promises, Store, StoreError, StoreErrorKind, StoreResult,
+    Append, CHUNK_MAX_BYTES, ChunkId, Early, LogFilter, Promises, Store, StoreError,
+    StoreErrorKind, StoreResult,
 };
 pub use view::{PathRange, Position, View, ViewKind, ViewWrite, Watermark};

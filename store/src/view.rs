@@ -2,6 +2,17 @@
 
 use bytes::Bytes;
 
+use crate::contract::{StoreError, StoreErrorKind, StoreResult};
+
+/// The longest id of a row.
+pub const VIEW_ID_MAX_BYTES: usize = 256;
+
+/// The largest value of a row; what is larger belongs into chunks.
+pub const VIEW_VALUE_MAX_BYTES: usize = 4 << 20;
+
+/// The longest indexed path.
+pub const VIEW_PATH_MAX_BYTES: usize = 4096;
+
 /// A place in a branch's history; later epochs are later whatever the revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
@@ -9,6 +20,13 @@ pub struct Position {
     pub epoch: u64,
     /// The place in it.
     pub revision: u64,
+}
+
+impl Position {
+    /// Databases count in signed 64-bit integers.
+    fn is_storable(self) -> bool {
+        i64::try_from(self.epoch).is_ok() && i64::try_from(self.revision).is_ok()
+    }
 }
 
 /// The families of views. The number is part of the stored format.
@@ -21,6 +39,9 @@ pub enum ViewKind {
     History = 2,
     /// Which subject an actor belongs to. `id` = the actor.
     Actor = 3,
+    /// Who came to or left a path. `id` = hash of the path and revision
+    /// (big-endian).
+    Place = 4,
 }
 
 /// A row as it is read.
@@ -47,6 +68,31 @@ pub struct ViewWrite {
     pub view: View,
 }
 
+impl ViewWrite {
+    /// Refuses a row that no backend could keep.
+    pub(crate) fn check(&self) -> StoreResult<()> {
+        let View { id, path, value, position, .. } = &self.view;
+        let path = path.as_deref().unwrap_or_default();
+        let why = if id.len() > VIEW_ID_MAX_BYTES {
+            format!("its id has {} bytes, the limit is {VIEW_ID_MAX_BYTES}", id.len())
+        } else if path.len() > VIEW_PATH_MAX_BYTES {
+            format!("its path has {} bytes, the limit is {VIEW_PATH_MAX_BYTES}", path.len())
+        } else if path.contains('\0') {
+            "its path holds a zero byte".to_owned()
+        } else if value.len() > VIEW_VALUE_MAX_BYTES {
+            format!("its value has {} bytes, the limit is {VIEW_VALUE_MAX_BYTES}", value.len())
+        } else if !position.is_storable() {
+            format!("its position {position:?} is out of range")
+        } else {
+            return Ok(());
+        };
+        Err(StoreError::new(
+            StoreErrorKind::Invalid,
+            format_args!("a row of kind {:?} cannot be stored: {why}", self.kind),
+        ))
+    }
+}
+
 /// Which rows a scan by path takes, in ascending order of (path, id).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathRange {
@@ -58,6 +104,16 @@ pub struct PathRange {
     pub include_tombstones: bool,
     /// At most so many rows.
     pub limit: usize,
+}
+
+impl PathRange {
+    /// Whether the prefix takes this path in, by whole segments.
+    pub fn covers(&self, path: &str) -> bool {
+        self.prefix.is_empty()
+            || path
+                .strip_prefix(&self.prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 /// "The views of a log are complete up to here."

@@ -23,7 +23,10 @@ fn change() -> Change {
         metadata: BTreeMap::from([("k".into(), "v".into())]),
         timestamp_ms: 1_700_000_000_000,
         authored_at_ms: None,
-        operation: Some(Operation { id: OperationId([3; 16]), request: Hash([4; 32]) }),
+        operation: Some(Operation {
+            id: OperationId([3; 16]),
+            request: Hash([4; 32]),
+        }),
         change_set: None,
         data_subject: None,
         encryption: Some(Encryption {
@@ -53,11 +56,26 @@ const FIXED_HASH: &str = "";
 fn every_field_is_covered_by_the_chain() {
     let original = chain_hash(&change().encode());
     let altered = [
-        Change { previous: Hash([9; 32]), ..change() },
-        Change { diff_hash: sha256(b"other"), ..change() },
-        Change { subject: "eve".into(), ..change() },
-        Change { timestamp_ms: 0, ..change() },
-        Change { old_path: None, ..change() },
+        Change {
+            previous: Hash([9; 32]),
+            ..change()
+        },
+        Change {
+            diff_hash: sha256(b"other"),
+            ..change()
+        },
+        Change {
+            subject: "eve".into(),
+            ..change()
+        },
+        Change {
+            timestamp_ms: 0,
+            ..change()
+        },
+        Change {
+            old_path: None,
+            ..change()
+        },
     ];
     for change in altered {
         assert_ne!(chain_hash(&change.encode()), original, "{change:?}");

@@ -1,0 +1,44 @@
+# The two commands are `make run` and `make test`.
+
+CARGO ?= cargo
+BINARIES := vdom
+
+.PHONY: run test check bench bootstrap web test-integration fmt
+
+## Builds and starts the gateway on the embedded store plus a sidecar.
+run:
+	$(CARGO) run --release --package vdom -- up
+
+## Installs what the tests need, then passes every test.
+test: bootstrap
+	$(CARGO) build --workspace --all-targets
+	$(CARGO) test --workspace --lib --bins --quiet
+	./scripts/with-environment $(CARGO) test --package vdom-tests --test integration
+	cd web && npm test --silent
+
+## The integration tests alone, on what `make bootstrap` installed.
+test-integration:
+	$(CARGO) build --workspace --bins
+	./scripts/with-environment $(CARGO) test --package vdom-tests --test integration
+
+## What a reviewer would reject.
+check:
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	./scripts/deny
+
+## vdom and its peers, in one run.
+bench: bootstrap
+	./scripts/with-environment $(CARGO) run --release --package vdom-bench -- all
+
+## The console, where Node is at hand; the gateway serves it once it is built.
+web:
+	cd web && npm ci --no-audit --no-fund --silent && npm run build --silent
+
+## What the tests and benchmarks need: Debian, Python and npm packages.
+bootstrap:
+	./scripts/bootstrap
+
+fmt:
+	$(CARGO) fmt --all

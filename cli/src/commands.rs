@@ -1,0 +1,114 @@
+//! The verbs, one file each.
+
+mod cat;
+mod change;
+mod gateway;
+mod import;
+mod log;
+mod ls;
+mod mv;
+mod put;
+mod rm;
+mod sidecar;
+mod status;
+mod token;
+mod up;
+mod watch;
+mod write;
+
+use std::io;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::exit::{self, Exit, Failure};
+use crate::output::{Output, OutputOptions};
+
+/// One live, audited copy of code trees.
+///
+/// A branch is named REPO[@BRANCH]; without @BRANCH it is `main`. A path starts
+/// at the root of the branch: `vdom cat site@main src/lib.rs`.
+#[derive(Parser, Debug)]
+#[command(name = "vdom", version, propagate_version = true, after_help = exit::HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) output: OutputOptions,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    Up(up::Arguments),
+    Gateway(gateway::Arguments),
+    Sidecar(sidecar::Arguments),
+    Token(token::Arguments),
+    Import(import::Arguments),
+    Ls(ls::Arguments),
+    Cat(cat::Arguments),
+    Put(put::Arguments),
+    Rm(rm::Arguments),
+    Mv(mv::Arguments),
+    Watch(watch::Arguments),
+    Log(log::Arguments),
+    Status(status::Arguments),
+}
+
+/// Does it.
+pub(crate) fn run(command: Command, output: &mut Output) -> Result<(), Failure> {
+    match command {
+        Command::Up(arguments) => on_all_cores()?.block_on(up::run(arguments, output)),
+        Command::Gateway(arguments) => on_all_cores()?.block_on(gateway::run(arguments)),
+        Command::Sidecar(arguments) => on_all_cores()?.block_on(sidecar::run(arguments)),
+        Command::Token(arguments) => token::run(arguments, output),
+        Command::Import(arguments) => {
+            on_all_cores()?.block_on(until_interrupted(import::run(arguments, output)))
+        }
+        Command::Ls(arguments) => on_one_thread(ls::run(arguments, output)),
+        Command::Cat(arguments) => on_one_thread(cat::run(arguments, output)),
+        Command::Put(arguments) => on_one_thread(put::run(arguments, output)),
+        Command::Rm(arguments) => on_one_thread(rm::run(arguments, output)),
+        Command::Mv(arguments) => on_one_thread(mv::run(arguments, output)),
+        Command::Watch(arguments) => one_thread()?.block_on(watch::run(arguments, output)),
+        Command::Log(arguments) => on_one_thread(log::run(arguments, output)),
+        Command::Status(arguments) => on_one_thread(status::run(arguments, output)),
+    }
+}
+
+fn on_one_thread(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    one_thread()?.block_on(until_interrupted(command))
+}
+
+fn one_thread() -> Result<Runtime, Failure> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(no_runtime)
+}
+
+fn on_all_cores() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(no_runtime)
+}
+
+async fn until_interrupted(
+    command: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        outcome = command => outcome,
+        heard = tokio::signal::ctrl_c() => match heard {
+            Ok(()) => Err(Failure::silent(Exit::Interrupted)),
+            Err(error) => Err(Failure::failed(format!("cannot listen for interrupts: {error}"))),
+        },
+    }
+}
+
+fn no_runtime(error: io::Error) -> Failure {
+    Failure::failed(format!("cannot start the runtime: {error}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,310 @@
+//! `vdom import`: brings a directory into a branch.
+
+mod bring;
+mod walk;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use vdom_core::limits::CONTENT_MAX_BYTES;
+use vdom_proto::v1::{NodeKind, ReadTreeRequest};
+
+use self::bring::{Brought, Importer, Standing};
+use self::walk::LocalFile;
+use super::write::WriteOptions;
+use crate::branch::{Branch, DEFAULT_BRANCH};
+use crate::client::Client;
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, Tone, count, size};
+use crate::server::ServerOptions;
+
+/// How long a server may be away before the import gives up.
+const AWAY_MAX: Duration = Duration::from_secs(30);
+
+/// Bring a directory into a branch
+///
+/// Files that are there already with the same content are left alone, so an
+/// interrupted import goes on when it is run again. Executable files get the
+/// attribute `mode` = 100755, symbolic links `symlink` = their target.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// Directory to bring in: every file in it except `.git`
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Repo to write to; the first write makes it
+    #[arg(long, value_name = "NAME")]
+    repo: String,
+    /// Branch to write to
+    #[arg(long, default_value = DEFAULT_BRANCH)]
+    branch: String,
+    /// Leave out what `.gitignore` files name
+    #[arg(long)]
+    gitignore: bool,
+    /// Delete files of the branch that DIR does not have
+    #[arg(long)]
+    delete: bool,
+    /// Write over files that someone else changes meanwhile
+    #[arg(long)]
+    overwrite: bool,
+    /// How many files at a time
+    #[arg(long, value_name = "COUNT", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    jobs: u16,
+    /// How many connections to the server
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    connections: u8,
+    #[command(flatten)]
+    options: WriteOptions,
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
+/// Brings it in; an interrupt leaves what was written so far.
+pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+    let outcome = tokio::select! {
+        outcome = import(arguments, output) => Some(outcome),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    outcome.unwrap_or_else(|| {
+        output.note("interrupted: run the same command again to go on")?;
+        Err(Failure::silent(Exit::Interrupted))
+    })
+}
+
+async fn import(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+    let started = Instant::now();
+    let branch = Branch::new(&arguments.repo, &arguments.branch)
+        .map_err(|problem| Failure::new(Exit::Usage, problem))?;
+    let mut clients = Vec::new();
+    for _ in 0..arguments.connections {
+        clients.push(
+            Client::connect(&arguments.server)
+                .await?
+                .retry_for(AWAY_MAX),
+        );
+    }
+    let (directory, gitignore) = (arguments.directory.clone(), arguments.gitignore);
+    let walked = tokio::task::spawn_blocking(move || walk::walk(&directory, gitignore))
+        .await
+        .map_err(|error| Failure::failed(format!("cannot read the directory: {error}")))??;
+    let standing = standing(&clients[0], &branch).await?;
+
+    let importer = Importer::new(clients, branch, arguments.options, arguments.overwrite);
+    let mut tally = Tally {
+        problems: walked.problems,
+        ..Tally::default()
+    };
+    let may_delete = arguments.delete && tally.problems.is_empty();
+    if arguments.delete && !may_delete {
+        output.note("vdom: not everything could be read, so nothing is deleted")?;
+    }
+
+    let bar = progress_bar(walked.files.len() as u64, output.draws_progress());
+    let jobs = usize::from(arguments.jobs);
+    let mut brought = stream::iter(&walked.files)
+        .map(|file| {
+            let bring = importer.bring(file, standing.get(&file.path));
+            async move { (file, bring.await) }
+        })
+        .buffer_unordered(jobs);
+    while let Some((file, outcome)) = brought.next().await {
+        tally.count(file, outcome)?;
+        bar.inc(1);
+        bar.set_message(size(tally.bytes));
+    }
+    drop(brought);
+    bar.finish_and_clear();
+
+    if may_delete {
+        let kept: HashSet<&str> = walked.files.iter().map(|file| file.path.as_str()).collect();
+        let gone = standing.iter().filter(|(path, standing)| {
+            standing.kind == NodeKind::File && !kept.contains(path.as_str())
+        });
+        delete(&importer, gone, jobs, &mut tally).await?;
+    }
+    tally.report(importer.branch(), started.elapsed(), output)
+}
+
+async fn delete(
+    importer: &Importer,
+    gone: impl Iterator<Item = (&String, &Standing)>,
+    jobs: usize,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    let mut deleted = stream::iter(gone)
+        .map(async |(path, standing)| (path, importer.delete(path, standing).await))
+        .buffer_unordered(jobs);
+    while let Some((path, outcome)) = deleted.next().await {
+        match outcome {
+            Ok(()) => tally.deleted += 1,
+            Err(failure) => tally.problem(path.clone(), failure)?,
+        }
+    }
+    Ok(())
+}
+
+/// What the branch holds now, by path; nothing where there is no such branch.
+async fn standing(client: &Client, branch: &Branch) -> Result<HashMap<String, Standing>, Failure> {
+    let request = ReadTreeRequest {
+        realm: client.realm(),
+        repo: branch.repo.clone(),
+        branch: branch.branch.clone(),
+        max_age_ms: Some(0),
+        ..ReadTreeRequest::default()
+    };
+    let listed: Result<HashMap<_, _>, Failure> = async {
+        let entries = client.tree(request).await?;
+        entries
+            .map_ok(|entry| (entry.path.clone(), Standing::from(entry)))
+            .try_collect()
+            .await
+    }
+    .await;
+    match listed {
+        Err(failure) if failure.exit == Exit::NotFound => Ok(HashMap::new()),
+        listed => listed,
+    }
+}
+
+/// What became of the files so far.
+#[derive(Default)]
+struct Tally {
+    files: u64,
+    bytes: u64,
+    written: u64,
+    unchanged: u64,
+    deleted: u64,
+    revision: u64,
+    /// What could not be brought in, and why.
+    problems: Vec<(String, Failure)>,
+}
+
+impl Tally {
+    fn count(
+        &mut self,
+        file: &LocalFile,
+        outcome: Result<Brought, Failure>,
+    ) -> Result<(), Failure> {
+        match outcome {
+            Ok(brought) => {
+                self.files += 1;
+                self.bytes += brought.size_bytes;
+                match brought.revision {
+                    Some(revision) => {
+                        self.written += 1;
+                        self.revision = self.revision.max(revision);
+                    }
+                    None => self.unchanged += 1,
+                }
+                Ok(())
+            }
+            Err(failure) => self.problem(file.path.clone(), failure),
+        }
+    }
+
+    /// Notes a problem with one file; one that all files would have ends the
+    /// import.
+    fn problem(&mut self, path: String, failure: Failure) -> Result<(), Failure> {
+        match failure.exit {
+            Exit::Unavailable => Err(failure.advice("run the same command again to go on")),
+            Exit::Denied => Err(failure),
+            _ => {
+                self.problems.push((path, failure));
+                Ok(())
+            }
+        }
+    }
+
+    fn report(
+        mut self,
+        branch: &Branch,
+        elapsed: Duration,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        self.problems.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let seconds = elapsed.as_secs_f64();
+        output.result(
+            || {
+                let problems = self
+                    .problems
+                    .iter()
+                    .map(|(path, failure)| json!({ "path": path, "problem": failure.message }));
+                json!({
+                    "repo": branch.repo,
+                    "branch": branch.branch,
+                    "files": self.files,
+                    "bytes": self.bytes,
+                    "written": self.written,
+                    "unchanged": self.unchanged,
+                    "deleted": self.deleted,
+                    "revision": self.revision,
+                    "seconds": seconds,
+                    "problems": problems.collect::<Vec<_>>(),
+                })
+            },
+            |painter| {
+                let mut text = format!(
+                    "{branch}: {}, {} in {seconds:.1} s: {} written, {} unchanged",
+                    painter.paint(Tone::Strong, &count(self.files, "file", "files")),
+                    size(self.bytes),
+                    self.written,
+                    self.unchanged,
+                );
+                if self.deleted > 0 {
+                    text.push_str(&format!(", {} deleted", self.deleted));
+                }
+                if self.revision > 0 {
+                    text.push_str(&format!(", now at revision {}", self.revision));
+                }
+                text
+            },
+        )?;
+        let Some(exit) = self.exit() else {
+            return Ok(());
+        };
+        output.flush()?;
+        output.note(&format!(
+            "{} not brought in:",
+            count(self.problems.len() as u64, "file was", "files were")
+        ))?;
+        for (path, failure) in &self.problems {
+            output.note(&format!("  {path}: {failure}"))?;
+        }
+        Err(Failure::silent(exit))
+    }
+
+    fn exit(&self) -> Option<Exit> {
+        let mut exits = self.problems.iter().map(|(_, failure)| failure.exit);
+        let first = exits.next()?;
+        let all_conflicts = first == Exit::Conflict && exits.all(|exit| exit == Exit::Conflict);
+        Some(if all_conflicts {
+            Exit::Conflict
+        } else {
+            Exit::Failed
+        })
+    }
+}
+
+fn progress_bar(files: u64, is_drawn: bool) -> ProgressBar {
+    if !is_drawn {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(files), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template(
+        "{bar:32} {human_pos}/{human_len} files  {msg}  {per_sec}  {eta} left",
+    );
+    // The template is ours and valid; the default style is no loss.
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// The largest file that a node can hold.
+const FILE_MAX_BYTES: u64 = CONTENT_MAX_BYTES;
+
+#[cfg(test)]
+mod tests;

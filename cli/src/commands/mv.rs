@@ -1,0 +1,48 @@
+//! `vdom mv`: gives a node another path.
+
+use vdom_core::NodePath;
+use vdom_core::diff::Diff;
+
+use super::write::{self, WriteOptions};
+use crate::branch::{Branch, parse_path};
+use crate::client::Client;
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::server::ServerOptions;
+
+/// Rename a node; it stays the same node, with its history
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// Branch to write to
+    #[arg(value_name = "REPO[@BRANCH]")]
+    branch: Branch,
+    /// Where it is
+    #[arg(value_parser = parse_path)]
+    from: String,
+    /// Where it goes
+    #[arg(value_parser = parse_path)]
+    to: String,
+    #[command(flatten)]
+    options: WriteOptions,
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
+/// Renames it.
+pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+    let Arguments {
+        branch,
+        from,
+        to,
+        options,
+        server,
+    } = arguments;
+    let diff = Diff::rename(&NodePath::parse(&to)?, None);
+    let client = Client::connect(&server).await?;
+    let answer = write::change_existing(&client, &branch, &from, diff, &options).await?;
+    output.result(
+        || write::record(&answer, &branch, &to),
+        |_| format!("renamed {from} to {to} at revision {}", answer.revision),
+    )?;
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! Answers, as a client reads them. What cannot be read is a fault of the peer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vdom_core::calls::{
+    AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictHunk, ConflictReason, Event,
+    Freshness, HistoryPage, RepoSummary, Snapshot, Source, TreeEntry, WriteOutcome, Written,
+};
+use vdom_core::{
+    Change, ChangeKind, ChangeSetPosition, Content, Error, Hash, Node, NodeId, NodeKind, NodePath,
+    Operation, OperationId, Result, VectorClock,
+};
+use vdom_proto::v1 as wire;
+
+use super::checks;
+
+/// What became of a write.
+pub fn write_outcome(answer: wire::WriteDiffResponse) -> Result<WriteOutcome> {
+    readable("WriteDiffResponse", || {
+        let operation_id = checks::operation_id(&answer.operation_id)?;
+        if !answer.success {
+            let conflict = answer
+                .conflict
+                .ok_or_else(|| Error::invalid("success is false, but conflict is missing"))?;
+            return self::conflict(conflict, operation_id)
+                .map(|conflict| WriteOutcome::Conflicted(Box::new(conflict)));
+        }
+        Ok(WriteOutcome::Written(Written {
+            node_id: NodeId::from_slice(&answer.node_id)?,
+            version: answer.new_version,
+            clock: checks::clock(answer.vector_clock)?,
+            epoch: answer.epoch,
+            revision: answer.revision,
+            ack: match checks::known_enum("ack", answer.ack)? {
+                wire::AckLevel::Local => AckLevel::Local,
+                wire::AckLevel::Unspecified | wire::AckLevel::Committed => AckLevel::Committed,
+            },
+            merged: answer.merged,
+            timestamp_ms: milliseconds(answer.timestamp),
+            operation_id,
+        }))
+    })
+}
+
+/// A node as it was read. Which actors used its clock last is not on the wire.
+pub fn snapshot(answer: wire::ReadSnapshotResponse) -> Result<Snapshot> {
+    readable("ReadSnapshotResponse", || {
+        Ok(Snapshot {
+            node: Node {
+                id: NodeId::from_slice(&answer.node_id)?,
+                path: NodePath::parse(&answer.path)?,
+                kind: kind(answer.kind)?,
+                live: true,
+                version: answer.version,
+                clock: clock(answer.vector_clock)?,
+                last_used: BTreeMap::new(),
+                content: Content::Inline(answer.content),
+                attributes: answer.attributes,
+                author: answer.author,
+                timestamp_ms: milliseconds(answer.timestamp),
+                metadata: answer.metadata,
+                epoch: answer.epoch,
+                changed_revision: answer.changed_revision,
+            },
+            epoch: answer.epoch,
+            revision: answer.revision,
+            freshness: freshness(answer.freshness)?,
+        })
+    })
+}
+
+/// A node of a tree. Its metadata and actors are not on the wire.
+pub fn tree_entry(answer: wire::TreeEntry) -> Result<TreeEntry> {
+    readable("TreeEntry", || {
+        Ok(TreeEntry {
+            node: Node {
+                id: NodeId::from_slice(&answer.node_id)?,
+                path: NodePath::parse(&answer.path)?,
+                kind: kind(answer.kind)?,
+                live: true,
+                version: answer.version,
+                clock: clock(answer.vector_clock)?,
+                last_used: BTreeMap::new(),
+                content: Content::Inline(bytes::Bytes::new()),
+                attributes: answer.attributes,
+                author: answer.author,
+                timestamp_ms: milliseconds(answer.timestamp),
+                metadata: BTreeMap::new(),
+                epoch: answer.epoch,
+                changed_revision: answer.changed_revision,
+            },
+            size_bytes: answer.size_bytes,
+            content: (!answer.content_omitted).then_some(answer.content),
+            epoch: answer.epoch,
+            revision: answer.revision,
+        })
+    })
+}
+
+/// An event. What only the log knows of a change (the hashes that its own hash
+/// covers, the subject, the request of its operation) is left at zero.
+pub fn event(answer: wire::ChangeEvent) -> Result<Event> {
+    readable("ChangeEvent", || {
+        let kind = match checks::known_enum("type", answer.r#type)? {
+            wire::change_event::Type::Progress => {
+                return Ok(Event::Progress {
+                    epoch: answer.epoch,
+                    revision: answer.revision,
+                    freshness: freshness(answer.freshness)?,
+                });
+            }
+            wire::change_event::Type::Create => ChangeKind::Create,
+            wire::change_event::Type::Update => ChangeKind::Update,
+            wire::change_event::Type::Delete => ChangeKind::Delete,
+            wire::change_event::Type::Rename => ChangeKind::Rename,
+            wire::change_event::Type::Unspecified => {
+                return Err(Error::invalid("type is unspecified"));
+            }
+        };
+        change_event(answer, kind).map(|change| Event::Change(Box::new(change)))
+    })
+}
+
+/// A page of history.
+pub fn history_page(answer: wire::GetHistoryResponse) -> Result<HistoryPage> {
+    let changes = answer
+        .changes
+        .into_iter()
+        .map(|change| match event(change)? {
+            Event::Change(change) => Ok(*change),
+            Event::Progress { .. } => Err(unreadable("GetHistoryResponse", "a progress event")),
+        })
+        .collect::<Result<_>>()?;
+    Ok(HistoryPage {
+        changes,
+        next_before_revision: checks::number(answer.next_before_revision),
+        epoch: answer.epoch,
+        revision: answer.revision,
+    })
+}
+
+/// A repo.
+pub fn repo_summary(answer: wire::Repo) -> RepoSummary {
+    RepoSummary { name: answer.name, branches: answer.branches }
+}
+
+/// A branch.
+pub fn branch_summary(answer: wire::Branch) -> Result<BranchSummary> {
+    readable("Branch", || {
+        Ok(BranchSummary {
+            name: answer.name,
+            epoch: answer.epoch,
+            revision: answer.revision,
+            head_hash: hash(&answer.head_hash)?,
+        })
+    })
+}
+
+fn change_event(answer: wire::ChangeEvent, kind: ChangeKind) -> Result<ChangeEvent> {
+    let change_set = answer
+        .change_set
+        .map(|position| {
+            Ok(ChangeSetPosition {
+                id: OperationId::from_slice(&position.id)?,
+                index: position.index,
+                size: position.size,
+            })
+        })
+        .transpose()?;
+    let old_path = match answer.old_path.as_str() {
+        "" => None,
+        path => Some(NodePath::parse(path)?),
+    };
+    let change = Change {
+        epoch: answer.epoch,
+        revision: answer.revision,
+        previous: Hash::default(),
+        diff_hash: Hash::default(),
+        diff_length: 0,
+        node_id: NodeId::from_slice(&answer.node_id)?,
+        node_kind: self::kind(answer.kind)?,
+        kind,
+        path: NodePath::parse(&answer.path)?,
+        old_path,
+        version: answer.version,
+        clock: clock(answer.vector_clock)?,
+        actor: answer.actor,
+        author: answer.author,
+        subject: String::new(),
+        message: answer.message,
+        metadata: answer.metadata,
+        timestamp_ms: milliseconds(answer.timestamp),
+        authored_at_ms: answer.authored_at.map(|timestamp| milliseconds(Some(timestamp))),
+        operation: checks::operation_id(&answer.operation_id)?
+            .map(|id| Operation { id, request: Hash::default() }),
+        change_set,
+        data_subject: None,
+        encryption: None,
+        merged: false,
+    };
+    Ok(ChangeEvent {
+        change: Arc::new(change),
+        hash: hash(&answer.hash)?,
+        diff: (!answer.diff_omitted).then_some(answer.diff_bson),
+    })
+}
+
+fn conflict(answer: wire::ConflictInfo, operation_id: Option<OperationId>) -> Result<Conflict> {
+    let reason = match checks::known_enum("reason", answer.reason)? {
+        wire::conflict_info::Reason::StaleClock => ConflictReason::StaleClock,
+        wire::conflict_info::Reason::PathExists => ConflictReason::PathExists,
+        wire::conflict_info::Reason::Deleted => ConflictReason::Deleted,
+        wire::conflict_info::Reason::TargetExists => ConflictReason::TargetExists,
+        wire::conflict_info::Reason::Merge => ConflictReason::Merge,
+        wire::conflict_info::Reason::Unspecified => {
+            return Err(Error::invalid("reason is unspecified"));
+        }
+    };
+    Ok(Conflict {
+        reason,
+        node_id: NodeId::from_slice(&answer.node_id)?,
+        path: NodePath::parse(&answer.path)?,
+        kind: kind(answer.kind)?,
+        current_clock: clock(answer.current_clock)?,
+        current_version: answer.current_version,
+        current_content: (!answer.content_omitted).then_some(answer.current_content),
+        current_author: answer.current_author,
+        current_timestamp_ms: milliseconds(answer.current_timestamp),
+        base_content: (!answer.base_missing).then_some(answer.base_content),
+        hunks: answer.hunks.into_iter().map(hunk).collect(),
+        epoch: answer.epoch,
+        revision: answer.revision,
+        operation_id,
+    })
+}
+
+fn hunk(hunk: wire::ConflictHunk) -> ConflictHunk {
+    ConflictHunk {
+        base: (hunk.base_start, hunk.base_length),
+        current: (hunk.current_start, hunk.current_length),
+        proposed: (hunk.proposed_start, hunk.proposed_length),
+        field: hunk.field,
+    }
+}
+
+fn clock(clock: Option<wire::VectorClock>) -> Result<VectorClock> {
+    checks::clock(clock)
+}
+
+fn kind(number: i32) -> Result<NodeKind> {
+    checks::kind(number)?.ok_or_else(|| Error::invalid("kind is unspecified"))
+}
+
+fn freshness(freshness: Option<wire::Freshness>) -> Result<Freshness> {
+    let freshness = freshness.unwrap_or_default();
+    Ok(Freshness {
+        age_ms: freshness.age_ms,
+        stale: freshness.stale,
+        source: match checks::known_enum("source", freshness.source)? {
+            wire::freshness::Source::Cache => Source::Cache,
+            wire::freshness::Source::Unspecified | wire::freshness::Source::Store => Source::Store,
+        },
+    })
+}
+
+fn hash(bytes: &[u8]) -> Result<Hash> {
+    if bytes.is_empty() { Ok(Hash::default()) } else { Hash::from_slice(bytes) }
+}
+
+fn milliseconds(timestamp: Option<prost_types::Timestamp>) -> i64 {
+    timestamp.map_or(0, |timestamp| {
+        timestamp
+            .seconds
+            .saturating_mul(1_000)
+            .saturating_add(i64::from(timestamp.nanos) / 1_000_000)
+    })
+}
+
+fn readable<T>(what: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    read().map_err(|error| unreadable(what, &error.message))
+}
+
+fn unreadable(what: &str, why: &str) -> Error {
+    Error::internal(format_args!("the peer's {what} cannot be read: {why}"))
+}

@@ -1,0 +1,109 @@
+//! The service as a server takes it: limits, compression, and refusals of the
+//! gRPC library put into the words of the one error table.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
+use tonic::server::NamedService;
+use tonic::{Code, Status};
+use tower::Service;
+use vdom_core::Error;
+use vdom_core::limits::UNARY_MESSAGE_MAX_BYTES;
+use vdom_proto::v1::memory_gateway_server::MemoryGatewayServer;
+
+use super::service::DomService;
+use crate::caller;
+use crate::dom::Dom;
+use crate::error::to_status;
+
+/// When answers above 1 KiB are compressed. Requests may be, always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Where the peer accepts it.
+    WhereAccepted,
+    /// Never: for peers on the same host.
+    Never,
+}
+
+/// The gRPC service over `dom`, ready for `tonic::service::Routes`. It expects
+/// the caller in the request's extensions.
+pub fn server<D: Dom>(dom: Arc<D>, compression: Compression) -> DomServer<D> {
+    let mut server = MemoryGatewayServer::new(DomService::new(dom))
+        .max_decoding_message_size(UNARY_MESSAGE_MAX_BYTES)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd);
+    if compression == Compression::WhereAccepted {
+        server = server
+            .send_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Zstd);
+    }
+    DomServer { server }
+}
+
+/// See [`server`].
+pub struct DomServer<D> {
+    server: MemoryGatewayServer<DomService<D>>,
+}
+
+impl<D> Clone for DomServer<D> {
+    fn clone(&self) -> Self {
+        Self { server: self.server.clone() }
+    }
+}
+
+impl<D> NamedService for DomServer<D> {
+    const NAME: &'static str = <MemoryGatewayServer<DomService<D>> as NamedService>::NAME;
+}
+
+impl<D: Dom> Service<Request<Body>> for DomServer<D> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let request_id = caller::request_id(request.extensions());
+        let answer = self.server.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            let refusal = response.extensions().get::<Status>().and_then(library_refusal);
+            Ok(match refusal {
+                Some(error) => to_status(error, &request_id).into_http(),
+                None => response,
+            })
+        })
+    }
+}
+
+/// The gRPC library refuses some requests before they reach us.
+fn library_refusal(status: &Status) -> Option<Error> {
+    if !status.details().is_empty() {
+        return None;
+    }
+    let message = status.message();
+    match status.code() {
+        Code::OutOfRange if message.contains("message length too large") => {
+            Some(Error::too_large(format!(
+                "the message is larger than {UNARY_MESSAGE_MAX_BYTES} bytes: stream the content \
+                 with WriteDiffsStream"
+            )))
+        }
+        Code::ResourceExhausted if message.contains("decompressing") => {
+            Some(Error::too_large(format!(
+                "the message is larger than {UNARY_MESSAGE_MAX_BYTES} bytes once decompressed"
+            )))
+        }
+        Code::Internal if message.contains("decode") || message.contains("decompress") => {
+            Some(Error::invalid(format!("the message cannot be read: {message}")))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,242 @@
+//! Answers, as a server sends them.
+
+use bytes::Bytes;
+use prost_types::Timestamp;
+use vdom_core::calls::{
+    AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictHunk, ConflictReason, Event,
+    Freshness, HistoryPage, RepoSummary, Snapshot, Source, TreeEntry, WriteOutcome, Written,
+};
+use vdom_core::{BranchAddress, Change, ChangeKind, Content, NodePath};
+use vdom_proto::v1 as wire;
+
+/// What became of a write.
+pub fn write_outcome(outcome: WriteOutcome) -> wire::WriteDiffResponse {
+    match outcome {
+        WriteOutcome::Written(written) => self::written(&written),
+        WriteOutcome::Conflicted(conflict) => wire::WriteDiffResponse {
+            success: false,
+            operation_id: super::operation_id(conflict.operation_id),
+            epoch: conflict.epoch,
+            revision: conflict.revision,
+            conflict: Some(self::conflict(*conflict)),
+            ..Default::default()
+        },
+    }
+}
+
+/// A node with the bytes that are at hand.
+pub fn snapshot(mut snapshot: Snapshot) -> wire::ReadSnapshotResponse {
+    let content = match &mut snapshot.node.content {
+        Content::Inline(bytes) => std::mem::take(bytes),
+        Content::Chunked(_) => Bytes::new(),
+    };
+    wire::ReadSnapshotResponse { content, ..snapshot_head(snapshot) }
+}
+
+/// A node without its bytes.
+pub fn snapshot_head(snapshot: Snapshot) -> wire::ReadSnapshotResponse {
+    let node = snapshot.node;
+    wire::ReadSnapshotResponse {
+        node_id: Bytes::copy_from_slice(node.id.as_bytes()),
+        content: Bytes::new(),
+        version: node.version,
+        vector_clock: super::clock(&node.clock),
+        epoch: snapshot.epoch,
+        revision: snapshot.revision,
+        author: node.author,
+        timestamp: Some(timestamp(node.timestamp_ms)),
+        metadata: node.metadata,
+        kind: super::kind(node.kind),
+        path: node.path.to_string(),
+        freshness: Some(freshness(snapshot.freshness)),
+        changed_revision: node.changed_revision,
+        attributes: node.attributes,
+    }
+}
+
+/// A node of a tree.
+pub fn tree_entry(entry: TreeEntry) -> wire::TreeEntry {
+    let node = entry.node;
+    wire::TreeEntry {
+        node_id: Bytes::copy_from_slice(node.id.as_bytes()),
+        path: node.path.to_string(),
+        kind: super::kind(node.kind),
+        version: node.version,
+        vector_clock: super::clock(&node.clock),
+        size_bytes: entry.size_bytes,
+        author: node.author,
+        timestamp: Some(timestamp(node.timestamp_ms)),
+        attributes: node.attributes,
+        changed_revision: node.changed_revision,
+        epoch: entry.epoch,
+        revision: entry.revision,
+        content_omitted: entry.content.is_none(),
+        content: entry.content.unwrap_or_default(),
+    }
+}
+
+/// An event of a branch.
+pub fn event(event: Event, address: &BranchAddress) -> wire::ChangeEvent {
+    match event {
+        Event::Change(change) => change_event(*change, address),
+        Event::Progress { epoch, revision, freshness } => wire::ChangeEvent {
+            r#type: wire::change_event::Type::Progress.into(),
+            epoch,
+            revision,
+            freshness: Some(self::freshness(freshness)),
+            ..place(address)
+        },
+    }
+}
+
+/// A page of a branch's history.
+pub fn history_page(page: HistoryPage, address: &BranchAddress) -> wire::GetHistoryResponse {
+    wire::GetHistoryResponse {
+        changes: page.changes.into_iter().map(|change| change_event(change, address)).collect(),
+        next_before_revision: page.next_before_revision.unwrap_or_default(),
+        epoch: page.epoch,
+        revision: page.revision,
+    }
+}
+
+/// A repo.
+pub fn repo_summary(repo: RepoSummary) -> wire::Repo {
+    wire::Repo { name: repo.name, branches: repo.branches }
+}
+
+/// A branch.
+pub fn branch_summary(branch: BranchSummary) -> wire::Branch {
+    wire::Branch {
+        name: branch.name,
+        epoch: branch.epoch,
+        revision: branch.revision,
+        head_hash: Bytes::copy_from_slice(branch.head_hash.as_bytes()),
+        ..Default::default()
+    }
+}
+
+fn written(written: &Written) -> wire::WriteDiffResponse {
+    wire::WriteDiffResponse {
+        success: true,
+        new_version: written.version,
+        node_id: Bytes::copy_from_slice(written.node_id.as_bytes()),
+        epoch: written.epoch,
+        revision: written.revision,
+        vector_clock: super::clock(&written.clock),
+        ack: match written.ack {
+            AckLevel::Local => wire::AckLevel::Local,
+            AckLevel::Committed => wire::AckLevel::Committed,
+        }
+        .into(),
+        merged: written.merged,
+        conflict: None,
+        timestamp: Some(timestamp(written.timestamp_ms)),
+        operation_id: super::operation_id(written.operation_id),
+    }
+}
+
+fn conflict(conflict: Conflict) -> wire::ConflictInfo {
+    wire::ConflictInfo {
+        reason: match conflict.reason {
+            ConflictReason::StaleClock => wire::conflict_info::Reason::StaleClock,
+            ConflictReason::PathExists => wire::conflict_info::Reason::PathExists,
+            ConflictReason::Deleted => wire::conflict_info::Reason::Deleted,
+            ConflictReason::TargetExists => wire::conflict_info::Reason::TargetExists,
+            ConflictReason::Merge => wire::conflict_info::Reason::Merge,
+        }
+        .into(),
+        node_id: Bytes::copy_from_slice(conflict.node_id.as_bytes()),
+        path: conflict.path.to_string(),
+        kind: super::kind(conflict.kind),
+        current_clock: super::clock(&conflict.current_clock),
+        current_version: conflict.current_version,
+        content_omitted: conflict.current_content.is_none(),
+        current_content: conflict.current_content.unwrap_or_default(),
+        current_author: conflict.current_author,
+        current_timestamp: Some(timestamp(conflict.current_timestamp_ms)),
+        base_missing: conflict.base_content.is_none(),
+        base_content: conflict.base_content.unwrap_or_default(),
+        hunks: conflict.hunks.into_iter().map(hunk).collect(),
+        conflict_id: Bytes::new(),
+        epoch: conflict.epoch,
+        revision: conflict.revision,
+    }
+}
+
+fn hunk(hunk: ConflictHunk) -> wire::ConflictHunk {
+    wire::ConflictHunk {
+        base_start: hunk.base.0,
+        base_length: hunk.base.1,
+        current_start: hunk.current.0,
+        current_length: hunk.current.1,
+        proposed_start: hunk.proposed.0,
+        proposed_length: hunk.proposed.1,
+        field: hunk.field,
+    }
+}
+
+fn change_event(event: ChangeEvent, address: &BranchAddress) -> wire::ChangeEvent {
+    // The record is shared by all subscribers.
+    let change: &Change = &event.change;
+    wire::ChangeEvent {
+        r#type: match change.kind {
+            ChangeKind::Create => wire::change_event::Type::Create,
+            ChangeKind::Update => wire::change_event::Type::Update,
+            ChangeKind::Delete => wire::change_event::Type::Delete,
+            ChangeKind::Rename => wire::change_event::Type::Rename,
+        }
+        .into(),
+        path: change.path.to_string(),
+        author: change.author.clone(),
+        version: change.version,
+        timestamp: Some(timestamp(change.timestamp_ms)),
+        metadata: change.metadata.clone(),
+        node_id: Bytes::copy_from_slice(change.node_id.as_bytes()),
+        epoch: change.epoch,
+        revision: change.revision,
+        vector_clock: super::clock(&change.clock),
+        old_path: change.old_path.as_ref().map(NodePath::to_string).unwrap_or_default(),
+        message: change.message.clone(),
+        change_set: change.change_set.map(|position| wire::ChangeSetPosition {
+            id: Bytes::copy_from_slice(position.id.as_bytes()),
+            index: position.index,
+            size: position.size,
+        }),
+        operation_id: super::operation_id(change.operation.map(|operation| operation.id)),
+        actor: change.actor.clone(),
+        kind: super::kind(change.node_kind),
+        authored_at: change.authored_at_ms.map(timestamp),
+        diff_omitted: event.diff.is_none(),
+        hash: Bytes::copy_from_slice(event.hash.as_bytes()),
+        diff_bson: event.diff.unwrap_or_default(),
+        ..place(address)
+    }
+}
+
+fn place(address: &BranchAddress) -> wire::ChangeEvent {
+    wire::ChangeEvent {
+        realm: address.realm.to_string(),
+        repo: address.repo.to_string(),
+        branch: address.branch.to_string(),
+        ..Default::default()
+    }
+}
+
+fn freshness(freshness: Freshness) -> wire::Freshness {
+    wire::Freshness {
+        age_ms: freshness.age_ms,
+        stale: freshness.stale,
+        source: match freshness.source {
+            Source::Store => wire::freshness::Source::Store,
+            Source::Cache => wire::freshness::Source::Cache,
+        }
+        .into(),
+    }
+}
+
+fn timestamp(milliseconds: i64) -> Timestamp {
+    Timestamp {
+        seconds: milliseconds.div_euclid(1_000),
+        nanos: (milliseconds.rem_euclid(1_000) * 1_000_000) as i32,
+    }
+}

@@ -1,0 +1,132 @@
+//! Requests, as a client sends them.
+
+use bytes::Bytes;
+use vdom_core::calls::{
+    AckLevel, DiffSource, GetHistory, NodeSelector, OnConflict, ReadSnapshot, ReadTree, Subscribe,
+    WriteDiff,
+};
+use vdom_core::{NodePath, RealmName, RepoName};
+use vdom_proto::v1 as wire;
+
+/// One diff to write. A staged content has no bytes of its own: it stays empty
+/// here and follows in pieces.
+pub fn write_diff(request: &WriteDiff) -> wire::WriteDiffRequest {
+    wire::WriteDiffRequest {
+        node_id: request
+            .node_id
+            .map(|id| Bytes::copy_from_slice(id.as_bytes()))
+            .unwrap_or_default(),
+        diff_bson: match &request.diff {
+            DiffSource::Bson(bytes) => bytes.clone(),
+            DiffSource::Staged(_) => Bytes::new(),
+        },
+        vector_clock: super::clock(&request.clock),
+        metadata: request.metadata.clone(),
+        repo: request.address.repo.to_string(),
+        branch: request.address.branch.to_string(),
+        path: request.path.as_ref().map(NodePath::to_string).unwrap_or_default(),
+        kind: request.kind.map(super::kind).unwrap_or_default(),
+        author: request.author.clone().unwrap_or_default(),
+        message: request.message.clone(),
+        operation_id: super::operation_id(request.operation_id),
+        on_conflict: match request.on_conflict {
+            OnConflict::Reject => wire::OnConflict::Reject,
+            OnConflict::Merge => wire::OnConflict::Merge,
+            OnConflict::Overwrite => wire::OnConflict::Overwrite,
+        }
+        .into(),
+        min_ack: match request.min_ack {
+            AckLevel::Local => wire::AckLevel::Local,
+            AckLevel::Committed => wire::AckLevel::Committed,
+        }
+        .into(),
+        actor: request.actor.clone().unwrap_or_default(),
+        realm: request.address.realm.to_string(),
+        keep_conflict: request.keep_conflict,
+    }
+}
+
+/// A node to read.
+pub fn read_snapshot(request: &ReadSnapshot) -> wire::ReadSnapshotRequest {
+    let (node_id, path) = selector(Some(&request.node));
+    wire::ReadSnapshotRequest {
+        node_id,
+        repo: request.address.repo.to_string(),
+        branch: request.address.branch.to_string(),
+        path,
+        revision: request.at.revision.unwrap_or_default(),
+        min_revision: request.at.min_revision.unwrap_or_default(),
+        min_epoch: request.at.min_epoch.unwrap_or_default(),
+        realm: request.address.realm.to_string(),
+        max_age_ms: request.at.max_age_ms,
+        epoch: request.at.epoch.unwrap_or_default(),
+        after_operation: super::operation_id(request.at.after_operation),
+    }
+}
+
+/// A subtree to read.
+pub fn read_tree(request: &ReadTree) -> wire::ReadTreeRequest {
+    wire::ReadTreeRequest {
+        realm: request.address.realm.to_string(),
+        repo: request.address.repo.to_string(),
+        branch: request.address.branch.to_string(),
+        prefix: request.prefix.clone(),
+        revision: request.at.revision.unwrap_or_default(),
+        epoch: request.at.epoch.unwrap_or_default(),
+        min_revision: request.at.min_revision.unwrap_or_default(),
+        min_epoch: request.at.min_epoch.unwrap_or_default(),
+        max_age_ms: request.at.max_age_ms,
+        include_content: request.include_content,
+    }
+}
+
+/// What to watch.
+pub fn subscribe(request: &Subscribe) -> wire::SubscribeRequest {
+    wire::SubscribeRequest {
+        repo: request.address.repo.to_string(),
+        branch: request.address.branch.to_string(),
+        paths: request.paths.clone(),
+        from_epoch: request.from.map(|from| from.epoch).unwrap_or_default(),
+        from_revision: request.from.map(|from| from.revision).unwrap_or_default(),
+        realm: request.address.realm.to_string(),
+        include_diffs: request.include_diffs,
+        from_hash: request
+            .from
+            .and_then(|from| from.hash)
+            .map(|hash| Bytes::copy_from_slice(hash.as_bytes()))
+            .unwrap_or_default(),
+    }
+}
+
+/// Which changes to list.
+pub fn get_history(request: &GetHistory) -> wire::GetHistoryRequest {
+    let (node_id, path) = selector(request.node.as_ref());
+    wire::GetHistoryRequest {
+        realm: request.address.realm.to_string(),
+        repo: request.address.repo.to_string(),
+        branch: request.address.branch.to_string(),
+        path,
+        node_id,
+        before_revision: request.before_revision.unwrap_or_default(),
+        limit: request.limit,
+        include_diffs: request.include_diffs,
+    }
+}
+
+/// Whose repos to list.
+pub fn list_repos(realm: &RealmName) -> wire::ListReposRequest {
+    wire::ListReposRequest { realm: realm.to_string() }
+}
+
+/// Which repo's branches to list.
+pub fn list_branches(realm: &RealmName, repo: &RepoName) -> wire::ListBranchesRequest {
+    wire::ListBranchesRequest { realm: realm.to_string(), repo: repo.to_string() }
+}
+
+fn selector(node: Option<&NodeSelector>) -> (Bytes, String) {
+    match node {
+        None => (Bytes::new(), String::new()),
+        Some(NodeSelector::Id(id)) => (Bytes::copy_from_slice(id.as_bytes()), String::new()),
+        Some(NodeSelector::Path(path)) => (Bytes::new(), path.to_string()),
+    }
+}

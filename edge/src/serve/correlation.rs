@@ -1,0 +1,83 @@
+//! The id that ties the log lines of one request together, across programs.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+/// The response header that carries it.
+pub(super) const REQUEST_ID: &str = "x-request-id";
+
+/// The longest id that is taken from a client.
+const REQUEST_ID_MAX_BYTES: usize = 128;
+
+/// The trace id of a `traceparent`, else a sane `x-request-id`, else one made
+/// from `random`.
+pub(super) fn request_id(headers: &HeaderMap, random: impl FnOnce() -> [u8; 16]) -> Arc<str> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    header("traceparent")
+        .and_then(trace_id)
+        .or_else(|| header(REQUEST_ID).filter(|id| is_sane(id)))
+        .map_or_else(|| hexadecimal(random()), Arc::from)
+}
+
+/// The second part of `00-<trace id>-<span id>-<flags>` (W3C Trace Context).
+fn trace_id(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.split('-');
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hexadecimal = |part: &str, digits: usize| {
+        part.len() == digits
+            && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let valid = is_hexadecimal(version, 2)
+        && version != "ff"
+        && is_hexadecimal(trace, 32)
+        && trace.bytes().any(|byte| byte != b'0')
+        && is_hexadecimal(span, 16)
+        && is_hexadecimal(flags, 2);
+    valid.then_some(trace)
+}
+
+fn is_sane(id: &str) -> bool {
+    (1..=REQUEST_ID_MAX_BYTES).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+}
+
+fn hexadecimal(bytes: [u8; 16]) -> Arc<str> {
+    let mut digits = String::with_capacity(32);
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            digits.extend(char::from_digit(u32::from(digit), 16));
+        }
+    }
+    Arc::from(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn id(name: &'static str, value: &'static str) -> Arc<str> {
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )]);
+        request_id(&headers, || [0xab; 16])
+    }
+
+    #[test]
+    fn an_id_comes_from_the_client_where_it_is_sane() {
+        let made = "abababababababababababababababab";
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(&*id("traceparent", parent), trace);
+        assert_eq!(&*id("traceparent", "00-00000000000000000000000000000000-0f-01"), made);
+        assert_eq!(&*id("traceparent", "nonsense"), made);
+        assert_eq!(&*id("x-request-id", "job-7.a_b:c"), "job-7.a_b:c");
+        assert_eq!(&*id("x-request-id", "two words"), made);
+        assert_eq!(&*id("x-request-id", ""), made);
+        assert_eq!(&*request_id(&HeaderMap::new(), || [0xab; 16]), made);
+    }
+}

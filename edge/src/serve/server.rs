@@ -1,0 +1,135 @@
+//! A server: accepts connections from one listener until it drains.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use super::connection::{ServeSettings, serve_connection};
+use super::listener::{Listener, LocalAddress};
+
+/// How long to pause when the system has no more sockets to give.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request was answered.
+    Clean,
+    /// The deadline came first.
+    Cut {
+        /// How many connections were cut off.
+        connections: usize,
+    },
+}
+
+/// A running server. Dropping it stops it at once.
+#[derive(Debug)]
+pub struct Server {
+    address: LocalAddress,
+    draining: CancellationToken,
+    cut: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Begins to serve `listener` on the current runtime.
+    pub fn start<S, B>(listener: Listener, service: S, settings: ServeSettings) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let server = Self {
+            address: listener.local_address().clone(),
+            draining: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let (draining, cut, tasks) =
+            (server.draining.clone(), server.cut.clone(), server.tasks.clone());
+        let accepting = async move {
+            let settings = Arc::new(settings);
+            let free = Arc::new(Semaphore::new(settings.max_connections));
+            loop {
+                let accepted = async {
+                    let permit = Arc::clone(&free).acquire_owned().await.ok()?;
+                    Some((listener.accept().await, permit))
+                };
+                let accepted = tokio::select! {
+                    accepted = accepted => accepted,
+                    () = draining.cancelled() => return,
+                };
+                let Some((accepted, permit)) = accepted else { return };
+                let stream = match accepted {
+                    Ok(stream) => stream,
+                    Err(error) => {
+                        tracing::warn!("a connection was not accepted: {error}");
+                        tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                        continue;
+                    }
+                };
+                let (service, settings) = (service.clone(), Arc::clone(&settings));
+                let (draining, cut) = (draining.clone(), cut.clone());
+                tasks.spawn(async move {
+                    tokio::select! {
+                        () = serve_connection(stream, service, &settings, draining) => {}
+                        () = cut.cancelled() => {}
+                    }
+                    drop(permit);
+                });
+            }
+        };
+        let cut = server.cut.clone();
+        server.tasks.spawn(async move {
+            tokio::select! {
+                () = accepting => {}
+                () = cut.cancelled() => {}
+            }
+        });
+        server
+    }
+
+    /// Where it listens.
+    pub fn local_address(&self) -> &LocalAddress {
+        &self.address
+    }
+
+    /// Cancelled when the server begins to drain.
+    pub fn draining(&self) -> CancellationToken {
+        self.draining.clone()
+    }
+
+    /// Takes no more connections and requests, lets those in flight end, and
+    /// cuts off what is left after `deadline`.
+    pub async fn drain(self, deadline: Duration) -> Drained {
+        self.draining.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok() {
+            return Drained::Clean;
+        }
+        let connections = self.tasks.len();
+        self.cut.cancel();
+        self.tasks.wait().await;
+        Drained::Cut { connections }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.draining.cancel();
+        self.cut.cancel();
+    }
+}

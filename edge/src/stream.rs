@@ -1,0 +1,127 @@
+//! Streams that end when they must: at the caller's deadline, with its token,
+//! when the server drains, or above a limit.
+
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+use vdom_core::limits::{CONTENT_MAX_BYTES, TOKEN_LEEWAY, UNARY_DEADLINE_DEFAULT};
+use vdom_core::{Error, ErrorCode, Result};
+
+use crate::caller::Caller;
+use crate::deadline;
+use crate::dom::DomStream;
+
+/// Cancelled when the server drains: in a request's extensions, for streams
+/// that have no end of their own.
+#[derive(Clone, Debug)]
+pub struct Draining(pub CancellationToken);
+
+/// The stream until the caller's deadline or token ends, or the server drains;
+/// then the error that says so.
+pub fn bounded<T: Send + 'static>(
+    stream: DomStream<T>,
+    caller: &Caller,
+    draining: Option<Draining>,
+) -> DomStream<T> {
+    let deadline = caller.deadline;
+    let token_left = caller.expires_at.map(|expiry| {
+        expiry.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO) + TOKEN_LEEWAY
+    });
+    if deadline.is_none() && token_left.is_none() && draining.is_none() {
+        return stream;
+    }
+    let end = async move {
+        tokio::select! {
+            () = wait_until(deadline) => deadline::exceeded(),
+            () = wait_for(token_left) => Error::new(
+                ErrorCode::Unauthenticated,
+                "the token expired while the stream was open: resume with a new one",
+            ),
+            () = wait_for_drain(draining) => Error::unavailable(
+                "the server is shutting down: resume where the stream ended",
+            ),
+        }
+    };
+    until(stream, Box::pin(end))
+}
+
+/// The pieces of one content: at most 100 MB in all, and none later than 30 s
+/// after the one before.
+pub fn content(
+    pieces: impl Stream<Item = Result<Bytes>> + Send + 'static,
+) -> DomStream<Bytes> {
+    let state = Some((pieces.boxed(), 0_u64));
+    stream::unfold(state, |state| async move {
+        let (mut pieces, received) = state?;
+        let piece = match tokio::time::timeout(UNARY_DEADLINE_DEFAULT, pieces.next()).await {
+            Ok(None) => return None,
+            Ok(Some(piece)) => piece,
+            Err(_) => Err(Error::new(
+                ErrorCode::DeadlineExceeded,
+                format!(
+                    "no piece of the content came for {} s, after {received} bytes",
+                    UNARY_DEADLINE_DEFAULT.as_secs()
+                ),
+            )),
+        };
+        let piece = piece.and_then(|piece| {
+            let received = received + piece.len() as u64;
+            if received > CONTENT_MAX_BYTES { Err(content_too_large()) } else { Ok(piece) }
+        });
+        match piece {
+            Ok(piece) => {
+                let received = received + piece.len() as u64;
+                Some((Ok(piece), Some((pieces, received))))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+    .boxed()
+}
+
+/// The refusal of a content above the limit.
+pub fn content_too_large() -> Error {
+    Error::too_large(format!("the content has more than {CONTENT_MAX_BYTES} bytes"))
+}
+
+type End = Pin<Box<dyn Future<Output = Error> + Send>>;
+
+fn until<T: Send + 'static>(stream: DomStream<T>, end: End) -> DomStream<T> {
+    stream::unfold(Some((stream, end)), |state| async move {
+        let (mut stream, mut end) = state?;
+        // A stream that always has a next item must end all the same.
+        tokio::select! {
+            biased;
+            error = &mut end => Some((Err(error), None)),
+            item = stream.next() => item.map(|item| (item, Some((stream, end)))),
+        }
+    })
+    .boxed()
+}
+
+async fn wait_until(instant: Option<std::time::Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn wait_for(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn wait_for_drain(draining: Option<Draining>) {
+    match draining {
+        Some(Draining(token)) => token.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

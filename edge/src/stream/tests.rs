@@ -1,0 +1,61 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::*;
+use crate::caller::Scopes;
+
+fn caller() -> Caller {
+    Caller {
+        subject: Arc::from("ann"),
+        realm: None,
+        scopes: Scopes::all(),
+        deadline: None,
+        expires_at: None,
+        request_id: Arc::from("r"),
+        bearer: None,
+    }
+}
+
+fn endless() -> DomStream<u32> {
+    stream::iter([Ok(1)]).chain(stream::pending()).boxed()
+}
+
+async fn last_code<T>(stream: DomStream<T>) -> Option<ErrorCode> {
+    let items: Vec<_> = stream.collect().await;
+    items.into_iter().next_back().and_then(|item| item.err().map(|error| error.code))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_stream_ends_with_its_deadline_its_token_or_the_server() {
+    let late = Caller { deadline: Some(Instant::now() + Duration::from_secs(5)), ..caller() };
+    assert_eq!(
+        last_code(bounded(endless(), &late, None)).await,
+        Some(ErrorCode::DeadlineExceeded)
+    );
+
+    let expired = Caller { expires_at: Some(SystemTime::now()), ..caller() };
+    assert_eq!(
+        last_code(bounded(endless(), &expired, None)).await,
+        Some(ErrorCode::Unauthenticated)
+    );
+
+    let drain = CancellationToken::new();
+    let stream = bounded(endless(), &caller(), Some(Draining(drain.clone())));
+    drain.cancel();
+    assert_eq!(last_code(stream).await, Some(ErrorCode::Unavailable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_ends_at_its_limit_and_when_it_stalls() {
+    let piece = Bytes::from(vec![0; 1 << 20]);
+    let pieces = stream::repeat_with(move || Ok(piece.clone()));
+    let received: Vec<_> = content(pieces).collect().await;
+    assert_eq!(received.len(), 96, "95 whole pieces fit into 100 MB, then the refusal");
+    assert_eq!(
+        received.last().and_then(|last| last.as_ref().err()).map(|error| error.code),
+        Some(ErrorCode::TooLarge)
+    );
+
+    let stalled = stream::iter([Ok(Bytes::from_static(b"a"))]).chain(stream::pending());
+    assert_eq!(last_code(content(stalled)).await, Some(ErrorCode::DeadlineExceeded));
+}

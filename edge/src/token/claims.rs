@@ -1,0 +1,130 @@
+//! The claims of a token, and their checks.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use vdom_core::clock::check_actor;
+use vdom_core::limits::TOKEN_LEEWAY;
+use vdom_core::{RealmName, Result};
+
+use super::check::{Identity, refused};
+use crate::caller::Scopes;
+
+/// What a token says; which of it is missing, its check tells.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(super) struct Claims {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sub: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) iss: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) aud: Option<OneOrMany>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) exp: Option<serde_json::Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) nbf: Option<serde_json::Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) iat: Option<serde_json::Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scp: Option<OneOrMany>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) realm: Option<String>,
+}
+
+/// A text, or an array of texts.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub(super) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
+}
+
+impl Claims {
+    /// Who the claims speak for, where all checks pass at `now`.
+    pub(super) fn identity(
+        &self,
+        issuer: &str,
+        audience: &str,
+        now: SystemTime,
+    ) -> Result<Identity> {
+        match self.iss.as_deref() {
+            Some(iss) if iss == issuer => {}
+            Some(iss) => {
+                return Err(refused(format!(
+                    "the token has the wrong issuer: `iss` is {iss:?}, not {issuer:?}"
+                )));
+            }
+            None => return Err(missing("iss")),
+        }
+        let audiences = self.aud.as_ref().ok_or_else(|| missing("aud"))?.as_slice();
+        if !audiences.iter().any(|aud| aud == audience) {
+            return Err(refused(format!(
+                "the token has the wrong audience: `aud` is {audiences:?}, not {audience:?}"
+            )));
+        }
+        let expires_at = time("exp", self.exp.as_ref())?.ok_or_else(|| missing("exp"))?;
+        let not_before = time("nbf", self.nbf.as_ref())?.ok_or_else(|| missing("nbf"))?;
+        let issued_at = time("iat", self.iat.as_ref())?;
+        if expires_at + TOKEN_LEEWAY <= now {
+            return Err(refused(format!("the token expired at {}", text(expires_at))));
+        }
+        if not_before > now + TOKEN_LEEWAY {
+            return Err(refused(format!("the token is not valid before {}", text(not_before))));
+        }
+        if let Some(issued_at) = issued_at.filter(|issued_at| *issued_at > now + TOKEN_LEEWAY) {
+            return Err(refused(format!(
+                "the token says that it was issued in the future, at {}",
+                text(issued_at)
+            )));
+        }
+        let subject = self.sub.as_deref().ok_or_else(|| missing("sub"))?;
+        check_actor(subject)
+            .map_err(|error| refused(format!("the token's `sub` is no subject: {}", error.message)))?;
+        let realm = RealmName::parse(self.realm.as_deref().unwrap_or(RealmName::DEFAULT))
+            .map_err(|error| refused(format!("the token's `realm` is none: {}", error.message)))?;
+        let names = [
+            self.scope.as_slice(),
+            self.scp.as_ref().map(OneOrMany::as_slice).unwrap_or_default(),
+        ]
+        .concat()
+        .join(" ");
+        Ok(Identity {
+            subject: Arc::from(subject),
+            realm: Some(realm),
+            scopes: Scopes::parse(&names),
+            expires_at: Some(expires_at),
+        })
+    }
+}
+
+fn missing(claim: &str) -> vdom_core::Error {
+    refused(format!("the token lacks the claim `{claim}`"))
+}
+
+/// A NumericDate: seconds since the Unix epoch, perhaps with a fraction.
+fn time(claim: &str, number: Option<&serde_json::Number>) -> Result<Option<SystemTime>> {
+    /// The end of the year 9999: what lies beyond is no date.
+    const MAX_SECONDS: f64 = 253_402_300_799.0;
+    let Some(number) = number else { return Ok(None) };
+    let seconds = number
+        .as_f64()
+        .filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds))
+        .ok_or_else(|| refused(format!("the token's `{claim}` is no time: {number}")))?;
+    Ok(Some(UNIX_EPOCH + Duration::from_secs_f64(seconds)))
+}
+
+fn text(time: SystemTime) -> impl std::fmt::Display {
+    humantime::format_rfc3339_seconds(time)
+}

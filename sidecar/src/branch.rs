@@ -1,0 +1,335 @@
+//! One branch that is kept true: its head, what is known of its nodes, and the
+//! loads that are on their way.
+//!
+//! Every change is applied to the cache before the head moves past it, and a
+//! reader looks at the head before the cache. So what a reader finds is never
+//! older than the head that its answer names.
+
+mod loads;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use vdom_core::calls::{ChangeEvent, Freshness, Source, Written};
+use vdom_core::{BranchAddress, Error, NodeId};
+
+use crate::apply;
+use crate::cache::{CachedNode, KeyRef, Missing, NodeCache, Position, Slot};
+use crate::environment::Environment;
+
+pub(crate) use loads::{Joined, Load, LoadAnswer, Settled};
+
+/// How many own writes may wait for their events before the branch is read anew.
+const OWN_WRITES_MAX: usize = 4_096;
+
+/// How long answers from memory are good without the gateway.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tolerance {
+    /// After so long without a confirmation, an answer says that it is stale.
+    pub(crate) stale_after: Duration,
+    /// After so long, rights that nobody could take away end.
+    pub(crate) offline_max: Duration,
+}
+
+/// What a read asks of an answer from memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// It must not be older.
+    pub(crate) revision: u64,
+    /// The head must have been confirmed so recently.
+    pub(crate) max_age_ms: Option<u64>,
+}
+
+/// An answer from memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Hit {
+    /// The node, or that there is none.
+    pub(crate) found: Found,
+    /// The revision that this is as of.
+    pub(crate) revision: u64,
+    /// How current that is.
+    pub(crate) freshness: Freshness,
+}
+
+/// What stands in memory.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// The node.
+    Node(Arc<CachedNode>),
+    /// That there is none.
+    Missing(Arc<Missing>),
+}
+
+/// A branch that is followed, or about to be.
+pub(crate) struct Branch {
+    /// Its name.
+    pub(crate) address: BranchAddress,
+    number: u64,
+    cache: NodeCache,
+    environment: Environment,
+    tolerance: Tolerance,
+    /// Where following began. The epoch never changes: a new one is a new
+    /// `Branch`.
+    start: OnceLock<Position>,
+    /// The head: everything up to here is applied.
+    revision: AtomicU64,
+    confirmed_at_ms: AtomicU64,
+    /// The gateway said that it cannot confirm the head either.
+    unconfirmed: AtomicBool,
+    /// The newest own write: no read may be older.
+    floor: AtomicU64,
+    used_at_ms: AtomicU64,
+    over: AtomicBool,
+    ended: CancellationToken,
+    head: watch::Sender<u64>,
+    guarded: Mutex<Guarded>,
+}
+
+/// What changes together with the cache.
+#[derive(Default)]
+struct Guarded {
+    loads: loads::Loads,
+    /// Own writes whose events have not come yet, by revision.
+    own_writes: BTreeMap<u64, NodeId>,
+}
+
+impl Branch {
+    /// A branch of which nothing is known. `number` is used once only.
+    pub(crate) fn new(
+        address: BranchAddress,
+        number: u64,
+        cache: NodeCache,
+        environment: Environment,
+        tolerance: Tolerance,
+    ) -> Self {
+        let now = environment.now_ms();
+        Self {
+            address,
+            number,
+            cache,
+            environment,
+            tolerance,
+            start: OnceLock::new(),
+            revision: AtomicU64::new(0),
+            confirmed_at_ms: AtomicU64::new(now),
+            unconfirmed: AtomicBool::new(false),
+            floor: AtomicU64::new(0),
+            used_at_ms: AtomicU64::new(now),
+            over: AtomicBool::new(false),
+            ended: CancellationToken::new(),
+            head: watch::Sender::new(0),
+            guarded: Mutex::default(),
+        }
+    }
+
+    /// Its number in keys of the cache.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its head; `None` before the first answer of the gateway.
+    pub(crate) fn head(&self) -> Option<Position> {
+        let epoch = self.start.get()?.epoch;
+        Some(Position { epoch, revision: self.revision.load(Ordering::Acquire) })
+    }
+
+    /// What a read must not be older than, as far as the sidecar's own writes
+    /// say.
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor.load(Ordering::Acquire)
+    }
+
+    /// The answer from memory, where there is one that is good enough.
+    pub(crate) fn hit(&self, key: KeyRef<'_>, wanted: Wanted) -> Option<Hit> {
+        let least = wanted.revision.max(self.floor());
+        self.look(key, wanted.max_age_ms).filter(|hit| hit.revision >= least)
+    }
+
+    /// The answer from memory for when the gateway is away: as `hit`, but an own
+    /// write only rules out the node that it changed. It says that it is stale.
+    pub(crate) fn hit_without_gateway(&self, key: KeyRef<'_>, wanted: Wanted) -> Option<Hit> {
+        let mut hit = self.look(key, wanted.max_age_ms)?;
+        let own_write_is_newer = match &hit.found {
+            Found::Node(node) => {
+                let guarded = self.guarded.lock();
+                guarded
+                    .own_writes
+                    .range(hit.revision + 1..)
+                    .any(|(_, written)| *written == node.node().id)
+            }
+            Found::Missing(_) => hit.revision < self.floor(),
+        };
+        if own_write_is_newer || hit.revision < wanted.revision {
+            return None;
+        }
+        hit.freshness.stale = true;
+        Some(hit)
+    }
+
+    /// Whether anything is known of a key, however old.
+    pub(crate) fn knows(&self, key: KeyRef<'_>) -> bool {
+        self.cache.find(key).is_some()
+    }
+
+    fn look(&self, key: KeyRef<'_>, max_age_ms: Option<u64>) -> Option<Hit> {
+        let epoch = self.start.get()?.epoch;
+        if self.over.load(Ordering::Acquire) {
+            return None;
+        }
+        let now = self.environment.now_ms();
+        self.used_at_ms.store(now, Ordering::Relaxed);
+        // Before the head: a confirmation is published after the head it is of.
+        let age_ms = now.saturating_sub(self.confirmed_at_ms.load(Ordering::Acquire));
+        let age = Duration::from_millis(age_ms);
+        if max_age_ms.is_some_and(|max| age_ms > max) || age > self.tolerance.offline_max {
+            return None;
+        }
+        let stale = self.unconfirmed.load(Ordering::Relaxed) || age > self.tolerance.stale_after;
+        // Before the cache: see above.
+        let head = self.revision.load(Ordering::Acquire);
+        let (found, position) = match self.cache.find(key)? {
+            Slot::Node(node) => {
+                let position = node.position();
+                (Found::Node(node), position)
+            }
+            // That nothing is there is only worth saying while it is known.
+            Slot::Missing(_) if stale => return None,
+            Slot::Missing(missing) => {
+                let position = missing.position;
+                (Found::Missing(missing), position)
+            }
+            Slot::At(_) => return None,
+        };
+        debug_assert_eq!(position.epoch, epoch);
+        Some(Hit {
+            found,
+            revision: head.max(position.revision),
+            freshness: Freshness { age_ms, stale, source: Source::Cache },
+        })
+    }
+
+    /// Applies what was accepted as one, in order, then moves the head to its
+    /// end. The caller has checked that nothing is missing before it.
+    pub(crate) fn apply(&self, changes: &[ChangeEvent]) {
+        let Some(last) = changes.last() else { return };
+        let at = Position { epoch: last.change.epoch, revision: last.change.revision };
+        {
+            let mut guarded = self.guarded.lock();
+            for event in changes {
+                guarded.loads.touch(&event.change, at.revision);
+                apply::to_cache(&self.cache, self.number, event, at);
+            }
+        }
+        self.advance(at.revision);
+    }
+
+    /// Takes the gateway's word that `revision`, up to which everything is
+    /// applied, was the head so long ago.
+    pub(crate) fn confirm(&self, revision: u64, freshness: Freshness) {
+        self.advance(revision);
+        self.unconfirmed.store(freshness.stale, Ordering::Relaxed);
+        let at = self.environment.now_ms().saturating_sub(freshness.age_ms);
+        self.confirmed_at_ms.fetch_max(at, Ordering::Release);
+    }
+
+    fn advance(&self, revision: u64) {
+        self.revision.fetch_max(revision, Ordering::Release);
+        self.head.send_if_modified(|head| {
+            let moved = revision > *head;
+            *head = revision.max(*head);
+            moved
+        });
+        let mut guarded = self.guarded.lock();
+        if !guarded.own_writes.is_empty() {
+            guarded.own_writes = guarded.own_writes.split_off(&(revision + 1));
+        }
+    }
+
+    /// Takes note of an own write: from now on no read is older.
+    pub(crate) fn wrote(&self, written: &Written) {
+        let Some(head) = self.head() else {
+            self.floor.fetch_max(written.revision, Ordering::AcqRel);
+            return;
+        };
+        if written.epoch != head.epoch {
+            self.end();
+            return;
+        }
+        if written.revision > head.revision {
+            let mut guarded = self.guarded.lock();
+            guarded.own_writes.insert(written.revision, written.node_id);
+            if guarded.own_writes.len() > OWN_WRITES_MAX {
+                drop(guarded);
+                self.end();
+                return;
+            }
+        }
+        self.floor.fetch_max(written.revision, Ordering::AcqRel);
+    }
+
+    /// Waits until the head has reached `revision`; false where the branch ends
+    /// or time runs out before.
+    pub(crate) async fn reaches(&self, revision: u64, deadline: Instant) -> bool {
+        let mut head = self.head.subscribe();
+        tokio::select! {
+            reached = head.wait_for(|head| *head >= revision) => reached.is_ok(),
+            () = self.ended.cancelled() => false,
+            () = tokio::time::sleep_until(deadline) => false,
+        }
+    }
+
+    /// Ends it: nothing is answered from it any more.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.cache.remove_branch(self.number);
+        self.ended.cancel();
+    }
+
+    /// True once it has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Done once it has ended.
+    pub(crate) async fn over(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Since it was last asked for something.
+    pub(crate) fn idle(&self) -> Duration {
+        let used = self.used_at_ms.load(Ordering::Relaxed);
+        Duration::from_millis(self.environment.now_ms().saturating_sub(used))
+    }
+
+    /// Since its head was last confirmed; `None` before it has one.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.start.get()?;
+        let confirmed = self.confirmed_at_ms.load(Ordering::Acquire);
+        Some(Duration::from_millis(self.environment.now_ms().saturating_sub(confirmed)))
+    }
+
+    /// The refusal of a read that wants more than is known here in time.
+    pub(crate) fn not_reached(&self, revision: u64) -> Error {
+        let head = self.head();
+        let at = head.map_or(0, |head| head.revision);
+        let error = Error::unavailable(format!(
+            "{} is at revision {at}: revision {revision} is not known here yet; try again",
+            self.address,
+        ))
+        .resource(&self.address)
+        .retry_after(Duration::from_secs(1));
+        match head {
+            Some(head) => error.at(head.epoch, head.revision),
+            None => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

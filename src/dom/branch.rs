@@ -1,0 +1,414 @@
+//! A branch in memory: its head, the tail of its log that the views do not have
+//! yet, and what readers and subscribers need of both.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use tokio::sync::{Notify, mpsc, watch};
+use vdom_core::limits::{SUBSCRIPTION_QUEUE_MAX_BYTES, SUBSCRIPTION_QUEUE_MAX_EVENTS};
+use vdom_core::{
+    BranchAddress, Change, ChangeKind, Content, Error, Hash, Node, NodeId, NodePath, Result,
+    VectorClock, diff,
+};
+use vdom_store::{LogDescriptor, LogId, Store, ViewKind, Watermark};
+
+use super::content;
+use super::error::from_store;
+use super::records::{BatchRecord, Entry, decode_node};
+use super::writer::Command;
+
+/// The end of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The incarnation.
+    pub epoch: u64,
+    /// Of the last change; 0 before the first.
+    pub revision: u64,
+    /// Of the last change.
+    pub hash: Hash,
+    /// Of the last batch; 0 where the log does not exist yet.
+    pub number: u64,
+    /// Of the last batch, for the next one to name.
+    pub digest: [u8; 32],
+}
+
+/// A change and the node after it.
+#[derive(Clone, Debug)]
+pub(crate) struct Applied {
+    /// The change.
+    pub entry: Entry,
+    /// The node after it.
+    pub node: Arc<Node>,
+}
+
+/// A committed batch, applied.
+#[derive(Debug)]
+pub(crate) struct AppliedBatch {
+    /// The head after it.
+    pub head: Head,
+    /// Its changes, in order.
+    pub changes: Vec<Applied>,
+}
+
+/// What every task of a branch shares. Only the writer changes it.
+pub(crate) struct Branch {
+    /// Its name.
+    pub address: BranchAddress,
+    /// Of the incarnation.
+    pub descriptor: LogDescriptor,
+    /// Its log.
+    pub log: LogId,
+    /// Where the log and the views are.
+    pub store: Arc<dyn Store>,
+    /// Wakes the task that derives views.
+    pub derive: Notify,
+    /// Wakes the writer when the views have caught up.
+    pub derived: Notify,
+    state: RwLock<State>,
+    head: watch::Sender<Head>,
+}
+
+/// A branch with its writer; the writer ends when the last handle is dropped.
+pub(crate) struct BranchHandle {
+    /// What is shared.
+    pub branch: Arc<Branch>,
+    /// The writer's queue.
+    pub writer: mpsc::Sender<Command>,
+}
+
+struct State {
+    confirmed_at: Instant,
+    watermark: Watermark,
+    /// Everything after the watermark, and before it as much as subscribers
+    /// may be behind.
+    tail: VecDeque<Arc<AppliedBatch>>,
+    tail_events: usize,
+    tail_bytes: usize,
+    nodes: HashMap<NodeId, Arc<Node>>,
+    paths: HashMap<NodePath, Occupancy>,
+    actors: HashMap<String, (u64, Arc<str>)>,
+}
+
+struct Occupancy {
+    since_revision: u64,
+    holder: Option<NodeId>,
+}
+
+impl Branch {
+    /// A branch whose log ends at `head` and whose views are complete to
+    /// `watermark`; the batches between are applied next.
+    pub(crate) fn new(
+        address: BranchAddress,
+        descriptor: LogDescriptor,
+        log: LogId,
+        store: Arc<dyn Store>,
+        head: Head,
+        watermark: Watermark,
+    ) -> Self {
+        Self {
+            address,
+            descriptor,
+            log,
+            store,
+            derive: Notify::new(),
+            derived: Notify::new(),
+            state: RwLock::new(State {
+                confirmed_at: Instant::now(),
+                watermark,
+                tail: VecDeque::new(),
+                tail_events: 0,
+                tail_bytes: 0,
+                nodes: HashMap::new(),
+                paths: HashMap::new(),
+                actors: HashMap::new(),
+            }),
+            head: watch::Sender::new(head),
+        }
+    }
+
+    /// The end of the log as far as it is known here.
+    pub(crate) fn head(&self) -> Head {
+        *self.head.borrow()
+    }
+
+    /// Follows the head.
+    pub(crate) fn watch_head(&self) -> watch::Receiver<Head> {
+        self.head.subscribe()
+    }
+
+    /// How many follow the head.
+    pub(crate) fn watchers(&self) -> usize {
+        self.head.receiver_count()
+    }
+
+    /// When the head was last proven to be the end of the log.
+    pub(crate) fn confirmed_at(&self) -> Instant {
+        self.state.read().confirmed_at
+    }
+
+    /// The head was the end of the log at `at`.
+    pub(crate) fn confirmed(&self, at: Instant) {
+        let mut state = self.state.write();
+        state.confirmed_at = state.confirmed_at.max(at);
+    }
+
+    /// How far the views are complete.
+    pub(crate) fn watermark(&self) -> Watermark {
+        self.state.read().watermark
+    }
+
+    /// Waits until the views are complete up to `revision`, or for `at_most`.
+    pub(crate) async fn views_reach(&self, revision: u64, at_most: Duration) {
+        let reached = async {
+            loop {
+                let derived = self.derived.notified();
+                if self.watermark().position.revision >= revision {
+                    return;
+                }
+                derived.await;
+            }
+        };
+        // Who waits has another way if it takes longer.
+        let _ = tokio::time::timeout(at_most, reached).await;
+    }
+
+    /// A node, tombstones included.
+    pub(crate) async fn node(&self, id: NodeId) -> Result<Option<Arc<Node>>> {
+        if let Some(node) = self.state.read().nodes.get(&id) {
+            return Ok(Some(node.clone()));
+        }
+        let view = self.store.view(self.log, ViewKind::Node, id.as_bytes()).await;
+        let view = view.map_err(|error| from_store(error, &self.address))?;
+        view.map(|view| decode_node(&view.value).map(Arc::new)).transpose()
+    }
+
+    /// The live node at a path.
+    pub(crate) async fn node_at(&self, path: &NodePath) -> Result<Option<Arc<Node>>> {
+        let known = {
+            let state = self.state.read();
+            state.paths.get(path).map(|place| place.holder.and_then(|id| state.nodes.get(&id).cloned()))
+        };
+        if let Some(node) = known {
+            return Ok(node);
+        }
+        let views = self.store.views_at(self.log, path.as_str()).await;
+        for view in views.map_err(|error| from_store(error, &self.address))? {
+            let node = decode_node(&view.value)?;
+            // A change that is not in the views yet may have taken it away.
+            let newer = self.state.read().nodes.get(&node.id).cloned();
+            let node = newer.unwrap_or_else(|| Arc::new(node));
+            if node.live && node.path == *path {
+                return Ok(Some(node));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The subject that an actor belongs to, if it wrote here before.
+    pub(crate) async fn actor_subject(&self, actor: &str) -> Result<Option<Arc<str>>> {
+        if let Some((_, subject)) = self.state.read().actors.get(actor) {
+            return Ok(Some(subject.clone()));
+        }
+        let view = self.store.view(self.log, ViewKind::Actor, actor.as_bytes()).await;
+        let view = view.map_err(|error| from_store(error, &self.address))?;
+        Ok(view.map(|view| String::from_utf8_lossy(&view.value).as_ref().into()))
+    }
+
+    /// The batches after `revision` that are in memory; `None` where the first
+    /// of them no longer is, so that the log must be read.
+    pub(crate) fn tail_after(&self, revision: u64) -> Option<Vec<Arc<AppliedBatch>>> {
+        let state = self.state.read();
+        let head = self.head.borrow().revision;
+        if revision >= head {
+            return Some(Vec::new());
+        }
+        let first = state.tail.iter().flat_map(|batch| batch.changes.first()).next()?;
+        if first.entry.change.revision > revision + 1 {
+            return None;
+        }
+        let from = state.tail.partition_point(|batch| batch.head.revision <= revision);
+        Some(state.tail.range(from..).cloned().collect())
+    }
+
+    /// The batches that the views do not have yet.
+    pub(crate) fn underived(&self) -> Vec<Arc<AppliedBatch>> {
+        let state = self.state.read();
+        let from = state.tail.partition_point(|batch| batch.head.number <= state.watermark.number);
+        state.tail.range(from..).cloned().collect()
+    }
+
+    /// Makes a committed batch visible. Only the writer calls it, in order.
+    pub(crate) fn publish(&self, batch: AppliedBatch, confirmed_at: Instant) {
+        let head = batch.head;
+        let mut state = self.state.write();
+        for applied in &batch.changes {
+            state.overlay(applied);
+        }
+        state.tail_events += batch.changes.len();
+        state.tail_bytes += batch.bytes();
+        state.tail.push_back(Arc::new(batch));
+        state.trim();
+        state.confirmed_at = state.confirmed_at.max(confirmed_at);
+        // Under the lock, so that nobody sees a head without its changes.
+        self.head.send_replace(head);
+        drop(state);
+        self.derive.notify_one();
+    }
+
+    /// The views are complete up to `watermark`.
+    pub(crate) fn views_written(&self, watermark: Watermark) {
+        let mut state = self.state.write();
+        if watermark <= state.watermark {
+            return;
+        }
+        state.watermark = watermark;
+        let revision = watermark.position.revision;
+        state.nodes.retain(|_, node| node.changed_revision > revision);
+        state.paths.retain(|_, place| place.since_revision > revision);
+        state.actors.retain(|_, (since, _)| *since > revision);
+        state.trim();
+        drop(state);
+        self.derived.notify_waiters();
+    }
+
+    /// Applies changes that somebody else wrote, or that were read from the log
+    /// at start, to the nodes they are about.
+    pub(crate) async fn apply(&self, record: BatchRecord) -> Result<Vec<Applied>> {
+        let mut changes: Vec<Applied> = Vec::with_capacity(record.entries.len());
+        for entry in record.entries {
+            let id = entry.change.node_id;
+            let staged = changes.iter().rev().find(|applied| applied.node.id == id);
+            let before = match staged {
+                Some(applied) => Some(applied.node.clone()),
+                None => self.node(id).await?,
+            };
+            // The views may be ahead of what is applied here.
+            let node = match before {
+                Some(node) if node.changed_revision >= entry.change.revision => node,
+                before => Arc::new(self.node_after(before.as_deref(), &entry).await?),
+            };
+            changes.push(Applied { entry, node });
+        }
+        Ok(changes)
+    }
+
+    /// The node that a change makes of the node before it.
+    pub(crate) async fn node_after(&self, before: Option<&Node>, entry: &Entry) -> Result<Node> {
+        let diff = diff::Diff::parse_stored(&entry.diff)?;
+        let empty = Content::Inline(Bytes::new());
+        let old = before.map_or(&empty, |node| &node.content);
+        let bytes = if diff.needs_content() {
+            content::load(&*self.store, &self.address, old).await?
+        } else {
+            Bytes::new()
+        };
+        let no_attributes = std::collections::BTreeMap::new();
+        let attributes = before.map_or(&no_attributes, |node| &node.attributes);
+        let applied = diff::apply(&diff, entry.change.node_kind, &bytes, attributes)?;
+        let content = content::settle(&*self.store, &self.address, applied.content, old).await?;
+        Ok(after_change(
+            before,
+            &entry.change,
+            content,
+            applied.attributes.unwrap_or_else(|| attributes.clone()),
+        ))
+    }
+}
+
+/// The node after a change, from the record and what the diff made of it.
+pub(crate) fn after_change(
+    before: Option<&Node>,
+    change: &Change,
+    content: Content,
+    attributes: std::collections::BTreeMap<String, String>,
+) -> Node {
+    let live = change.kind != ChangeKind::Delete;
+    let mut last_used = before.map(|node| node.last_used.clone()).unwrap_or_default();
+    last_used.insert(change.actor.clone(), change.version);
+    last_used.retain(|actor, _| change.clock.get(actor) > 0);
+    Node {
+        id: change.node_id,
+        path: change.path.clone(),
+        kind: change.node_kind,
+        live,
+        version: change.version,
+        clock: change.clock.clone(),
+        last_used,
+        content: if live { content } else { Content::Inline(Bytes::new()) },
+        attributes,
+        author: change.author.clone(),
+        timestamp_ms: change.timestamp_ms,
+        metadata: change.metadata.clone(),
+        epoch: change.epoch,
+        changed_revision: change.revision,
+    }
+}
+
+/// The clock of a node after one more change of `actor`.
+pub(crate) fn next_clock(before: Option<&Node>, actor: &str) -> VectorClock {
+    match before {
+        None => VectorClock::default().incremented(actor, |_| 0),
+        Some(node) => node
+            .clock
+            .incremented(actor, |name| node.last_used.get(name).copied().unwrap_or(0)),
+    }
+}
+
+impl AppliedBatch {
+    fn bytes(&self) -> usize {
+        self.changes.iter().map(|applied| applied.entry.diff.len() + 512).sum()
+    }
+}
+
+impl State {
+    fn overlay(&mut self, applied: &Applied) {
+        let (change, node) = (&applied.entry.change, &applied.node);
+        let revision = change.revision;
+        if let Some(old_path) = &change.old_path {
+            self.occupy(old_path, revision, None, node.id);
+        }
+        let holder = node.live.then_some(node.id);
+        self.occupy(&node.path, revision, holder, node.id);
+        self.nodes.insert(node.id, node.clone());
+        self.actors
+            .entry(change.actor.clone())
+            .or_insert_with(|| (revision, change.subject.as_str().into()));
+    }
+
+    fn occupy(&mut self, path: &NodePath, revision: u64, holder: Option<NodeId>, by: NodeId) {
+        // Within a change set another node may have come before this one left.
+        if holder.is_none()
+            && let Some(place) = self.paths.get(path)
+            && place.holder.is_some_and(|current| current != by)
+        {
+            return;
+        }
+        self.paths.insert(path.clone(), Occupancy { since_revision: revision, holder });
+    }
+
+    fn trim(&mut self) {
+        while self.tail_events > SUBSCRIPTION_QUEUE_MAX_EVENTS
+            || self.tail_bytes > SUBSCRIPTION_QUEUE_MAX_BYTES
+        {
+            let Some(oldest) = self.tail.front() else { return };
+            if oldest.head.number > self.watermark.number {
+                return;
+            }
+            self.tail_events -= oldest.changes.len();
+            self.tail_bytes -= oldest.bytes();
+            self.tail.pop_front();
+        }
+    }
+}
+
+/// A fault that must not happen: a batch that does not continue the log.
+pub(crate) fn broken_chain(address: &BranchAddress, number: u64) -> Error {
+    Error::new(
+        vdom_core::ErrorCode::DataLoss,
+        format!("the log of {address} is broken at batch {number}: run `vdom verify`"),
+    )
+    .resource(address)
+}

@@ -1,0 +1,452 @@
+//! The room itself: its branches, opened when they are asked for and closed
+//! when nobody uses them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, mpsc, oneshot};
+use vdom_core::calls::{
+    BranchSummary, Event, GetHistory, HistoryPage, ReadAt, ReadSnapshot, ReadTree, RepoSummary,
+    Snapshot, Subscribe, TreeEntry, WriteDiff, WriteOutcome,
+};
+use vdom_core::change::CHAIN_START;
+use vdom_core::limits::{MIN_REVISION_WAIT_MAX, WRITER_QUEUE_MAX_WRITES};
+use vdom_core::{BranchAddress, Error, ErrorCode, RealmName, RepoName, Result};
+use vdom_edge::{Caller, Dom, DomStream};
+use vdom_store::{LogDescriptor, LogFilter, Store, Watermark};
+
+use super::branch::{Branch, BranchHandle, Head};
+use super::error::from_store;
+use super::records::{decode_batch, log_id, operation_key};
+use super::writer::{self, Command, writer_gone};
+use super::{branches, derive, feed, history, read_snapshot, read_tree, subscribe, write_diff};
+use crate::environment::Environment;
+use crate::security::{Action, Authority, Permit};
+
+const IDLE_MAX: Duration = Duration::from_secs(60);
+const POLL_EVERY: Duration = Duration::from_millis(20);
+
+/// Documents, and all that is asked of them. Cheap to clone.
+#[derive(Clone)]
+pub struct DocumentRoom {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) environment: Environment,
+    pub(super) authority: Authority,
+    slots: Mutex<HashMap<BranchAddress, Slot>>,
+}
+
+/// A branch that is open or being opened, once for all who ask.
+struct Slot {
+    cell: Arc<OnceCell<Open>>,
+    used_at: Instant,
+}
+
+struct Open {
+    handle: Arc<BranchHandle>,
+    derive: tokio::task::AbortHandle,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.derive.abort();
+    }
+}
+
+impl DocumentRoom {
+    /// A room over a store. Call it within a runtime: it watches the feed.
+    pub fn new(store: Arc<dyn Store>, environment: Environment, authority: Authority) -> Self {
+        let shared =
+            Arc::new(Shared { store, environment, authority, slots: Mutex::new(HashMap::new()) });
+        tokio::spawn(feed::run(Arc::downgrade(&shared)));
+        Self { shared }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.shared.store
+    }
+
+    /// How many branches are open.
+    pub fn open_branches(&self) -> usize {
+        self.shared.slots.lock().len()
+    }
+
+    /// Waits until the views of every open branch are complete, then lets go of
+    /// them; for an orderly end.
+    pub async fn close(&self) {
+        let handles = self.shared.opened();
+        for handle in &handles {
+            let branch = &handle.branch;
+            loop {
+                let derived = branch.derived.notified();
+                if branch.watermark().number >= branch.head().number {
+                    break;
+                }
+                derived.await;
+            }
+        }
+        self.shared.slots.lock().clear();
+    }
+
+    fn permit(
+        &self,
+        caller: &Caller,
+        action: Action,
+        address: &BranchAddress,
+    ) -> Result<Permit> {
+        self.shared.authority.authorize(caller, action, &address.realm, Some(&address.repo))
+    }
+
+    async fn reader(&self, caller: &Caller, address: &BranchAddress) -> Result<Arc<BranchHandle>> {
+        let permit = self.permit(caller, Action::Read, address)?;
+        self.shared.existing(&permit, address).await
+    }
+
+    /// A branch to read, brought to where `at` wants it.
+    async fn reader_at(
+        &self,
+        caller: &Caller,
+        address: &BranchAddress,
+        at: &ReadAt,
+    ) -> Result<Arc<BranchHandle>> {
+        let handle = self.reader(caller, address).await?;
+        handle.reach(caller, at).await?;
+        Ok(handle)
+    }
+}
+
+impl Shared {
+    /// A branch that exists.
+    pub(super) async fn existing(
+        &self,
+        permit: &Permit,
+        address: &BranchAddress,
+    ) -> Result<Arc<BranchHandle>> {
+        let handle = self.open(permit, address, false).await?;
+        if handle.branch.head().number == 0 {
+            return Err(no_such_branch(address));
+        }
+        Ok(handle)
+    }
+
+    /// A branch that the first write creates where it does not exist.
+    pub(super) async fn existing_or_new(
+        &self,
+        permit: &Permit,
+        address: &BranchAddress,
+    ) -> Result<Arc<BranchHandle>> {
+        self.open(permit, address, true).await
+    }
+
+    /// The branches that are open now.
+    pub(super) fn opened(&self) -> Vec<Arc<BranchHandle>> {
+        let slots = self.slots.lock();
+        slots.values().filter_map(|slot| Some(slot.cell.get()?.handle.clone())).collect()
+    }
+
+    /// Lets go of branches that nobody has used for a while.
+    pub(super) fn close_idle(&self) {
+        self.slots.lock().retain(|_, slot| {
+            let in_use = slot.cell.get().is_none_or(|open| {
+                let branch = &open.handle.branch;
+                Arc::strong_count(&open.handle) > 1
+                    || branch.watchers() > 0
+                    || branch.watermark().number < branch.head().number
+            });
+            if in_use {
+                slot.used_at = Instant::now();
+            }
+            slot.used_at.elapsed() < IDLE_MAX
+        });
+    }
+
+    async fn open(
+        &self,
+        permit: &Permit,
+        address: &BranchAddress,
+        create: bool,
+    ) -> Result<Arc<BranchHandle>> {
+        if permit.realm().is_some_and(|realm| *realm != address.realm) {
+            return Err(Error::internal(format!("a permit for another realm opens {address}")));
+        }
+        let cell = {
+            let mut slots = self.slots.lock();
+            match slots.get_mut(address) {
+                Some(slot) => {
+                    slot.used_at = Instant::now();
+                    if let Some(open) = slot.cell.get() {
+                        return Ok(open.handle.clone());
+                    }
+                    slot.cell.clone()
+                }
+                None => {
+                    let cell = Arc::new(OnceCell::new());
+                    let slot = Slot { cell: cell.clone(), used_at: Instant::now() };
+                    slots.insert(address.clone(), slot);
+                    cell
+                }
+            }
+        };
+        let opened = cell.get_or_try_init(|| self.open_anew(address, create)).await;
+        let handle = opened.map(|open| open.handle.clone());
+        if handle.is_err() {
+            let mut slots = self.slots.lock();
+            if slots.get(address).is_some_and(|slot| slot.cell.get().is_none()) {
+                slots.remove(address);
+            }
+        }
+        handle
+    }
+
+    async fn open_anew(&self, address: &BranchAddress, create: bool) -> Result<Open> {
+        let branch = Arc::new(self.load(address, create).await?);
+        writer::catch_up(&branch).await?;
+        let (writer, queue) = mpsc::channel(WRITER_QUEUE_MAX_WRITES);
+        tokio::spawn(writer::run(branch.clone(), queue, self.environment.clone()));
+        let derive = tokio::spawn(derive::run(branch.clone())).abort_handle();
+        Ok(Open { handle: Arc::new(BranchHandle { branch, writer }), derive })
+    }
+
+    /// The branch as its views know it; the rest of its log is read next.
+    async fn load(&self, address: &BranchAddress, create: bool) -> Result<Branch> {
+        let failed = |error| from_store(error, address);
+        let filter = LogFilter {
+            realm: address.realm.to_string(),
+            repo: Some(address.repo.to_string()),
+            branch: Some(address.branch.to_string()),
+        };
+        let last = self.store.logs(&filter).await.map_err(failed)?.into_iter().next_back();
+        if last.is_none() && !create {
+            return Err(no_such_branch(address));
+        }
+        let descriptor = last.unwrap_or_else(|| LogDescriptor {
+            realm: address.realm.to_string(),
+            repo: address.repo.to_string(),
+            branch: address.branch.to_string(),
+            incarnation: 1,
+        });
+        let log = log_id(address, descriptor.incarnation);
+        let watermark = self.store.watermark(log).await.map_err(failed)?;
+        let head = match watermark.number {
+            0 => Head {
+                epoch: u64::try_from(self.environment.now_ms()).unwrap_or(1).max(1),
+                revision: 0,
+                hash: CHAIN_START,
+                number: 0,
+                digest: [0; 32],
+            },
+            number => self.head_at(address, log, number, watermark).await?,
+        };
+        Ok(Branch::new(address.clone(), descriptor, log, self.store.clone(), head, watermark))
+    }
+
+    async fn head_at(
+        &self,
+        address: &BranchAddress,
+        log: vdom_store::LogId,
+        number: u64,
+        watermark: Watermark,
+    ) -> Result<Head> {
+        let batches = self.store.read(log, number, 1).await;
+        let batches = batches.map_err(|error| from_store(error, address))?;
+        let numbered =
+            batches.first().ok_or_else(|| super::branch::broken_chain(address, number))?;
+        let record = decode_batch(numbered)?;
+        Ok(Head {
+            epoch: record.epoch,
+            revision: watermark.position.revision,
+            hash: record.hash,
+            number,
+            digest: numbered.batch.digest(),
+        })
+    }
+}
+
+impl BranchHandle {
+    /// Proves the head now.
+    pub(super) async fn confirm(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Confirm { reply };
+        self.writer.send(command).await.map_err(|_| writer_gone())?;
+        answer.await.map_err(|_| writer_gone())?
+    }
+
+    /// Waits until the branch is as current as `at` asks for, or refuses; never
+    /// silently older.
+    pub(super) async fn reach(&self, caller: &Caller, at: &ReadAt) -> Result<()> {
+        let branch = &self.branch;
+        let epoch = branch.head().epoch;
+        for wanted in [at.epoch, at.min_epoch].into_iter().flatten() {
+            if wanted != epoch {
+                return Err(epoch_changed(branch, wanted));
+            }
+        }
+        if let Some(max_age_ms) = at.max_age_ms
+            && self.age() > Duration::from_millis(max_age_ms)
+        {
+            self.confirm().await?;
+        }
+        let in_at_most = Instant::now() + MIN_REVISION_WAIT_MAX;
+        let deadline = caller.deadline.map_or(in_at_most, |own| own);
+        if let Some(revision) = at.min_revision {
+            self.wait(deadline, || async { Ok(branch.head().revision >= revision) }, || {
+                format!("revision {revision}")
+            })
+            .await?;
+        }
+        if let Some(operation) = at.after_operation {
+            let key = [operation_key(&caller.subject, operation)];
+            let is_known = || async {
+                let found = branch.store.find_operations(branch.log, &key).await;
+                let found = found.map_err(|error| from_store(error, &branch.address))?;
+                Ok(found[0].is_some_and(|number| number <= branch.head().number))
+            };
+            self.wait(deadline, is_known, || format!("operation {operation}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Since the head was last proven; nothing where nobody else can append.
+    pub(super) fn age(&self) -> Duration {
+        if self.branch.store.promises().shared {
+            self.branch.confirmed_at().elapsed()
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    async fn wait<F>(
+        &self,
+        deadline: Instant,
+        mut is_reached: impl FnMut() -> F,
+        what: impl Fn() -> String,
+    ) -> Result<()>
+    where
+        F: Future<Output = Result<bool>>,
+    {
+        let branch = &self.branch;
+        let mut head = branch.watch_head();
+        loop {
+            head.mark_unchanged();
+            if is_reached().await? {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let head = branch.head();
+                return Err(Error::unavailable(format!(
+                    "{} is at revision {}: {} is not known here yet; try again",
+                    branch.address,
+                    head.revision,
+                    what()
+                ))
+                .resource(&branch.address)
+                .at(head.epoch, head.revision)
+                .retry_after(Duration::from_secs(1)));
+            }
+            let pause = deadline.saturating_duration_since(Instant::now());
+            if branch.store.promises().shared {
+                self.confirm().await?;
+                // Another gateway's append shows only by asking again.
+                let _ = tokio::time::timeout(pause.min(POLL_EVERY), head.changed()).await;
+            } else {
+                let _ = tokio::time::timeout(pause, head.changed()).await;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Dom for DocumentRoom {
+    async fn write_diff(&self, caller: &Caller, request: WriteDiff) -> Result<WriteOutcome> {
+        let permit = write_diff::permit(&self.shared.authority, caller, &request)?;
+        write_diff::write(&self.shared, permit, request).await
+    }
+
+    async fn write_content(
+        &self,
+        caller: &Caller,
+        request: WriteDiff,
+        content: DomStream<Bytes>,
+    ) -> Result<WriteOutcome> {
+        let permit = write_diff::permit(&self.shared.authority, caller, &request)?;
+        write_diff::write_content(&self.shared, permit, request, content).await
+    }
+
+    async fn read_snapshot(&self, caller: &Caller, request: ReadSnapshot) -> Result<Snapshot> {
+        let handle = self.reader_at(caller, &request.address, &request.at).await?;
+        read_snapshot::read(&handle, &request).await
+    }
+
+    async fn read_content(
+        &self,
+        caller: &Caller,
+        request: ReadSnapshot,
+    ) -> Result<(Snapshot, u64, DomStream<Bytes>)> {
+        let handle = self.reader_at(caller, &request.address, &request.at).await?;
+        read_snapshot::read_content(handle, &request).await
+    }
+
+    async fn read_tree(
+        &self,
+        caller: &Caller,
+        request: ReadTree,
+    ) -> Result<DomStream<TreeEntry>> {
+        let handle = self.reader_at(caller, &request.address, &request.at).await?;
+        read_tree::read(handle, request)
+    }
+
+    async fn subscribe(&self, caller: &Caller, request: Subscribe) -> Result<DomStream<Event>> {
+        let handle = self.reader(caller, &request.address).await?;
+        subscribe::subscribe(handle, caller.clone(), request, self.shared.environment.clone()).await
+    }
+
+    async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage> {
+        let handle = self.reader(caller, &request.address).await?;
+        history::list(&handle, &request).await
+    }
+
+    async fn list_repos(&self, caller: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>> {
+        let _permit = self.shared.authority.authorize(caller, Action::Read, &realm, None)?;
+        branches::list_repos(&*self.shared.store, &realm).await
+    }
+
+    async fn list_branches(
+        &self,
+        caller: &Caller,
+        realm: RealmName,
+        repo: RepoName,
+    ) -> Result<Vec<BranchSummary>> {
+        let permit = self.shared.authority.authorize(caller, Action::Read, &realm, Some(&repo))?;
+        branches::list_branches(&self.shared, &permit, realm, repo).await
+    }
+}
+
+/// The refusal of a resume point or revision of another incarnation.
+pub(super) fn epoch_changed(branch: &Branch, wanted: u64) -> Error {
+    let head = branch.head();
+    Error::new(
+        ErrorCode::EpochChanged,
+        format!(
+            "{} is in epoch {}, not {wanted}: read it anew and go on from there",
+            branch.address, head.epoch
+        ),
+    )
+    .resource(&branch.address)
+    .at(head.epoch, head.revision)
+}
+
+fn no_such_branch(address: &BranchAddress) -> Error {
+    Error::not_found(format!(
+        "branch `{}` of repo `{}` does not exist in realm `{}`: the first write creates it",
+        address.branch, address.repo, address.realm
+    ))
+    .resource(address)
+}

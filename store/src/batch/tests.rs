@@ -1,0 +1,157 @@
+//! The stored form of a batch: what was written comes back, anything else is found out.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::contract::{ChunkId, StoreErrorKind};
+
+fn any_batch() -> impl Strategy<Value = Batch> {
+    let descriptor = proptest::option::of(("[a-z]{1,8}", "[a-z]{0,8}", "[a-z/]{0,8}", 1..9_u64))
+        .prop_map(|names| {
+            names.map(|(realm, repo, branch, incarnation)| LogDescriptor {
+                realm,
+                repo,
+                branch,
+                incarnation,
+            })
+        });
+    let bytes = || proptest::collection::vec(any::<u8>(), 0..300);
+    (
+        (any::<[u8; 16]>(), any::<[u8; 32]>(), descriptor, any::<u64>(), any::<u32>()),
+        (
+            proptest::collection::vec(any::<[u8; 16]>(), 0..5),
+            proptest::collection::vec(any::<[u8; 32]>(), 0..5),
+            any::<bool>(),
+            bytes(),
+            bytes(),
+        ),
+    )
+        .prop_map(
+            |(
+                (id, previous, descriptor, first_revision, count),
+                (operations, chunks, closing, manifest, body),
+            )| Batch {
+                id: BatchId(id),
+                previous,
+                descriptor,
+                first_revision,
+                count,
+                operations: operations.into_iter().map(OperationKey).collect(),
+                chunks: chunks.into_iter().map(ChunkId).collect(),
+                closing,
+                manifest: manifest.into(),
+                body: body.into(),
+            },
+        )
+}
+
+fn sample() -> Batch {
+    Batch {
+        id: BatchId([7; 16]),
+        previous: [1; 32],
+        descriptor: None,
+        first_revision: 12,
+        count: 2,
+        operations: vec![OperationKey([3; 16])],
+        chunks: vec![],
+        closing: false,
+        manifest: Bytes::from_static(b"manifest"),
+        body: Bytes::from_static(b"body"),
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_was_encoded_comes_back(batch in any_batch()) {
+        let encoded = batch.encode().unwrap();
+        prop_assert_eq!(encoded.len(), batch.encoded_len());
+        prop_assert_eq!(digest_of(&encoded), batch.digest());
+        prop_assert_eq!(Batch::decode(encoded).unwrap(), batch);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found(batch in any_batch(), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
+        let mut encoded = batch.encode().unwrap().to_vec();
+        let at = at.index(encoded.len());
+        encoded[at] ^= 1_u8 << bit;
+        prop_assert_eq!(Batch::decode(encoded.into()).unwrap_err().kind, StoreErrorKind::Damaged);
+    }
+
+    #[test]
+    fn every_cut_is_found(batch in any_batch(), at in any::<prop::sample::Index>()) {
+        let encoded = batch.encode().unwrap();
+        let cut = encoded.slice(..at.index(encoded.len()));
+        prop_assert_eq!(Batch::decode(cut).unwrap_err().kind, StoreErrorKind::Damaged);
+    }
+}
+
+#[test]
+fn manifest_and_body_are_not_copied() {
+    let encoded = sample().encode().unwrap();
+    let range = encoded.as_ptr_range();
+    let decoded = Batch::decode(encoded.clone()).unwrap();
+    assert!(range.contains(&decoded.manifest.as_ptr()));
+    assert!(range.contains(&decoded.body.as_ptr()));
+}
+
+#[test]
+fn the_size_limit_is_exact() {
+    let mut batch = sample();
+    let rest = BATCH_MAX_BYTES - batch.encoded_len();
+    batch.body = vec![0; rest + 4].into();
+    assert_eq!(batch.encode().unwrap().len(), BATCH_MAX_BYTES);
+    batch.body = vec![0; rest + 5].into();
+    let error = batch.encode().unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Invalid);
+    assert!(error.message.contains("4194304"), "{error}");
+}
+
+#[test]
+fn a_newer_format_is_named_as_such() {
+    let mut encoded = sample().encode().unwrap().to_vec();
+    encoded[3] = 2;
+    let content = encoded.len() - 32;
+    let digest = Sha256::digest(&encoded[..content]);
+    encoded[content..].copy_from_slice(&digest);
+    let error = Batch::decode(encoded.into()).unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::NewerFormat);
+}
+
+#[test]
+fn lengths_that_lie_are_found_even_under_a_right_checksum() {
+    let mut encoded = sample().encode().unwrap().to_vec();
+    encoded[8] += 1;
+    let content = encoded.len() - 32;
+    let digest = Sha256::digest(&encoded[..content]);
+    encoded[content..].copy_from_slice(&digest);
+    assert_eq!(Batch::decode(encoded.into()).unwrap_err().kind, StoreErrorKind::Damaged);
+}
+
+/// The stored form is a promise to the stores of earlier releases.
+#[test]
+fn the_stored_form_stays() {
+    let digest = hex::encode(sample().digest());
+    assert_eq!(digest, "a489ac3dab99cfe9376347be5d837fa1e18072b73b83a77d4a40a25082e4380a");
+}
+
+#[test]
+fn debug_shows_no_contents() {
+    let shown = format!("{:?}", sample());
+    assert!(shown.contains("body_bytes: 4"), "{shown}");
+    assert!(shown.contains("BatchId(07070707070707070707070707070707)"), "{shown}");
+    assert!(!shown.contains("[98, 111"), "{shown}");
+}
+
+#[test]
+fn log_ids_tell_names_apart() {
+    let id = |realm: &str, repo: &str, branch: &str, incarnation| {
+        let (realm, repo, branch) = (realm.to_owned(), repo.to_owned(), branch.to_owned());
+        LogDescriptor { realm, repo, branch, incarnation }.log_id()
+    };
+    let ids = [id("a", "b", "c", 1), id("a", "b", "c", 2), id("ab", "", "c", 1), id("a", "bc", "", 1)];
+    for (at, one) in ids.iter().enumerate() {
+        assert!(ids[at + 1..].iter().all(|other| other != one));
+    }
+    assert_eq!(ids[0], id("a", "b", "c", 1));
+}

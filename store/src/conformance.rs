@@ -1,0 +1,168 @@
+//! The suite that every backend passes.
+//!
+//! [`conformance_suite!`](crate::conformance_suite) makes one test of every check:
+//!
+//! ```ignore
+//! mod memory {
+//!     vdom_store::conformance_suite!(super::memory_subject());
+//! }
+//! ```
+//!
+//! where `memory_subject()` is a future of `Result<Box<dyn Subject>, String>`; the
+//! error is the reason to skip.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(missing_docs, reason = "the names of the checks say what they hold a backend to")]
+
+pub mod chunks;
+pub mod feed;
+mod fixtures;
+pub mod lasting;
+pub mod logs;
+pub mod outcomes;
+pub mod paths;
+pub mod views;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::contract::Store;
+
+/// A check that takes longer has failed.
+const CHECK_DEADLINE: Duration = Duration::from_mins(2);
+
+/// A backend as the suite meets it: one empty store.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// The store; after [`Subject::reopen`] the one that was opened last.
+    fn store(&self) -> Arc<dyn Store>;
+
+    /// The same content as another process has it; `None` where only one may.
+    async fn peer(&self) -> Option<Arc<dyn Store>> {
+        None
+    }
+
+    /// Closes the store and opens its content again; false where nothing lasts.
+    async fn reopen(&mut self) -> bool {
+        false
+    }
+
+    /// Makes the next append answer `OutcomeUnknown`, with or without effect;
+    /// false where that cannot be arranged.
+    fn lose_next_answer(&self, with_effect: bool) -> bool {
+        let _ = with_effect;
+        false
+    }
+}
+
+/// What a check that did not panic says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The backend keeps the contract here.
+    Passed,
+    /// The check does not apply, and why.
+    Skipped(&'static str),
+}
+
+/// Runs one check, and prints by name what is skipped.
+#[expect(clippy::print_stdout, reason = "a skipped test is named where test results are read")]
+pub async fn run<F>(
+    name: &str,
+    make: impl Future<Output = Result<Box<dyn Subject>, String>>,
+    check: impl FnOnce(Box<dyn Subject>) -> F,
+) where
+    F: Future<Output = Outcome>,
+{
+    let subject = match make.await {
+        Ok(subject) => subject,
+        Err(reason) => return println!("skipped: {name}: {reason}"),
+    };
+    match tokio::time::timeout(CHECK_DEADLINE, check(subject)).await {
+        Ok(Outcome::Passed) => {}
+        Ok(Outcome::Skipped(reason)) => println!("skipped: {name}: {reason}"),
+        Err(_) => panic!("{name} did not end within {CHECK_DEADLINE:?}"),
+    }
+}
+
+/// One test per check of the suite, for the subject that an expression makes.
+#[macro_export]
+macro_rules! conformance_suite {
+    ($subject:expr) => {
+        $crate::conformance_suite! { @tests $subject;
+            logs {
+                the_first_append_creates_the_log
+                one_of_many_creators_wins
+                one_of_many_writers_wins_a_number
+                the_same_batch_again_is_committed
+                gaps_and_misplaced_batches_are_refused
+                a_batch_that_names_another_digest_is_refused
+                the_largest_batch_comes_back
+                a_log_is_read_in_pages
+                the_head_is_confirmed
+                revisions_find_their_batch
+                operations_find_their_batch
+                logs_are_listed_by_name
+                a_closed_log_takes_no_more
+                neighbouring_ids_are_apart
+            }
+            feed {
+                the_next_batches_of_many_logs
+                polling_misses_nothing
+                others_are_heard_early
+            }
+            outcomes {
+                a_lost_answer_is_settled_by_appending_again
+                a_lost_race_behind_a_lost_answer_is_found
+            }
+            views {
+                rows_only_move_forward
+                kinds_and_logs_are_apart
+                many_rows_at_once
+                the_newest_of_one_call_wins
+                derivers_in_any_order_agree
+                a_frozen_deriver_harms_nothing
+                the_watermark_only_moves_forward
+                rows_are_scanned_backwards
+                rows_that_cannot_be_kept_are_refused
+            }
+            paths {
+                a_tombstone_hides_and_stays
+                a_rename_moves_the_row
+                a_prefix_takes_whole_segments
+                pages_follow_path_and_id
+                random_moves_agree_with_a_model
+            }
+            chunks {
+                chunks_come_back
+                chunks_belong_to_a_realm
+                chunks_that_are_not_what_they_say_are_refused
+            }
+            lasting {
+                everything_is_there_after_reopening
+                a_reopened_log_goes_on
+            }
+        }
+    };
+    (@tests $subject:expr; $($module:ident { $($check:ident)+ })+) => {$(
+        mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $check() {
+                    $crate::conformance::run(
+                        concat!(module_path!(), "::", stringify!($check)),
+                        $subject,
+                        |mut subject| async move {
+                            $crate::conformance::$module::$check(subject.as_mut()).await
+                        },
+                    )
+                    .await;
+                }
+            )+
+        }
+    )+};
+}

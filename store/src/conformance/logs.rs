@@ -1,0 +1,279 @@
+//! Appending to logs and reading them.
+
+use std::sync::Arc;
+
+use super::fixtures::{Writer, assert_kind, descriptor, fresh, key};
+use super::{Outcome, Subject};
+use crate::batch::{BATCH_MAX_BYTES, LogId, Numbered};
+use crate::contract::{Append, LogFilter, StoreErrorKind};
+
+pub async fn the_first_append_creates_the_log(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut writer = Writer::new("main");
+    assert_eq!(store.last(writer.log).await.unwrap(), None);
+    assert_eq!(store.read(writer.log, 1, 1000).await.unwrap(), []);
+
+    let batch = writer.batch(2);
+    let batch = writer.append(&*store, batch).await;
+
+    let first = Numbered { number: 1, batch };
+    assert_eq!(store.last(writer.log).await.unwrap(), Some(first.clone()));
+    assert_eq!(store.read(writer.log, 1, 1000).await.unwrap(), [first]);
+    Outcome::Passed
+}
+
+pub async fn one_of_many_creators_wins(subject: &mut dyn Subject) -> Outcome {
+    for round in 0..10 {
+        race(subject, Writer::new(&format!("race-{round}"))).await;
+    }
+    Outcome::Passed
+}
+
+pub async fn one_of_many_writers_wins_a_number(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut writer = Writer::new("main");
+    for _ in 0..10 {
+        writer.append_many(&*store, 1).await;
+        race(subject, writer.clone()).await;
+        let winner = store.last(writer.log).await.unwrap().unwrap();
+        writer.advance(&winner.batch);
+    }
+    Outcome::Passed
+}
+
+/// Eight writers, through two handles where there can be two, want one number.
+async fn race(subject: &mut dyn Subject, writer: Writer) {
+    let store = subject.store();
+    let other = subject.peer().await.unwrap_or_else(|| Arc::clone(&store));
+    let mut racers = tokio::task::JoinSet::new();
+    for racer in 0..8 {
+        let store = Arc::clone(if racer % 2 == 0 { &store } else { &other });
+        let (log, number, batch) = (writer.log, writer.next, writer.batch(1));
+        racers.spawn(async move { (store.append(log, number, &batch).await.unwrap(), batch) });
+    }
+    let answers = racers.join_all().await;
+    let winners: Vec<_> = answers.iter().filter(|(answer, _)| *answer == Append::Committed).collect();
+    assert_eq!(winners.len(), 1, "{answers:?}");
+    let stored = store.read(writer.log, writer.next, usize::MAX).await.unwrap();
+    assert_eq!(stored, [Numbered { number: writer.next, batch: winners[0].1.clone() }]);
+}
+
+pub async fn the_same_batch_again_is_committed(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut writer = Writer::new("main");
+    let batches = writer.append_many(&*store, 3).await;
+    for (number, batch) in (1..).zip(&batches) {
+        let again = store.append(writer.log, number, batch).await;
+        assert_eq!(again.unwrap(), Append::Committed);
+        let mut other = batch.clone();
+        other.id = fresh();
+        let other = store.append(writer.log, number, &other).await;
+        assert_eq!(other.unwrap(), Append::Taken);
+    }
+    assert_eq!(store.read(writer.log, 1, usize::MAX).await.unwrap().len(), 3);
+    Outcome::Passed
+}
+
+pub async fn gaps_and_misplaced_batches_are_refused(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut writer = Writer::new("main");
+    let log = writer.log;
+    let first = writer.batch(1);
+    assert_kind(store.append(log, 0, &first).await, StoreErrorKind::Invalid);
+    let mut nameless = first.clone();
+    nameless.descriptor = None;
+    assert_kind(store.append(log, 1, &nameless).await, StoreErrorKind::Invalid);
+    assert_kind(store.append(log, 2, &nameless).await, StoreErrorKind::Invalid);
+
+    writer.append(&*store, first.clone()).await;
+    let third = writer.batch(1);
+    assert_kind(store.append(log, 3, &third).await, StoreErrorKind::Invalid);
+    let mut second = third.clone();
+    second.descriptor.clone_from(&first.descriptor);
+    assert_kind(store.append(log, 2, &second).await, StoreErrorKind::Invalid);
+    assert_eq!(store.last(log).await.unwrap().unwrap().number, 1);
+    Outcome::Passed
+}
+
+pub async fn a_batch_that_names_another_digest_is_refused(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut writer = Writer::new("main");
+    let mut first = writer.batch(1);
+    first.previous = [1; 32];
+    assert_kind(store.append(writer.log, 1, &first).await, StoreErrorKind::Invalid);
+    writer.append_many(&*store, 2).await;
+    let mut third = writer.batch(1);
+    third.previous[31] ^= 1;
+    assert_kind(store.append(writer.log, 3, &third).await, StoreErrorKind::Invalid);
+    // The same writer put right goes on.
+    writer.append_many(&*store, 1).await;
+    Outcome::Passed
+}
+
+pub async fn the_largest_batch_comes_back(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut writer = Writer::new("main");
+    let mut batch = writer.batch(1);
+    let rest = BATCH_MAX_BYTES - batch.encoded_len() + batch.body.len();
+    batch.body = vec![0x5a; rest + 1].into();
+    assert_kind(store.append(writer.log, 1, &batch).await, StoreErrorKind::Invalid);
+    batch.body.truncate(rest);
+    assert_eq!(batch.encoded_len(), BATCH_MAX_BYTES);
+    let batch = writer.append(&*store, batch).await;
+    assert_eq!(store.last(writer.log).await.unwrap().unwrap().batch, batch);
+    Outcome::Passed
+}
+
+pub async fn a_log_is_read_in_pages(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut writer = Writer::new("main");
+    let batches = writer.append_many(&*store, 25).await;
+    let length = batches[1].encoded_len();
+    for max_bytes in [0, 1, length, 3 * length, usize::MAX] {
+        let mut read = Vec::new();
+        loop {
+            let from = read.len() as u64 + 1;
+            let page = store.read(writer.log, from, max_bytes).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            assert!(page.iter().map(|row| row.number).eq(from..from + page.len() as u64));
+            assert!(page.len() == 1 || page.len() * length <= max_bytes.saturating_add(2 * length));
+            read.extend(page.into_iter().map(|row| row.batch));
+        }
+        assert_eq!(read, batches, "in pages of {max_bytes} bytes");
+    }
+    assert_eq!(store.read(writer.log, 26, usize::MAX).await.unwrap(), []);
+    assert_eq!(store.read(writer.log, u64::MAX, usize::MAX).await.unwrap(), []);
+    Outcome::Passed
+}
+
+pub async fn the_head_is_confirmed(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut writer = Writer::new("main");
+    assert!(store.confirm(writer.log, 0).await.unwrap());
+    for head in 1..4 {
+        writer.append_many(&*store, 1).await;
+        assert!(store.confirm(writer.log, head).await.unwrap());
+        assert!(!store.confirm(writer.log, head - 1).await.unwrap());
+    }
+    Outcome::Passed
+}
+
+pub async fn revisions_find_their_batch(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut writer = Writer::new("main");
+    writer.next_revision = 10;
+    // Batches 1 to 6 hold the revisions 10-12, none, 13, none, none, 14-15.
+    for count in [3, 0, 1, 0, 0, 2] {
+        writer.append(&*store, writer.batch(count)).await;
+    }
+    let expected =
+        [(9, None), (10, Some(1)), (12, Some(1)), (13, Some(3)), (14, Some(6)), (15, Some(6))];
+    for (revision, number) in expected {
+        assert_eq!(store.number_of(writer.log, revision).await.unwrap(), number, "{revision}");
+    }
+    // Past the head: the last batch that holds a change.
+    writer.append(&*store, writer.batch(0)).await;
+    assert_eq!(store.number_of(writer.log, 99).await.unwrap(), Some(6));
+    assert_eq!(store.number_of(Writer::new("other").log, 10).await.unwrap(), None);
+    Outcome::Passed
+}
+
+pub async fn operations_find_their_batch(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut writer = Writer::new("main");
+    for operations in [&[1, 2][..], &[], &[3]] {
+        let mut batch = writer.batch(operations.len() as u32);
+        batch.operations = operations.iter().map(|number| key(*number)).collect();
+        writer.append(&*store, batch).await;
+    }
+    let keys = [key(3), key(9), key(2), key(1), key(3)];
+    let found = store.find_operations(writer.log, &keys).await.unwrap();
+    assert_eq!(found, [Some(3), None, Some(1), Some(1), Some(3)]);
+    assert_eq!(store.find_operations(writer.log, &[]).await.unwrap(), []);
+    let other = Writer::new("other");
+    assert_eq!(store.find_operations(other.log, &keys).await.unwrap(), [None; 5]);
+    Outcome::Passed
+}
+
+pub async fn logs_are_listed_by_name(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut logs = vec![
+        descriptor("acme", "", "", 1),
+        descriptor("acme", "api", "main", 1),
+        descriptor("acme", "web", "fix/a.$b", 1),
+        descriptor("acme", "web", "main", 1),
+        descriptor("acme", "web", "main", 2),
+        descriptor("acme", "website", "main", 1),
+        descriptor("acme-2", "web", "main", 1),
+    ];
+    for log in logs.iter().rev() {
+        Writer::of(log.clone()).append_many(&*store, 2).await;
+    }
+    assert_eq!(store.realms().await.unwrap(), ["acme", "acme-2"]);
+    let list = |realm: &str, repo: Option<&str>, branch: Option<&str>| {
+        let filter = LogFilter {
+            realm: realm.to_owned(),
+            repo: repo.map(str::to_owned),
+            branch: branch.map(str::to_owned),
+        };
+        let store = Arc::clone(&store);
+        async move { store.logs(&filter).await.unwrap() }
+    };
+    assert_eq!(list("acme-2", None, None).await, [logs.pop().unwrap()]);
+    assert_eq!(list("acme", None, None).await, logs);
+    assert_eq!(list("acme", Some("web"), None).await, logs[2..5]);
+    assert_eq!(list("acme", Some("web"), Some("main")).await, logs[3..5]);
+    assert_eq!(list("acme", None, Some("main")).await.len(), 4);
+    assert_eq!(list("acme", Some(""), None).await, logs[..1]);
+    assert_eq!(list("nobody", None, None).await, []);
+    Outcome::Passed
+}
+
+pub async fn a_closed_log_takes_no_more(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut writer = Writer::of(descriptor("acme", "web", "main", 1));
+    writer.append_many(&*store, 2).await;
+    let late = writer.clone();
+    let mut closing = writer.batch(0);
+    closing.closing = true;
+    let closing = writer.append(&*store, closing).await;
+
+    // A writer of the old incarnation loses its number, and gets no further.
+    let lost = store.append(late.log, late.next, &late.batch(1)).await;
+    assert_eq!(lost.unwrap(), Append::Taken);
+    let beyond = store.append(writer.log, writer.next, &writer.batch(1)).await;
+    assert_kind(beyond, StoreErrorKind::Invalid);
+    let again = store.append(writer.log, 3, &closing).await;
+    assert_eq!(again.unwrap(), Append::Committed);
+    assert!(store.last(writer.log).await.unwrap().unwrap().batch.closing);
+
+    let mut next = Writer::of(descriptor("acme", "web", "main", 2));
+    next.append_many(&*store, 1).await;
+    assert_eq!(store.last(next.log).await.unwrap().unwrap().number, 1);
+    assert_eq!(store.last(writer.log).await.unwrap().unwrap().number, 3);
+    Outcome::Passed
+}
+
+pub async fn neighbouring_ids_are_apart(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let mut last = [0; 32];
+    last[31] = 1;
+    let ids = [[0; 32], last, [0x7f; 32], [0xff; 32]].map(LogId);
+    let mut writers = ids.map(|log| Writer { log, ..Writer::new("main") });
+    for (batches, writer) in (1..).zip(&mut writers) {
+        let mut batch = writer.batch(1);
+        batch.operations = vec![key(1)];
+        writer.append(&*store, batch).await;
+        writer.append_many(&*store, batches - 1).await;
+    }
+    for (batches, writer) in (1..).zip(&writers) {
+        let read = store.read(writer.log, 1, usize::MAX).await.unwrap();
+        assert_eq!(read.len(), batches);
+        assert_eq!(store.last(writer.log).await.unwrap(), read.last().cloned());
+        assert_eq!(store.number_of(writer.log, 99).await.unwrap(), Some(batches as u64));
+        assert_eq!(store.find_operations(writer.log, &[key(1)]).await.unwrap(), [Some(1)]);
+    }
+    Outcome::Passed
+}

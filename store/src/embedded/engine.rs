@@ -1,0 +1,207 @@
+//! The storage engine (fjall) behind the few calls that the store makes.
+
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use bytes::Bytes;
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable, Snapshot,
+};
+
+use super::EmbeddedOptions;
+use super::record;
+use crate::contract::{StoreError, StoreErrorKind, StoreResult};
+
+/// Values above this are kept outside of the sorted files, which are rewritten often.
+const SEPARATED_VALUE_BYTES: u32 = 16 << 10;
+
+/// A family of rows with a memtable of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Space {
+    /// Batches.
+    Logs,
+    /// Where to find batches: operations, revisions, descriptors.
+    Index,
+    /// Rows, their paths, watermarks.
+    Views,
+    /// Chunks and when they were touched.
+    Chunks,
+}
+
+const SPACES: [(Space, &str); 4] = [
+    (Space::Logs, "logs"),
+    (Space::Index, "index"),
+    (Space::Views, "views"),
+    (Space::Chunks, "chunks"),
+];
+
+/// One change of a write: a sealed value to put, or `None` to remove the key.
+pub(super) type Row = (Space, Vec<u8>, Option<Bytes>);
+
+pub(super) struct Engine {
+    database: Database,
+    spaces: [Keyspace; 4],
+}
+
+/// The content at one moment.
+pub(super) struct Moment<'a> {
+    engine: &'a Engine,
+    snapshot: Snapshot,
+}
+
+impl Engine {
+    pub(super) fn open(path: &Path, options: &EmbeddedOptions) -> StoreResult<Self> {
+        // The engine takes for granted that its own files are what it wrote, and
+        // panics where they are not.
+        let opened = catch_unwind(AssertUnwindSafe(|| open(path, options)));
+        let what = match opened {
+            Ok(Ok(engine)) => return Ok(engine),
+            Ok(Err(error)) => return Err(explain(&error, "open the store at", path)),
+            Err(panic) => panic_text(&*panic),
+        };
+        Err(StoreError::new(
+            StoreErrorKind::Damaged,
+            format_args!(
+                "the store at {} is damaged: {what}; restore it from a backup",
+                path.display()
+            ),
+        ))
+    }
+
+    /// The content as of the last whole write; reads outside of a moment could see
+    /// a part of the write that is being made.
+    pub(super) fn moment(&self) -> Moment<'_> {
+        Moment { engine: self, snapshot: self.database.snapshot() }
+    }
+
+    /// Writes all rows or none, each key at most once; when `durable`, answers after an fsync.
+    pub(super) fn write(&self, rows: impl IntoIterator<Item = Row>, durable: bool) -> Result<(), fjall::Error> {
+        let mode = if durable { PersistMode::SyncData } else { PersistMode::Buffer };
+        let mut batch = self.database.batch().durability(Some(mode));
+        for (space, key, value) in rows {
+            match value {
+                Some(value) => batch.insert(self.space(space), key, value),
+                None => batch.remove(self.space(space), key),
+            }
+        }
+        batch.commit()
+    }
+
+    /// Makes all that was written last.
+    pub(super) fn sync(&self) -> Result<(), fjall::Error> {
+        self.database.persist(PersistMode::SyncAll)
+    }
+
+    fn space(&self, space: Space) -> &Keyspace {
+        &self.spaces[space as usize]
+    }
+}
+
+impl Moment<'_> {
+    /// The value of a key, its checksum verified and removed.
+    pub(super) fn get(&self, space: Space, key: &[u8]) -> StoreResult<Option<Bytes>> {
+        let value = guarded(|| self.snapshot.get(self.engine.space(space), key))?;
+        value.map(|value| record::unseal(key, value.into())).transpose()
+    }
+
+    /// Rows in ascending order of their keys; `next_back` for descending.
+    pub(super) fn range(
+        &self,
+        space: Space,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = StoreResult<(Bytes, Bytes)>> {
+        let rows = is_forward(from, to)
+            .then(|| self.snapshot.range::<&[u8], _>(self.engine.space(space), (from, to)));
+        rows.into_iter().flatten().map(|row| {
+            let (key, value) = guarded(|| row.into_inner())?;
+            let value = record::unseal(&key, value.into())?;
+            Ok((key.into(), value))
+        })
+    }
+}
+
+fn open(path: &Path, options: &EmbeddedOptions) -> Result<Engine, fjall::Error> {
+    let database = Database::builder(path)
+        .cache_size(options.cache_bytes)
+        .max_cached_files(Some(options.open_files.max(10)))
+        .worker_threads(1)
+        .open()?;
+    let create = |space: Space| {
+        let separated = KvSeparationOptions::default().separation_threshold(SEPARATED_VALUE_BYTES);
+        KeyspaceCreateOptions::default()
+            .max_memtable_size(options.memtable_bytes)
+            .with_kv_separation(
+                matches!(space, Space::Logs | Space::Chunks).then_some(separated),
+            )
+    };
+    let [logs, index, views, chunks] =
+        SPACES.map(|(space, name)| database.keyspace(name, || create(space)));
+    Ok(Engine { spaces: [logs?, index?, views?, chunks?], database })
+}
+
+/// The engine panics when a range is empty because it is upside down.
+fn is_forward(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+    match (from, to) {
+        (Bound::Included(from), Bound::Included(to)) => from <= to,
+        (
+            Bound::Included(from) | Bound::Excluded(from),
+            Bound::Included(to) | Bound::Excluded(to),
+        ) => from < to,
+        _ => true,
+    }
+}
+
+/// A read that finds damage says so, in whichever way the engine notices.
+fn guarded<T>(read: impl FnOnce() -> Result<T, fjall::Error>) -> StoreResult<T> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) if is_damage(&error) => {
+            Err(StoreError::new(StoreErrorKind::Damaged, format_args!("the store is damaged: {error}")))
+        }
+        Ok(Err(error)) => {
+            Err(StoreError::new(StoreErrorKind::Unavailable, format_args!("cannot read: {error}")))
+        }
+        Err(panic) => Err(StoreError::new(
+            StoreErrorKind::Damaged,
+            format_args!("the store is damaged: {}", panic_text(&*panic)),
+        )),
+    }
+}
+
+fn explain(error: &fjall::Error, what: &str, path: &Path) -> StoreError {
+    let path = path.display();
+    if matches!(error, fjall::Error::Locked) {
+        let message = format!("cannot {what} {path}: it is already open in another process");
+        return StoreError::new(StoreErrorKind::AlreadyOpen, message);
+    }
+    if is_damage(error) {
+        let message = format!("cannot {what} {path}: {error}; restore it from a backup");
+        return StoreError::new(StoreErrorKind::Damaged, message);
+    }
+    StoreError::new(StoreErrorKind::Unavailable, format_args!("cannot {what} {path}: {error}"))
+}
+
+/// Everything but trouble with the disk itself speaks of what is on it.
+fn is_damage(error: &fjall::Error) -> bool {
+    use std::io::ErrorKind;
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::InvalidData
+                | ErrorKind::InvalidInput
+                | ErrorKind::NotFound
+                | ErrorKind::Other
+        ),
+        fjall::Error::Poisoned | fjall::Error::Locked | fjall::Error::KeyspaceDeleted => false,
+        _ => true,
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("its files are not what was written").to_owned()
+}

@@ -1,0 +1,110 @@
+//! The keys of the embedded store; their order is the order of every scan.
+
+use bytes::Bytes;
+
+use crate::batch::{LogDescriptor, LogId, OperationKey};
+use crate::contract::ChunkId;
+use crate::view::ViewKind;
+
+/// The number of the last group that was made durable, in [`Space::Index`](super::engine::Space).
+pub(super) const LAST_GROUP: &[u8] = b"g";
+
+const LOG_BYTES: usize = 32;
+
+pub(super) fn batch(log: LogId, number: u64) -> Vec<u8> {
+    [&log.0[..], &number.to_be_bytes()].concat()
+}
+
+/// The number in the key of a batch.
+pub(super) fn number_of_batch(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.get(LOG_BYTES..)?.first_chunk()?))
+}
+
+pub(super) fn operation(log: LogId, operation: OperationKey) -> Vec<u8> {
+    [b"o", &log.0[..], &operation.0].concat()
+}
+
+pub(super) fn revision(log: LogId, revision: u64) -> Vec<u8> {
+    [b"r", &log.0[..], &revision.to_be_bytes()].concat()
+}
+
+/// Names hold no zero byte.
+pub(super) fn descriptor(descriptor: &LogDescriptor, log: LogId) -> Vec<u8> {
+    let LogDescriptor { realm, repo, branch, incarnation } = descriptor;
+    let mut key = b"d".to_vec();
+    for name in [realm, repo, branch] {
+        key.extend_from_slice(name.as_bytes());
+        key.push(0);
+    }
+    key.extend_from_slice(&incarnation.to_be_bytes());
+    key.extend_from_slice(&log.0);
+    key
+}
+
+/// The keys of all descriptors. No name holds the byte 0xff.
+pub(super) fn descriptors() -> (Vec<u8>, Vec<u8>) {
+    (b"d".to_vec(), b"d\xff".to_vec())
+}
+
+/// Where the descriptors of a realm begin.
+pub(super) fn realm(realm: &str) -> Vec<u8> {
+    [b"d", realm.as_bytes(), &[0]].concat()
+}
+
+/// Where the descriptors of a realm have ended.
+pub(super) fn after_realm(realm: &str) -> Vec<u8> {
+    [b"d", realm.as_bytes(), &[1]].concat()
+}
+
+pub(super) fn row(log: LogId, kind: ViewKind, id: &[u8]) -> Vec<u8> {
+    [b"v", &log.0[..], &[kind as u8], id].concat()
+}
+
+/// The id in the key of a row.
+pub(super) fn id_of_row(key: &Bytes) -> Bytes {
+    key.slice((2 + LOG_BYTES).min(key.len())..)
+}
+
+pub(super) fn watermark(log: LogId) -> Vec<u8> {
+    [b"w", &log.0[..]].concat()
+}
+
+/// The row of a path; with an empty id, where the rows of the path begin.
+pub(super) fn path(log: LogId, path: &str, id: &[u8]) -> Vec<u8> {
+    [b"p", &log.0[..], path.as_bytes(), &[0], id].concat()
+}
+
+/// The keys of all rows at a path.
+pub(super) fn rows_at(log: LogId, path: &str) -> (Vec<u8>, Vec<u8>) {
+    let start = [b"p", &log.0[..], path.as_bytes()].concat();
+    ([&start[..], &[0]].concat(), [&start[..], &[1]].concat())
+}
+
+/// The keys of all rows below a path.
+pub(super) fn rows_below(log: LogId, path: &str) -> (Vec<u8>, Vec<u8>) {
+    let start = [b"p", &log.0[..], path.as_bytes()].concat();
+    ([&start[..], b"/"].concat(), [&start[..], &[b'/' + 1]].concat())
+}
+
+/// The keys of all rows by path. No path holds the byte 0xff.
+pub(super) fn all_rows(log: LogId) -> (Vec<u8>, Vec<u8>) {
+    let start = [b"p", &log.0[..]].concat();
+    let end = [&start[..], &[0xff]].concat();
+    (start, end)
+}
+
+/// Path and id in the key of a row by path.
+pub(super) fn path_and_id(key: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = key.get(1 + LOG_BYTES..)?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    Some((std::str::from_utf8(&rest[..end]).ok()?, &rest[end + 1..]))
+}
+
+pub(super) fn chunk(realm: &str, id: ChunkId) -> Vec<u8> {
+    [b"c", &id.0[..], realm.as_bytes()].concat()
+}
+
+/// When the chunk was last touched.
+pub(super) fn touched(realm: &str, id: ChunkId) -> Vec<u8> {
+    [b"t", &id.0[..], realm.as_bytes()].concat()
+}

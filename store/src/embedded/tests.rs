@@ -1,0 +1,1 @@
+//! The embedded backend from inside.

@@ -1,0 +1,207 @@
+//! The content of a memory store: ordered maps, no time, no chance.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_of};
+use crate::chain::{self, Tail};
+use crate::contract::{Append, ChunkId, LogFilter, StoreResult};
+use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
+
+/// Everything that is stored.
+#[derive(Default)]
+pub(super) struct State {
+    logs: BTreeMap<LogId, BTreeMap<u64, Row>>,
+    operations: BTreeMap<(LogId, OperationKey), u64>,
+    views: BTreeMap<(LogId, ViewKind, Bytes), View>,
+    paths: BTreeMap<LogId, BTreeSet<(String, Bytes)>>,
+    watermarks: BTreeMap<LogId, Watermark>,
+    chunks: BTreeMap<(String, ChunkId), Bytes>,
+}
+
+struct Row {
+    batch: Batch,
+    digest: [u8; 32],
+}
+
+impl State {
+    /// The digest of a batch that may be inserted; `None` where the number is taken.
+    pub(super) fn check(
+        &self,
+        log: LogId,
+        number: u64,
+        batch: &Batch,
+    ) -> StoreResult<Option<[u8; 32]>> {
+        let encoded = batch.encode()?;
+        chain::check_shape(log, number, batch)?;
+        let rows = self.logs.get(&log);
+        if rows.is_some_and(|rows| rows.contains_key(&number)) {
+            return Ok(None);
+        }
+        let tail = rows.and_then(BTreeMap::last_key_value).map(|(number, row)| Tail {
+            number: *number,
+            digest: row.digest,
+            closing: row.batch.closing,
+        });
+        chain::check_follows(log, tail.as_ref(), number, batch)?;
+        Ok(Some(digest_of(&encoded)))
+    }
+
+    pub(super) fn taken_or_ours(&self, log: LogId, number: u64, batch: &Batch) -> Append {
+        match self.at(log, number) {
+            Some(stored) if stored.batch.id == batch.id => Append::Committed,
+            _ => Append::Taken,
+        }
+    }
+
+    pub(super) fn insert(&mut self, log: LogId, number: u64, batch: &Batch, digest: [u8; 32]) {
+        for key in &batch.operations {
+            self.operations.entry((log, *key)).or_insert(number);
+        }
+        let row = Row { batch: batch.clone(), digest };
+        self.logs.entry(log).or_default().insert(number, row);
+    }
+
+    pub(super) fn read(&self, log: LogId, from: u64, max_bytes: usize) -> Vec<Numbered> {
+        let mut bytes = 0;
+        let rows = self.logs.get(&log).into_iter().flat_map(|rows| rows.range(from.max(1)..));
+        rows.take_while(|(_, row)| {
+            let first = bytes == 0;
+            bytes += row.batch.encoded_len();
+            first || bytes <= max_bytes
+        })
+        .map(|(number, row)| Numbered { number: *number, batch: row.batch.clone() })
+        .collect()
+    }
+
+    pub(super) fn at(&self, log: LogId, number: u64) -> Option<Numbered> {
+        let row = self.logs.get(&log)?.get(&number)?;
+        Some(Numbered { number, batch: row.batch.clone() })
+    }
+
+    pub(super) fn last(&self, log: LogId) -> Option<Numbered> {
+        let (number, row) = self.logs.get(&log)?.last_key_value()?;
+        Some(Numbered { number: *number, batch: row.batch.clone() })
+    }
+
+    pub(super) fn number_of(&self, log: LogId, revision: u64) -> Option<u64> {
+        let holds = |row: &Row| row.batch.first_revision <= revision && row.batch.count > 0;
+        let mut rows = self.logs.get(&log)?.iter().rev();
+        rows.find(|(_, row)| holds(row)).map(|(number, _)| *number)
+    }
+
+    pub(super) fn operation(&self, log: LogId, key: OperationKey) -> Option<u64> {
+        self.operations.get(&(log, key)).copied()
+    }
+
+    pub(super) fn logs(&self, filter: &LogFilter) -> Vec<LogDescriptor> {
+        let mut logs: Vec<_> = self.descriptors().filter(|log| filter.takes(log)).cloned().collect();
+        logs.sort();
+        logs
+    }
+
+    pub(super) fn realms(&self) -> Vec<String> {
+        let realms: BTreeSet<_> = self.descriptors().map(|log| log.realm.clone()).collect();
+        realms.into_iter().collect()
+    }
+
+    pub(super) fn write_views(
+        &mut self,
+        log: LogId,
+        writes: &[ViewWrite],
+        watermark: Option<Watermark>,
+    ) {
+        for ViewWrite { kind, view } in writes {
+            self.write_view(log, *kind, view);
+        }
+        if let Some(watermark) = watermark {
+            let stored = self.watermarks.entry(log).or_default();
+            *stored = watermark.max(*stored);
+        }
+    }
+
+    pub(super) fn watermark(&self, log: LogId) -> Watermark {
+        self.watermarks.get(&log).copied().unwrap_or_default()
+    }
+
+    pub(super) fn view(&self, log: LogId, kind: ViewKind, id: &[u8]) -> Option<View> {
+        self.views.get(&(log, kind, Bytes::copy_from_slice(id))).cloned()
+    }
+
+    pub(super) fn views_at(&self, log: LogId, path: &str) -> Vec<View> {
+        let from = (path.to_owned(), Bytes::new());
+        self.rows_by_path(log, from)
+            .take_while(|view| view.path.as_deref() == Some(path))
+            .filter(|view| view.live)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn scan_paths(&self, log: LogId, range: &PathRange) -> Vec<View> {
+        let from = range.after.clone().unwrap_or((range.prefix.clone(), Bytes::new()));
+        let is_after = |view: &View| match (&range.after, &view.path) {
+            (Some((path, id)), Some(at)) => (at, &view.id) > (path, id),
+            _ => true,
+        };
+        self.rows_by_path(log, from)
+            .filter(|view| is_after(view) && (view.live || range.include_tombstones))
+            .filter(|view| view.path.as_deref().is_some_and(|path| range.covers(path)))
+            .take(range.limit)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn scan_back(
+        &self,
+        log: LogId,
+        kind: ViewKind,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Vec<View> {
+        if from > to {
+            return Vec::new();
+        }
+        let key = |id: &[u8]| (log, kind, Bytes::copy_from_slice(id));
+        let rows = self.views.range(key(from)..=key(to)).rev();
+        rows.take(limit).map(|(_, view)| view.clone()).collect()
+    }
+
+    pub(super) fn put_chunk(&mut self, realm: &str, id: ChunkId, bytes: Bytes) {
+        self.chunks.insert((realm.to_owned(), id), bytes);
+    }
+
+    pub(super) fn chunk(&self, realm: &str, id: ChunkId) -> Option<Bytes> {
+        self.chunks.get(&(realm.to_owned(), id)).cloned()
+    }
+
+    fn descriptors(&self) -> impl Iterator<Item = &LogDescriptor> {
+        let firsts = self.logs.values().filter_map(|rows| rows.get(&1));
+        firsts.filter_map(|row| row.batch.descriptor.as_ref())
+    }
+
+    fn write_view(&mut self, log: LogId, kind: ViewKind, view: &View) {
+        let key = (log, kind, view.id.clone());
+        let stored = self.views.get(&key);
+        if stored.is_some_and(|stored| stored.position >= view.position) {
+            return;
+        }
+        if kind == ViewKind::Node {
+            let paths = self.paths.entry(log).or_default();
+            if let Some(path) = stored.and_then(|stored| stored.path.clone()) {
+                paths.remove(&(path, view.id.clone()));
+            }
+            if let Some(path) = &view.path {
+                paths.insert((path.clone(), view.id.clone()));
+            }
+        }
+        self.views.insert(key, view.clone());
+    }
+
+    /// The rows of kind Node at or after a (path, id), in that order.
+    fn rows_by_path(&self, log: LogId, from: (String, Bytes)) -> impl Iterator<Item = &View> {
+        let paths = self.paths.get(&log).into_iter().flat_map(move |paths| paths.range(from.clone()..));
+        paths.filter_map(move |(_, id)| self.views.get(&(log, ViewKind::Node, id.clone())))
+    }
+}

@@ -1,0 +1,148 @@
+//! Holds the dependency table: what may use what, by the `use` lines and the
+//! manifests.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Crate, and what it may use of ours.
+const CRATES: &[(&str, &[&str])] = &[
+    ("proto", &[]),
+    ("core", &[]),
+    ("store", &["core"]),
+    ("edge", &["core", "proto"]),
+    (".", &["core", "edge", "proto", "store"]),
+    ("sidecar", &["core", "edge", "proto", "store"]),
+    ("cli", &["core", "edge", "proto", "gateway", "sidecar"]),
+];
+
+/// Room of the gateway, and what it may use within the gateway.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("environment", &[]),
+    ("observe", &[]),
+    ("config", &[]),
+    ("lifecycle", &["observe"]),
+    ("security", &["environment"]),
+    ("dom", &["environment", "observe", "security"]),
+    ("transport", &["config", "dom", "environment", "lifecycle", "observe", "security"]),
+    (
+        "app",
+        &["config", "dom", "environment", "lifecycle", "observe", "security", "transport"],
+    ),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie below the root").into()
+}
+
+/// Every Rust source below `folder`, or the file itself, tests included.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    if folder.is_file() {
+        return vec![folder.into()];
+    }
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut found: Vec<PathBuf> =
+        entries.flat_map(|entry| sources(&entry.expect("readable").path())).collect();
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    found.sort();
+    found
+}
+
+/// The names that follow `marker` in code, comments left out.
+fn names_after(marker: &str, path: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(path).expect("readable");
+    let mut names = BTreeSet::new();
+    for line in text.lines().map(str::trim_start).filter(|line| !line.starts_with("//")) {
+        let mut rest = line;
+        while let Some(at) = rest.find(marker) {
+            let starts_word = !rest[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            rest = &rest[at + marker.len()..];
+            if starts_word {
+                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+                names.insert(rest[..end.unwrap_or(rest.len())].to_owned());
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn crates_use_only_what_the_table_allows() {
+    for (folder, allowed) in CRATES {
+        for source in sources(&root().join(folder).join("src")) {
+            for name in names_after("vdom_", &source) {
+                let own = name == *folder || (*folder == "." && name == "gateway");
+                let is_ours = CRATES.iter().any(|(other, _)| *other == name) || name == "gateway";
+                assert!(
+                    own || !is_ours || allowed.contains(&name.as_str()),
+                    "{} uses vdom_{name}: the table of the house does not allow it",
+                    source.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn rooms_use_only_what_the_table_allows() {
+    let source_root = root().join("src");
+    let known: BTreeSet<_> = ROOMS.iter().map(|(room, _)| *room).collect();
+    for entry in std::fs::read_dir(&source_root).expect("readable") {
+        let name = entry.expect("readable").file_name().to_string_lossy().into_owned();
+        let room = name.trim_end_matches(".rs");
+        assert!(room == "lib" || known.contains(room), "src/{name} is not in the table of rooms");
+    }
+    for (room, allowed) in ROOMS {
+        let mut files = sources(&source_root.join(room));
+        files.extend(sources(&source_root.join(format!("{room}.rs"))));
+        for source in files {
+            for name in names_after("crate::", &source) {
+                assert!(
+                    name == *room || !known.contains(name.as_str()) || allowed.contains(&name.as_str()),
+                    "{} uses crate::{name}: the table of rooms does not allow it",
+                    source.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn rooms_know_no_backend_and_no_wire() {
+    for room in ["dom", "security"] {
+        for source in sources(&root().join("src").join(room)) {
+            let text = std::fs::read_to_string(&source).expect("readable");
+            for forbidden in ["vdom_proto", "tonic", "vdom_store::embedded", "vdom_store::mongodb"] {
+                assert!(
+                    !text.contains(forbidden),
+                    "{} names {forbidden}: rooms know the contract alone",
+                    source.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn core_needs_no_runtime_and_no_clock() {
+    for source in sources(&root().join("core/src")) {
+        let text = std::fs::read_to_string(&source).expect("readable");
+        for forbidden in ["tokio", "std::fs", "std::net", "SystemTime::now", "Instant::now"] {
+            assert!(!text.contains(forbidden), "{} names {forbidden}", source.display());
+        }
+    }
+}
+
+#[test]
+fn every_source_says_what_it_is_for() {
+    let folders = ["proto", "core", "store", "edge", "src", "sidecar", "cli", "testkit", "tests", "bench"];
+    for folder in folders {
+        for source in sources(&root().join(folder)) {
+            let text = std::fs::read_to_string(&source).expect("readable");
+            assert!(
+                text.starts_with("//!"),
+                "{} does not open with a `//!` line",
+                source.display()
+            );
+        }
+    }
+}

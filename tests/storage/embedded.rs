@@ -1,0 +1,40 @@
+//! The suite on the embedded backend, and what happens to its files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use vdom_store::Store;
+use vdom_store::conformance::Subject;
+use vdom_store::embedded::{Embedded, EmbeddedOptions};
+
+struct EmbeddedSubject {
+    directory: TempDir,
+    store: Arc<Embedded>,
+}
+
+#[async_trait]
+impl Subject for EmbeddedSubject {
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    async fn reopen(&mut self) -> bool {
+        self.store.close().await.unwrap();
+        self.store = open(self.directory.path());
+        true
+    }
+}
+
+fn open(path: &Path) -> Arc<Embedded> {
+    Arc::new(Embedded::open(path, EmbeddedOptions::small()).unwrap())
+}
+
+async fn subject() -> Result<Box<dyn Subject>, String> {
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let store = open(directory.path());
+    Ok(Box::new(EmbeddedSubject { directory, store }))
+}
+
+vdom_store::conformance_suite!(super::subject());

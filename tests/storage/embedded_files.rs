@@ -1,0 +1,426 @@
+//! What happens to the files of an embedded store, and what the store makes of it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use bytes::Bytes;
+use vdom_store::embedded::{Embedded, EmbeddedOptions};
+use vdom_store::{
+    Append, Batch, BatchId, ChunkId, LogDescriptor, LogFilter, LogId, OperationKey, PathRange,
+    Position, Store, StoreError, StoreErrorKind, View, ViewKind, ViewWrite, Watermark,
+};
+
+const CHILD_DIRECTORY: &str = "VDOM_TEST_STORE_DIRECTORY";
+const LOGS: u64 = 3;
+
+#[tokio::test]
+async fn a_second_opening_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let error = open(directory.path()).err().unwrap();
+    assert_eq!(error.kind, StoreErrorKind::AlreadyOpen);
+    assert!(error.message.contains(&directory.path().display().to_string()), "{error}");
+
+    store.close().await.unwrap();
+    let closed = store.ready().await.unwrap_err();
+    assert_eq!(closed.kind, StoreErrorKind::Unavailable);
+    store.close().await.unwrap();
+    open(directory.path()).unwrap().ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn other_formats_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(&open(directory.path()).unwrap(), 1..3).await;
+    wait_until_free(directory.path()).await;
+    let format = directory.path().join("FORMAT");
+    let ours = fs::read(&format).unwrap();
+    let kinds = [
+        ("vdom-store 2\n", StoreErrorKind::NewerFormat),
+        ("vdom-store 10", StoreErrorKind::NewerFormat),
+        ("vdom-store 0\n", StoreErrorKind::Damaged),
+        ("vdom-store one\n", StoreErrorKind::Damaged),
+        ("", StoreErrorKind::Damaged),
+        ("another program's file\n", StoreErrorKind::Damaged),
+    ];
+    for (text, kind) in kinds {
+        fs::write(&format, text).unwrap();
+        let error = open(directory.path()).err().unwrap();
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(error.message.contains(&directory.path().display().to_string()), "{error}");
+    }
+    fs::remove_file(&format).unwrap();
+    assert_eq!(open(directory.path()).err().unwrap().kind, StoreErrorKind::Damaged);
+    fs::write(&format, ours).unwrap();
+    check(&open(directory.path()).unwrap(), 3).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_one_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "in the way").unwrap();
+    let error = open(&file).err().unwrap();
+    assert_eq!(error.kind, StoreErrorKind::Unavailable);
+    assert!(error.message.contains("file"), "{error}");
+}
+
+#[tokio::test]
+async fn a_journal_that_lost_its_end_is_found_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    fill(&store, 1..30).await;
+    store.close().await.unwrap();
+    for (keep, of) in [(1, 2), (9, 10), (0, 1)] {
+        let copy = copy_of(directory.path());
+        for journal in files_below(copy.path()) {
+            if journal.extension().is_some_and(|extension| extension == "jnl") {
+                let length = fs::metadata(&journal).unwrap().len();
+                let file = fs::OpenOptions::new().write(true).open(&journal).unwrap();
+                file.set_len(length * keep / of).unwrap();
+            }
+        }
+        let error = open(copy.path()).err().unwrap();
+        assert_eq!(error.kind, StoreErrorKind::Damaged, "{error}");
+    }
+    fs::remove_file(directory.path().join("MARK")).unwrap();
+    assert_eq!(open(directory.path()).err().unwrap().kind, StoreErrorKind::Damaged);
+}
+
+/// Whatever byte is wrong: the store refuses to open, a call says `Damaged`, or
+/// every answer is the right one.
+#[tokio::test]
+async fn no_flipped_byte_is_served() {
+    // The first has all rows in tables, the second most of them in the journal.
+    for (memtable_bytes, flips) in [(16 << 10, 120), (1 << 20, 60)] {
+        let directory = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions { memtable_bytes, ..EmbeddedOptions::small() };
+        let store = Embedded::open(directory.path(), options).unwrap();
+        fill(&store, 1..60).await;
+        check(&store, 60).await.unwrap();
+        store.close().await.unwrap();
+        let mut random = 7_u64;
+        let mut next = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % bound
+        };
+        let mut found = 0;
+        for _ in 0..flips {
+            let copy = copy_of(directory.path());
+            let files = files_below(copy.path());
+            let total: u64 = files.iter().map(|file| fs::metadata(file).unwrap().len()).sum();
+            let mut at = next(total);
+            let file = files.iter().find(|file| {
+                let length = fs::metadata(file).unwrap().len();
+                let here = at < length;
+                at -= if here { 0 } else { length };
+                here
+            });
+            let file = file.unwrap();
+            flip(file, at, 1 << next(8));
+            let place = format!("byte {at} of {}", file.display());
+            let outcome = match open(copy.path()) {
+                Ok(store) => check(&store, 60).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                let damaged = matches!(
+                    error.kind,
+                    StoreErrorKind::Damaged | StoreErrorKind::NewerFormat
+                );
+                assert!(damaged, "{place}: {:?} {error}", error.kind);
+                found += 1;
+            }
+        }
+        assert!(found > flips / 3, "only {found} of {flips} flips were found");
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut acknowledged = 0;
+    for _ in 0..5 {
+        let mut child = child("appends_until_killed", directory.path(), "");
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = output.lines().map_while(Result::ok);
+        let rounds = lines.by_ref().filter_map(|line| line.strip_prefix("round ")?.parse().ok());
+        acknowledged = rounds.take(15).last().unwrap_or(acknowledged);
+        child.kill().unwrap();
+        // What it still said before it died was acknowledged, too.
+        let rest = lines.filter_map(|line| line.strip_prefix("round ")?.parse().ok()).last();
+        acknowledged = rest.unwrap_or(acknowledged);
+        child.wait().unwrap();
+
+        let store = open(directory.path()).unwrap();
+        check(&store, acknowledged + 1).await.unwrap();
+        check_watermarks(&store).await;
+        store.close().await.unwrap();
+    }
+    assert!(acknowledged >= 5 * 15);
+}
+
+#[tokio::test]
+async fn a_failed_write_stops_the_store_for_good() {
+    let directory = tempfile::tempdir().unwrap();
+    // Files may have 512 KiB; the signal that would say so is ignored.
+    let child = child("appends_until_the_disk_refuses", directory.path(), "trap '' XFSZ; ulimit -f 512;");
+    let output = child.wait_with_output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let value = |name: &str| output.lines().find_map(|line| line.strip_prefix(name));
+    assert_eq!(value("failed "), Some("OutcomeUnknown"), "{output}");
+    assert_eq!(value("afterwards "), Some("Unavailable Unavailable Unavailable"), "{output}");
+    let acknowledged: u64 = value("acknowledged ").unwrap().parse().unwrap();
+    assert!(acknowledged > 1);
+
+    let store = open(directory.path()).unwrap();
+    check(&store, acknowledged + 1).await.unwrap();
+    // The outcome that was unknown is settled by appending again.
+    let batch = batch(0, acknowledged + 1, digest_before(&store, 0, acknowledged + 1).await);
+    assert_eq!(store.append(log(0), acknowledged + 1, &batch).await.unwrap(), Append::Committed);
+}
+
+#[tokio::test]
+#[ignore = "a process of its own, started by another test"]
+async fn appends_until_killed() {
+    let store = open(Path::new(&std::env::var(CHILD_DIRECTORY).unwrap())).unwrap();
+    let mut from = 0;
+    for log_number in 0..LOGS {
+        let last = store.last(log(log_number)).await.unwrap().map_or(0, |row| row.number);
+        from = from.max(last);
+    }
+    // The round that the last process died in is made whole first.
+    for round in from.max(1).. {
+        fill(&store, round..round + 1).await;
+        println!("round {round}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "a process of its own, started by another test"]
+async fn appends_until_the_disk_refuses() {
+    let store = open(Path::new(&std::env::var(CHILD_DIRECTORY).unwrap())).unwrap();
+    for number in 1.. {
+        let batch = batch(0, number, digest_before(&store, 0, number).await);
+        match store.append(log(0), number, &batch).await {
+            Ok(_) => {}
+            Err(error) => {
+                println!("acknowledged {}\nfailed {:?}", number - 1, error.kind);
+                break;
+            }
+        }
+    }
+    let append = store.append(log(1), 1, &batch(1, 1, [0; 32])).await.unwrap_err();
+    let read = store.last(log(0)).await.unwrap_err();
+    let ready = store.ready().await.unwrap_err();
+    println!("afterwards {:?} {:?} {:?}", append.kind, read.kind, ready.kind);
+}
+
+fn open(path: &Path) -> Result<Embedded, StoreError> {
+    Embedded::open(path, EmbeddedOptions::small())
+}
+
+/// One round writes a batch, rows, a watermark and a chunk for each log; repeating
+/// a round changes nothing.
+async fn fill(store: &Embedded, rounds: std::ops::Range<u64>) {
+    for round in rounds {
+        for log_number in 0..LOGS {
+            let id = log(log_number);
+            let batch = batch(log_number, round, digest_before(store, log_number, round).await);
+            assert_eq!(store.append(id, round, &batch).await.unwrap(), Append::Committed);
+            let watermark = Watermark { position: position(round), number: round };
+            store.write_views(id, &rows(round), Some(watermark)).await.unwrap();
+        }
+        let chunk = chunk(round);
+        store.put_chunk("acme", ChunkId::of(&chunk), chunk).await.unwrap();
+    }
+}
+
+/// Holds every answer to what `fill(.., 1..end)` wrote; there may be more.
+async fn check(store: &Embedded, end: u64) -> Result<(), StoreError> {
+    let filter = LogFilter { realm: "acme".to_owned(), ..LogFilter::default() };
+    let descriptors: Vec<_> = (0..LOGS).map(descriptor).collect();
+    assert_eq!(store.logs(&filter).await?, descriptors);
+    assert_eq!(store.realms().await?, ["acme"]);
+    for log_number in 0..LOGS {
+        let id = log(log_number);
+        let read = store.read(id, 1, usize::MAX).await?;
+        assert!(read.len() as u64 >= end - 1, "batches are missing");
+        assert_eq!(store.last(id).await?.as_ref(), read.last());
+        let mut previous = [0; 32];
+        for (number, row) in (1..).zip(&read) {
+            assert_eq!(row.number, number);
+            assert_eq!(row.batch, batch(log_number, number, previous));
+            previous = row.batch.digest();
+        }
+        for number in 1..end {
+            assert_eq!(store.number_of(id, number).await?, Some(number));
+            let key = operation(number);
+            assert_eq!(store.find_operations(id, &[key]).await?, [Some(number)]);
+        }
+        let watermark = store.watermark(id).await?;
+        assert!(read.len() as u64 >= watermark.number);
+        for write in (1..=watermark.number).flat_map(rows) {
+            if write.kind == ViewKind::History {
+                let view = store.view(id, write.kind, &write.view.id).await?;
+                assert_eq!(view, Some(write.view));
+            }
+        }
+        let everything = PathRange {
+            prefix: String::new(),
+            after: None,
+            include_tombstones: true,
+            limit: usize::MAX,
+        };
+        let nodes = store.scan_paths(id, &everything).await?;
+        assert_eq!(nodes.len() as u64, watermark.number.min(5), "{watermark:?}");
+        for node in nodes {
+            let revision = node.position.revision;
+            assert_eq!(node, rows(revision)[0].view);
+            assert!(revision + 5 > watermark.number);
+        }
+    }
+    for number in 1..end {
+        let chunk = chunk(number);
+        assert_eq!(store.chunk("acme", ChunkId::of(&chunk)).await?, Some(chunk));
+    }
+    Ok(())
+}
+
+/// No watermark speaks of rows or batches that are not there.
+async fn check_watermarks(store: &Embedded) {
+    for log_number in 0..LOGS {
+        let id = log(log_number);
+        let number = store.watermark(id).await.unwrap().number;
+        let last = store.last(id).await.unwrap().map_or(0, |row| row.number);
+        assert!(number <= last);
+        for write in (1..=number).flat_map(rows) {
+            let view = store.view(id, write.kind, &write.view.id).await.unwrap().unwrap();
+            assert!(view.position >= write.view.position);
+        }
+    }
+}
+
+fn descriptor(log_number: u64) -> LogDescriptor {
+    LogDescriptor {
+        realm: "acme".to_owned(),
+        repo: "web".to_owned(),
+        branch: format!("branch-{log_number}"),
+        incarnation: 1,
+    }
+}
+
+fn log(log_number: u64) -> LogId {
+    descriptor(log_number).log_id()
+}
+
+fn position(revision: u64) -> Position {
+    Position { epoch: 1, revision }
+}
+
+fn operation(number: u64) -> OperationKey {
+    OperationKey([number as u8; 16])
+}
+
+fn batch(log_number: u64, number: u64, previous: [u8; 32]) -> Batch {
+    let mut id = [log_number as u8; 16];
+    id[..8].copy_from_slice(&number.to_be_bytes());
+    Batch {
+        id: BatchId(id),
+        previous,
+        descriptor: (number == 1).then(|| descriptor(log_number)),
+        first_revision: number,
+        count: 1,
+        operations: vec![operation(number)],
+        chunks: vec![ChunkId::of(&chunk(number))],
+        closing: false,
+        manifest: Bytes::from(format!("manifest {number}")),
+        body: Bytes::from(format!("body {number} ").repeat(100)),
+    }
+}
+
+async fn digest_before(store: &Embedded, log_number: u64, number: u64) -> [u8; 32] {
+    let before = store.next_of(&[(log(log_number), number - 1)]).await.unwrap();
+    before.first().map_or([0; 32], |(_, row)| row.batch.digest())
+}
+
+fn rows(number: u64) -> [ViewWrite; 2] {
+    let node = number % 5;
+    let view = |id: Bytes, path: Option<String>| View {
+        id,
+        path,
+        live: !number.is_multiple_of(7),
+        position: position(number),
+        value: Bytes::from(format!("value {number} ").repeat(30)),
+    };
+    let node_id = Bytes::copy_from_slice(&node.to_be_bytes());
+    let history_id = Bytes::copy_from_slice(&number.to_be_bytes());
+    [
+        ViewWrite { kind: ViewKind::Node, view: view(node_id, Some(format!("dir/{number}"))) },
+        ViewWrite { kind: ViewKind::History, view: view(history_id, None) },
+    ]
+}
+
+fn chunk(number: u64) -> Bytes {
+    Bytes::from(format!("chunk {number} ").repeat(200))
+}
+
+fn child(test: &str, directory: &Path, prelude: &str) -> std::process::Child {
+    let program = std::env::current_exe().unwrap();
+    let test = format!("storage::embedded_files::{test}");
+    Command::new("bash")
+        .args(["-c", &format!("{prelude} exec \"$0\" --ignored --exact --nocapture \"$1\"")])
+        .arg(program)
+        .arg(test)
+        .env(CHILD_DIRECTORY, directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// A store that was dropped, not closed, is free once its thread has ended.
+async fn wait_until_free(path: &Path) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        match open(path) {
+            Ok(store) => return store.close().await.unwrap(),
+            Err(error) => assert!(std::time::Instant::now() < deadline, "{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn files_below(path: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn copy_of(path: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for file in files_below(path) {
+        let target = copy.path().join(file.strip_prefix(path).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(file, target).unwrap();
+    }
+    copy
+}
+
+fn flip(file: &Path, at: u64, bits: u8) {
+    let mut file = fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(&[byte[0] ^ bits]).unwrap();
+}

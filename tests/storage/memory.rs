@@ -1,0 +1,38 @@
+//! The suite on the memory backend.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use vdom_store::Store;
+use vdom_store::conformance::Subject;
+use vdom_store::memory::{AppendFault, Memory};
+
+struct MemorySubject(Arc<Memory>);
+
+#[async_trait]
+impl Subject for MemorySubject {
+    fn store(&self) -> Arc<dyn Store> {
+        self.0.clone()
+    }
+
+    async fn peer(&self) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(self.0.peer()))
+    }
+
+    async fn reopen(&mut self) -> bool {
+        self.0 = Arc::new(self.0.peer());
+        true
+    }
+
+    fn lose_next_answer(&self, with_effect: bool) -> bool {
+        let fault = if with_effect { AppendFault::AfterEffect } else { AppendFault::BeforeEffect };
+        self.0.fail_next_append(fault);
+        true
+    }
+}
+
+async fn subject() -> Result<Box<dyn Subject>, String> {
+    Ok(Box::new(MemorySubject(Arc::new(Memory::shared(1)))))
+}
+
+vdom_store::conformance_suite!(super::subject());

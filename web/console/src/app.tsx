@@ -1,0 +1,136 @@
+// The page: who we speak to, which branch is open, and the panels that show it.
+
+import { type BranchInfo, connect, type Gateway, type RepoInfo, VdomError } from "@vdom/sdk";
+import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
+import { BranchView } from "./branch-view.js";
+import { BranchPicker } from "./components/branch-picker.js";
+import { ConnectionStatus } from "./components/connection-status.js";
+import { Feed } from "./components/feed.js";
+import { Logo } from "./components/icons.js";
+import { NodePanel } from "./components/node-panel.js";
+import { Problem } from "./components/problem.js";
+import { TokenButton, TokenForm } from "./components/token.js";
+import { TreePanel } from "./components/tree-panel.js";
+import { gatewayFrom, type Place, usePlace } from "./location.js";
+import { useObserved } from "./observable.js";
+import { keepToken, tokenFor } from "./token-store.js";
+
+const GATEWAY = gatewayFrom(location);
+
+export function App() {
+  const [place, go] = usePlace();
+  const [token, setToken] = useState(() => tokenFor(GATEWAY));
+  const [attempt, setAttempt] = useState(0);
+  const [askToken, setAskToken] = useState(false);
+  // A new attempt is a new client: whatever was refused is asked again.
+  const gateway = useMemo(() => connect({ baseUrl: GATEWAY, token }), [token, attempt]);
+  const { repos, branches, error: listError } = useNames(gateway, place, go);
+  const view = useObserved(useBranchView(gateway, place));
+  const error = listError ?? view?.error;
+  const retry = useCallback(() => setAttempt((it) => it + 1), []);
+  const open = useCallback((path: string) => go({ ...place, path }), [place, go]);
+
+  useEffect(() => {
+    const name = place.path.split("/").at(-1);
+    const where = place.repo && `${place.repo} @ ${place.branch}`;
+    document.title = [name, where, "vdom"].filter(Boolean).join(" · ");
+  }, [place]);
+
+  const signIn = (next: string) => {
+    keepToken(GATEWAY, next);
+    setToken(next || undefined);
+    setAskToken(false);
+    retry();
+  };
+
+  const unauthenticated = error?.code === "Unauthenticated";
+  return (
+    <>
+      <a class="skip" href="#content">
+        Skip to the node
+      </a>
+      <header class="top">
+        <Logo />
+        <BranchPicker repos={repos} branches={branches} place={place} go={go} />
+        <span class="grow" />
+        {view && !error && <ConnectionStatus view={view} />}
+        <TokenButton signedIn={token !== undefined} onClick={() => setAskToken(true)} />
+      </header>
+      {unauthenticated || askToken ? (
+        <TokenForm
+          gateway={GATEWAY}
+          refused={unauthenticated && token !== undefined ? error.message : undefined}
+          onSubmit={signIn}
+          onCancel={unauthenticated ? undefined : () => setAskToken(false)}
+        />
+      ) : error ? (
+        <Problem error={error} onRetry={retry} />
+      ) : view ? (
+        <main class="panels">
+          <TreePanel view={view} selected={place.path} open={open} />
+          <NodePanel key={place.path} view={view} path={place.path} />
+          <Feed view={view} open={open} />
+        </main>
+      ) : (
+        <Welcome repos={repos} />
+      )}
+    </>
+  );
+}
+
+/** Before there is a branch to show. */
+function Welcome({ repos }: { repos: RepoInfo[] | undefined }) {
+  if (!repos) return <main class="center quiet">Asking the gateway…</main>;
+  return (
+    <main class="center">
+      <h1>{repos.length === 0 ? "Nothing here yet" : "Choose a branch"}</h1>
+      {repos.length === 0 && (
+        <>
+          <p class="quiet">The first write creates a repository. From a shell:</p>
+          <pre class="sample">vdom import . --repo my-app</pre>
+        </>
+      )}
+    </main>
+  );
+}
+
+interface Names {
+  repos?: RepoInfo[];
+  branches?: BranchInfo[];
+  error?: VdomError;
+}
+
+/** The repositories and branches there are; goes to the first where the hash names none. */
+function useNames(gateway: Gateway, place: Place, go: (place: Place) => void): Names {
+  const [names, setNames] = useState<Names>({});
+  useEffect(() => {
+    const stop = new AbortController();
+    const ask = async () => {
+      const repos = await gateway.repos(stop.signal);
+      const repo = place.repo || repos[0]?.name;
+      const branches = repo ? await gateway.branches(repo, stop.signal) : [];
+      setNames({ repos, branches });
+      const branch = branches.find((it) => it.name === "main") ?? branches[0];
+      if (repo && branch && !place.branch) go({ repo, branch: branch.name, path: "" });
+    };
+    ask().catch((thrown) => {
+      const error = VdomError.from(thrown);
+      // A repository that is not there is the branch view's to report.
+      if (!stop.signal.aborted) setNames((it) => (error.code === "NotFound" ? it : { error }));
+    });
+    return () => stop.abort();
+  }, [gateway, place.repo, place.branch, go]);
+  return names;
+}
+
+function useBranchView(gateway: Gateway, { repo, branch }: Place): BranchView | undefined {
+  const view = useMemo(
+    () => (repo && branch ? new BranchView(gateway.branch(repo, branch)) : undefined),
+    [gateway, repo, branch],
+  );
+  useEffect(() => {
+    void view?.run();
+    return () => view?.stop();
+  }, [view]);
+  return view;
+}

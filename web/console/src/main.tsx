@@ -1,0 +1,7 @@
+// The page's entry: mounts the console.
+
+import { render } from "preact";
+import { App } from "./app.js";
+
+const root = document.getElementById("app");
+if (root) render(<App />, root);

@@ -1,0 +1,84 @@
+// The way in: one gateway, its repositories and branches.
+
+import type { Transport } from "@connectrpc/connect";
+import { Branch } from "./branch.js";
+import { Channel, type ConnectOptions, grpcWebTransport } from "./channel.js";
+import type { Branch as WireBranch } from "./gen/virtualdom/v1/dom_pb.js";
+import type { BranchInfo, RepoInfo } from "./types.js";
+import { numberFrom, operationId } from "./wire.js";
+
+/** A client of the gateway, sidecar or Envoy at `baseUrl`. Nothing is sent yet. */
+export function connect(options: ConnectOptions): Gateway {
+  return new Gateway(grpcWebTransport(options), options);
+}
+
+/** A client over a transport of your own, e.g. one in memory for a test. */
+export function connectOver(
+  transport: Transport,
+  options: Pick<ConnectOptions, "realm" | "timeoutMs"> = {},
+): Gateway {
+  return new Gateway(transport, options);
+}
+
+export class Gateway {
+  readonly #channel: Channel;
+
+  constructor(transport: Transport, options: Pick<ConnectOptions, "realm" | "timeoutMs">) {
+    this.#channel = new Channel(transport, options);
+  }
+
+  /** One branch. The first permitted write creates repo and branch. */
+  branch(repo: string, branch: string): Branch {
+    return new Branch(this.#channel, repo, branch);
+  }
+
+  async repos(signal?: AbortSignal): Promise<RepoInfo[]> {
+    const { repos } = await this.#channel.call(
+      (client, options) => client.listRepos({ realm: this.#channel.realm }, options),
+      signal,
+    );
+    return repos.map(({ name, branches }) => ({ name, branches }));
+  }
+
+  async branches(repo: string, signal?: AbortSignal): Promise<BranchInfo[]> {
+    const { branches } = await this.#channel.call(
+      (client, options) => client.listBranches({ realm: this.#channel.realm, repo }, options),
+      signal,
+    );
+    return branches.map(branchInfoOf);
+  }
+
+  /** Creates a branch from another, at its latest revision or an earlier one. */
+  async createBranch(
+    repo: string,
+    branch: string,
+    from: { branch: string; revision?: number },
+  ): Promise<BranchInfo | undefined> {
+    const request = {
+      realm: this.#channel.realm,
+      repo,
+      branch,
+      fromBranch: from.branch,
+      atRevision: BigInt(from.revision ?? 0),
+      operationId: operationId(),
+    };
+    const response = await this.#channel.call((client, options) =>
+      client.createBranch(request, options),
+    );
+    return response.branch && branchInfoOf(response.branch);
+  }
+}
+
+function branchInfoOf(branch: WireBranch): BranchInfo {
+  return {
+    name: branch.name,
+    head: {
+      epoch: numberFrom(branch.epoch),
+      revision: numberFrom(branch.revision),
+      hash: branch.headHash.byteLength > 0 ? branch.headHash : undefined,
+    },
+    from: branch.fromBranch
+      ? { branch: branch.fromBranch, revision: numberFrom(branch.fromRevision) }
+      : undefined,
+  };
+}

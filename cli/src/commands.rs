@@ -84,14 +84,14 @@ fn one_thread() -> Result<Runtime, Failure> {
     Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(no_runtime)
+        .map_err(|error| no_runtime(&error))
 }
 
 fn on_all_cores() -> Result<Runtime, Failure> {
     Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(no_runtime)
+        .map_err(|error| no_runtime(&error))
 }
 
 async fn until_interrupted(
@@ -106,7 +106,7 @@ async fn until_interrupted(
     }
 }
 
-fn no_runtime(error: io::Error) -> Failure {
+fn no_runtime(error: &io::Error) -> Failure {
     Failure::failed(format!("cannot start the runtime: {error}"))
 }
 

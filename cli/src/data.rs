@@ -17,8 +17,8 @@ pub(crate) const AUDIENCE: &str = "vdom";
 /// Which directory.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct DataOptions {
-    /// Directory of the gateway's store and signing key [default: $XDG_DATA_HOME/vdom, else
-    /// ~/.local/share/vdom]
+    /// Directory of the gateway's store and signing key [default: `vdom` in
+    /// `XDG_DATA_HOME`, else in ~/.local/share]
     #[arg(long, env = "VDOM_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
 }

@@ -32,7 +32,7 @@ pub(crate) struct OutputOptions {
     /// Print results and errors only
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Color the output; NO_COLOR turns `auto` off
+    /// Color the output; the variable `NO_COLOR` turns `auto` off
     #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
     pub(crate) color: ColorChoice,
 }

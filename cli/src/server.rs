@@ -80,11 +80,6 @@ impl ServerUrl {
         &self.0
     }
 
-    /// True for a unix socket.
-    pub(crate) fn is_unix(&self) -> bool {
-        self.0.starts_with("unix:")
-    }
-
     /// True where TLS is spoken.
     pub(crate) fn is_tls(&self) -> bool {
         self.0.starts_with("https://")

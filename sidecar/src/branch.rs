@@ -97,6 +97,8 @@ struct Guarded {
     loads: loads::Loads,
     /// Own writes whose events have not come yet, by revision.
     own_writes: BTreeMap<u64, NodeId>,
+    /// The epoch of an own write that came before the branch had a head.
+    floor_epoch: Option<u64>,
 }
 
 impl Branch {
@@ -219,58 +221,72 @@ impl Branch {
     pub(crate) fn apply(&self, changes: &[ChangeEvent]) {
         let Some(last) = changes.last() else { return };
         let at = Position { epoch: last.change.epoch, revision: last.change.revision };
-        {
-            let mut guarded = self.guarded.lock();
-            for event in changes {
-                guarded.loads.touch(&event.change, at.revision);
-                apply::to_cache(&self.cache, self.number, event, at);
-            }
+        let mut guarded = self.guarded.lock();
+        for event in changes {
+            guarded.loads.touch(&event.change, at.revision);
+            apply::to_cache(&self.cache, self.number, event, at);
         }
-        self.advance(at.revision);
+        self.advance(&mut guarded, at.revision);
     }
 
     /// Takes the gateway's word that `revision`, up to which everything is
     /// applied, was the head so long ago.
     pub(crate) fn confirm(&self, revision: u64, freshness: Freshness) {
-        self.advance(revision);
+        self.advance(&mut self.guarded.lock(), revision);
         self.unconfirmed.store(freshness.stale, Ordering::Relaxed);
         let at = self.environment.now_ms().saturating_sub(freshness.age_ms);
         self.confirmed_at_ms.fetch_max(at, Ordering::Release);
     }
 
-    fn advance(&self, revision: u64) {
+    /// The lock is held until the head has moved: a load that begins now either
+    /// was marked by the change or asks for what comes after it.
+    fn advance(&self, guarded: &mut Guarded, revision: u64) {
         self.revision.fetch_max(revision, Ordering::Release);
         self.head.send_if_modified(|head| {
             let moved = revision > *head;
             *head = revision.max(*head);
             moved
         });
-        let mut guarded = self.guarded.lock();
         if !guarded.own_writes.is_empty() {
             guarded.own_writes = guarded.own_writes.split_off(&(revision + 1));
         }
     }
 
+    /// Begins with the first answer of the gateway: true where this is it.
+    fn begin(&self, guarded: &mut Guarded, at: Position, freshness: Freshness) -> bool {
+        if self.start.set(at).is_err() {
+            return false;
+        }
+        if guarded.floor_epoch.is_some_and(|epoch| epoch != at.epoch) {
+            self.floor.store(0, Ordering::Release);
+        }
+        self.advance(guarded, at.revision);
+        self.unconfirmed.store(freshness.stale, Ordering::Relaxed);
+        let confirmed_at = self.environment.now_ms().saturating_sub(freshness.age_ms);
+        self.confirmed_at_ms.store(confirmed_at, Ordering::Release);
+        true
+    }
+
     /// Takes note of an own write: from now on no read is older.
     pub(crate) fn wrote(&self, written: &Written) {
-        let Some(head) = self.head() else {
-            self.floor.fetch_max(written.revision, Ordering::AcqRel);
-            return;
-        };
-        if written.epoch != head.epoch {
-            self.end();
-            return;
-        }
-        if written.revision > head.revision {
-            let mut guarded = self.guarded.lock();
-            guarded.own_writes.insert(written.revision, written.node_id);
-            if guarded.own_writes.len() > OWN_WRITES_MAX {
+        let mut guarded = self.guarded.lock();
+        match self.head() {
+            None => guarded.floor_epoch = Some(written.epoch),
+            Some(head) if head.epoch != written.epoch => {
                 drop(guarded);
-                self.end();
-                return;
+                return self.end();
             }
+            Some(head) if written.revision > head.revision => {
+                guarded.own_writes.insert(written.revision, written.node_id);
+                if guarded.own_writes.len() > OWN_WRITES_MAX {
+                    drop(guarded);
+                    return self.end();
+                }
+            }
+            Some(_) => {}
         }
         self.floor.fetch_max(written.revision, Ordering::AcqRel);
+        guarded.loads.raise_all(written.revision);
     }
 
     /// Waits until the head has reached `revision`; false where the branch ends

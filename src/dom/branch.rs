@@ -3,11 +3,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 use vdom_core::limits::{SUBSCRIPTION_QUEUE_MAX_BYTES, SUBSCRIPTION_QUEUE_MAX_EVENTS};
 use vdom_core::{
     BranchAddress, Change, ChangeKind, Content, Error, Hash, Node, NodeId, NodePath, Result,

@@ -2,10 +2,11 @@
 //! store gives an early word.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 use vdom_store::Early;
 
 use super::branch::BranchHandle;

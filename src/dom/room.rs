@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc, oneshot};
+use tokio::time::Instant;
 use vdom_core::calls::{
     BranchSummary, Event, GetHistory, HistoryPage, ReadAt, ReadSnapshot, ReadTree, RepoSummary,
     Snapshot, Subscribe, TreeEntry, WriteDiff, WriteOutcome,
@@ -295,7 +296,7 @@ impl BranchHandle {
             self.confirm().await?;
         }
         let in_at_most = Instant::now() + MIN_REVISION_WAIT_MAX;
-        let deadline = caller.deadline.map_or(in_at_most, |own| own);
+        let deadline = caller.deadline.map_or(in_at_most, Instant::from_std);
         if let Some(revision) = at.min_revision {
             self.wait(deadline, || async { Ok(branch.head().revision >= revision) }, || {
                 format!("revision {revision}")

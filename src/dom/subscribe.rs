@@ -6,11 +6,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use vdom_core::calls::{ChangeEvent, Event, ResumePoint, Subscribe};
 use vdom_core::change::CHAIN_START;
 use vdom_core::limits::{

@@ -2,10 +2,11 @@
 //! staged state, appends it as one batch, and makes that visible.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use vdom_core::calls::{OnConflict, WriteOutcome};
 use vdom_core::limits::{BATCH_CONTENT_MAX_BYTES, BATCH_MAX_CHANGES, VIEW_LAG_MAX_CHANGES};
 use vdom_core::{Diff, Error, Hash, NodeId, NodeKind, NodePath, Operation, Result, VectorClock};

@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use vdom_proto::v1::{NodeKind, ReadSnapshotRequest, ReadSnapshotResponse};
@@ -90,7 +89,7 @@ async fn print_bytes(
 
 async fn print_record(content: NodeContent, output: &mut Output) -> Result<(), Failure> {
     let snapshot = content.snapshot.clone();
-    let (field, value) = value_for_programs(snapshot.kind(), content.collect().await?)?;
+    let (field, value) = value_for_programs(snapshot.kind(), &content.collect().await?)?;
     let mut record = json!({
         "path": snapshot.path,
         "kind": kind_name(snapshot.kind()),
@@ -110,13 +109,13 @@ async fn print_record(content: NodeContent, output: &mut Output) -> Result<(), F
     Ok(())
 }
 
-fn value_for_programs(kind: NodeKind, content: Bytes) -> Result<(&'static str, Value), Failure> {
+fn value_for_programs(kind: NodeKind, content: &[u8]) -> Result<(&'static str, Value), Failure> {
     if matches!(kind, NodeKind::Intent | NodeKind::Meta) {
-        return Ok(("document", document::to_json(&content)?));
+        return Ok(("document", document::to_json(content)?));
     }
-    Ok(match std::str::from_utf8(&content) {
+    Ok(match std::str::from_utf8(content) {
         Ok(text) => ("text", Value::from(text)),
-        Err(_) => ("base64", Value::from(BASE64.encode(&content))),
+        Err(_) => ("base64", Value::from(BASE64.encode(content))),
     })
 }
 

@@ -246,20 +246,22 @@ impl Tally {
                 })
             },
             |painter| {
-                let mut text = format!(
-                    "{branch}: {}, {} in {seconds:.1} s: {} written, {} unchanged",
-                    painter.paint(Tone::Strong, &count(self.files, "file", "files")),
-                    size(self.bytes),
-                    self.written,
-                    self.unchanged,
-                );
+                let mut parts = vec![
+                    format!("{} written", self.written),
+                    format!("{} unchanged", self.unchanged),
+                ];
                 if self.deleted > 0 {
-                    text.push_str(&format!(", {} deleted", self.deleted));
+                    parts.push(format!("{} deleted", self.deleted));
                 }
                 if self.revision > 0 {
-                    text.push_str(&format!(", now at revision {}", self.revision));
+                    parts.push(format!("now at revision {}", self.revision));
                 }
-                text
+                format!(
+                    "{branch}: {}, {} in {seconds:.1} s: {}",
+                    painter.paint(Tone::Strong, &count(self.files, "file", "files")),
+                    size(self.bytes),
+                    parts.join(", "),
+                )
             },
         )?;
         let Some(exit) = self.exit() else {

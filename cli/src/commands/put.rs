@@ -81,7 +81,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
     } = arguments;
     let input = read_input(&file)?;
     let client = Client::connect(&server).await?;
-    let needs_current = !if_absent && !(overwrite && kind.is_some());
+    let needs_current = !(if_absent || overwrite && kind.is_some());
     let current = if needs_current {
         client.stat(&branch, &path).await?
     } else {

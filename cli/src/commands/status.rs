@@ -272,18 +272,15 @@ fn show_row(
         },
         |painter| {
             let name = painter.paint(Tone::Strong, &format!("{repo}@{}", branch.name));
-            let mut text = format!("{name}  at {}.{}", branch.epoch, branch.revision);
-            match freshness {
-                Some(freshness) if freshness.stale => text.push_str(&painter.paint(
+            let confirmed = match freshness {
+                Some(freshness) if freshness.stale => painter.paint(
                     Tone::Bad,
                     &format!("  stale: last confirmed {} ms ago", freshness.age_ms),
-                )),
-                Some(freshness) => {
-                    text.push_str(&format!("  confirmed {} ms ago", freshness.age_ms));
-                }
-                None => {}
-            }
-            text
+                ),
+                Some(freshness) => format!("  confirmed {} ms ago", freshness.age_ms),
+                None => String::new(),
+            };
+            format!("{name}  at {}.{}{confirmed}", branch.epoch, branch.revision)
         },
     )?;
     Ok(())

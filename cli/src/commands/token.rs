@@ -15,7 +15,7 @@ use crate::output::Output;
 /// Mint a bearer token with the signing key of a gateway
 ///
 /// Without --key, the key of `vdom up` signs. The token is printed alone, so
-/// that it can be used at once: VDOM_TOKEN=$(vdom token --subject me)
+/// that it can be used at once: `VDOM_TOKEN=$(vdom token --subject me)`
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// For whom
@@ -61,16 +61,7 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failu
     };
     let key = match arguments.key {
         Some(key) => key,
-        None => {
-            let key = arguments.data.directory()?.private_key();
-            if !key.exists() {
-                return Err(
-                    Failure::failed(format!("there is no signing key {}", key.display()))
-                        .advice("`vdom up` makes one; or name one with --key or --data"),
-                );
-            }
-            key
-        }
+        None => key_of_machine(&arguments.data)?,
     };
     let token = data::mint(&key, &arguments.issuer, &arguments.audience, &grant)?;
     let expires_at = humantime::format_rfc3339_seconds(SystemTime::now() + arguments.ttl);
@@ -87,6 +78,17 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failu
         |_| token.clone(),
     )?;
     Ok(())
+}
+
+fn key_of_machine(data: &DataOptions) -> Result<PathBuf, Failure> {
+    let key = data.directory()?.private_key();
+    if key.exists() {
+        return Ok(key);
+    }
+    Err(
+        Failure::failed(format!("there is no signing key {}", key.display()))
+            .advice("`vdom up` makes one; or name one with --key or --data"),
+    )
 }
 
 fn parse_realm(text: &str) -> Result<RealmName, String> {

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -135,25 +134,28 @@ where
         Protocol::Http1 => {
             let connection =
                 http1_builder(settings).serve_connection(io, service).with_upgrades();
-            until_drained(connection, draining).await
+            until_drained(connection, draining, |connection| connection.graceful_shutdown()).await
         }
         Protocol::Http2 => {
             let connection = http2_builder(settings).serve_connection(io, service);
-            until_drained(connection, draining).await
+            until_drained(connection, draining, |connection| connection.graceful_shutdown()).await
         }
     }
 }
 
-async fn until_drained<C>(connection: C, draining: CancellationToken) -> Ended
+async fn until_drained<C>(
+    connection: C,
+    draining: CancellationToken,
+    take_no_more: impl FnOnce(Pin<&mut C>),
+) -> Ended
 where
-    C: GracefulConnection,
-    C::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    C: Future<Output = hyper::Result<()>>,
 {
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = draining.cancelled() => {
-            connection.as_mut().graceful_shutdown();
+            take_no_more(connection.as_mut());
             connection.await
         }
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use vdom_core::calls::Snapshot;
-use vdom_core::{Change, Error, ErrorCode, NodePath, Result};
+use vdom_core::{Change, Error, ErrorCode, Result};
 
 use super::Branch;
 use crate::cache::{CachedNode, Missing, NodeKey, Position, Slot};
@@ -32,6 +32,8 @@ pub(crate) struct Load {
     key: NodeKey,
     number: u64,
     rounds: u32,
+    /// What the last round asked for.
+    asked: u64,
     answer: watch::Sender<Option<Result<Arc<Snapshot>>>>,
 }
 
@@ -44,11 +46,20 @@ pub(crate) enum Settled {
         /// See above.
         began: bool,
     },
-    /// A change has overtaken it: load once more, at least as of this revision.
+    /// A change has overtaken it: load once more.
     Overtaken {
         /// See above.
-        at_least: u64,
+        began: bool,
     },
+}
+
+/// What an answer must have reached; no epoch: the current one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReadFrom {
+    /// The epoch of the revision.
+    pub(crate) epoch: Option<u64>,
+    /// The revision.
+    pub(crate) revision: u64,
 }
 
 #[derive(Default)]
@@ -70,38 +81,51 @@ impl Loads {
         if self.running.is_empty() {
             return;
         }
-        let mut mark = |key: NodeKey| {
-            if let Some(running) = self.running.get_mut(&key) {
-                running.at_least = running.at_least.max(revision);
-            }
-        };
-        let path = |path: &NodePath| NodeKey::Path(path.clone());
-        mark(NodeKey::Id(change.node_id));
-        mark(path(&change.path));
-        if let Some(old) = &change.old_path {
-            mark(path(old));
+        self.raise(&NodeKey::Id(change.node_id), revision);
+        for path in [Some(&change.path), change.old_path.as_ref()].into_iter().flatten() {
+            self.raise(&NodeKey::Path(path.clone()), revision);
         }
+    }
+
+    /// Makes a load reach a revision.
+    fn raise(&mut self, key: &NodeKey, revision: u64) {
+        if let Some(running) = self.running.get_mut(key) {
+            running.at_least = running.at_least.max(revision);
+        }
+    }
+
+    /// Makes every load reach a revision.
+    pub(super) fn raise_all(&mut self, revision: u64) {
+        for running in self.running.values_mut() {
+            running.at_least = running.at_least.max(revision);
+        }
+    }
+
+    fn at_least(&self, key: &NodeKey) -> u64 {
+        self.running.get(key).map_or(0, |running| running.at_least)
     }
 }
 
 impl Branch {
-    /// Joins the load of a key, or begins it. The answer may be older than
-    /// `at_least` where the load was begun for somebody else.
+    /// Joins the load of a key, or begins it. Its answer is at least as of
+    /// `at_least`, of the head and of own writes.
     pub(crate) fn join(self: &Arc<Self>, key: &NodeKey, at_least: u64) -> Joined {
         let mut guarded = self.guarded.lock();
         let head = self.head().map_or(0, |head| head.revision);
-        if let Some(running) = guarded.loads.running.get(key) {
+        let at_least = at_least.max(head).max(self.floor());
+        if let Some(running) = guarded.loads.running.get_mut(key) {
+            running.at_least = running.at_least.max(at_least);
             return Joined::Waiting(running.answer.clone());
         }
         let (sender, answer) = watch::channel(None);
         let number = guarded.loads.next_number;
         guarded.loads.next_number += 1;
-        let at_least = at_least.max(head).max(self.floor());
         let running = Running { number, at_least, answer: answer.clone() };
         guarded.loads.running.insert(key.clone(), running);
         drop(guarded);
         let branch = Arc::clone(self);
-        Joined::First(Load { branch, key: key.clone(), number, rounds: 0, answer: sender }, answer)
+        let load = Load { branch, key: key.clone(), number, rounds: 0, asked: 0, answer: sender };
+        Joined::First(load, answer)
     }
 }
 
@@ -116,10 +140,12 @@ impl Load {
         &self.branch
     }
 
-    /// The revision that the answer must have reached; 0: any.
-    pub(crate) fn at_least(&self) -> u64 {
+    /// Begins a round: what the answer must have reached, `None` for any.
+    pub(crate) fn ask(&mut self) -> Option<ReadFrom> {
         let guarded = self.branch.guarded.lock();
-        guarded.loads.running.get(&self.key).map_or(0, |running| running.at_least)
+        self.asked = guarded.loads.at_least(&self.key);
+        let epoch = self.branch.head().map(|head| head.epoch).or(guarded.floor_epoch);
+        (self.asked > 0).then_some(ReadFrom { epoch, revision: self.asked })
     }
 
     /// Takes the gateway's answer: keeps it where it is still true, and gives it
@@ -128,50 +154,51 @@ impl Load {
         self.rounds += 1;
         let branch = &self.branch;
         let mut guarded = branch.guarded.lock();
-        let at_least = guarded.loads.running.get(&self.key).map_or(0, |running| running.at_least);
         let mut began = false;
+        if let Ok(snapshot) = &answer {
+            let at = Position { epoch: snapshot.epoch, revision: snapshot.revision };
+            began = branch.begin(&mut guarded, at, snapshot.freshness);
+        }
+        // An answer from before following began may have missed a change.
+        let start = branch.start.get().map_or(0, |start| start.revision);
+        let at_least = guarded.loads.at_least(&self.key).max(start);
         let kept = match &answer {
-            Ok(snapshot) => {
-                let at = Position { epoch: snapshot.epoch, revision: snapshot.revision };
-                began = branch.begin(snapshot, at);
-                self.keep(snapshot, at, at_least)
-            }
+            Ok(snapshot) => self.keep(snapshot, at_least),
             Err(error) if error.code == ErrorCode::NotFound => self.keep_missing(error, at_least),
-            Err(_) => Kept::Not,
+            Err(_) => Kept::No,
         };
         if kept == Kept::Overtaken && self.rounds < ROUNDS_MAX {
-            // What is at least the start of following cannot have missed a change.
-            let start = branch.start.get().map_or(0, |start| start.revision);
-            let at_least = at_least.max(start);
-            if let Some(running) = guarded.loads.running.get_mut(&self.key) {
-                running.at_least = at_least;
-            }
-            return Settled::Overtaken { at_least };
+            guarded.loads.raise(&self.key, at_least);
+            return Settled::Overtaken { began };
         }
         guarded.loads.running.remove(&self.key);
         drop(guarded);
-        self.answer.send_replace(Some(answer.map(Arc::new)));
+        let answer = match answer {
+            // It does not say as of when it is; the readers want something newer.
+            Err(_) if kept == Kept::Overtaken => Err(self.branch.not_reached(at_least)),
+            answer => answer.map(Arc::new),
+        };
+        self.answer.send_replace(Some(answer));
         Settled::Given { began }
     }
 
-    fn keep(&self, snapshot: &Snapshot, at: Position, at_least: u64) -> Kept {
+    fn keep(&self, snapshot: &Snapshot, at_least: u64) -> Kept {
         let branch = &self.branch;
-        let Some(start) = branch.start.get() else { return Kept::Not };
-        if at.epoch != start.epoch || branch.is_over() {
-            return Kept::Not;
+        let at = Position { epoch: snapshot.epoch, revision: snapshot.revision };
+        if branch.is_over() || branch.head().is_none_or(|head| head.epoch != at.epoch) {
+            return Kept::No;
         }
-        if at.revision < at_least.max(start.revision) {
+        if at.revision < at_least {
             return Kept::Overtaken;
         }
         let node = &snapshot.node;
-        let path = NodeKey::Path(node.path.clone());
-        let asked_for = match &self.key {
+        let is_asked_for = match &self.key {
             NodeKey::Path(asked) => *asked == node.path,
             NodeKey::Id(asked) => *asked == node.id,
         };
-        let Some(cached) = CachedNode::new(node.clone(), at).filter(|_| asked_for) else {
-            return Kept::Not;
-        };
+        let cached = CachedNode::new(node.clone(), at).filter(|_| is_asked_for);
+        let Some(cached) = cached else { return Kept::No };
+        let path = NodeKey::Path(node.path.clone());
         branch.cache.put(branch.number, path, Slot::Node(Arc::new(cached)));
         if let NodeKey::Id(_) = self.key {
             branch.cache.put(branch.number, self.key.clone(), Slot::At(node.path.clone()));
@@ -181,23 +208,36 @@ impl Load {
 
     fn keep_missing(&self, error: &Error, at_least: u64) -> Kept {
         let branch = &self.branch;
-        // An id that is unknown stays so for good, or until its node is made:
-        // not worth a place.
-        let (Some(start), NodeKey::Path(_)) = (branch.start.get(), &self.key) else {
-            return Kept::Not;
-        };
-        if branch.is_over() || error.epoch.is_some_and(|epoch| epoch != start.epoch) {
-            return Kept::Not;
-        }
-        // The load asked for this revision when it began, unless the answer
-        // itself says as of when it is.
-        let begun_at = error.revision.unwrap_or(self.asked_for());
-        if begun_at < at_least.max(start.revision) {
+        let Some(head) = branch.head().filter(|_| !branch.is_over()) else { return Kept::No };
+        // As of what the round asked for, unless the gateway says more.
+        let told = error.revision.filter(|_| error.epoch == Some(head.epoch)).unwrap_or(0);
+        let position = Position { epoch: head.epoch, revision: told.max(self.asked) };
+        if position.revision < at_least {
             return Kept::Overtaken;
         }
-        let position = Position { epoch: start.epoch, revision: begun_at };
-        let missing = Missing { error: error.clone(), position };
-        branch.cache.put(branch.number, self.key.clone(), Slot::Missing(Arc::new(missing)));
+        // An unknown id is not worth a place.
+        if let NodeKey::Path(_) = self.key {
+            let missing = Missing { error: error.clone(), position };
+            branch.cache.put(branch.number, self.key.clone(), Slot::Missing(Arc::new(missing)));
+        }
         Kept::Yes
     }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let mut guarded = self.branch.guarded.lock();
+        let running = guarded.loads.running.get(&self.key);
+        if running.is_some_and(|running| running.number == self.number) {
+            guarded.loads.running.remove(&self.key);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    /// Good for the readers, but not kept.
+    No,
+    Overtaken,
 }

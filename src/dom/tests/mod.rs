@@ -5,6 +5,7 @@ mod reading;
 mod watching;
 mod writing;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,10 +27,16 @@ use super::DocumentRoom;
 use crate::environment::Environment;
 use crate::security::Authority;
 
+thread_local! {
+    /// Tells the gateways of one test apart, as real randomness does.
+    static GATEWAYS: Cell<u64> = const { Cell::new(0) };
+}
+
 /// A clock that moves a second whenever it is asked, and counted randomness.
 fn environment() -> Environment {
+    let gateway = GATEWAYS.replace(GATEWAYS.get() + 1);
     let seconds = AtomicU64::new(1_700_000_000);
-    let drawn = AtomicU64::new(1);
+    let drawn = AtomicU64::new(gateway << 32);
     Environment::new(
         move || {
             let now = seconds.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,243 @@
+// The journey of a person with a browser: the console, direct and through Envoy.
+//
+// VDOM_HTTP        base URL of the gateway's HTTP port (required)
+// VDOM_ENVOY       base URL of Envoy, a self-signed certificate is fine
+// VDOM_SIDECAR     base URL of a sidecar: where "someone else" writes
+// VDOM_TOKEN       bearer token, where the gateway wants one
+// VDOM_REPO        repository whose branch `main` is looked at (default: journey)
+// VDOM_EXPECT_DIR  directory whose files were imported into it
+// VDOM_SCREENSHOTS directory for screenshots
+// VDOM_CHROMIUM    the browser (default: /usr/bin/chromium)
+//
+// What cannot be tried is printed as `skipped: …` and is never counted as passed.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+import { pages } from "./console-page.mjs";
+import { filesBelow } from "./files.mjs";
+import { foreignSite } from "./foreign-site.mjs";
+
+const settings = {
+  http: required("VDOM_HTTP"),
+  envoy: baseUrl(process.env.VDOM_ENVOY),
+  sidecar: baseUrl(process.env.VDOM_SIDECAR),
+  token: process.env.VDOM_TOKEN || undefined,
+  repo: process.env.VDOM_REPO || "journey",
+  expectDir: process.env.VDOM_EXPECT_DIR || undefined,
+  screenshots: process.env.VDOM_SCREENSHOTS || undefined,
+  chromium: process.env.VDOM_CHROMIUM || "/usr/bin/chromium",
+};
+
+/** For anything a person would call live. */
+const LIVE_MS = 10_000;
+const READ_BATCH = 500;
+
+const counts = { passed: 0, failed: 0 };
+
+async function step(name, reasonToSkip, run) {
+  if (reasonToSkip) {
+    console.log(`skipped: ${name}: ${reasonToSkip}`);
+    return;
+  }
+  const started = performance.now();
+  try {
+    const said = await run();
+    counts.passed += 1;
+    const ms = Math.round(performance.now() - started);
+    console.log(`passed: ${name}${said ? `: ${said}` : ""} (${ms} ms)`);
+  } catch (error) {
+    counts.failed += 1;
+    console.error(`FAILED: ${name}\n${indented(error.stack ?? String(error))}`);
+  }
+}
+
+/** Writes a node as someone else would: REST, at a sidecar where there is one. */
+async function writeOutside(path, text) {
+  const segments = path.split("/").map(encodeURIComponent).join("/");
+  const base = settings.sidecar ?? settings.http;
+  const url = `${base}/v1/repos/${encodeURIComponent(settings.repo)}/branches/main/nodes/${segments}`;
+  const answer = await fetch(url, {
+    method: "PUT",
+    headers: {
+      "content-type": "application/octet-stream",
+      ...(settings.token && { authorization: `Bearer ${settings.token}` }),
+    },
+    body: text,
+  });
+  assert.ok(answer.ok, `PUT ${url}: ${answer.status} ${await answer.text()}`);
+}
+
+/** What a page says was stored, read over gRPC-Web inside the browser. */
+async function readBack(page, files) {
+  const wrong = [];
+  for (let start = 0; start < files.length; start += READ_BATCH) {
+    const batch = files.slice(start, start + READ_BATCH);
+    const hashes = await page.evaluate(readInPage, {
+      repo: settings.repo,
+      token: settings.token,
+      paths: batch.map((file) => file.path),
+    });
+    for (const [index, file] of batch.entries()) {
+      if (hashes[index] !== file.sha256) wrong.push(`${file.path}: ${hashes[index]}`);
+    }
+  }
+  assert.deepEqual(wrong.slice(0, 10), [], `${wrong.length} of ${files.length} files differ`);
+  return `${files.length} files`;
+}
+
+/** Runs in the page: reads each path with the served client, and hashes what came. */
+async function readInPage({ repo, token, paths }) {
+  const { connect } = await import(`${location.origin}/assets/vdom-sdk.js`);
+  const main = connect({ baseUrl: location.origin, token }).branch(repo, "main");
+  const hashes = new Array(paths.length);
+  let next = 0;
+  const reader = async () => {
+    while (next < paths.length) {
+      const index = next++;
+      try {
+        const { content } = await main.read(paths[index]);
+        const sum = await crypto.subtle.digest("SHA-256", content);
+        hashes[index] = Array.from(new Uint8Array(sum), (byte) =>
+          byte.toString(16).padStart(2, "0"),
+        ).join("");
+      } catch (error) {
+        hashes[index] = `${error.code ?? error.name}: ${error.message}`;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 16 }, reader));
+  return hashes;
+}
+
+async function journeyAt(name, base, reasonToSkip, files) {
+  const { repo, token } = settings;
+  const skip = reasonToSkip;
+  let page;
+  const edited = `journey/${name}-edited.txt`;
+  const outside = `journey/${name}-outside.txt`;
+
+  await step(`${name}: the console loads and is live`, skip, async () => {
+    await writeOutside(edited, "written outside\n");
+    page = await open.console(base, { repo, path: edited, token });
+    await page.waitUntilLive(LIVE_MS);
+    assert.equal(await page.editorText(), "written outside\n");
+    await page.screenshot(`${name}-console`);
+  });
+  const broken = skip ?? (page ? undefined : "the console did not load");
+
+  await step(
+    `${name}: every imported file reads back over gRPC-Web`,
+    broken ?? (files.length === 0 ? "VDOM_EXPECT_DIR names no files" : undefined),
+    () => readBack(page.page, files),
+  );
+
+  await step(`${name}: an edit through the page is stored`, broken, async () => {
+    const text = `edited in the page, ${new Date().toISOString()}\n`;
+    await page.edit(text);
+    await page.save();
+    await page.waitForNotice(/^Saved as revision \d+$/, LIVE_MS);
+    const sha256 = createHash("sha256").update(text).digest("hex");
+    await readBack(page.page, [{ path: edited, sha256 }]);
+    await page.screenshot(`${name}-saved`);
+  });
+
+  await step(`${name}: an edit made outside appears without reload`, broken, async () => {
+    const mark = await page.markAgainstReload();
+    const text = `made outside, ${new Date().toISOString()}\n`;
+    await writeOutside(edited, text);
+    await page.waitForEditorText(text, LIVE_MS);
+    await writeOutside(outside, "new\n");
+    await page.waitForTreeRow(outside, LIVE_MS);
+    await page.waitForFeedEntry(outside, LIVE_MS);
+    assert.equal(await page.markAgainstReload(), mark, "the page was loaded again");
+    await page.screenshot(`${name}-live`);
+  });
+
+  await step(`${name}: a conflict shows both sides, and theirs can be taken`, broken, async () => {
+    await page.edit("mine\n");
+    await writeOutside(edited, "theirs\n");
+    await page.save();
+    await page.waitForConflict(["mine", "theirs"], LIVE_MS);
+    await page.screenshot(`${name}-conflict`);
+    await page.takeTheirs();
+    await page.waitForEditorText("theirs\n", LIVE_MS);
+  });
+
+  await step(`${name}: a conflict can be overwritten`, broken, async () => {
+    await page.edit("mine wins\n");
+    await writeOutside(edited, "theirs again\n");
+    await page.save();
+    await page.waitForConflict(["mine wins", "theirs again"], LIVE_MS);
+    await page.overwrite();
+    await page.waitForNotice(/^Saved as revision \d+$/, LIVE_MS);
+    const sha256 = createHash("sha256").update("mine wins\n").digest("hex");
+    await readBack(page.page, [{ path: edited, sha256 }]);
+  });
+
+  await step(`${name}: a page of a forbidden origin is refused`, broken, async () => {
+    const said = await foreign.call(open.browser, base, token);
+    assert.match(said, /^refused/, `a foreign page was answered: ${said}`);
+  });
+
+  await step(`${name}: the page reported no error`, broken, () => {
+    assert.deepEqual(page.errors, []);
+  });
+  await page?.close();
+}
+
+const browser = await chromium.launch({
+  executablePath: settings.chromium,
+  args: [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+});
+if (settings.screenshots) await mkdir(settings.screenshots, { recursive: true });
+const open = pages(browser, settings.screenshots);
+const foreign = await foreignSite();
+try {
+  const files = settings.expectDir ? await expectedFiles(settings.expectDir) : [];
+  await journeyAt("direct", settings.http, undefined, files);
+  const noEnvoy = settings.envoy ? undefined : "VDOM_ENVOY is not set";
+  await journeyAt("envoy", settings.envoy, noEnvoy, files);
+} finally {
+  await foreign.close();
+  await browser.close();
+}
+console.log(`${counts.passed} passed, ${counts.failed} failed`);
+process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0;
+
+async function expectedFiles(directory) {
+  const files = [];
+  for (const path of await filesBelow(directory)) {
+    const sha256 = createHash("sha256")
+      .update(await readFile(join(directory, path)))
+      .digest("hex");
+    files.push({ path: path.normalize("NFC"), sha256 });
+  }
+  return files;
+}
+
+function required(name) {
+  const url = baseUrl(process.env[name]);
+  if (url) return url;
+  console.error(`${name} must name a base URL, e.g. ${name}=http://127.0.0.1:8080`);
+  process.exit(2);
+}
+
+function baseUrl(text) {
+  return text ? text.replace(/\/+$/, "") : undefined;
+}
+
+function indented(text) {
+  return text.replace(/^/gm, "  ");
+}

@@ -10,6 +10,13 @@
 //! | [`lifecycle`] | ready, drain |
 //! | [`environment`] | time and randomness, handed in |
 
+pub mod app;
+pub mod config;
 pub mod dom;
 pub mod environment;
+pub mod lifecycle;
 pub mod security;
+pub mod transport;
+
+pub use app::{Addresses, Gateway, run, start};
+pub use config::GatewayConfig;

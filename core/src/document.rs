@@ -20,4 +20,4 @@ pub use read::{Element, Elements, Value, elements};
 pub const EMPTY: [u8; 5] = [5, 0, 0, 0, 0];
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -78,7 +78,7 @@ impl BranchName {
             if segment.starts_with('.') {
                 return refused("has a segment that starts with `.`");
             }
-            if segment.ends_with(".lock") {
+            if segment.strip_suffix(".lock").is_some() {
                 return refused("has a segment that ends with `.lock`");
             }
         }

@@ -4,6 +4,7 @@ pub mod from_wire;
 mod server;
 mod service;
 pub mod to_wire;
+pub mod web;
 mod write_stream;
 
 pub use server::{Compression, DomServer, server};

@@ -9,6 +9,7 @@ pub mod error;
 pub mod grpc;
 pub mod observe;
 pub mod serve;
+pub mod settings;
 pub mod stream;
 pub mod token;
 

@@ -11,8 +11,8 @@ use vdom_core::{Change, ChangeKind, Content, Node, NodePath};
 
 use crate::cache::{CachedNode, KeyRef, NodeCache, NodeKey, Position, Slot};
 
-/// Applies a change to a branch's part of the cache. `at` is the last change of
-/// those that were accepted as one.
+/// Applies a change to a branch's part of the cache. `at` is the end of what was
+/// accepted as one with it.
 pub(crate) fn to_cache(cache: &NodeCache, branch: u64, event: &ChangeEvent, at: Position) {
     let change = &*event.change;
     let before = node_at(cache, branch, change.old_path.as_ref().unwrap_or(&change.path), change);

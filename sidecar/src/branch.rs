@@ -23,7 +23,7 @@ use crate::apply;
 use crate::cache::{CachedNode, KeyRef, Missing, NodeCache, Position, Slot};
 use crate::environment::Environment;
 
-pub(crate) use loads::{Joined, Load, LoadAnswer, Settled};
+pub(crate) use loads::{Joined, Load, LoadAnswer, ReadFrom, Settled};
 
 /// How many own writes may wait for their events before the branch is read anew.
 const OWN_WRITES_MAX: usize = 4_096;
@@ -216,17 +216,24 @@ impl Branch {
         })
     }
 
-    /// Applies what was accepted as one, in order, then moves the head to its
-    /// end. The caller has checked that nothing is missing before it.
-    pub(crate) fn apply(&self, changes: &[ChangeEvent]) {
-        let Some(last) = changes.last() else { return };
-        let at = Position { epoch: last.change.epoch, revision: last.change.revision };
+    /// Applies a change, then moves the head to it; of a change set, only the
+    /// last change moves the head. The caller has checked that none is missing
+    /// before it.
+    pub(crate) fn apply(&self, event: &ChangeEvent) {
+        let change = &*event.change;
+        // A set changes each node once: after its change, a node is already as it
+        // is at the end of the set.
+        let left = change.change_set.map_or(0, |set| set.size.saturating_sub(set.index + 1));
+        let at = Position {
+            epoch: change.epoch,
+            revision: change.revision.saturating_add(u64::from(left)),
+        };
         let mut guarded = self.guarded.lock();
-        for event in changes {
-            guarded.loads.touch(&event.change, at.revision);
-            apply::to_cache(&self.cache, self.number, event, at);
+        guarded.loads.touch(change, at.revision);
+        apply::to_cache(&self.cache, self.number, event, at);
+        if event.is_resume_point() {
+            self.advance(&mut guarded, change.revision);
         }
-        self.advance(&mut guarded, at.revision);
     }
 
     /// Takes the gateway's word that `revision`, up to which everything is

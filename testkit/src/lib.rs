@@ -1,1 +1,49 @@
-//! testkit
+//! Starts what the tests need: gateways, sidecars, databases, clients. Used by
+//! `tests/` and `bench/` only, so it may panic where a test would.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stderr, missing_docs)]
+
+pub mod client;
+pub mod gateway;
+pub mod keys;
+pub mod process;
+
+use std::path::PathBuf;
+
+/// Says by name why a test does not run here. The caller returns then.
+pub fn skipped(test: &str, reason: &str) {
+    eprintln!("skipped: {test}: {reason}");
+}
+
+/// Independent test data that lies beside the checkout, where it does.
+pub fn shared_data(folder: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("VDOM_SHARED")
+        .map_or_else(|| workspace_root().join("../shared"), PathBuf::from);
+    let path = root.join("data").join(folder);
+    path.is_dir().then_some(path)
+}
+
+/// The root of the workspace.
+pub fn workspace_root() -> PathBuf {
+    let crate_root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    crate_root.parent().expect("testkit lies below the root").to_owned()
+}
+
+/// Installs the one cryptographic provider; harmless when it is there.
+pub fn install_crypto() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// Asks again until it holds, or panics after 20 s.
+pub async fn eventually<F>(what: &str, mut holds: impl FnMut() -> F)
+where
+    F: Future<Output = bool>,
+{
+    let asked = async {
+        while !holds().await {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(std::time::Duration::from_secs(20), asked).await.is_err() {
+        panic!("not within 20 s: {what}");
+    }
+}

@@ -43,10 +43,25 @@ class ConsolePage {
   }
 
   async waitUntilLive(timeout) {
-    await this.page.locator('[data-state="live"]').waitFor({ timeout });
+    await this.waitForState("live", timeout);
     await this.#editor.waitFor({ timeout });
     const head = await this.page.getByTestId("head").textContent();
     assert.match(head, /^[\d,]+$/, "the head revision is shown");
+  }
+
+  /** The state of the connection as the page shows it: connecting, live, stale, waiting. */
+  async waitForState(state, timeout) {
+    await this.page.locator(`[data-state="${state}"]`).waitFor({ timeout });
+  }
+
+  async loseConnection() {
+    await this.page.context().setOffline(true);
+  }
+
+  async restoreConnection() {
+    await this.page.context().setOffline(false);
+    // Calls that failed meanwhile were meant to.
+    this.errors.length = 0;
   }
 
   async editorText() {

@@ -33,6 +33,8 @@ const settings = {
 
 /** For anything a person would call live. */
 const LIVE_MS = 10_000;
+/** A connection that says nothing is given up after 10 s, and tried again at most 10 s later. */
+const LOSS_MS = 30_000;
 const READ_BATCH = 500;
 
 const counts = { passed: 0, failed: 0 };
@@ -175,6 +177,17 @@ async function journeyAt(name, base, reasonToSkip, files) {
     await page.waitForNotice(/^Saved as revision \d+$/, LIVE_MS);
     const sha256 = createHash("sha256").update("mine wins\n").digest("hex");
     await readBack(page.page, [{ path: edited, sha256 }]);
+  });
+
+  await step(`${name}: a lost connection is shown, and what was missed arrives`, broken, async () => {
+    await page.loseConnection();
+    await page.waitForState("waiting", LOSS_MS);
+    const text = `written meanwhile, ${new Date().toISOString()}\n`;
+    await writeOutside(edited, text);
+    await page.screenshot(`${name}-offline`);
+    await page.restoreConnection();
+    await page.waitForState("live", LOSS_MS);
+    await page.waitForEditorText(text, LIVE_MS);
   });
 
   await step(`${name}: a page of a forbidden origin is refused`, broken, async () => {

@@ -1,7 +1,7 @@
 //! What happens to the files of an embedded store, and what the store makes of it.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -73,15 +73,12 @@ async fn a_journal_that_lost_its_end_is_found_out() {
     let store = open(directory.path()).unwrap();
     fill(&store, 1..30).await;
     store.close().await.unwrap();
+    let image = Image::of(directory.path());
+    let journal = image.files.iter().find(|file| file.name.ends_with(".jnl")).unwrap();
     for (keep, of) in [(1, 2), (9, 10), (0, 1)] {
-        let copy = copy_of(directory.path());
-        for journal in files_below(copy.path()) {
-            if journal.extension().is_some_and(|extension| extension == "jnl") {
-                let length = written_bytes(&journal);
-                let file = fs::OpenOptions::new().write(true).open(&journal).unwrap();
-                file.set_len(length * keep / of).unwrap();
-            }
-        }
+        let copy = image.copy();
+        let file = fs::OpenOptions::new().write(true).open(copy.path().join(&journal.name));
+        file.unwrap().set_len(journal.bytes.len() as u64 * keep / of).unwrap();
         let error = open(copy.path()).err().unwrap();
         assert_eq!(error.kind, StoreErrorKind::Damaged, "{error}");
     }
@@ -94,7 +91,7 @@ async fn a_journal_that_lost_its_end_is_found_out() {
 #[tokio::test]
 async fn no_flipped_byte_is_served() {
     // The first has all rows in tables, the second most of them in the journal.
-    for (memtable_bytes, flips) in [(16 << 10, 120), (1 << 20, 60)] {
+    for (memtable_bytes, flips) in [(16 << 10, 100), (1 << 20, 50)] {
         let directory = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { memtable_bytes, ..EmbeddedOptions::small() };
         let store = Embedded::open(directory.path(), options).unwrap();
@@ -106,21 +103,19 @@ async fn no_flipped_byte_is_served() {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (random >> 33) % bound
         };
+        let image = Image::of(directory.path());
         let mut found = 0;
         for _ in 0..flips {
-            let copy = copy_of(directory.path());
-            let files = files_below(copy.path());
-            let total: u64 = files.iter().map(|file| written_bytes(file)).sum();
-            let mut at = next(total);
-            let file = files.iter().find(|file| {
-                let length = written_bytes(file);
-                let here = at < length;
-                at -= if here { 0 } else { length };
+            let mut at = next(image.files.iter().map(|file| file.bytes.len() as u64).sum()) as usize;
+            let file = image.files.iter().find(|file| {
+                let here = at < file.bytes.len();
+                at -= if here { 0 } else { file.bytes.len() };
                 here
             });
             let file = file.unwrap();
-            flip(file, at, 1 << next(8));
-            let place = format!("byte {at} of {}", file.display());
+            let copy = image.copy();
+            write_at(&copy.path().join(&file.name), at, file.bytes[at] ^ 1 << next(8));
+            let place = format!("byte {at} of {}", file.name);
             let outcome = match open(copy.path()) {
                 Ok(store) => check(&store, 60).await,
                 Err(error) => Err(error),
@@ -412,6 +407,49 @@ async fn wait_until_free(path: &Path) {
     }
 }
 
+/// The files of a store.
+struct Image {
+    files: Vec<ImageFile>,
+}
+
+struct ImageFile {
+    /// Relative to the store.
+    name: String,
+    /// Without the zeros that the file was extended by.
+    bytes: Vec<u8>,
+    length: u64,
+}
+
+impl Image {
+    fn of(path: &Path) -> Self {
+        let mut files = Vec::new();
+        for file in files_below(path) {
+            let mut bytes = fs::read(&file).unwrap();
+            let length = bytes.len() as u64;
+            // In large steps, because debug builds are slow by the byte.
+            while bytes.len() > 4096 && bytes[bytes.len() - 4096..] == [0; 4096] {
+                bytes.truncate(bytes.len() - 4096);
+            }
+            let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            bytes.truncate(written);
+            let name = file.strip_prefix(path).unwrap().to_str().unwrap().to_owned();
+            files.push(ImageFile { name, bytes, length });
+        }
+        Self { files }
+    }
+
+    fn copy(&self) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for file in &self.files {
+            let path = copy.path().join(&file.name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, &file.bytes).unwrap();
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(file.length).unwrap();
+        }
+        copy
+    }
+}
+
 fn files_below(path: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path).unwrap() {
@@ -426,27 +464,8 @@ fn files_below(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn copy_of(path: &Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for file in files_below(path) {
-        let target = copy.path().join(file.strip_prefix(path).unwrap());
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::copy(file, target).unwrap();
-    }
-    copy
-}
-
-/// The length of a file without the zeros that it was extended by.
-fn written_bytes(file: &Path) -> u64 {
-    let bytes = fs::read(file).unwrap();
-    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
-}
-
-fn flip(file: &Path, at: u64, bits: u8) {
-    let mut file = fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
-    let mut byte = [0];
-    file.seek(SeekFrom::Start(at)).unwrap();
-    file.read_exact(&mut byte).unwrap();
-    file.seek(SeekFrom::Start(at)).unwrap();
-    file.write_all(&[byte[0] ^ bits]).unwrap();
+fn write_at(file: &Path, at: usize, byte: u8) {
+    let mut file = fs::OpenOptions::new().write(true).open(file).unwrap();
+    file.seek(SeekFrom::Start(at as u64)).unwrap();
+    file.write_all(&[byte]).unwrap();
 }

@@ -50,7 +50,7 @@ fn the_stored_form_is_fixed() {
     assert_eq!(chain_hash(&change().encode()).to_string(), FIXED_HASH);
 }
 
-const FIXED_HASH: &str = "";
+const FIXED_HASH: &str = "7598f9dfb9ad369345f9222dace44e3698f6a7e5d4c4accbdad972d6a9860e93";
 
 #[test]
 fn every_field_is_covered_by_the_chain() {

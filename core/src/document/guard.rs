@@ -27,7 +27,10 @@ pub(crate) fn depth(bytes: &[u8]) -> Result<usize> {
     match bytes.len() - walk.at {
         0 => Ok(walk.deepest),
         trailing => {
-            let why = format_args!("document length {} leaves {trailing} bytes after it", walk.at);
+            let why = format_args!(
+                "document length {} leaves {trailing} bytes after it",
+                walk.at
+            );
             Err(walk.refuse(0, why))
         }
     }
@@ -122,7 +125,7 @@ impl<'a> Walk<'a> {
                 format_args!("document length {length} is below the least one, 5"),
             ));
         }
-        let end = self.end_of("document", start, length, limit)? - 1;
+        let end = self.end_of("document", start, 0, length, limit)? - 1;
         if self.bytes[end] != 0 {
             return Err(self.refuse(end, "the document does not end with NUL"));
         }
@@ -168,7 +171,7 @@ impl<'a> Walk<'a> {
         let value = self.text_until_nul(self.key, end, "key")?;
         match fixed_length(tag) {
             Some(length) => {
-                self.at = self.end_of(tag::name(tag).unwrap_or_default(), value, length, end)?;
+                self.at = self.end_of(tag::name(tag).unwrap_or_default(), value, 0, length, end)?;
                 if tag == tag::BOOLEAN && self.bytes[value] > 1 {
                     let found = self.bytes[value];
                     return Err(self.refuse(
@@ -194,11 +197,11 @@ impl<'a> Walk<'a> {
             }
             tag::DB_POINTER => {
                 let id = self.string(start, end)?;
-                self.at = self.end_of("db pointer", id, 12, end)?;
+                self.at = self.end_of("db pointer", id, 0, 12, end)?;
             }
             tag::CODE_WITH_SCOPE => {
                 let length = self.length_at(start, end, "code with scope")?;
-                let limit = self.end_of("code with scope", start, length, end)?;
+                let limit = self.end_of("code with scope", start, 0, length, end)?;
                 let scope = self.string(start + 4, limit)?;
                 let scope_length = self.length_at(scope, limit, "scope")?;
                 if scope_length != limit - scope {
@@ -225,7 +228,7 @@ impl<'a> Walk<'a> {
         if length == 0 {
             return Err(self.refuse(start, "string length 0 leaves no room for the closing NUL"));
         }
-        let end = self.end_of("string", start + 4, length, limit)?;
+        let end = self.end_of("string", start, 4, length, limit)?;
         if self.bytes[end - 1] != 0 {
             return Err(self.refuse(end - 1, "the string does not end with NUL"));
         }
@@ -236,8 +239,8 @@ impl<'a> Walk<'a> {
     /// Passes a binary; answers where it ends.
     fn binary(&self, start: usize, limit: usize) -> Result<usize> {
         let length = self.length_at(start, limit, "binary")?;
+        let end = self.end_of("binary", start, 5, length, limit)?;
         let subtype = start + 4;
-        let end = self.end_of("binary", subtype + 1, length, limit)?;
         if self.bytes[subtype] == 2 {
             let inner = self.length_at(subtype + 1, end, "inner binary")?;
             if inner + 4 != length {
@@ -280,17 +283,23 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Where `length` bytes from `start` on end; they must end by `limit`.
-    fn end_of(&self, what: &str, start: usize, length: usize, limit: usize) -> Result<usize> {
-        start
-            .checked_add(length)
-            .filter(|end| *end <= limit)
-            .ok_or_else(|| {
-                self.refuse(
-                    start,
-                    format_args!("{what} length {length} exceeds the document"),
-                )
-            })
+    /// Where the value at `start` ends, that is, `head` bytes and then `length`
+    /// more; it must end by `limit`.
+    fn end_of(
+        &self,
+        what: &str,
+        start: usize,
+        head: usize,
+        length: usize,
+        limit: usize,
+    ) -> Result<usize> {
+        match (start + head).checked_add(length) {
+            Some(end) if end <= limit => Ok(end),
+            _ => Err(self.refuse(
+                start,
+                format_args!("{what} length {length} exceeds the document"),
+            )),
+        }
     }
 
     #[cold]

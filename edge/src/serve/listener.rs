@@ -72,7 +72,11 @@ pub struct Listener {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix {
+        listener: UnixListener,
+        /// Goes with the listener.
+        _file: SocketFile,
+    },
 }
 
 impl Listener {
@@ -100,7 +104,7 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Ok(Stream::Tcp(stream))
             }
-            Socket::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
+            Socket::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
         }
     }
 }
@@ -204,7 +208,7 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener> {
         std::fs::rename(&fresh, path)?;
         let file = SocketFile { path: path.to_owned(), inode };
         Ok(Listener {
-            socket: Socket::Unix(listener, file),
+            socket: Socket::Unix { listener, _file: file },
             address: LocalAddress::Unix(path.to_owned()),
         })
     };

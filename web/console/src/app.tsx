@@ -16,6 +16,7 @@ import { useObserved } from "./observable.js";
 import { keepToken, tokenFor } from "./token-store.js";
 
 const GATEWAY = gatewayFrom(location);
+const NAMES_INTERVAL_MS = 15_000;
 
 export function App() {
   const [place, go] = usePlace();
@@ -26,7 +27,8 @@ export function App() {
   const gateway = useMemo(() => connect({ baseUrl: GATEWAY, token }), [token, attempt]);
   const { repos, branches, error: listError } = useNames(gateway, place, go);
   const view = useObserved(useBranchView(gateway, place));
-  const error = listError ?? view?.error;
+  // A token that may not list everything may still read the branch that a link names.
+  const error = view && listError?.code !== "Unauthenticated" ? view.error : listError;
   const retry = useCallback(() => setAttempt((it) => it + 1), []);
   const open = useCallback((path: string) => go({ ...place, path }), [place, go]);
 
@@ -35,6 +37,12 @@ export function App() {
     const where = place.repo && `${place.repo} @ ${place.branch}`;
     document.title = [name, where, "vdom"].filter(Boolean).join(" · ");
   }, [place]);
+
+  useEffect(() => {
+    const warn = (event: BeforeUnloadEvent) => view?.hasDrafts && event.preventDefault();
+    addEventListener("beforeunload", warn);
+    return () => removeEventListener("beforeunload", warn);
+  }, [view]);
 
   const signIn = (next: string) => {
     keepToken(GATEWAY, next);
@@ -46,9 +54,6 @@ export function App() {
   const unauthenticated = error?.code === "Unauthenticated";
   return (
     <>
-      <a class="skip" href="#content">
-        Skip to the node
-      </a>
       <header class="top">
         <Logo />
         <BranchPicker repos={repos} branches={branches} place={place} go={go} />
@@ -108,17 +113,27 @@ function useNames(gateway: Gateway, place: Place, go: (place: Place) => void): N
     const ask = async () => {
       const repos = await gateway.repos(stop.signal);
       const repo = place.repo || repos[0]?.name;
-      const branches = repo ? await gateway.branches(repo, stop.signal) : [];
+      const known = repos.some((it) => it.name === repo);
+      const branches = repo && known ? await gateway.branches(repo, stop.signal) : [];
       setNames({ repos, branches });
       const branch = branches.find((it) => it.name === "main") ?? branches[0];
       if (repo && branch && !place.branch) go({ repo, branch: branch.name, path: "" });
     };
-    ask().catch((thrown) => {
-      const error = VdomError.from(thrown);
-      // A repository that is not there is the branch view's to report.
-      if (!stop.signal.aborted) setNames((it) => (error.code === "NotFound" ? it : { error }));
-    });
-    return () => stop.abort();
+    const askAgain = () => {
+      ask()
+        .catch((thrown) => {
+          if (!stop.signal.aborted) setNames((it) => ({ ...it, error: VdomError.from(thrown) }));
+        })
+        .finally(() => {
+          if (!stop.signal.aborted) timer = setTimeout(askAgain, NAMES_INTERVAL_MS);
+        });
+    };
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    askAgain();
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+    };
   }, [gateway, place.repo, place.branch, go]);
   return names;
 }

@@ -9,6 +9,7 @@ import {
   type TreeNode,
   VdomError,
 } from "@vdom/sdk";
+import { NodeEditor } from "./node-editor.js";
 import { Observable } from "./observable.js";
 import { TreeModel } from "./tree-model.js";
 
@@ -37,7 +38,8 @@ export class BranchView extends Observable {
   error: VdomError | undefined;
   loaded = false;
   readonly #stop = new AbortController();
-  readonly #listeners = new Set<(change: Change) => void>();
+  /** Of the open node, and of every node with a draft. */
+  readonly #editors = new Map<string, NodeEditor>();
 
   constructor(branch: Branch) {
     super();
@@ -78,10 +80,26 @@ export class BranchView extends Observable {
     this.#stop.abort();
   }
 
-  /** Calls back with each change as it arrives until the returned function is called. */
-  onChange(listener: (change: Change) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+  /** The editor of a node; one with a draft is found again as it was left. */
+  editor(path: string): NodeEditor {
+    for (const [other, { dirty }] of this.#editors) if (!dirty) this.#editors.delete(other);
+    let editor = this.#editors.get(path);
+    if (!editor) {
+      editor = new NodeEditor(this.branch, path);
+      editor.observe(() => this.changed());
+      void editor.load();
+      this.#editors.set(path, editor);
+    }
+    return editor;
+  }
+
+  /** Whether what was typed at this path is not saved yet. */
+  hasDraft(path: string): boolean {
+    return this.#editors.get(path)?.dirty ?? false;
+  }
+
+  get hasDrafts(): boolean {
+    return [...this.#editors.values()].some((editor) => editor.dirty);
   }
 
   /** How long ago the head was confirmed, as far as this page knows. */
@@ -107,11 +125,11 @@ export class BranchView extends Observable {
       if (path === undefined) continue;
       this.tree.set(path, nodes.get(path));
       this.tree.flash(path, change.revision, now);
+      this.#editors.get(path)?.noticed(change);
     }
     this.feed.unshift({ change, arrivedMs: now });
     if (this.feed.length > FEED_LENGTH) this.feed.length = FEED_LENGTH;
     if (change.resume) this.#heard(change.resume, this.freshness);
-    for (const listener of this.#listeners) listener(change);
   }
 
   #heard(position: Position, freshness: Freshness | undefined): void {

@@ -6,8 +6,11 @@ import { BSON, BSONValue, EJSON } from "bson";
 /** Above this a textarea is no joy. */
 export const EDITABLE_BYTES = 1 << 20;
 
+/** An edit box knows `\n` only: what a file has besides must be put back, or left alone. */
+export type LineEnding = "\n" | "\r\n" | "mixed";
+
 export type Content =
-  | { readonly form: "text"; readonly text: string }
+  | { readonly form: "text"; readonly text: string; readonly lineEnding: LineEnding }
   | { readonly form: "document"; readonly text: string }
   | { readonly form: "bytes"; readonly bytes: Uint8Array; readonly why: "binary" | "large" };
 
@@ -18,7 +21,12 @@ export function contentOf(node: Pick<Snapshot, "kind" | "content">): Content {
   const text = utf8(content);
   return text === undefined
     ? { form: "bytes", bytes: content, why: "binary" }
-    : { form: "text", text };
+    : { form: "text", text: text.replace(/\r\n?/g, "\n"), lineEnding: lineEndingOf(text) };
+}
+
+/** The text of a file as it was typed, with the line ending that the file has. */
+export function textFrom(typed: string, lineEnding: LineEnding): string {
+  return lineEnding === "\r\n" ? typed.replaceAll("\n", "\r\n") : typed;
 }
 
 /** The document that the text says. Throws with what is wrong and where. */
@@ -42,6 +50,11 @@ function documentText(content: Uint8Array): string {
   return equal(BSON.serialize(documentFrom(plain)), content)
     ? plain
     : EJSON.stringify(document, undefined, 2, { relaxed: false });
+}
+
+function lineEndingOf(text: string): LineEnding {
+  if (!text.includes("\r")) return "\n";
+  return /(^|[^\r])\n|\r(?!\n)/.test(text) ? "mixed" : "\r\n";
 }
 
 function utf8(bytes: Uint8Array): string | undefined {

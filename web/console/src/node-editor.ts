@@ -9,10 +9,10 @@ import {
   type Snapshot,
   VdomError,
 } from "@vdom/sdk";
-import { type Content, contentOf, documentFrom } from "./content.js";
+import { type Content, contentOf, documentFrom, textFrom } from "./content.js";
 import { Observable } from "./observable.js";
 
-const NOTHING: Content = { form: "text", text: "" };
+const NOTHING: Content = { form: "text", text: "", lineEnding: "\n" };
 
 export class NodeEditor extends Observable {
   phase: "loading" | "ready" | "missing" | "failed" = "loading";
@@ -47,7 +47,10 @@ export class NodeEditor extends Observable {
   }
 
   get editable(): boolean {
-    return this.content.form !== "bytes" && (this.phase === "ready" || this.phase === "missing");
+    const { form } = this.content;
+    const faithful =
+      form === "document" || (form === "text" && this.content.lineEnding !== "mixed");
+    return faithful && (this.phase === "ready" || this.phase === "missing");
   }
 
   get dirty(): boolean {
@@ -135,8 +138,7 @@ export class NodeEditor extends Observable {
     this.saving = true;
     this.changed();
     try {
-      const body = this.content.form === "document" ? documentFrom(this.draft) : this.draft;
-      const answer = await this.#branch.write(this.path, body, {
+      const answer = await this.#branch.write(this.path, this.#body(), {
         seen,
         ...(!seen && this.snapshot && { kind: this.snapshot.kind }),
       });
@@ -152,6 +154,12 @@ export class NodeEditor extends Observable {
     this.saving = false;
     this.changed();
     this.#reconcile();
+  }
+
+  /** What the draft says, as it is written. */
+  #body(): Parameters<Branch["write"]>[1] {
+    const { content, draft } = this;
+    return content.form === "text" ? textFrom(draft, content.lineEnding) : documentFrom(draft);
   }
 
   /** Follows others while there is no draft to lose, else says that they changed it. */

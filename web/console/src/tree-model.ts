@@ -43,6 +43,8 @@ interface Moment {
 export class TreeModel {
   #root = entry("", "", undefined);
   #byPath = new Map<string, TreeNode>();
+  /** Every path by name; made again only after one came or went. */
+  #sorted: string[] | undefined;
   readonly #open = new Set<string>();
 
   get size(): number {
@@ -57,6 +59,7 @@ export class TreeModel {
   replace(nodes: Iterable<TreeNode>): void {
     this.#root = entry("", "", undefined);
     this.#byPath = new Map();
+    this.#sorted = undefined;
     for (const node of nodes) this.set(node.path, node);
     const [only] = this.#root.children.values();
     if (only && this.#root.children.size === 1) this.#open.add(only.path);
@@ -66,13 +69,17 @@ export class TreeModel {
   set(path: string, node: TreeNode | undefined): void {
     if (node) {
       const at = this.#make(path);
-      if (!at.node) adjustCounts(at, 1);
+      if (!at.node) {
+        adjustCounts(at, 1);
+        this.#sorted = undefined;
+      }
       at.node = node;
       this.#byPath.set(path, node);
     } else if (this.#byPath.delete(path)) {
       const at = this.#find(path);
       if (!at) return;
       at.node = undefined;
+      this.#sorted = undefined;
       adjustCounts(at, -1);
       prune(at);
     }
@@ -137,11 +144,11 @@ export class TreeModel {
   }
 
   #matching(words: readonly string[], nowMs: number): Row[] {
-    const paths = [...this.#byPath.keys()].filter((path) => {
+    this.#sorted ??= [...this.#byPath.keys()].sort(byName);
+    const paths = this.#sorted.filter((path) => {
       const lower = path.toLowerCase();
       return words.every((word) => lower.includes(word));
     });
-    paths.sort(byName);
     return paths.map((path, index) => ({
       path,
       name: path,

@@ -2,7 +2,7 @@
 
 import { BSON, Double, Int32, Long } from "bson";
 import { expect, test } from "vitest";
-import { contentOf, documentFrom, EDITABLE_BYTES } from "../src/content.js";
+import { contentOf, documentFrom, EDITABLE_BYTES, textFrom } from "../src/content.js";
 import { hexDump } from "../src/hex-dump.js";
 import { lineDiff } from "../src/line-diff.js";
 
@@ -10,8 +10,26 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 
 test("UTF-8 is text, with its byte order mark", () => {
   const content = contentOf({ kind: "file", content: bytes("\uFEFFgrün\n") });
-  expect(content).toEqual({ form: "text", text: "\uFEFFgrün\n" });
+  expect(content).toEqual({ form: "text", text: "\uFEFFgrün\n", lineEnding: "\n" });
 });
+
+test.each(["a\r\nb\r\n", "a\nb\n", "\n\n", "no line"])(
+  "%j saved unchanged keeps its bytes",
+  (text) => {
+    const shown = contentOf({ kind: "file", content: bytes(text) });
+    if (shown.form !== "text") throw new Error(shown.form);
+    expect(shown.text).not.toContain("\r");
+    expect(textFrom(shown.text, shown.lineEnding)).toBe(text);
+  },
+);
+
+test.each(["a\r\nb\n", "\na\r\n", "a\rb", "a\r\r\nb"])(
+  "the line endings of %j are mixed",
+  (text) => {
+    const shown = contentOf({ kind: "file", content: bytes(text) });
+    expect(shown).toMatchObject({ form: "text", lineEnding: "mixed" });
+  },
+);
 
 test.each([[Uint8Array.of(0xff, 0xfe)], [bytes("a\0b")]])("%j is shown as bytes", (content) => {
   expect(contentOf({ kind: "file", content })).toMatchObject({ form: "bytes", why: "binary" });

@@ -119,3 +119,20 @@ test("a deletion by others empties the editor, and saving creates again", async 
   expect(editor.phase).toBe("ready");
   expect(node.text).toBe("new");
 });
+
+test("the line endings of a file survive an edit", async () => {
+  node.text = "one\r\ntwo\r\n";
+  await editor.load();
+  editor.edit(editor.draft.replace("two", "2"));
+  await editor.save();
+  expect(node.text).toBe("one\r\n2\r\n");
+});
+
+test("mixed line endings are shown, not edited", async () => {
+  node.text = "one\r\ntwo\n";
+  await editor.load();
+  expect(editor.editable).toBe(false);
+  editor.edit("changed");
+  await editor.save();
+  expect(node.text).toBe("one\r\ntwo\n");
+});

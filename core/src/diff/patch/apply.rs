@@ -107,7 +107,7 @@ fn add<'a>(
             work.spend_bytes(size_of_val(&items[at..]))?;
             items.insert(at, value);
         }
-        other => return Err(no_container(last, other)),
+        Tree::Raw { tag, .. } => return Err(no_container(last, *tag)),
     }
     Ok(())
 }
@@ -133,7 +133,7 @@ fn remove<'a>(root: &mut Tree<'a>, path: &Pointer, work: &mut Work) -> Outcome<T
             work.spend_bytes(size_of_val(&items[at..]))?;
             Ok(items.remove(at))
         }
-        other => Err(no_container(last, other)),
+        Tree::Raw { tag, .. } => Err(no_container(last, *tag)),
     }
 }
 
@@ -159,7 +159,7 @@ fn find<'t, 'a>(
                 let at = position(token, items.len())?;
                 &mut items[at]
             }
-            other => return Err(no_container(token, other)),
+            Tree::Raw { tag, .. } => return Err(no_container(token, *tag)),
         };
     }
     Ok(tree)
@@ -179,10 +179,9 @@ fn container<'t, 'a>(
 /// A value may become the root, or go so deep.
 fn check_place(path: &Pointer, value: &Tree<'_>, work: &mut Work) -> Outcome<()> {
     if path.is_root() && value.tag() != tag::DOCUMENT {
-        return Err(Stop::Refused(format!(
-            "the whole document can only become a document, not {}",
-            value.type_name()
-        )));
+        let found = tag::name(value.tag()).unwrap_or("unknown");
+        let why = format!("the whole document can only become a document, not {found}");
+        return Err(Stop::Refused(why));
     }
     let depth = path.tokens().len() + value.depth(work)?;
     if depth > BSON_MAX_DEPTH {
@@ -217,11 +216,11 @@ fn no_field(key: &str) -> Stop {
     Stop::Refused(format!("there is no field {}", shown(key)))
 }
 
-fn no_container(token: &str, found: &Tree<'_>) -> Stop {
+fn no_container(token: &str, found: u8) -> Stop {
+    let found = tag::name(found).unwrap_or("unknown");
     Stop::Refused(format!(
-        "{} is sought in a value of type {}",
-        shown(token),
-        found.type_name()
+        "{} is sought in a value of type {found}",
+        shown(token)
     ))
 }
 

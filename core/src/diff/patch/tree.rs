@@ -37,7 +37,7 @@ pub(super) struct Work {
 impl Work {
     const TOTAL: u64 = 200_000_000;
     /// Making one value; bounds the memory of the tree, too.
-    const VALUE: u64 = 16;
+    const VALUE: u64 = 64;
     /// How many bytes are walked, or moved, for one unit.
     const BYTES: u64 = 8;
 
@@ -73,17 +73,13 @@ impl Work {
     }
 }
 
-impl<'a> Tree<'a> {
+impl Tree<'_> {
     pub(super) fn tag(&self) -> u8 {
         match self {
             Self::Raw { tag, .. } => *tag,
             Self::Document(_) => tag::DOCUMENT,
             Self::Array(_) => tag::ARRAY,
         }
-    }
-
-    pub(super) fn type_name(&self) -> &'static str {
-        tag::name(self.tag()).unwrap_or("unknown")
     }
 
     /// Makes the values of a container reachable; anything else stays raw.

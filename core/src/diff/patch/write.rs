@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 use super::tree::Tree;
 
-impl<'a> Tree<'a> {
+impl Tree<'_> {
     /// The size of the value as BSON has it, without tag and key.
     pub(super) fn size(&self) -> u64 {
         let mut size = 0u64;
@@ -34,15 +34,14 @@ impl<'a> Tree<'a> {
         let mut open = Vec::new();
         write_value(self, &mut bytes, &mut open);
         while let Some(container) = open.last_mut() {
-            match container.values.next_head(&mut bytes) {
-                Some(value) => write_value(value, &mut bytes, &mut open),
-                None => {
-                    bytes.push(0);
-                    let start = container.start;
-                    let length = length_of(bytes.len() - start);
-                    bytes[start..start + length.len()].copy_from_slice(&length);
-                    open.pop();
-                }
+            if let Some(value) = container.values.next_head(&mut bytes) {
+                write_value(value, &mut bytes, &mut open);
+            } else {
+                bytes.push(0);
+                let start = container.start;
+                let length = length_of(bytes.len() - start);
+                bytes[start..start + length.len()].copy_from_slice(&length);
+                open.pop();
             }
         }
         if bytes.len() == size {

@@ -10,7 +10,7 @@ const SHOWN_BYTES = 1024;
 export function BytesView({ bytes, why }: { bytes: Uint8Array; why: "binary" | "large" }) {
   const hash = useSha256(bytes);
   return (
-    <div class="bytes">
+    <section class="bytes" aria-label="Content" tabIndex={0}>
       <p class="quiet">
         {why === "binary"
           ? "Not text: its bytes are shown."
@@ -30,7 +30,7 @@ export function BytesView({ bytes, why }: { bytes: Uint8Array; why: "binary" | "
       {bytes.byteLength > SHOWN_BYTES && (
         <p class="quiet">and {format.count(bytes.byteLength - SHOWN_BYTES)} more bytes</p>
       )}
-    </div>
+    </section>
   );
 }
 

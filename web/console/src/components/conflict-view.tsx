@@ -1,7 +1,7 @@
 // Two writers disagree: both sides, line by line, and the choice between them.
 
 import type { Conflict } from "@vdom/sdk";
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { contentOf } from "../content.js";
 import * as format from "../format.js";
 import { type Line, type LinePair, lineDiff } from "../line-diff.js";
@@ -14,8 +14,17 @@ export function ConflictView({ editor, conflict }: { editor: NodeEditor; conflic
     () => (text === undefined ? [] : lineDiff(editor.draft, text)),
     [editor.draft, text],
   );
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => box.current?.focus(), []);
   return (
-    <div class="conflict" role="alertdialog" aria-label="Conflict" data-testid="conflict">
+    <div
+      ref={box}
+      class="conflict"
+      role="alertdialog"
+      aria-label="Conflict"
+      tabIndex={-1}
+      data-testid="conflict"
+    >
       <div class="banner warning">
         <span>
           <b>Nothing was saved.</b> {reasonText(conflict)}
@@ -23,8 +32,8 @@ export function ConflictView({ editor, conflict }: { editor: NodeEditor; conflic
       </div>
       <div class="sides">
         <div class="side-heads">
-          <h3>Yours, not saved</h3>
-          <h3>
+          <h2>Yours, not saved</h2>
+          <h2>
             Theirs
             {theirs && (
               <span class="quiet">
@@ -33,7 +42,7 @@ export function ConflictView({ editor, conflict }: { editor: NodeEditor; conflic
                 {theirs.time && `, ${format.moment(theirs.time)}`}
               </span>
             )}
-          </h3>
+          </h2>
         </div>
         {text === undefined ? (
           <p class="empty quiet">

@@ -1,23 +1,24 @@
 // One node: what it is, its content, the edit box, and what to do when two people edit.
 
-import { useEffect, useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import type { BranchView } from "../branch-view.js";
 import * as format from "../format.js";
-import { NodeEditor } from "../node-editor.js";
+import type { NodeEditor } from "../node-editor.js";
 import { useObserved } from "../observable.js";
 import { BytesView } from "./bytes-view.js";
 import { ConflictView } from "./conflict-view.js";
 import { TextEditor } from "./text-editor.js";
 
 export function NodePanel({ view, path }: { view: BranchView; path: string }) {
-  const editor = useObserved(useEditor(view, path));
+  const editor = useObserved(useMemo(() => (path ? view.editor(path) : undefined), [view, path]));
   return (
-    <section class="panel node-panel" id="content" aria-label="Node" tabIndex={-1}>
+    <section class="panel node-panel" aria-label="Node">
       {editor ? (
         <Node editor={editor} />
       ) : (
         <div class="center quiet">
-          <p>Choose a node to read it.</p>
+          <h1>No node open</h1>
+          <p>Choose one in the tree to read it.</p>
           <p>
             <kbd class="key">/</kbd> filters, arrow keys move, <kbd class="key">Enter</kbd> opens.
           </p>
@@ -29,6 +30,8 @@ export function NodePanel({ view, path }: { view: BranchView; path: string }) {
 
 function Node({ editor }: { editor: NodeEditor }) {
   const { phase, content, conflict, error } = editor;
+  // Whoever settled a conflict goes on typing.
+  const settled = usePrevious(conflict) !== undefined && !conflict;
   return (
     <>
       <div class="panel-head node-head">
@@ -51,7 +54,7 @@ function Node({ editor }: { editor: NodeEditor }) {
         <BytesView bytes={content.bytes} why={content.why} />
       ) : (
         <>
-          <TextEditor editor={editor} />
+          <TextEditor editor={editor} focus={settled} />
           <SaveBar editor={editor} />
         </>
       )}
@@ -62,10 +65,10 @@ function Node({ editor }: { editor: NodeEditor }) {
 function Breadcrumb({ path }: { path: string }) {
   const slash = path.lastIndexOf("/") + 1;
   return (
-    <h2 class="breadcrumb" title={path}>
+    <h1 class="breadcrumb" title={path}>
       <span class="folder">{path.slice(0, slash).replaceAll("/", " / ")}</span>
       {path.slice(slash)}
-    </h2>
+    </h1>
   );
 }
 
@@ -93,6 +96,9 @@ function Banner({ editor }: { editor: NodeEditor }) {
   const { remote, conflict, phase } = editor;
   if (phase === "missing") {
     return <p class="banner">Nothing stands at this path. Saving creates it.</p>;
+  }
+  if (phase === "ready" && !editor.editable && editor.content.form === "text") {
+    return <p class="banner">Mixed line endings: an edit here would change them all. Read only.</p>;
   }
   if (!remote || conflict) return null;
   const what = remote.type === "delete" ? "deleted" : "changed";
@@ -132,22 +138,9 @@ function SaveBar({ editor }: { editor: NodeEditor }) {
   );
 }
 
-function useEditor(view: BranchView, path: string): NodeEditor | undefined {
-  const editor = useMemo(
-    () => (path ? new NodeEditor(view.branch, path) : undefined),
-    [view, path],
-  );
-  useEffect(() => {
-    if (!editor) return;
-    void editor.load();
-    return view.onChange((change) => {
-      if (change.path === path || change.oldPath === path) editor.noticed(change);
-    });
-  }, [view, editor, path]);
-  useEffect(() => {
-    const warn = (event: BeforeUnloadEvent) => editor?.dirty && event.preventDefault();
-    addEventListener("beforeunload", warn);
-    return () => removeEventListener("beforeunload", warn);
-  }, [editor]);
-  return editor;
+function usePrevious<T>(value: T): T | undefined {
+  const previous = useRef<T>(undefined);
+  const last = previous.current;
+  previous.current = value;
+  return last;
 }

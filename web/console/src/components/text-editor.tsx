@@ -1,23 +1,28 @@
 // The edit box, with line numbers that follow its scrolling.
 
-import { useMemo, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { NodeEditor } from "../node-editor.js";
 
-export function TextEditor({ editor }: { editor: NodeEditor }) {
+export function TextEditor({ editor, focus }: { editor: NodeEditor; focus: boolean }) {
+  const box = useRef<HTMLTextAreaElement>(null);
   const gutter = useRef<HTMLPreElement>(null);
   const numbers = useMemo(() => lineNumbers(editor.draft), [editor.draft]);
+  useEffect(() => {
+    if (focus) box.current?.focus();
+  }, [focus]);
   return (
     <div class="editor">
       <div class="gutter" aria-hidden="true">
         <pre ref={gutter}>{numbers}</pre>
       </div>
       <textarea
+        ref={box}
         aria-label={`Content of ${editor.path}`}
         spellcheck={false}
         autocomplete="off"
         autocapitalize="off"
         wrap="off"
-        readOnly={editor.saving}
+        readOnly={editor.saving || !editor.editable}
         value={editor.draft}
         onInput={(event) => editor.edit(event.currentTarget.value)}
         onScroll={(event) => {

@@ -115,6 +115,7 @@ export function TreePanel({ view, selected, open }: Props) {
               row={row}
               active={row.path === active}
               selected={row.path === selected}
+              draft={view.hasDraft(row.path)}
               choose={choose}
             />
           )}
@@ -139,10 +140,12 @@ interface RowProps {
   row: Row;
   active: boolean;
   selected: boolean;
+  /** What was typed there is not saved yet. */
+  draft: boolean;
   choose: (row: Row) => void;
 }
 
-function TreeRow({ row, active, selected, choose }: RowProps) {
+function TreeRow({ row, active, selected, draft, choose }: RowProps) {
   const { node, folder } = row;
   return (
     // The keyboard is the tree's: it names its active row, which never holds the focus itself.
@@ -169,6 +172,11 @@ function TreeRow({ row, active, selected, choose }: RowProps) {
       </span>
       {folder ? <FolderIcon /> : node?.kind === "file" ? <FileIcon /> : <DocumentIcon />}
       <span class="name">{row.name}</span>
+      {draft && (
+        <span class="draft">
+          <span class="unseen">, not saved</span>
+        </span>
+      )}
       {folder && !row.open && <span class="badge">{format.count(row.nodes)}</span>}
     </div>
   );

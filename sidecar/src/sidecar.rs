@@ -1,0 +1,180 @@
+//! The document room as the sidecar has it: from memory where that is true, else
+//! from the gateway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use vdom_core::calls::{
+    BranchSummary, Event, GetHistory, HistoryPage, ReadSnapshot, ReadTree, RepoSummary, Snapshot,
+    Subscribe, TreeEntry, WriteDiff, WriteOutcome,
+};
+use vdom_core::{RealmName, RepoName, Result};
+use vdom_edge::{Caller, Dom, DomStream};
+
+use crate::branch::Branch;
+use crate::branches::{BranchSettings, Branches};
+use crate::cache::NodeCache;
+use crate::environment::Environment;
+use crate::follow::{Ended, follow};
+use crate::upstream::{OnBehalfOf, Upstream};
+
+mod reads;
+mod writes;
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Sidecar {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    upstream: Upstream,
+    branches: Arc<Branches>,
+    cache: NodeCache,
+    environment: Environment,
+    idle_after: Duration,
+    /// Where loads and followers live, whoever asked for them.
+    runtime: Handle,
+}
+
+/// How the sidecar keeps nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SidecarSettings {
+    /// The cache's size.
+    pub(crate) cache_max_bytes: u64,
+    /// The branches that are followed.
+    pub(crate) branches: BranchSettings,
+    /// How long a branch is followed that nobody reads.
+    pub(crate) idle_after: Duration,
+}
+
+impl Sidecar {
+    /// A sidecar before this gateway. Followers and loads run on `runtime`.
+    pub(crate) fn new(
+        upstream: Upstream,
+        environment: Environment,
+        settings: &SidecarSettings,
+        runtime: Handle,
+    ) -> Self {
+        let cache = NodeCache::new(settings.cache_max_bytes);
+        let branches =
+            Arc::new(Branches::new(cache.clone(), environment.clone(), settings.branches));
+        let idle_after = settings.idle_after;
+        let inner = Inner { upstream, branches, cache, environment, idle_after, runtime };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The branches that are followed.
+    pub(crate) fn branches(&self) -> &Arc<Branches> {
+        &self.inner.branches
+    }
+
+    /// What is kept.
+    pub(crate) fn cache(&self) -> &NodeCache {
+        &self.inner.cache
+    }
+
+    /// The gateway.
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.inner.upstream
+    }
+
+    /// Stops following.
+    pub(crate) fn stop(&self) {
+        for branch in self.inner.branches.all() {
+            branch.end();
+        }
+    }
+
+    /// Follows a branch from where its first answer was as of.
+    fn follow(&self, branch: &Arc<Branch>) {
+        let (branch, branches) = (Arc::clone(branch), Arc::clone(&self.inner.branches));
+        let upstream = self.inner.upstream.clone();
+        let environment = self.inner.environment.clone();
+        let idle_after = self.inner.idle_after;
+        self.inner.runtime.spawn(async move {
+            let address = branch.address.clone();
+            tracing::debug!(branch = %address, "following");
+            match follow(Arc::clone(&branch), upstream, environment, idle_after).await {
+                Ended::Denied(error) => {
+                    tracing::warn!(branch = %address, "may no longer be read: {error}");
+                    branches.deny(&branch);
+                }
+                Ended::Anew(error) => {
+                    tracing::warn!(branch = %address, "to be read anew: {error}");
+                    branch.end();
+                }
+                Ended::Idle | Ended::Over => {
+                    tracing::debug!(branch = %address, "no longer followed");
+                    branch.end();
+                }
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl Dom for Sidecar {
+    async fn write_diff(&self, caller: &Caller, request: WriteDiff) -> Result<WriteOutcome> {
+        self.forward_write(caller, request).await
+    }
+
+    async fn write_content(
+        &self,
+        caller: &Caller,
+        request: WriteDiff,
+        content: DomStream<Bytes>,
+    ) -> Result<WriteOutcome> {
+        self.forward_content(caller, request, content).await
+    }
+
+    async fn read_snapshot(&self, caller: &Caller, request: ReadSnapshot) -> Result<Snapshot> {
+        match self.read_cached(caller, &request).await? {
+            Some(snapshot) => Ok(snapshot),
+            None => self.upstream().read_snapshot(OnBehalfOf::Caller(caller), &request).await,
+        }
+    }
+
+    async fn read_content(
+        &self,
+        caller: &Caller,
+        request: ReadSnapshot,
+    ) -> Result<(Snapshot, u64, DomStream<Bytes>)> {
+        self.read_in_pieces(caller, request).await
+    }
+
+    async fn read_tree(
+        &self,
+        caller: &Caller,
+        request: ReadTree,
+    ) -> Result<DomStream<TreeEntry>> {
+        self.upstream().read_tree(OnBehalfOf::Caller(caller), &request).await
+    }
+
+    async fn subscribe(&self, caller: &Caller, request: Subscribe) -> Result<DomStream<Event>> {
+        self.upstream().subscribe(OnBehalfOf::Caller(caller), &request).await
+    }
+
+    async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage> {
+        self.upstream().history(OnBehalfOf::Caller(caller), &request).await
+    }
+
+    async fn list_repos(&self, caller: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>> {
+        self.upstream().list_repos(OnBehalfOf::Caller(caller), &realm).await
+    }
+
+    async fn list_branches(
+        &self,
+        caller: &Caller,
+        realm: RealmName,
+        repo: RepoName,
+    ) -> Result<Vec<BranchSummary>> {
+        self.upstream().list_branches(OnBehalfOf::Caller(caller), &realm, &repo).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! The only wiring, and the only place that names a backend.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+use vdom_core::{Error, ErrorCode, Result};
+use vdom_edge::observe::Metrics;
+use vdom_edge::serve::{
+    Bind, Drained, Listener, Randomness, RequestContext, Requests, ServeSettings, Server, tls,
+};
+use vdom_edge::token::{TokenCheck, TokenSettings};
+use vdom_store::embedded::{Embedded, EmbeddedOptions};
+use vdom_store::memory::Memory;
+use vdom_store::{Store, StoreError};
+
+use crate::config::{AuthConfig, GatewayConfig, StoreConfig, StoreKind};
+use crate::dom::DocumentRoom;
+use crate::environment::Environment;
+use crate::lifecycle::Lifecycle;
+use crate::security::Authority;
+use crate::transport::{grpc, http};
+
+/// A gateway that serves. Dropping it stops it at once; [`Gateway::drain`] ends
+/// it in order.
+pub struct Gateway {
+    addresses: Addresses,
+    servers: Vec<Server>,
+    admin: Server,
+    room: Arc<DocumentRoom>,
+    store: Arc<dyn Store>,
+    draining: CancellationToken,
+    drain_deadline: Duration,
+}
+
+/// Where a gateway listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// gRPC over HTTP/2.
+    pub grpc: SocketAddr,
+    /// gRPC-Web, REST and the console.
+    pub http: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+}
+
+/// Starts a gateway and serves until `shutdown` comes, then drains.
+pub async fn run(config: GatewayConfig, shutdown: impl Future<Output = ()>) -> Result<()> {
+    let gateway = start(config, Environment::system()).await?;
+    shutdown.await;
+    gateway.drain().await
+}
+
+/// Opens the store, then the ports; an error says in one line why not.
+pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Gateway> {
+    config.check()?;
+    // Ports first: who finds one taken must not have touched the store.
+    let grpc = listen(config.listen.grpc).await?;
+    let http = listen(config.listen.http).await?;
+    let admin = listen(config.listen.admin).await?;
+    let tokens = tokens(&config).await?;
+    let store = open_store(&config.store).await?;
+    let promises = store.promises();
+    tracing::info!(backend = promises.backend, durability = promises.durability, "store is open");
+    for warning in &promises.warnings {
+        tracing::warn!(backend = promises.backend, "{warning}");
+    }
+
+    let draining = CancellationToken::new();
+    let authority = Authority::new(config.realm_names()?);
+    let room = Arc::new(DocumentRoom::new(store.clone(), environment.clone(), authority));
+    let lifecycle = Lifecycle::new(store.clone(), draining.clone());
+    let metrics = Metrics::new("vdom_gateway", env!("CARGO_PKG_VERSION"));
+    let tls = match &config.tls {
+        Some(files) => Some(tls::load(&files.certificates, &files.key)?),
+        None => None,
+    };
+
+    let (grpc_routes, health) = grpc::router(room.clone())?;
+    let http_routes = http::router(room.clone(), &config.web, metrics.clone(), lifecycle.clone())?;
+    let admin_routes = vdom_edge::observe::admin::router(metrics.clone(), lifecycle.clone());
+    tokio::spawn(lifecycle.watch(health, &grpc::HEALTH_SERVICES));
+
+    let addresses = Addresses { grpc: tcp(&grpc)?, http: tcp(&http)?, admin: tcp(&admin)? };
+    let context = RequestContext {
+        tokens,
+        randomness: randomness(environment),
+        now: SystemTime::now,
+        metrics: metrics.requests(),
+        transport: if tls.is_some() { "tls" } else { "tcp" },
+        draining: draining.clone(),
+    };
+    let settings = ServeSettings {
+        tls,
+        max_connections: config.limits.max_connections,
+        max_concurrent_streams: config.limits.max_concurrent_streams,
+        metrics: Some(metrics.requests()),
+        ..ServeSettings::default()
+    };
+    let servers = vec![
+        Server::start(grpc, Requests::new(grpc_routes, context.clone()), settings.clone()),
+        Server::start(http, Requests::new(http_routes, context), settings.clone()),
+    ];
+    // Plain text, without the path of requests: for probes and scrapers.
+    let admin = Server::start(admin, admin_routes, ServeSettings { tls: None, ..settings });
+    tracing::info!(grpc = %addresses.grpc, http = %addresses.http, admin = %addresses.admin, "gateway serves");
+    let drain_deadline = config.drain_deadline();
+    Ok(Gateway { addresses, servers, admin, room, store, draining, drain_deadline })
+}
+
+impl Gateway {
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Answers what is in flight, completes the views, and closes the store.
+    pub async fn drain(self) -> Result<()> {
+        tracing::info!("gateway drains");
+        self.draining.cancel();
+        let drains = self.servers.into_iter().map(|server| server.drain(self.drain_deadline));
+        for drained in futures::future::join_all(drains).await {
+            if let Drained::Cut { connections } = drained {
+                tracing::warn!(connections, "connections were cut off at the drain's deadline");
+            }
+        }
+        // Views that stay behind are completed at the next start.
+        if tokio::time::timeout(self.drain_deadline, self.room.close()).await.is_err() {
+            tracing::warn!("views are not complete: the next start completes them");
+        }
+        drop(self.room);
+        self.admin.drain(Duration::from_secs(1)).await;
+        self.store.close().await.map_err(cannot_open)?;
+        tracing::info!("gateway has ended");
+        Ok(())
+    }
+}
+
+async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
+    match config.kind {
+        StoreKind::Memory => Ok(Arc::new(Memory::new(0))),
+        StoreKind::Embedded => {
+            let path = config.path.clone();
+            let open = move || Embedded::open(path, EmbeddedOptions::default());
+            let opened = tokio::task::spawn_blocking(open).await.map_err(Error::internal)?;
+            Ok(Arc::new(opened.map_err(cannot_open)?))
+        }
+        #[cfg(feature = "mongodb")]
+        StoreKind::MongoDb => {
+            use vdom_store::mongodb::{MongoOptions, MongoStore};
+            let options =
+                MongoOptions { database: config.database.clone(), ..MongoOptions::default() };
+            let connected = MongoStore::connect(&config.uri.0, options).await;
+            Ok(Arc::new(connected.map_err(cannot_open)?))
+        }
+        #[cfg(not(feature = "mongodb"))]
+        StoreKind::MongoDb => Err(Error::invalid(
+            "this gateway was built without MongoDB: build it with the feature `mongodb`",
+        )),
+    }
+}
+
+async fn tokens(config: &GatewayConfig) -> Result<TokenCheck> {
+    let AuthConfig { issuer, audience, key_files, jwks_file, jwks_url, jwks_refresh_seconds } =
+        config.auth.clone();
+    if config.dev {
+        tracing::warn!("DEV MODE: every caller is anonymous and may do everything");
+    }
+    TokenCheck::load(TokenSettings {
+        issuer,
+        audience,
+        key_files,
+        jwks_file,
+        jwks_url,
+        jwks_refresh: Duration::from_secs(jwks_refresh_seconds),
+        anonymous: config.dev,
+    })
+    .await
+}
+
+async fn listen(address: SocketAddr) -> Result<Listener> {
+    Listener::bind(&Bind::Tcp { address, reuse_port: false }).await
+}
+
+fn tcp(listener: &Listener) -> Result<SocketAddr> {
+    listener.local_address().tcp().ok_or_else(|| Error::internal("a TCP listener without address"))
+}
+
+fn randomness(environment: Environment) -> Randomness {
+    // A request id that repeats is a nuisance in the log, not a fault.
+    Arc::new(move || environment.random().unwrap_or_default())
+}
+
+/// The operator's error: the store's own words.
+fn cannot_open(error: StoreError) -> Error {
+    Error::new(ErrorCode::FailedPrecondition, error.message)
+}

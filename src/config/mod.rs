@@ -1,0 +1,285 @@
+//! What an operator may set. Unknown keys are refused by the loader
+//! (`vdom_edge::settings`); what does not fit together is refused here.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use vdom_core::limits::{HTTP2_MAX_CONCURRENT_STREAMS, HTTP2_MAX_CONCURRENT_STREAMS_CEILING};
+use vdom_core::{Error, RealmName, Result};
+
+/// Everything that a gateway can be told.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayConfig {
+    /// Anonymous callers with every right; on loopback only.
+    pub dev: bool,
+    /// The tenants that exist.
+    pub realms: Vec<String>,
+    /// Where to listen.
+    pub listen: ListenConfig,
+    /// Certificates for gRPC and HTTP; none: plain text.
+    pub tls: Option<TlsConfig>,
+    /// Where the logs, views and chunks are.
+    pub store: StoreConfig,
+    /// Which tokens are good.
+    pub auth: AuthConfig,
+    /// What browsers get.
+    pub web: WebConfig,
+    /// Log lines.
+    pub log: LogConfig,
+    /// Bounds.
+    pub limits: LimitsConfig,
+}
+
+/// Where to listen; port 0 lets the system choose.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenConfig {
+    /// gRPC over HTTP/2.
+    pub grpc: SocketAddr,
+    /// gRPC-Web, REST and the console.
+    pub http: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+}
+
+/// A certificate and its key, PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The chain, leaf first.
+    pub certificates: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// The backends.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// In a directory of this machine.
+    #[default]
+    Embedded,
+    /// On a MongoDB deployment.
+    MongoDb,
+    /// In memory; lost at the end.
+    Memory,
+}
+
+/// Where the logs, views and chunks are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// Which backend.
+    pub kind: StoreKind,
+    /// Of the embedded store.
+    pub path: PathBuf,
+    /// Of the MongoDB deployment; may hold a password, so it is never logged.
+    pub uri: Secret,
+    /// In the MongoDB deployment.
+    pub database: String,
+}
+
+/// Text that must not show.
+#[derive(Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(if self.0.is_empty() { "unset" } else { "set" })
+    }
+}
+
+/// Which tokens are good.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// What `iss` must be.
+    pub issuer: String,
+    /// What `aud` must be or hold.
+    pub audience: String,
+    /// Public keys (PEM) and HS256 secrets (any other file).
+    pub key_files: Vec<PathBuf>,
+    /// A JWK set in a file.
+    pub jwks_file: Option<PathBuf>,
+    /// A JWK set behind a URL.
+    pub jwks_url: Option<String>,
+    /// How often the URL is fetched, in seconds.
+    pub jwks_refresh_seconds: u64,
+}
+
+/// What browsers get.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebConfig {
+    /// Other origins that may call, such as `https://app.example.com`.
+    pub origins: Vec<String>,
+    /// Where the built console is; none: beside the program or in the checkout.
+    pub console: Option<PathBuf>,
+}
+
+/// Log lines.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `human` or `json`.
+    pub format: String,
+    /// A level or directives, such as `info,vdom=debug`.
+    pub filter: String,
+}
+
+/// Bounds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Connections on each port.
+    pub max_connections: usize,
+    /// Streams on each HTTP/2 connection; at most 10,000.
+    pub max_concurrent_streams: u32,
+    /// How long requests in flight may take once the gateway drains.
+    pub drain_seconds: u64,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            dev: false,
+            realms: vec![RealmName::DEFAULT.to_owned()],
+            listen: ListenConfig::default(),
+            tls: None,
+            store: StoreConfig::default(),
+            auth: AuthConfig::default(),
+            web: WebConfig::default(),
+            log: LogConfig::default(),
+            limits: LimitsConfig::default(),
+        }
+    }
+}
+
+impl Default for ListenConfig {
+    fn default() -> Self {
+        let on = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self { grpc: on(50051), http: on(8080), admin: on(9464) }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            kind: StoreKind::Embedded,
+            path: PathBuf::from("vdom-data"),
+            uri: Secret::default(),
+            database: "vdom".to_owned(),
+        }
+    }
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            issuer: "vdom".to_owned(),
+            audience: "vdom".to_owned(),
+            key_files: Vec::new(),
+            jwks_file: None,
+            jwks_url: None,
+            jwks_refresh_seconds: 300,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: "human".to_owned(), filter: "info".to_owned() }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            max_concurrent_streams: HTTP2_MAX_CONCURRENT_STREAMS,
+            drain_seconds: 10,
+        }
+    }
+}
+
+impl GatewayConfig {
+    /// Refuses what does not fit together.
+    pub fn check(&self) -> Result<()> {
+        let listening = [self.listen.grpc, self.listen.http, self.listen.admin];
+        if self.dev
+            && let Some(open) = listening.iter().find(|address| !address.ip().is_loopback())
+        {
+            return Err(Error::invalid(format!(
+                "dev mode makes everyone anonymous and all-powerful, so it listens on loopback \
+                 only: {open} is not"
+            )));
+        }
+        if self.realms.is_empty() {
+            return Err(Error::invalid("`realms` is empty: name at least one, such as `default`"));
+        }
+        if self.store.kind == StoreKind::MongoDb && self.store.uri.0.is_empty() {
+            return Err(Error::invalid(
+                "`store.kind` is `mongodb`, but `store.uri` is empty: set it, or \
+                 VDOM_GATEWAY__STORE__URI",
+            ));
+        }
+        let streams = self.limits.max_concurrent_streams;
+        if !(1..=HTTP2_MAX_CONCURRENT_STREAMS_CEILING).contains(&streams) {
+            return Err(Error::invalid(format!(
+                "`limits.max_concurrent_streams` is {streams}: allowed are 1 to \
+                 {HTTP2_MAX_CONCURRENT_STREAMS_CEILING}"
+            )));
+        }
+        self.realm_names().map(|_| ())
+    }
+
+    /// The tenants, by the rule of names.
+    pub fn realm_names(&self) -> Result<Vec<RealmName>> {
+        self.realms.iter().map(|name| RealmName::parse(name)).collect()
+    }
+
+    /// How long requests in flight may take once the gateway drains.
+    pub fn drain_deadline(&self) -> Duration {
+        Duration::from_secs(self.limits.drain_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dev_mode_keeps_to_loopback() {
+        let mut config = GatewayConfig { dev: true, ..GatewayConfig::default() };
+        assert_eq!(config.check(), Ok(()));
+        config.listen.http = SocketAddr::from(([0, 0, 0, 0], 8080));
+        let error = config.check().expect_err("open to all");
+        assert!(error.message.contains("0.0.0.0:8080"), "{error}");
+        config.dev = false;
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let refused = |change: fn(&mut GatewayConfig)| {
+            let mut config = GatewayConfig::default();
+            change(&mut config);
+            config.check().expect_err("refused").message
+        };
+        assert!(refused(|config| config.realms.clear()).contains("`realms`"));
+        assert!(refused(|config| config.realms.push("a/b".into())).contains("realm"));
+        assert!(refused(|config| config.store.kind = StoreKind::MongoDb).contains("store.uri"));
+        assert!(refused(|config| config.limits.max_concurrent_streams = 0).contains("10000"));
+    }
+
+    #[test]
+    fn a_database_password_does_not_show() {
+        let mut config = GatewayConfig::default();
+        config.store.uri = Secret("mongodb://anna:hunter2@db".into());
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

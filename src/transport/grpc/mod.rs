@@ -1,0 +1,28 @@
+//! The gRPC port: the document room, health and reflection.
+
+use std::sync::Arc;
+
+use axum::Router;
+use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
+use vdom_core::{Error, Result};
+use vdom_edge::grpc::{Compression, server};
+
+use crate::dom::DocumentRoom;
+
+/// The services that health speaks about; the empty name is the whole server.
+pub const HEALTH_SERVICES: [&str; 2] = ["", "virtualdom.v1.MemoryGateway"];
+
+/// The routes of the gRPC port, and the handle that sets their health.
+pub fn router(room: Arc<DocumentRoom>) -> Result<(Router, HealthReporter)> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(vdom_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(Error::internal)?;
+    let routes = Routes::new(server(room, Compression::WhereAccepted))
+        .add_service(health)
+        .add_service(reflection);
+    Ok((routes.prepare().into_axum_router(), reporter))
+}

@@ -1,0 +1,28 @@
+//! The HTTP port: gRPC-Web, REST, health, metrics and the console.
+
+use std::sync::Arc;
+
+use axum::Router;
+use vdom_core::Result;
+use vdom_edge::grpc::web;
+use vdom_edge::observe::Metrics;
+use vdom_edge::observe::admin::{self, Readiness};
+use vdom_edge::rest;
+
+use super::console;
+use crate::config::WebConfig;
+use crate::dom::DocumentRoom;
+
+/// The routes of the HTTP port.
+pub fn router(
+    room: Arc<DocumentRoom>,
+    config: &WebConfig,
+    metrics: Metrics,
+    readiness: Arc<dyn Readiness>,
+) -> Result<Router> {
+    let calls = web::web_router(room.clone()).merge(rest::router(room));
+    Ok(calls
+        .layer(web::cors(&config.origins)?)
+        .merge(admin::router(metrics, readiness))
+        .merge(console::router(config.console.as_deref())))
+}

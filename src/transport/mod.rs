@@ -1,0 +1,5 @@
+//! Listeners and routes, thin: what each port offers.
+
+pub mod console;
+pub mod grpc;
+pub mod http;

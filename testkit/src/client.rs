@@ -1,0 +1,130 @@
+//! A gRPC client with a token, and the requests that tests make most.
+
+use bytes::Bytes;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+use vdom_core::{Diff, OperationId};
+use vdom_proto::v1;
+use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
+
+pub type Raw = MemoryGatewayClient<InterceptedService<Channel, Bearer>>;
+
+/// Adds the token to every request.
+#[derive(Clone)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// A client of branch `main` of repo `repo`.
+#[derive(Clone)]
+pub struct Client {
+    pub raw: Raw,
+    pub repo: String,
+    pub branch: String,
+}
+
+impl Client {
+    /// Connects to `http://…`, with a token or without.
+    pub async fn connect(url: &str, token: Option<&str>) -> Self {
+        let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL");
+        let channel = endpoint.connect().await.expect("a server");
+        Self::over(channel, token)
+    }
+
+    /// Uses a channel that is there.
+    pub fn over(channel: Channel, token: Option<&str>) -> Self {
+        let bearer = token.map(|token| format!("Bearer {token}").parse().expect("ASCII"));
+        Self {
+            raw: MemoryGatewayClient::with_interceptor(channel, Bearer(bearer)),
+            repo: "repo".to_owned(),
+            branch: "main".to_owned(),
+        }
+    }
+
+    /// A `put` of a new FILE.
+    pub fn put_request(&self, path: &str, content: &[u8]) -> v1::WriteDiffRequest {
+        v1::WriteDiffRequest {
+            diff_bson: Diff::put_file(content),
+            repo: self.repo.clone(),
+            branch: self.branch.clone(),
+            path: path.to_owned(),
+            ..Default::default()
+        }
+    }
+
+    pub fn read_request(&self, path: &str) -> v1::ReadSnapshotRequest {
+        v1::ReadSnapshotRequest {
+            repo: self.repo.clone(),
+            branch: self.branch.clone(),
+            path: path.to_owned(),
+            ..Default::default()
+        }
+    }
+
+    pub async fn write(
+        &mut self,
+        request: v1::WriteDiffRequest,
+    ) -> Result<v1::WriteDiffResponse, Status> {
+        Ok(self.raw.write_diff(request).await?.into_inner())
+    }
+
+    /// Puts, whatever is there.
+    pub async fn overwrite(
+        &mut self,
+        path: &str,
+        content: &[u8],
+    ) -> Result<v1::WriteDiffResponse, Status> {
+        let mut request = self.put_request(path, content);
+        request.on_conflict = v1::OnConflict::Overwrite.into();
+        self.write(request).await
+    }
+
+    pub async fn read(&mut self, path: &str) -> Result<v1::ReadSnapshotResponse, Status> {
+        Ok(self.raw.read_snapshot(self.read_request(path)).await?.into_inner())
+    }
+
+    /// Reads at least as new as `written`.
+    pub async fn read_after(
+        &mut self,
+        path: &str,
+        written: &v1::WriteDiffResponse,
+    ) -> Result<v1::ReadSnapshotResponse, Status> {
+        let mut request = self.read_request(path);
+        request.min_revision = written.revision;
+        request.min_epoch = written.epoch;
+        Ok(self.raw.read_snapshot(request).await?.into_inner())
+    }
+
+    pub async fn subscribe(
+        &mut self,
+        from: Option<(u64, u64)>,
+    ) -> Result<Streaming<v1::ChangeEvent>, Status> {
+        let (from_epoch, from_revision) = from.unwrap_or_default();
+        let request = v1::SubscribeRequest {
+            repo: self.repo.clone(),
+            branch: self.branch.clone(),
+            from_epoch,
+            from_revision,
+            include_diffs: true,
+            ..Default::default()
+        };
+        Ok(self.raw.subscribe_changes(request).await?.into_inner())
+    }
+}
+
+/// An operation id that is a number.
+pub fn operation_id(number: u64) -> Bytes {
+    let mut id = OperationId::default().0;
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    Bytes::copy_from_slice(&id)
+}

@@ -1,0 +1,72 @@
+//! The `vdom` command as a process of its own, ended with the test.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// Where `cargo build` put the command that belongs to this test.
+pub fn vdom() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let folder = test.parent().and_then(|deps| deps.parent()).expect("a target folder");
+    let program = folder.join("vdom");
+    assert!(program.is_file(), "{} is missing: run `cargo build --workspace`", program.display());
+    program
+}
+
+/// A command of `vdom`, killed with its handle.
+pub fn command<I, S>(arguments: I) -> Command
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
+    let mut command = Command::new(vdom());
+    command.args(arguments).kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+/// A server that says on its standard output, in one line of JSON, where it
+/// listens.
+pub struct ServerProcess {
+    pub child: Child,
+    /// What it said.
+    pub said: Value,
+}
+
+impl ServerProcess {
+    /// Starts it and waits for its line, at most 60 s.
+    pub async fn start<I, S>(arguments: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut child =
+            command(arguments).stdout(Stdio::piped()).spawn().expect("vdom can be started");
+        let output = child.stdout.take().expect("its output");
+        let mut lines = BufReader::new(output).lines();
+        let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line())
+            .await
+            .expect("vdom says within 60 s where it listens")
+            .expect("its output can be read")
+            .expect("vdom says where it listens before it ends");
+        let said = serde_json::from_str(&line).expect("one line of JSON");
+        Self { child, said }
+    }
+
+    /// `kill -9`.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it was running");
+    }
+
+    /// What it said under `name`, as text.
+    pub fn text(&self, name: &str) -> String {
+        match self.said.pointer(&format!("/{}", name.replace('.', "/"))) {
+            Some(Value::String(text)) => text.clone(),
+            other => panic!("no text `{name}`: {other:?} in {}", self.said),
+        }
+    }
+}

@@ -19,6 +19,7 @@ use crate::config::{AuthConfig, GatewayConfig, StoreConfig, StoreKind};
 use crate::dom::DocumentRoom;
 use crate::environment::Environment;
 use crate::lifecycle::Lifecycle;
+use crate::observe::DomMetrics;
 use crate::security::Authority;
 use crate::transport::{grpc, http};
 
@@ -69,9 +70,12 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
 
     let draining = CancellationToken::new();
     let authority = Authority::new(config.realm_names()?);
-    let room = Arc::new(DocumentRoom::new(store.clone(), environment.clone(), authority));
-    let lifecycle = Lifecycle::new(store.clone(), draining.clone());
     let metrics = Metrics::new("vdom_gateway", env!("CARGO_PKG_VERSION"));
+    let dom_metrics = DomMetrics::new();
+    dom_metrics.register(&metrics);
+    let room = DocumentRoom::new(store.clone(), environment.clone(), authority, dom_metrics);
+    let room = Arc::new(room);
+    let lifecycle = Lifecycle::new(store.clone(), draining.clone());
     let tls = match &config.tls {
         Some(files) => Some(tls::load(&files.certificates, &files.key)?),
         None => None,

@@ -8,6 +8,7 @@
 //! | [`security`] | grants rights |
 //! | [`transport`] | listeners and routes, thin |
 //! | [`lifecycle`] | ready, drain |
+//! | [`observe`] | metrics of the document room |
 //! | [`environment`] | time and randomness, handed in |
 
 pub mod app;
@@ -15,6 +16,7 @@ pub mod config;
 pub mod dom;
 pub mod environment;
 pub mod lifecycle;
+pub mod observe;
 pub mod security;
 pub mod transport;
 

@@ -169,7 +169,7 @@ mod tests {
             subject: "me".to_owned(),
             realm: None,
             scopes: Scopes::all(),
-            lifetime: Duration::from_secs(60),
+            lifetime: Duration::from_mins(1),
         };
         let failure = data.mint(&grant).expect_err("no key");
         assert!(failure.message.contains("private.pem"), "{failure}");

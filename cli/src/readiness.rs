@@ -59,7 +59,8 @@ async fn get(
     let request = Request::get(PATH)
         .header(HOST, authority)
         .body(Empty::<Bytes>::new())?;
-    let exchange = async {
+    // Owns the sender: when the exchange is over, so is the connection.
+    let exchange = async move {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), ANSWER_MAX_BYTES)
@@ -68,15 +69,9 @@ async fn get(
             .to_bytes();
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>((status, body))
     };
-    let (status, body) = tokio::select! {
-        // The connection ends with the exchange; either may be noticed first.
-        biased;
-        answer = exchange => answer?,
-        ended = connection => {
-            ended?;
-            return Err("the connection ended before the answer".into());
-        }
-    };
+    // What breaks the connection breaks the exchange, which says so.
+    let (answer, _) = tokio::join!(exchange, connection);
+    let (status, body) = answer?;
     if !status.is_success() && status.as_u16() != 503 {
         return Ok(None);
     }

@@ -16,7 +16,7 @@ pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:50151";
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct ServerOptions {
-    /// Gateway or sidecar: http://HOST:PORT, https://HOST:PORT or unix:///PATH
+    /// Gateway or sidecar: `http://HOST:PORT`, `https://HOST:PORT` or `unix:///PATH`
     #[arg(long, env = "VDOM_SERVER", default_value = DEFAULT_SERVER, value_name = "URL")]
     pub(crate) server: ServerUrl,
     /// Bearer token (safer: --token-file, or the environment)

@@ -304,9 +304,7 @@ pub struct ChangeEvent {
 impl ChangeEvent {
     /// Whether a reader may resume after this event.
     pub fn is_resume_point(&self) -> bool {
-        self.change
-            .change_set
-            .is_none_or(|ChangeSetPosition { index, size, .. }| index + 1 == size)
+        self.change.change_set.is_none_or(|ChangeSetPosition { index, size, .. }| index + 1 == size)
     }
 }
 

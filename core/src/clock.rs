@@ -34,10 +34,8 @@ impl VectorClock {
     /// A clock from entries; zeros are left out. Refuses more than 64 actors
     /// and actor names above 256 bytes or with control characters.
     pub fn from_entries(entries: impl IntoIterator<Item = (String, u64)>) -> Result<Self> {
-        let entries: BTreeMap<_, _> = entries
-            .into_iter()
-            .filter(|(_, counter)| *counter > 0)
-            .collect();
+        let entries: BTreeMap<_, _> =
+            entries.into_iter().filter(|(_, counter)| *counter > 0).collect();
         if entries.len() > CLOCK_MAX_ACTORS {
             return Err(Error::invalid(format!(
                 "vector_clock has {} actors, at most {CLOCK_MAX_ACTORS} are allowed: send the \
@@ -69,9 +67,7 @@ impl VectorClock {
     /// How this clock stands to `other`.
     pub fn compare(&self, other: &Self) -> ClockOrdering {
         let has_more_than = |left: &Self, right: &Self| {
-            left.entries
-                .iter()
-                .any(|(actor, counter)| *counter > right.get(actor))
+            left.entries.iter().any(|(actor, counter)| *counter > right.get(actor))
         };
         match (has_more_than(self, other), has_more_than(other, self)) {
             (false, false) => ClockOrdering::Equal,

@@ -68,9 +68,7 @@ impl Diff {
     pub fn needs_content(&self) -> bool {
         match self {
             Self::Text(_) | Self::Patch(_) => true,
-            Self::Rename {
-                then: Some(then), ..
-            } => then.needs_content(),
+            Self::Rename { then: Some(then), .. } => then.needs_content(),
             _ => false,
         }
     }

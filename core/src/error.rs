@@ -167,10 +167,7 @@ impl Error {
 
     /// A call that this server does not have.
     pub fn unimplemented(call: &str) -> Self {
-        Self::new(
-            ErrorCode::Unimplemented,
-            format!("{call} is not offered by this server"),
-        )
+        Self::new(ErrorCode::Unimplemented, format!("{call} is not offered by this server"))
     }
 
     /// Names what the request was about.

@@ -139,11 +139,7 @@ pub fn parse_prefix(prefix: &str) -> Result<String> {
 impl BranchAddress {
     /// Checks all three names; an empty realm is `default`.
     pub fn parse(realm: &str, repo: &str, branch: &str) -> Result<Self> {
-        let realm = if realm.is_empty() {
-            RealmName::DEFAULT
-        } else {
-            realm
-        };
+        let realm = if realm.is_empty() { RealmName::DEFAULT } else { realm };
         Ok(Self {
             realm: RealmName::parse(realm)?,
             repo: RepoName::parse(repo)?,
@@ -159,11 +155,7 @@ impl BranchAddress {
 
 impl fmt::Display for BranchAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}/{}/{}",
-            self.realm.0, self.repo.0, self.branch.0
-        )
+        write!(formatter, "{}/{}/{}", self.realm.0, self.repo.0, self.branch.0)
     }
 }
 
@@ -249,10 +241,7 @@ fn check_characters(
     allowed: &str,
     is_allowed: impl Fn(u8) -> bool,
 ) -> Result<()> {
-    match name
-        .char_indices()
-        .find(|(at, _)| !is_allowed(name.as_bytes()[*at]))
-    {
+    match name.char_indices().find(|(at, _)| !is_allowed(name.as_bytes()[*at])) {
         None => Ok(()),
         Some((at, character)) => Err(Error::invalid(format!(
             "{what} {name:?} has {character:?} at byte {at}: allowed are {allowed}"

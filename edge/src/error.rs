@@ -141,21 +141,13 @@ pub fn to_response_with(
     request_id: &str,
     members: Map<String, Value>,
 ) -> Response<Body> {
-    log_context(&error, request_id);
     let row = row(error.code);
-    let mut problem = Map::new();
-    problem.insert("type".into(), format!("urn:virtualdom:error:{}", error.code.name()).into());
-    problem.insert("title".into(), row.title.into());
-    problem.insert("status".into(), row.http.as_u16().into());
-    problem.insert("detail".into(), error.message.as_str().into());
-    problem.insert("code".into(), error.code.name().into());
-    for (name, fact) in facts(&error) {
-        problem.insert(name.into(), fact.into_json());
+    let mut problem = problem(&error, request_id);
+    if let Value::Object(problem) = &mut problem {
+        problem.extend(members);
     }
-    problem.insert("request_id".into(), request_id.into());
-    problem.extend(members);
 
-    let mut response = Response::new(Body::from(Value::Object(problem).to_string()));
+    let mut response = Response::new(Body::from(problem.to_string()));
     *response.status_mut() = row.http;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
@@ -167,6 +159,24 @@ pub fn to_response_with(
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"virtualdom\""));
     }
     response
+}
+
+/// The problem document of an error (RFC 9457), for where a body is under way
+/// already. Its context goes to the log here and nowhere else.
+pub fn problem(error: &Error, request_id: &str) -> Value {
+    log_context(error, request_id);
+    let row = row(error.code);
+    let mut problem = Map::new();
+    problem.insert("type".into(), format!("urn:virtualdom:error:{}", error.code.name()).into());
+    problem.insert("title".into(), row.title.into());
+    problem.insert("status".into(), row.http.as_u16().into());
+    problem.insert("detail".into(), error.message.as_str().into());
+    problem.insert("code".into(), error.code.name().into());
+    for (name, fact) in facts(error) {
+        problem.insert(name.into(), fact.into_json());
+    }
+    problem.insert("request_id".into(), request_id.into());
+    Value::Object(problem)
 }
 
 enum Fact<'a> {

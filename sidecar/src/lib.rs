@@ -8,6 +8,8 @@ mod branch;
 mod branches;
 mod cache;
 mod environment;
+#[cfg(test)]
+mod fixtures;
 mod follow;
 mod identity;
 mod rights;

@@ -161,6 +161,11 @@ impl Branch {
         self.state.read().watermark
     }
 
+    /// How many changes the views lack.
+    pub(crate) fn view_lag_changes(&self) -> u64 {
+        self.head().revision.saturating_sub(self.watermark().position.revision)
+    }
+
     /// Waits until the views are complete up to `revision`, or for `at_most`.
     pub(crate) async fn views_reach(&self, revision: u64, at_most: Duration) {
         let reached = async {
@@ -190,7 +195,10 @@ impl Branch {
     pub(crate) async fn node_at(&self, path: &NodePath) -> Result<Option<Arc<Node>>> {
         let known = {
             let state = self.state.read();
-            state.paths.get(path).map(|place| place.holder.and_then(|id| state.nodes.get(&id).cloned()))
+            state
+                .paths
+                .get(path)
+                .map(|place| place.holder.and_then(|id| state.nodes.get(&id).cloned()))
         };
         if let Some(node) = known {
             return Ok(node);
@@ -352,9 +360,9 @@ pub(crate) fn after_change(
 pub(crate) fn next_clock(before: Option<&Node>, actor: &str) -> VectorClock {
     match before {
         None => VectorClock::default().incremented(actor, |_| 0),
-        Some(node) => node
-            .clock
-            .incremented(actor, |name| node.last_used.get(name).copied().unwrap_or(0)),
+        Some(node) => {
+            node.clock.incremented(actor, |name| node.last_used.get(name).copied().unwrap_or(0))
+        }
     }
 }
 
@@ -394,7 +402,9 @@ impl State {
         while self.tail_events > SUBSCRIPTION_QUEUE_MAX_EVENTS
             || self.tail_bytes > SUBSCRIPTION_QUEUE_MAX_BYTES
         {
-            let Some(oldest) = self.tail.front() else { return };
+            let Some(oldest) = self.tail.front() else {
+                return;
+            };
             if oldest.head.number > self.watermark.number {
                 return;
             }

@@ -33,8 +33,7 @@ pub(crate) async fn list_branches(
     repo: RepoName,
 ) -> Result<Vec<BranchSummary>> {
     let resource = format!("{realm}/{repo}");
-    let filter =
-        LogFilter { realm: realm.to_string(), repo: Some(repo.to_string()), branch: None };
+    let filter = LogFilter { realm: realm.to_string(), repo: Some(repo.to_string()), branch: None };
     let logs = room.store.logs(&filter).await.map_err(|error| from_store(error, &resource))?;
     let names: BTreeSet<_> = logs.into_iter().map(|log| log.branch).collect();
     if names.is_empty() {

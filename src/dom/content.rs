@@ -42,7 +42,11 @@ pub(crate) async fn load_chunk(
             format!("a content of {address} has lost a chunk: restore it from a backup"),
         )
         .resource(address)
-        .context(format!("chunk {}: {:?} bytes", chunk.hash, found.map(|bytes| bytes.len())))),
+        .context(format!(
+            "chunk {}: {:?} bytes",
+            chunk.hash,
+            found.map(|bytes| bytes.len())
+        ))),
     }
 }
 

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vdom_core::calls::{
-    AckLevel, Conflict, ConflictReason, OnConflict, WriteOutcome, Written,
-};
+use vdom_core::calls::{AckLevel, Conflict, ConflictReason, OnConflict, WriteOutcome, Written};
 use vdom_core::change::{chain_hash, sha256};
 use vdom_core::{
     Change, ChangeKind, ClockOrdering, Content, Error, ErrorCode, Hash, Node, NodeId, NodeKind,
@@ -20,6 +18,7 @@ use super::content;
 use super::error::from_store;
 use super::records::{Entry, decode_batch};
 use super::writer::Proposal;
+use crate::observe::Outcome;
 
 /// What becomes of a proposal if the head is proven.
 #[derive(Debug)]
@@ -38,6 +37,16 @@ impl Verdict {
     /// Whether it would be wrong on another head.
     pub(crate) fn rests_on_head(&self) -> bool {
         !matches!(self, Self::Repeated(_))
+    }
+
+    /// How it is counted.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Accepted(_) => Outcome::Accepted,
+            Self::Repeated(_) => Outcome::Repeated,
+            Self::Conflicted(_) => Outcome::Conflicted,
+            Self::Refused(_) => Outcome::Refused,
+        }
     }
 
     /// The answer to the client.
@@ -243,9 +252,8 @@ impl<'a> Staging<'a> {
         attributes: BTreeMap<String, String>,
     ) -> Result<Verdict> {
         let revision = self.revision + 1;
-        let old_path = (kind == ChangeKind::Rename)
-            .then(|| before.map(|node| node.path.clone()))
-            .flatten();
+        let old_path =
+            (kind == ChangeKind::Rename).then(|| before.map(|node| node.path.clone())).flatten();
         let change = Change {
             epoch: self.epoch,
             revision,
@@ -353,9 +361,13 @@ impl<'a> Staging<'a> {
             };
             let batches = self.branch.store.read(self.branch.log, number, 1).await;
             let batches = batches.map_err(|error| from_store(error, address))?;
-            let Some(numbered) = batches.first() else { continue };
+            let Some(numbered) = batches.first() else {
+                continue;
+            };
             for entry in decode_batch(numbered)?.entries {
-                let Some(operation) = entry.change.operation else { continue };
+                let Some(operation) = entry.change.operation else {
+                    continue;
+                };
                 if super::records::operation_key(&entry.change.subject, operation.id) == *key {
                     known.insert(*key, (operation, written(&entry.change)));
                 }

@@ -53,7 +53,9 @@ async fn write_some(branch: &Branch) -> Result<bool> {
             break;
         }
     }
-    let Some(watermark) = watermark else { return Ok(false) };
+    let Some(watermark) = watermark else {
+        return Ok(false);
+    };
     for applied in nodes.values() {
         let node = &applied.node;
         rows.push(ViewWrite {

@@ -52,10 +52,8 @@ pub(crate) async fn run(room: Weak<Shared>) {
 /// was confirmed by that.
 async fn poll_all(room: &Shared) {
     let handles = room.opened();
-    let wanted: Vec<_> = handles
-        .iter()
-        .map(|handle| (handle.branch.log, handle.branch.head().number + 1))
-        .collect();
+    let wanted: Vec<_> =
+        handles.iter().map(|handle| (handle.branch.log, handle.branch.head().number + 1)).collect();
     if wanted.is_empty() {
         return;
     }
@@ -86,7 +84,9 @@ fn wake(handle: &Arc<BranchHandle>) {
 /// The next early word; `None` where some were missed, which a poll makes good.
 /// Polling alone is complete, so an end of the words is no end of the feed.
 async fn next_word(early: &mut Option<Receiver<Early>>) -> Option<Early> {
-    let Some(words) = early else { return std::future::pending().await };
+    let Some(words) = early else {
+        return std::future::pending().await;
+    };
     match words.recv().await {
         Ok(word) => Some(word),
         Err(RecvError::Lagged(_)) => None,

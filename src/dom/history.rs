@@ -72,12 +72,7 @@ async fn node_id(branch: &Branch, selector: &NodeSelector, newest: u64) -> Resul
     }
 }
 
-async fn of_node(
-    branch: &Branch,
-    id: NodeId,
-    newest: u64,
-    limit: usize,
-) -> Result<Vec<Entry>> {
+async fn of_node(branch: &Branch, id: NodeId, newest: u64, limit: usize) -> Result<Vec<Entry>> {
     let mut reader = EntryReader::new(branch);
     let mut entries = Vec::new();
     for revision in changed_at(branch, id, newest, limit).await? {

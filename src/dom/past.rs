@@ -8,9 +8,7 @@ use vdom_store::{Numbered, View, ViewKind};
 
 use super::branch::Branch;
 use super::error::from_store;
-use super::records::{
-    Entry, PlaceRecord, decode_batch, decode_history, history_id, place_id,
-};
+use super::records::{Entry, PlaceRecord, decode_batch, decode_history, history_id, place_id};
 
 /// The node as it was at `revision`, tombstones included; `None` where it did
 /// not exist yet.
@@ -61,8 +59,12 @@ pub(crate) async fn path_at_revision(
     let (from, to) = (place_id(path, 0), place_id(path, revision));
     let rows = branch.store.scan_back(branch.log, ViewKind::Place, &from, &to, 1).await;
     let rows = rows.map_err(|error| from_store(error, &branch.address))?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let Some(holder) = PlaceRecord::decode(&row.value)?.holder else { return Ok(None) };
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    let Some(holder) = PlaceRecord::decode(&row.value)?.holder else {
+        return Ok(None);
+    };
     let node = node_at_revision(branch, holder, revision).await?;
     Ok(node.filter(|node| node.live && node.path == *path))
 }
@@ -101,7 +103,9 @@ pub(crate) async fn node_with_clock(
     while known > version {
         let step = (known - version + 1).min(1_024) as usize;
         let revisions = changed_at(branch, current.id, at, step).await?;
-        let Some(oldest) = revisions.last().copied() else { return Ok(None) };
+        let Some(oldest) = revisions.last().copied() else {
+            return Ok(None);
+        };
         if revisions.len() < 2 {
             return Ok(None);
         }

@@ -67,7 +67,9 @@ pub(crate) fn freshness(handle: &BranchHandle) -> Freshness {
 /// The revision that a read is as of, once it is known to exist.
 pub(crate) async fn revision_as_of(handle: &BranchHandle, wanted: Option<u64>) -> Result<u64> {
     let branch = &handle.branch;
-    let Some(revision) = wanted else { return Ok(branch.head().revision) };
+    let Some(revision) = wanted else {
+        return Ok(branch.head().revision);
+    };
     if revision > branch.head().revision {
         handle.confirm().await?;
     }

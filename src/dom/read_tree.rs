@@ -18,11 +18,11 @@ use vdom_edge::DomStream;
 use vdom_store::{PathRange, View};
 
 use super::branch::{Branch, BranchHandle};
+use super::content;
 use super::error::from_store;
 use super::past::{self, EntryReader};
 use super::read_snapshot::revision_as_of;
 use super::records::decode_node;
-use super::content;
 
 const ROWS_PER_PAGE: usize = 256;
 const VIEWS_WAIT_MAX: Duration = Duration::from_secs(1);

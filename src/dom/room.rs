@@ -26,6 +26,7 @@ use super::records::{decode_batch, log_id, operation_key};
 use super::writer::{self, Command, writer_gone};
 use super::{branches, derive, feed, history, read_snapshot, read_tree, subscribe, write_diff};
 use crate::environment::Environment;
+use crate::observe::DomMetrics;
 use crate::security::{Action, Authority, Permit};
 
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -41,6 +42,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) environment: Environment,
     pub(super) authority: Authority,
+    pub(super) metrics: DomMetrics,
     slots: Mutex<HashMap<BranchAddress, Slot>>,
 }
 
@@ -63,9 +65,14 @@ impl Drop for Open {
 
 impl DocumentRoom {
     /// A room over a store. Call it within a runtime: it watches the feed.
-    pub fn new(store: Arc<dyn Store>, environment: Environment, authority: Authority) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        environment: Environment,
+        authority: Authority,
+        metrics: DomMetrics,
+    ) -> Self {
         let shared =
-            Arc::new(Shared { store, environment, authority, slots: Mutex::new(HashMap::new()) });
+            Arc::new(Shared { store, environment, authority, metrics, slots: Mutex::default() });
         tokio::spawn(feed::run(Arc::downgrade(&shared)));
         Self { shared }
     }
@@ -97,12 +104,7 @@ impl DocumentRoom {
         self.shared.slots.lock().clear();
     }
 
-    fn permit(
-        &self,
-        caller: &Caller,
-        action: Action,
-        address: &BranchAddress,
-    ) -> Result<Permit> {
+    fn permit(&self, caller: &Caller, action: Action, address: &BranchAddress) -> Result<Permit> {
         self.shared.authority.authorize(caller, action, &address.realm, Some(&address.repo))
     }
 
@@ -153,7 +155,7 @@ impl Shared {
         slots.values().filter_map(|slot| Some(slot.cell.get()?.handle.clone())).collect()
     }
 
-    /// Lets go of branches that nobody has used for a while.
+    /// Lets go of branches that nobody has used for a while, and counts the rest.
     pub(super) fn close_idle(&self) {
         self.slots.lock().retain(|_, slot| {
             let in_use = slot.cell.get().is_none_or(|open| {
@@ -167,6 +169,9 @@ impl Shared {
             }
             slot.used_at.elapsed() < IDLE_MAX
         });
+        let handles = self.opened();
+        let lag = |handle: &Arc<BranchHandle>| handle.branch.view_lag_changes();
+        self.metrics.branches(handles.len(), handles.iter().map(lag).max().unwrap_or(0));
     }
 
     async fn open(
@@ -211,7 +216,9 @@ impl Shared {
         let branch = Arc::new(self.load(address, create).await?);
         writer::catch_up(&branch).await?;
         let (writer, queue) = mpsc::channel(WRITER_QUEUE_MAX_WRITES);
-        tokio::spawn(writer::run(branch.clone(), queue, self.environment.clone()));
+        let writing =
+            writer::run(branch.clone(), queue, self.environment.clone(), self.metrics.clone());
+        tokio::spawn(writing);
         let derive = tokio::spawn(derive::run(branch.clone())).abort_handle();
         Ok(Open { handle: Arc::new(BranchHandle { branch, writer }), derive })
     }
@@ -298,9 +305,11 @@ impl BranchHandle {
         let in_at_most = Instant::now() + MIN_REVISION_WAIT_MAX;
         let deadline = caller.deadline.map_or(in_at_most, Instant::from_std);
         if let Some(revision) = at.min_revision {
-            self.wait(deadline, || async { Ok(branch.head().revision >= revision) }, || {
-                format!("revision {revision}")
-            })
+            self.wait(
+                deadline,
+                || async { Ok(branch.head().revision >= revision) },
+                || format!("revision {revision}"),
+            )
             .await?;
         }
         if let Some(operation) = at.after_operation {
@@ -395,18 +404,14 @@ impl Dom for DocumentRoom {
         read_snapshot::read_content(handle, &request).await
     }
 
-    async fn read_tree(
-        &self,
-        caller: &Caller,
-        request: ReadTree,
-    ) -> Result<DomStream<TreeEntry>> {
+    async fn read_tree(&self, caller: &Caller, request: ReadTree) -> Result<DomStream<TreeEntry>> {
         let handle = self.reader_at(caller, &request.address, &request.at).await?;
         read_tree::read(handle, request)
     }
 
     async fn subscribe(&self, caller: &Caller, request: Subscribe) -> Result<DomStream<Event>> {
         let handle = self.reader(caller, &request.address).await?;
-        subscribe::subscribe(handle, caller.clone(), request, self.shared.environment.clone()).await
+        subscribe::subscribe(&self.shared, handle, caller.clone(), request).await
     }
 
     async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage> {

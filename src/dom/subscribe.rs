@@ -25,15 +25,16 @@ use super::branch::{BranchHandle, Head};
 use super::past::{EntryReader, number_of};
 use super::read_snapshot::freshness;
 use super::records::Entry;
-use super::room::epoch_changed;
+use super::room::{Shared, epoch_changed};
 use crate::environment::Environment;
+use crate::observe::{DomMetrics, Subscribed};
 
 /// Checks where to resume and starts the stream.
 pub(crate) async fn subscribe(
+    room: &Shared,
     handle: Arc<BranchHandle>,
     caller: Caller,
     request: Subscribe,
-    environment: Environment,
 ) -> Result<DomStream<Event>> {
     if request.paths.len() > SUBSCRIPTION_MAX_PATHS {
         return Err(Error::invalid(format!(
@@ -50,7 +51,9 @@ pub(crate) async fn subscribe(
         handle,
         caller,
         request,
-        environment,
+        environment: room.environment.clone(),
+        metrics: room.metrics.clone(),
+        _subscribed: room.metrics.subscribed(),
         head,
         after,
         ready: VecDeque::new(),
@@ -75,6 +78,8 @@ struct Watch {
     caller: Caller,
     request: Subscribe,
     environment: Environment,
+    metrics: DomMetrics,
+    _subscribed: Subscribed,
     head: watch::Receiver<Head>,
     /// Everything up to here is delivered or ready.
     after: u64,
@@ -90,6 +95,7 @@ impl Watch {
         loop {
             self.check_token()?;
             if let Some(event) = self.ready.pop_front() {
+                self.metrics.delivered();
                 return Ok(event);
             }
             self.head.mark_unchanged();
@@ -100,11 +106,9 @@ impl Watch {
                     continue;
                 }
             }
-            let progress_due = self
-                .last_progress
-                .map_or(Duration::ZERO, |last| {
-                    SUBSCRIPTION_PROGRESS_EVERY.saturating_sub(last.elapsed())
-                });
+            let progress_due = self.last_progress.map_or(Duration::ZERO, |last| {
+                SUBSCRIPTION_PROGRESS_EVERY.saturating_sub(last.elapsed())
+            });
             if progress_due.is_zero() {
                 self.last_progress = Some(Instant::now());
                 return Ok(Event::Progress {

@@ -25,8 +25,10 @@ pub(crate) fn permit(
     caller: &Caller,
     request: &WriteDiff,
 ) -> Result<Permit> {
-    let in_own_name =
-        request.author.as_deref().is_none_or(|author| author.is_empty() || *author == *caller.subject);
+    let in_own_name = request
+        .author
+        .as_deref()
+        .is_none_or(|author| author.is_empty() || *author == *caller.subject);
     let action = if in_own_name { Action::Write } else { Action::WriteAs };
     let address = &request.address;
     authority.authorize(caller, action, &address.realm, Some(&address.repo))
@@ -139,7 +141,9 @@ async fn store_apart(
         return Ok((diff, stored));
     }
     match diff {
-        Diff::Put(PutContent::Bytes(bytes) | PutContent::Document(bytes)) if bytes.len() > CHUNK_BYTES => {
+        Diff::Put(PutContent::Bytes(bytes) | PutContent::Document(bytes))
+            if bytes.len() > CHUNK_BYTES =>
+        {
             Ok(staged(content::stage(&*room.store, &request.address, &bytes).await?))
         }
         Diff::Put(_) => Ok((diff, stored)),
@@ -199,8 +203,12 @@ async fn base_content(
     clock: &vdom_core::VectorClock,
 ) -> Result<Option<Bytes>> {
     let branch = &handle.branch;
-    let Some(current) = branch.node(conflict.node_id).await? else { return Ok(None) };
-    let Some(base) = node_with_clock(branch, &current, clock).await? else { return Ok(None) };
+    let Some(current) = branch.node(conflict.node_id).await? else {
+        return Ok(None);
+    };
+    let Some(base) = node_with_clock(branch, &current, clock).await? else {
+        return Ok(None);
+    };
     match &base.content {
         Content::Inline(bytes) => Ok(Some(bytes.clone())),
         Content::Chunked(_) => Ok(None),

@@ -17,6 +17,7 @@ use super::decide::{Staging, Verdict};
 use super::error::from_store;
 use super::records::{decode_batch, encode_batch};
 use crate::environment::Environment;
+use crate::observe::DomMetrics;
 use crate::security::Permit;
 
 const READ_AHEAD_BYTES: usize = 8 << 20;
@@ -75,8 +76,9 @@ pub(crate) async fn run(
     branch: Arc<Branch>,
     mut queue: mpsc::Receiver<Command>,
     environment: Environment,
+    metrics: DomMetrics,
 ) {
-    let writer = Writer { branch, environment };
+    let writer = Writer { branch, environment, metrics };
     while let Some(first) = queue.recv().await {
         let mut writes = Vec::new();
         let mut confirms = Vec::new();
@@ -109,6 +111,7 @@ pub(crate) async fn run(
 struct Writer {
     branch: Arc<Branch>,
     environment: Environment,
+    metrics: DomMetrics,
 }
 
 type Pending = (Box<Proposal>, oneshot::Sender<Result<WriteOutcome>>);
@@ -146,6 +149,7 @@ impl Writer {
                 self.append(std::mem::take(&mut staging.changes), begun).await?
             };
             if proven {
+                verdicts.iter().for_each(|verdict| self.metrics.judged(verdict.outcome()));
                 return Ok(verdicts.into_iter().map(Verdict::into_answer).collect());
             }
             self.catch_up().await?;
@@ -178,6 +182,7 @@ impl Writer {
         if self.settle(number, &batch).await? == Append::Taken {
             return Ok(false);
         }
+        self.metrics.appended(changes.len(), begun.elapsed());
         let changes: Vec<_> = changes.into_iter().map(|(_, applied)| applied).collect();
         let head = Head { epoch: head.epoch, revision, hash, number, digest: batch.digest() };
         self.branch.publish(AppliedBatch { head, changes }, begun);
@@ -234,9 +239,7 @@ impl Writer {
     async fn wait_for_views(&self) {
         loop {
             let caught_up = self.branch.derived.notified();
-            let behind = self.branch.head().revision
-                - self.branch.watermark().position.revision.min(self.branch.head().revision);
-            if behind <= VIEW_LAG_MAX_CHANGES {
+            if self.branch.view_lag_changes() <= VIEW_LAG_MAX_CHANGES {
                 return;
             }
             caught_up.await;
@@ -276,9 +279,9 @@ pub(crate) async fn catch_up(branch: &Branch) -> Result<()> {
 
 /// Revision and hash after changes that follow `head`.
 fn after<'a>(head: Head, changes: impl Iterator<Item = &'a Applied>) -> (u64, Hash) {
-    changes.last().map_or((head.revision, head.hash), |last| {
-        (last.entry.change.revision, last.entry.hash)
-    })
+    changes
+        .last()
+        .map_or((head.revision, head.hash), |last| (last.entry.change.revision, last.entry.hash))
 }
 
 fn operation_keys(changes: &[(Vec<u8>, Applied)]) -> Vec<OperationKey> {

@@ -1,1 +1,211 @@
-//! The MongoDB backend.
+//! The MongoDB backend: one deployment shared by many gateways.
+//!
+//! | collection | `_id` | holds |
+//! |---|---|---|
+//! | `changes` | log id, number of fixed width | batches |
+//! | `views` | log id, kind, row id in hex | rows |
+//! | `watermarks` | log id | watermarks |
+//! | `chunks` | hash, realm | chunks |
+//!
+//! Written for servers that promise little: every write may be repeated, every cursor
+//! is sorted, and what a server can do is found out by trying it.
+
+mod chunks;
+mod connect;
+mod documents;
+mod errors;
+mod forward;
+mod logs;
+mod views;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::mongodb::bson::oid::ObjectId;
+use ::mongodb::bson::{Document, doc};
+use ::mongodb::{Client, Collection, Database};
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+
+use self::errors::Boundary;
+use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey};
+use crate::chain::{self, Tail};
+use crate::contract::{
+    Append, ChunkId, Early, LogFilter, Promises, Store, StoreResult, check_chunk,
+};
+use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
+
+/// How a deployment is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MongoOptions {
+    /// Where all collections are.
+    pub database: String,
+    /// How long to look for a server, and to connect to it.
+    pub connect_timeout: Duration,
+    /// The deadline of every operation.
+    pub operation_timeout: Duration,
+}
+
+impl Default for MongoOptions {
+    fn default() -> Self {
+        Self {
+            database: "vdom".to_owned(),
+            connect_timeout: Duration::from_secs(3),
+            operation_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A store in a MongoDB deployment.
+pub struct MongoStore {
+    client: Client,
+    collections: Collections,
+    boundary: Boundary,
+    /// Reads of the next number are linearizable, because the server can.
+    linearizable: bool,
+    promises: Promises,
+    /// Marks the batches of this process, which are no news to it.
+    writer: ObjectId,
+    /// The ends of logs, as far as they are known to be committed.
+    tails: Mutex<HashMap<LogId, Tail>>,
+    early: broadcast::Sender<Early>,
+    watching: Option<JoinHandle<()>>,
+}
+
+/// The collections, with majority reads and writes.
+#[derive(Clone)]
+struct Collections {
+    database: Database,
+    changes: Collection<Document>,
+    views: Collection<Document>,
+    watermarks: Collection<Document>,
+    chunks: Collection<Document>,
+}
+
+impl Drop for MongoStore {
+    fn drop(&mut self) {
+        if let Some(watching) = &self.watching {
+            watching.abort();
+        }
+    }
+}
+
+#[async_trait]
+impl Store for MongoStore {
+    fn promises(&self) -> Promises {
+        self.promises.clone()
+    }
+
+    async fn append(&self, log: LogId, number: u64, batch: &Batch) -> StoreResult<Append> {
+        chain::check_shape(log, number, batch)?;
+        self.append_batch(log, number, batch).await
+    }
+
+    async fn read(&self, log: LogId, from: u64, max_bytes: usize) -> StoreResult<Vec<Numbered>> {
+        self.read_batches(log, from.max(1), max_bytes).await
+    }
+
+    async fn last(&self, log: LogId) -> StoreResult<Option<Numbered>> {
+        self.last_batch(log).await
+    }
+
+    async fn number_of(&self, log: LogId, revision: u64) -> StoreResult<Option<u64>> {
+        self.number_of_revision(log, revision).await
+    }
+
+    async fn confirm(&self, log: LogId, head: u64) -> StoreResult<bool> {
+        self.is_free(log, head.saturating_add(1)).await
+    }
+
+    async fn next_of(&self, logs: &[(LogId, u64)]) -> StoreResult<Vec<(LogId, Numbered)>> {
+        self.batches_at(logs).await
+    }
+
+    fn early(&self) -> broadcast::Receiver<Early> {
+        self.early.subscribe()
+    }
+
+    async fn find_operations(
+        &self,
+        log: LogId,
+        keys: &[OperationKey],
+    ) -> StoreResult<Vec<Option<u64>>> {
+        self.numbers_of_operations(log, keys).await
+    }
+
+    async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
+        self.descriptors(filter).await
+    }
+
+    async fn realms(&self) -> StoreResult<Vec<String>> {
+        self.all_realms().await
+    }
+
+    async fn write_views(
+        &self,
+        log: LogId,
+        writes: &[ViewWrite],
+        watermark: Option<Watermark>,
+    ) -> StoreResult<()> {
+        writes.iter().try_for_each(ViewWrite::check)?;
+        self.write_rows(log, writes).await?;
+        match watermark {
+            Some(watermark) => self.write_watermark(log, watermark).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn watermark(&self, log: LogId) -> StoreResult<Watermark> {
+        self.read_watermark(log).await
+    }
+
+    async fn view(&self, log: LogId, kind: ViewKind, id: &[u8]) -> StoreResult<Option<View>> {
+        self.row(log, kind, id).await
+    }
+
+    async fn views_at(&self, log: LogId, path: &str) -> StoreResult<Vec<View>> {
+        self.live_rows_at(log, path).await
+    }
+
+    async fn scan_paths(&self, log: LogId, range: &PathRange) -> StoreResult<Vec<View>> {
+        self.rows_by_path(log, range).await
+    }
+
+    async fn scan_back(
+        &self,
+        log: LogId,
+        kind: ViewKind,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> StoreResult<Vec<View>> {
+        self.rows_backwards(log, kind, from, to, limit).await
+    }
+
+    async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
+        check_chunk(id, &bytes)?;
+        self.write_chunk(realm, id, bytes).await
+    }
+
+    async fn chunk(&self, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>> {
+        self.read_chunk(realm, id).await
+    }
+
+    async fn ready(&self) -> StoreResult<()> {
+        let ping = self.collections.database.run_command(doc! { "ping": 1 });
+        self.boundary.read("ping", ping.into_future()).await.map(|_| ())
+    }
+
+    async fn close(&self) -> StoreResult<()> {
+        if let Some(watching) = &self.watching {
+            watching.abort();
+        }
+        let client = self.client.clone();
+        self.boundary.within("close", async move { Ok(client.shutdown().await) }).await
+    }
+}

@@ -2,10 +2,13 @@
 //! `tests/` and `bench/` only, so it may panic where a test would.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
+pub mod channel;
 pub mod client;
 pub mod gateway;
+pub mod http;
 pub mod keys;
 pub mod process;
+pub mod raw;
 
 use std::path::PathBuf;
 

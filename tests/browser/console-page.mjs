@@ -54,16 +54,6 @@ class ConsolePage {
     await this.page.locator(`[data-state="${state}"]`).waitFor({ timeout });
   }
 
-  async loseConnection() {
-    await this.page.context().setOffline(true);
-  }
-
-  async restoreConnection() {
-    await this.page.context().setOffline(false);
-    // Calls that failed meanwhile were meant to.
-    this.errors.length = 0;
-  }
-
   async editorText() {
     return await this.#editor.inputValue();
   }

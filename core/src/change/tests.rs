@@ -23,10 +23,7 @@ fn change() -> Change {
         metadata: BTreeMap::from([("k".into(), "v".into())]),
         timestamp_ms: 1_700_000_000_000,
         authored_at_ms: None,
-        operation: Some(Operation {
-            id: OperationId([3; 16]),
-            request: Hash([4; 32]),
-        }),
+        operation: Some(Operation { id: OperationId([3; 16]), request: Hash([4; 32]) }),
         change_set: None,
         data_subject: None,
         encryption: Some(Encryption {
@@ -56,26 +53,11 @@ const FIXED_HASH: &str = "7598f9dfb9ad369345f9222dace44e3698f6a7e5d4c4accbdad972
 fn every_field_is_covered_by_the_chain() {
     let original = chain_hash(&change().encode());
     let altered = [
-        Change {
-            previous: Hash([9; 32]),
-            ..change()
-        },
-        Change {
-            diff_hash: sha256(b"other"),
-            ..change()
-        },
-        Change {
-            subject: "eve".into(),
-            ..change()
-        },
-        Change {
-            timestamp_ms: 0,
-            ..change()
-        },
-        Change {
-            old_path: None,
-            ..change()
-        },
+        Change { previous: Hash([9; 32]), ..change() },
+        Change { diff_hash: sha256(b"other"), ..change() },
+        Change { subject: "eve".into(), ..change() },
+        Change { timestamp_ms: 0, ..change() },
+        Change { old_path: None, ..change() },
     ];
     for change in altered {
         assert_ne!(chain_hash(&change.encode()), original, "{change:?}");

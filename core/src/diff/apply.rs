@@ -55,36 +55,24 @@ pub fn apply(
         Diff::Patch(patch) => Applied::content(NewContent::Bytes(patch.apply(content)?)),
         Diff::Attributes(edit) => {
             let attributes = Some(edit.apply(attributes)?);
-            Applied {
-                attributes,
-                ..Applied::content(NewContent::Unchanged)
-            }
+            Applied { attributes, ..Applied::content(NewContent::Unchanged) }
         }
-        Diff::Delete => Applied {
-            deleted: true,
-            ..Applied::content(NewContent::Bytes(Bytes::new()))
-        },
+        Diff::Delete => {
+            Applied { deleted: true, ..Applied::content(NewContent::Bytes(Bytes::new())) }
+        }
         Diff::Rename { to, then } => {
             let applied = match then {
                 Some(then) => apply(then, kind, content, attributes)?,
                 None => Applied::content(NewContent::Unchanged),
             };
-            Applied {
-                path: Some(to.clone()),
-                ..applied
-            }
+            Applied { path: Some(to.clone()), ..applied }
         }
     })
 }
 
 impl Applied {
     fn content(content: NewContent) -> Self {
-        Self {
-            content,
-            attributes: None,
-            path: None,
-            deleted: false,
-        }
+        Self { content, attributes: None, path: None, deleted: false }
     }
 }
 
@@ -110,9 +98,7 @@ fn check_kind(diff: &Diff, kind: NodeKind) -> Result<()> {
         NodeKind::Intent => ("an INTENT", "put with a document `v`, or patch"),
         NodeKind::Meta => ("a META", "put with a document `v`, or patch"),
     };
-    Err(Error::invalid(format!(
-        "{kind} does not take a {found}: it takes {takes}"
-    )))
+    Err(Error::invalid(format!("{kind} does not take a {found}: it takes {takes}")))
 }
 
 fn new_content(put: &PutContent) -> Result<NewContent> {

@@ -20,11 +20,7 @@ impl AttributeEdit {
     pub fn apply(&self, attributes: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
         let mut after = attributes.clone();
         after.retain(|name, _| !self.unset.contains(name));
-        after.extend(
-            self.set
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
+        after.extend(self.set.iter().map(|(name, value)| (name.clone(), value.clone())));
         match excess(after.iter().map(|(name, value)| name.len() + value.len())) {
             None => Ok(after),
             Some(excess) => Err(Error::too_large(format!("the node would have {excess}"))),
@@ -37,14 +33,9 @@ impl AttributeEdit {
             return Err(Error::invalid("an attribute's name is empty"));
         }
         if let Some(name) = self.unset.iter().find(|name| self.set.contains_key(*name)) {
-            return Err(Error::invalid(format!(
-                "the attribute {name:?} is both set and unset"
-            )));
+            return Err(Error::invalid(format!("the attribute {name:?} is both set and unset")));
         }
-        let set = self
-            .set
-            .iter()
-            .map(|(name, value)| name.len() + value.len());
+        let set = self.set.iter().map(|(name, value)| name.len() + value.len());
         match excess(set).or_else(|| excess(self.unset.iter().map(String::len))) {
             None => Ok(()),
             Some(excess) => Err(Error::invalid(format!("the diff names {excess}"))),
@@ -57,9 +48,7 @@ fn excess(sizes: impl ExactSizeIterator<Item = usize>) -> Option<String> {
     let entries = sizes.len();
     let bytes: usize = sizes.sum();
     if entries > METADATA_MAX_ENTRIES {
-        return Some(format!(
-            "{entries} attributes, at most {METADATA_MAX_ENTRIES} are allowed"
-        ));
+        return Some(format!("{entries} attributes, at most {METADATA_MAX_ENTRIES} are allowed"));
     }
     (bytes > METADATA_MAX_BYTES)
         .then(|| format!("attributes of {bytes} bytes, at most {METADATA_MAX_BYTES} are allowed"))

@@ -17,20 +17,13 @@ use super::{Diff, PutContent};
 use fields::Place;
 
 pub(super) fn parse(bytes: &Bytes) -> Result<Diff> {
-    Reader {
-        source: bytes,
-        stored: false,
-    }
-    .read()
+    Reader { source: bytes, stored: false }.read()
 }
 
 pub(super) fn parse_stored(bytes: &Bytes) -> Result<Diff> {
-    Reader {
-        source: bytes,
-        stored: true,
-    }
-    .read()
-    .map_err(|error| Error::new(ErrorCode::DataLoss, "a stored diff cannot be read").context(error))
+    Reader { source: bytes, stored: true }.read().map_err(|error| {
+        Error::new(ErrorCode::DataLoss, "a stored diff cannot be read").context(error)
+    })
 }
 
 struct Reader<'a> {
@@ -43,10 +36,7 @@ impl<'a> Reader<'a> {
     fn read(&self) -> Result<Diff> {
         document::check(self.source)
             .and_then(|()| self.diff(&Place::root(), document::elements(self.source), false))
-            .map_err(|error| Error {
-                message: format!("diff_bson: {}", error.message),
-                ..error
-            })
+            .map_err(|error| Error { message: format!("diff_bson: {}", error.message), ..error })
     }
 
     fn diff(&self, place: &Place<'_>, elements: Elements<'a>, in_rename: bool) -> Result<Diff> {
@@ -85,9 +75,7 @@ impl<'a> Reader<'a> {
             }
             other => {
                 let other: String = other.chars().take(64).collect();
-                Err(place
-                    .child(&kind)
-                    .refuse(format_args!("{other:?} is not one of {allowed}")))
+                Err(place.child(&kind).refuse(format_args!("{other:?} is not one of {allowed}")))
             }
         }
     }
@@ -96,9 +84,7 @@ impl<'a> Reader<'a> {
         if self.stored && elements.clone().any(|element| element.key == "c") {
             let [_, list] = place.fields(elements, ["t", "c"])?;
             let list = place.required("c", list)?;
-            return chunks(&place.child(&list), &list)
-                .map(PutContent::Chunks)
-                .map(Diff::Put);
+            return chunks(&place.child(&list), &list).map(PutContent::Chunks).map(Diff::Put);
         }
         let [_, value] = place.fields(elements, ["t", "v"])?;
         let value = place.required("v", value)?;
@@ -110,9 +96,9 @@ impl<'a> Reader<'a> {
                 "the binary has subtype {subtype}: the bytes of a FILE have subtype 0"
             ))),
             (None, Some(_)) => Ok(Diff::Put(PutContent::Document(bytes))),
-            (None, None) => Err(place
-                .child(&value)
-                .unexpected("a binary (FILE) or a document", &value)),
+            (None, None) => {
+                Err(place.child(&value).unexpected("a binary (FILE) or a document", &value))
+            }
         }
     }
 
@@ -130,16 +116,12 @@ impl<'a> Reader<'a> {
         };
         let place = place.child(&then);
         let then = self.diff(&place, place.document(&then)?, true)?;
-        Ok(Diff::Rename {
-            to,
-            then: Some(Box::new(then)),
-        })
+        Ok(Diff::Rename { to, then: Some(Box::new(then)) })
     }
 
     /// The value of an element, sharing the diff's bytes.
     fn slice(&self, element: &Element<'_>) -> Bytes {
-        self.source
-            .slice(element.offset..element.offset + element.value.len())
+        self.source.slice(element.offset..element.offset + element.value.len())
     }
 }
 
@@ -157,11 +139,7 @@ fn chunks(place: &Place<'_>, list: &Element<'_>) -> Result<Vec<ContentChunk>> {
             .as_integer()
             .and_then(|length| u32::try_from(length).ok())
             .filter(|length| *length as usize <= CHUNK_BYTES)
-            .ok_or_else(|| {
-                place
-                    .child(&length)
-                    .unexpected("the size of a chunk", &length)
-            })?;
+            .ok_or_else(|| place.child(&length).unexpected("the size of a chunk", &length))?;
         chunks.push(ContentChunk { hash, length });
     }
     Ok(chunks)

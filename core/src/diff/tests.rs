@@ -32,20 +32,12 @@ fn refused(bytes: &Bytes) -> String {
 }
 
 fn attributes(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
-    entries
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn apply_to(kind: NodeKind, content: &[u8], diff: &Bytes) -> Result<Applied> {
     let diff = Diff::parse(diff)?;
-    apply(
-        &diff,
-        kind,
-        &Bytes::copy_from_slice(content),
-        &attributes(&[("mode", "644")]),
-    )
+    apply(&diff, kind, &Bytes::copy_from_slice(content), &attributes(&[("mode", "644")]))
 }
 
 fn content_after(kind: NodeKind, content: &[u8], diff: &Bytes) -> Bytes {
@@ -75,24 +67,15 @@ fn put_of_a_document_shares_the_bytes_of_the_diff() {
     };
     assert_eq!(content, document);
     assert!(bytes.as_ptr_range().contains(&content.as_ptr()), "copied");
-    assert_eq!(
-        content_after(NodeKind::Meta, &document::EMPTY, &bytes),
-        document
-    );
+    assert_eq!(content_after(NodeKind::Meta, &document::EMPTY, &bytes), document);
 }
 
 #[test]
 fn text_is_read_as_it_was_written() {
-    let operations = [
-        TextOperation::Retain(1),
-        TextOperation::insert("\u{e4}\0"),
-        TextOperation::Delete(1),
-    ];
+    let operations =
+        [TextOperation::Retain(1), TextOperation::insert("\u{e4}\0"), TextOperation::Delete(1)];
     let bytes = Diff::text(&operations);
-    assert_eq!(
-        Diff::parse(&bytes),
-        Ok(Diff::Text(TextEdit::new(operations.to_vec())))
-    );
+    assert_eq!(Diff::parse(&bytes), Ok(Diff::Text(TextEdit::new(operations.to_vec()))));
     assert_eq!(content_after(NodeKind::File, b"abc", &bytes), "a\u{e4}\0c");
 }
 
@@ -128,13 +111,8 @@ fn counts_may_be_of_any_number_type_but_whole_and_not_negative() {
         "{unknown}"
     );
     let none = refused(&with(|operation| operation));
-    assert!(
-        none.contains("(ops.0): an operation has one field"),
-        "{none}"
-    );
-    let two = refused(&with(|operation| {
-        operation.append_i32("r", 1).append_i32("d", 1)
-    }));
+    assert!(none.contains("(ops.0): an operation has one field"), "{none}");
+    let two = refused(&with(|operation| operation.append_i32("r", 1).append_i32("d", 1)));
     assert!(two.contains("(ops.0): an operation has one field"), "{two}");
 }
 
@@ -142,29 +120,12 @@ fn counts_may_be_of_any_number_type_but_whole_and_not_negative() {
 fn patch_is_read_as_it_was_written() {
     let pointer = |text: &str| Pointer::parse(text).expect("a pointer");
     let operations = vec![
-        PatchOperation::Test {
-            path: pointer("/a"),
-            value: Value::integer(1),
-        },
-        PatchOperation::Add {
-            path: pointer("/b~1c"),
-            value: Value::string("x"),
-        },
-        PatchOperation::Replace {
-            path: pointer("/a"),
-            value: Value::string("y"),
-        },
-        PatchOperation::Copy {
-            from: pointer("/a"),
-            path: pointer("/d"),
-        },
-        PatchOperation::Move {
-            from: pointer("/d"),
-            path: pointer("/e"),
-        },
-        PatchOperation::Remove {
-            path: pointer("/a"),
-        },
+        PatchOperation::Test { path: pointer("/a"), value: Value::integer(1) },
+        PatchOperation::Add { path: pointer("/b~1c"), value: Value::string("x") },
+        PatchOperation::Replace { path: pointer("/a"), value: Value::string("y") },
+        PatchOperation::Copy { from: pointer("/a"), path: pointer("/d") },
+        PatchOperation::Move { from: pointer("/d"), path: pointer("/e") },
+        PatchOperation::Remove { path: pointer("/a") },
     ];
     let bytes = Diff::patch(&operations);
     let patch = JsonPatch::new(operations).expect("well-formed");
@@ -216,16 +177,9 @@ fn delete_leaves_a_tombstone_without_content() {
 #[test]
 fn rename_moves_and_may_edit() {
     let moved = apply_to(NodeKind::File, b"x", &Diff::rename(&path("new"), None)).expect("applies");
-    assert_eq!(
-        (moved.path, moved.content),
-        (Some(path("new")), NewContent::Unchanged)
-    );
+    assert_eq!((moved.path, moved.content), (Some(path("new")), NewContent::Unchanged));
     let then = Diff::text(&[TextOperation::insert("y")]);
-    let edited = apply_to(
-        NodeKind::File,
-        b"x",
-        &Diff::rename(&path("new"), Some(&then)),
-    );
+    let edited = apply_to(NodeKind::File, b"x", &Diff::rename(&path("new"), Some(&then)));
     let edited = edited.expect("applies");
     assert_eq!(edited.path, Some(path("new")));
     assert_eq!(edited.content, NewContent::Bytes(Bytes::from_static(b"yx")));
@@ -235,10 +189,7 @@ fn rename_moves_and_may_edit() {
 fn rename_takes_no_rename_no_deletion_and_no_bad_path() {
     for inner in [Diff::delete(), Diff::rename(&path("b"), None)] {
         let why = refused(&Diff::rename(&path("a"), Some(&inner)));
-        assert!(
-            why.contains("(then.t): ") && why.contains("put, text, patch or attr"),
-            "{why}"
-        );
+        assert!(why.contains("(then.t): ") && why.contains("put, text, patch or attr"), "{why}");
     }
     let bad = diff("rename", |diff| diff.append_str("to", "a/../b"));
     assert!(refused(&bad).contains("(to): path `a/../b` has the segment `..`"));
@@ -248,48 +199,22 @@ fn rename_takes_no_rename_no_deletion_and_no_bad_path() {
 #[test]
 fn what_is_not_a_diff_says_what_stands_there_and_what_may() {
     let none = refused(&build(|diff| diff));
-    assert!(
-        none.contains("the field `t` is missing: it names the kind, put, text"),
-        "{none}"
-    );
+    assert!(none.contains("the field `t` is missing: it names the kind, put, text"), "{none}");
     let unknown = refused(&diff("append", |diff| diff));
-    assert!(
-        unknown.contains("(t): \"append\" is not one of put, text, patch"),
-        "{unknown}"
-    );
+    assert!(unknown.contains("(t): \"append\" is not one of put, text, patch"), "{unknown}");
     let number = refused(&build(|diff| diff.append_i32("t", 1)));
-    assert!(
-        number.contains("(t): expected a string, found int32 1"),
-        "{number}"
-    );
+    assert!(number.contains("(t): expected a string, found int32 1"), "{number}");
     let more = refused(&diff("delete", |diff| diff.append_i32("v", 1)));
-    assert!(
-        more.contains("(v): unknown field, allowed here: t"),
-        "{more}"
-    );
-    let twice = refused(&diff("put", |diff| {
-        diff.append_bytes("v", b"").append_null("v")
-    }));
-    assert!(
-        twice.contains("(v): the field stands here twice"),
-        "{twice}"
-    );
+    assert!(more.contains("(v): unknown field, allowed here: t"), "{more}");
+    let twice = refused(&diff("put", |diff| diff.append_bytes("v", b"").append_null("v")));
+    assert!(twice.contains("(v): the field stands here twice"), "{twice}");
     let empty = refused(&diff("put", |diff| diff));
     assert!(empty.contains("the field `v` is missing"), "{empty}");
     let text = refused(&diff("put", |diff| diff.append_str("v", "text")));
-    assert!(
-        text.contains("(v): expected a binary (FILE) or a document, found string"),
-        "{text}"
-    );
+    assert!(text.contains("(v): expected a binary (FILE) or a document, found string"), "{text}");
     let list = refused(&diff("text", |diff| diff.append_str("ops", "")));
-    assert!(
-        list.contains("(ops): expected an array, found string"),
-        "{list}"
-    );
-    let uuid = Value {
-        tag: document::tag::BINARY,
-        bytes: Bytes::from_static(&[0, 0, 0, 0, 4]),
-    };
+    assert!(list.contains("(ops): expected an array, found string"), "{list}");
+    let uuid = Value { tag: document::tag::BINARY, bytes: Bytes::from_static(&[0, 0, 0, 0, 4]) };
     let uuid = refused(&diff("put", |diff| diff.append_value("v", &uuid)));
     assert!(uuid.contains("subtype 4"), "{uuid}");
     assert!(refused(&Bytes::from_static(b"{}")).contains("no room for the document's length"));
@@ -304,47 +229,29 @@ fn the_kind_may_stand_anywhere() {
 #[test]
 fn too_many_operations_are_too_large() {
     let bytes = Diff::text(&vec![TextOperation::Retain(0); DIFF_MAX_OPERATIONS + 1]);
-    assert_eq!(
-        Diff::parse(&bytes).expect_err("too many").code,
-        ErrorCode::TooLarge
-    );
+    assert_eq!(Diff::parse(&bytes).expect_err("too many").code, ErrorCode::TooLarge);
 }
 
 #[test]
 fn staged_chunks_are_a_stored_form_alone() {
     let chunks = vec![
-        ContentChunk {
-            hash: Hash([1; 32]),
-            length: CHUNK_BYTES as u32,
-        },
-        ContentChunk {
-            hash: Hash([2; 32]),
-            length: 7,
-        },
+        ContentChunk { hash: Hash([1; 32]), length: CHUNK_BYTES as u32 },
+        ContentChunk { hash: Hash([2; 32]), length: 7 },
     ];
     let bytes = Diff::stored_chunks(&chunks);
     let stored = Diff::parse_stored(&bytes).expect("stored");
     assert_eq!(stored, Diff::Put(PutContent::Chunks(chunks.clone())));
     assert!(refused(&bytes).contains("(c): unknown field"));
     let applied = apply(&stored, NodeKind::Meta, &Bytes::new(), &BTreeMap::new());
-    assert_eq!(
-        applied.expect("applies").content,
-        NewContent::Chunks(chunks)
-    );
+    assert_eq!(applied.expect("applies").content, NewContent::Chunks(chunks));
     let renamed = Diff::parse_stored(&Diff::rename(&path("a"), Some(&bytes)));
     assert!(matches!(renamed, Ok(Diff::Rename { then: Some(_), .. })));
 }
 
 #[test]
 fn stored_diffs_that_cannot_be_read_are_data_loss() {
-    let large = ContentChunk {
-        hash: Hash([1; 32]),
-        length: CHUNK_BYTES as u32 + 1,
-    };
-    for bytes in [
-        Diff::stored_chunks(&[large]),
-        Bytes::from_static(b"damaged"),
-    ] {
+    let large = ContentChunk { hash: Hash([1; 32]), length: CHUNK_BYTES as u32 + 1 };
+    for bytes in [Diff::stored_chunks(&[large]), Bytes::from_static(b"damaged")] {
         let error = Diff::parse_stored(&bytes).expect_err("damaged");
         assert_eq!(error.code, ErrorCode::DataLoss);
         assert!(error.context.is_some());
@@ -357,24 +264,9 @@ fn a_kind_of_node_takes_its_kinds_of_diffs() {
     let document = Diff::put_document(&document::EMPTY);
     let (file, text, patch) = (Diff::put_file(b""), Diff::text(&[]), Diff::patch(&[]));
     for (kind, content, takes, refuses) in [
-        (
-            NodeKind::File,
-            &b""[..],
-            [&file, &text],
-            [&document, &patch],
-        ),
-        (
-            NodeKind::Intent,
-            &document::EMPTY[..],
-            [&document, &patch],
-            [&file, &text],
-        ),
-        (
-            NodeKind::Meta,
-            &document::EMPTY[..],
-            [&document, &patch],
-            [&file, &text],
-        ),
+        (NodeKind::File, &b""[..], [&file, &text], [&document, &patch]),
+        (NodeKind::Intent, &document::EMPTY[..], [&document, &patch], [&file, &text]),
+        (NodeKind::Meta, &document::EMPTY[..], [&document, &patch], [&file, &text]),
     ] {
         for diff in takes {
             assert!(apply_to(kind, content, diff).is_ok());
@@ -392,10 +284,7 @@ fn a_kind_of_node_takes_its_kinds_of_diffs() {
 #[test]
 fn content_above_the_limit_is_too_large() {
     let pieces = CONTENT_MAX_BYTES as usize / CHUNK_BYTES + 1;
-    let chunk = ContentChunk {
-        hash: Hash([1; 32]),
-        length: CHUNK_BYTES as u32,
-    };
+    let chunk = ContentChunk { hash: Hash([1; 32]), length: CHUNK_BYTES as u32 };
     let put = Diff::Put(PutContent::Chunks(vec![chunk; pieces]));
     let error = apply(&put, NodeKind::File, &Bytes::new(), &BTreeMap::new());
     assert_eq!(error.expect_err("too large").code, ErrorCode::TooLarge);

@@ -97,9 +97,7 @@ impl TextEdit {
             let refuse = |why: String| {
                 Error::invalid(format!("text operation {index} ({name} {bytes}) {why}"))
             };
-            let end = usize::try_from(bytes)
-                .ok()
-                .and_then(|bytes| at.checked_add(bytes));
+            let end = usize::try_from(bytes).ok().and_then(|bytes| at.checked_add(bytes));
             let Some(end) = end.filter(|end| *end <= text.len()) else {
                 return Err(refuse(format!(
                     "starts at byte {at} and ends beyond the content, which has {} bytes",

@@ -97,10 +97,7 @@ impl DocumentBuilder {
     }
 
     fn begin(&mut self, tag: u8, key: &str) {
-        assert!(
-            !key.contains('\0'),
-            "a BSON key cannot contain NUL: {key:?}"
-        );
+        assert!(!key.contains('\0'), "a BSON key cannot contain NUL: {key:?}");
         self.bytes.push(tag);
         self.bytes.extend_from_slice(key.as_bytes());
         self.bytes.push(0);

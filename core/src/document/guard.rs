@@ -27,10 +27,7 @@ pub(crate) fn depth(bytes: &[u8]) -> Result<usize> {
     match bytes.len() - walk.at {
         0 => Ok(walk.deepest),
         trailing => {
-            let why = format_args!(
-                "document length {} leaves {trailing} bytes after it",
-                walk.at
-            );
+            let why = format_args!("document length {} leaves {trailing} bytes after it", walk.at);
             Err(walk.refuse(0, why))
         }
     }
@@ -54,11 +51,7 @@ pub(super) fn value_length(tag: u8, value: &[u8]) -> Option<usize> {
 }
 
 pub(super) fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
-    bytes
-        .get(at..at.checked_add(4)?)?
-        .try_into()
-        .ok()
-        .map(i32::from_le_bytes)
+    bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(i32::from_le_bytes)
 }
 
 /// An error of the document's layout: what is wrong at which byte and field.
@@ -106,14 +99,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(bytes: &'a [u8]) -> Self {
         let frames = [Frame::default(); BSON_MAX_DEPTH];
-        Self {
-            bytes,
-            at: 0,
-            key: 0,
-            frames,
-            depth: 0,
-            deepest: 0,
-        }
+        Self { bytes, at: 0, key: 0, frames, depth: 0, deepest: 0 }
     }
 
     /// Enters the container that starts at `start` and must end by `limit`.
@@ -135,10 +121,7 @@ impl<'a> Walk<'a> {
                 format_args!("documents nest deeper than {BSON_MAX_DEPTH} levels"),
             ));
         }
-        self.frames[self.depth] = Frame {
-            end: end as u32,
-            key: self.key as u32,
-        };
+        self.frames[self.depth] = Frame { end: end as u32, key: self.key as u32 };
         self.depth += 1;
         self.deepest = self.deepest.max(self.depth);
         self.at = start + 4;
@@ -161,10 +144,7 @@ impl<'a> Walk<'a> {
             self.key = 0;
             return Err(self.refuse(
                 tag_at,
-                format_args!(
-                    "the document ends {} bytes before its length says",
-                    end - tag_at
-                ),
+                format_args!("the document ends {} bytes before its length says", end - tag_at),
             ));
         }
         self.key = tag_at + 1;
@@ -174,10 +154,9 @@ impl<'a> Walk<'a> {
                 self.at = self.end_of(tag::name(tag).unwrap_or_default(), value, 0, length, end)?;
                 if tag == tag::BOOLEAN && self.bytes[value] > 1 {
                     let found = self.bytes[value];
-                    return Err(self.refuse(
-                        value,
-                        format_args!("boolean {found:#04x} is neither 0 nor 1"),
-                    ));
+                    return Err(
+                        self.refuse(value, format_args!("boolean {found:#04x} is neither 0 nor 1"))
+                    );
                 }
                 Ok(())
             }
@@ -295,10 +274,9 @@ impl<'a> Walk<'a> {
     ) -> Result<usize> {
         match (start + head).checked_add(length) {
             Some(end) if end <= limit => Ok(end),
-            _ => Err(self.refuse(
-                start,
-                format_args!("{what} length {length} exceeds the document"),
-            )),
+            _ => {
+                Err(self.refuse(start, format_args!("{what} length {length} exceeds the document")))
+            }
         }
     }
 
@@ -311,17 +289,11 @@ impl<'a> Walk<'a> {
     fn field(&self) -> String {
         const SHOWN_MAX_BYTES: usize = 256;
         let frames = self.frames.get(1..self.depth).unwrap_or_default();
-        let keys = frames
-            .iter()
-            .map(|frame| frame.key as usize)
-            .chain([self.key]);
+        let keys = frames.iter().map(|frame| frame.key as usize).chain([self.key]);
         let mut field = String::new();
         for key in keys.filter(|key| *key != 0) {
             let rest = &self.bytes[key.min(self.bytes.len())..];
-            let length = rest
-                .iter()
-                .take(SHOWN_MAX_BYTES)
-                .position(|byte| *byte == 0);
+            let length = rest.iter().take(SHOWN_MAX_BYTES).position(|byte| *byte == 0);
             let shown = String::from_utf8_lossy(&rest[..length.unwrap_or(rest.len().min(32))]);
             if !field.is_empty() {
                 field.push('.');

@@ -47,11 +47,7 @@ pub struct Value {
 
 impl<'a> Elements<'a> {
     fn within(document: &'a [u8], base: usize) -> Self {
-        Self {
-            document,
-            at: 4,
-            base,
-        }
+        Self { document, at: 4, base }
     }
 }
 
@@ -67,12 +63,7 @@ impl<'a> Iterator for Elements<'a> {
         let length = value_length(tag, &self.document[start..])?;
         let value = self.document.get(start..start.checked_add(length)?)?;
         self.at = start + length;
-        Some(Element {
-            key,
-            tag,
-            value,
-            offset: self.base + start,
-        })
+        Some(Element { key, tag, value, offset: self.base + start })
     }
 }
 
@@ -130,10 +121,7 @@ impl<'a> Element<'a> {
     /// keep counting from the outermost document.
     pub fn elements(&self) -> Elements<'a> {
         let container = matches!(self.tag, tag::DOCUMENT | tag::ARRAY);
-        Elements::within(
-            if container { self.value } else { &super::EMPTY },
-            self.offset,
-        )
+        Elements::within(if container { self.value } else { &super::EMPTY }, self.offset)
     }
 
     /// What errors call the element's type.
@@ -149,26 +137,17 @@ impl Value {
         bytes.extend_from_slice(&super::build::length_of(text.len() + 1));
         bytes.extend_from_slice(text.as_bytes());
         bytes.push(0);
-        Self {
-            tag: tag::STRING,
-            bytes: Bytes::from(bytes),
-        }
+        Self { tag: tag::STRING, bytes: Bytes::from(bytes) }
     }
 
     /// A 64-bit integer.
     pub fn integer(number: i64) -> Self {
-        Self {
-            tag: tag::INT64,
-            bytes: Bytes::copy_from_slice(&number.to_le_bytes()),
-        }
+        Self { tag: tag::INT64, bytes: Bytes::copy_from_slice(&number.to_le_bytes()) }
     }
 
     /// A document.
     pub fn document(document: Bytes) -> Self {
-        Self {
-            tag: tag::DOCUMENT,
-            bytes: document,
-        }
+        Self { tag: tag::DOCUMENT, bytes: document }
     }
 }
 

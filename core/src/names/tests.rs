@@ -11,14 +11,7 @@ fn good_names_are_taken() {
     for name in ["main", "feature/x", "release-1.0", "a/b/c"] {
         assert!(BranchName::parse(name).is_ok(), "{name}");
     }
-    for path in [
-        "README.md",
-        "src/lib.rs",
-        "a b/ü.txt",
-        ".gitignore",
-        "...",
-        &"p".repeat(1024),
-    ] {
+    for path in ["README.md", "src/lib.rs", "a b/ü.txt", ".gitignore", "...", &"p".repeat(1024)] {
         assert!(NodePath::parse(path).is_ok(), "{path}");
     }
 }
@@ -76,11 +69,7 @@ fn prefixes_cover_whole_segments() {
     assert!(path.is_covered_by("lib"));
     assert!(path.is_covered_by("lib/a.rs"));
     assert!(!path.is_covered_by("li"));
-    assert!(
-        !NodePath::parse("library/a.rs")
-            .expect("valid")
-            .is_covered_by("lib")
-    );
+    assert!(!NodePath::parse("library/a.rs").expect("valid").is_covered_by("lib"));
     assert_eq!(parse_prefix("lib/").as_deref(), Ok("lib"));
     assert!(parse_prefix("lib//").is_err());
 }

@@ -33,7 +33,8 @@ async fn two_gateways_share_a_branch_without_losing_or_doubling_a_write() {
     assert_eq!(revisions, (1..=200).collect::<Vec<u64>>());
     for room in &rooms {
         let at = ReadAt { max_age_ms: Some(0), ..ReadAt::default() };
-        let request = ReadTree { address: address(), prefix: String::new(), at, include_content: false };
+        let request =
+            ReadTree { address: address(), prefix: String::new(), at, include_content: false };
         let tree = room.read_tree(&caller("anna"), request).await.expect("a tree");
         assert_eq!(tree.count().await, 200);
     }
@@ -43,9 +44,10 @@ async fn two_gateways_share_a_branch_without_losing_or_doubling_a_write() {
 async fn racing_creators_of_a_branch_agree_on_its_epoch() {
     let store = Memory::shared(1);
     let rooms: Vec<_> = (0..8).map(|_| room_over(Arc::new(store.peer()))).collect();
-    let writes = rooms.iter().enumerate().map(|(number, room)| async move {
-        put(room, &format!("n{number}"), "x").await
-    });
+    let writes = rooms
+        .iter()
+        .enumerate()
+        .map(|(number, room)| async move { put(room, &format!("n{number}"), "x").await });
     let written = join_all(writes).await;
     assert!(written.iter().all(|answer| answer.epoch == written[0].epoch));
     let mut revisions: Vec<_> = written.iter().map(|answer| answer.revision).collect();
@@ -72,7 +74,11 @@ async fn a_gateway_that_is_cut_off_refuses_instead_of_judging() {
     let room = room_over(store.clone());
     let first = put(&room, "a", "1").await;
     store.cut_off(true);
-    let stale = WriteDiff { node_id: None, clock: VectorClock::default(), ..edit(&first, "a", Diff::put_file(b"2")) };
+    let stale = WriteDiff {
+        node_id: None,
+        clock: VectorClock::default(),
+        ..edit(&first, "a", Diff::put_file(b"2"))
+    };
     let error = room.write_diff(&caller("anna"), stale).await.expect_err("no proof");
     assert_eq!(error.code, ErrorCode::Unavailable);
     let confirm = ReadAt { max_age_ms: Some(0), ..ReadAt::default() };

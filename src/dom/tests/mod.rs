@@ -25,6 +25,7 @@ use vdom_store::memory::Memory;
 
 use super::DocumentRoom;
 use crate::environment::Environment;
+use crate::observe::DomMetrics;
 use crate::security::Authority;
 
 thread_local! {
@@ -43,9 +44,10 @@ fn environment() -> Environment {
             SystemTime::UNIX_EPOCH + Duration::from_secs(now)
         },
         move |bytes| {
-            for (place, byte) in bytes.iter_mut().zip(
-                drawn.fetch_add(1, Ordering::Relaxed).to_be_bytes().into_iter().cycle(),
-            ) {
+            for (place, byte) in bytes
+                .iter_mut()
+                .zip(drawn.fetch_add(1, Ordering::Relaxed).to_be_bytes().into_iter().cycle())
+            {
                 *place = byte;
             }
             Ok(())
@@ -55,7 +57,7 @@ fn environment() -> Environment {
 
 fn room_over(store: Arc<dyn Store>) -> DocumentRoom {
     let realm = RealmName::parse("default").expect("valid");
-    DocumentRoom::new(store, environment(), Authority::new([realm]))
+    DocumentRoom::new(store, environment(), Authority::new([realm]), DomMetrics::new())
 }
 
 fn room() -> DocumentRoom {
@@ -137,8 +139,7 @@ async fn put(room: &DocumentRoom, at: &str, content: &str) -> Written {
 }
 
 async fn read_at(room: &DocumentRoom, at: &str, when: ReadAt) -> Result<Snapshot> {
-    let request =
-        ReadSnapshot { address: address(), node: NodeSelector::Path(path(at)), at: when };
+    let request = ReadSnapshot { address: address(), node: NodeSelector::Path(path(at)), at: when };
     room.read_snapshot(&caller("anna"), request).await
 }
 

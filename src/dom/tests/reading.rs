@@ -8,8 +8,7 @@ use super::*;
 
 async fn tree_at(room: &DocumentRoom, prefix: &str, revision: Option<u64>) -> Vec<TreeEntry> {
     let at = ReadAt { revision, ..ReadAt::default() };
-    let request =
-        ReadTree { address: address(), prefix: prefix.into(), at, include_content: true };
+    let request = ReadTree { address: address(), prefix: prefix.into(), at, include_content: true };
     let entries = room.read_tree(&caller("anna"), request).await.expect("a tree");
     entries.try_collect().await.expect("whole")
 }

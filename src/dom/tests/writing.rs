@@ -153,10 +153,8 @@ async fn repeats_that_wait_together_are_written_once() {
 #[tokio::test]
 async fn an_actor_belongs_to_the_subject_that_wrote_under_it_first() {
     let room = room();
-    let as_actor = |at: &str| WriteDiff {
-        actor: Some("laptop".into()),
-        ..write(at, Diff::put_file(b""))
-    };
+    let as_actor =
+        |at: &str| WriteDiff { actor: Some("laptop".into()), ..write(at, Diff::put_file(b"")) };
     let first = accepted(&room, as_actor("a")).await;
     assert_eq!(first.clock.get("laptop"), 1);
     let error = room.write_diff(&caller("bob"), as_actor("b")).await.expect_err("not his");

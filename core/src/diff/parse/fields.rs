@@ -14,11 +14,7 @@ pub(super) struct Place<'a> {
 
 impl<'a> Place<'a> {
     pub(super) fn root() -> Self {
-        Self {
-            parent: None,
-            key: "",
-            offset: 0,
-        }
+        Self { parent: None, key: "", offset: 0 }
     }
 
     /// The place of a value within this one.
@@ -26,11 +22,7 @@ impl<'a> Place<'a> {
     where
         'a: 'b,
     {
-        Place {
-            parent: Some(self),
-            key: element.key,
-            offset: element.offset,
-        }
+        Place { parent: Some(self), key: element.key, offset: element.offset }
     }
 
     /// The fields with these names, each at most once; refuses any other field.
@@ -78,22 +70,16 @@ impl<'a> Place<'a> {
 
     /// The text of a string that stands here.
     pub(super) fn text<'d>(&self, element: &Element<'d>) -> Result<&'d str> {
-        element
-            .as_str()
-            .ok_or_else(|| self.unexpected("a string", element))
+        element.as_str().ok_or_else(|| self.unexpected("a string", element))
     }
 
     /// A value of another type, or another number, than is allowed here.
     pub(super) fn unexpected(&self, expected: &str, found: &Element<'_>) -> Error {
         let type_name = found.type_name();
         if let Some(number) = found.as_integer() {
-            self.refuse(format_args!(
-                "expected {expected}, found {type_name} {number}"
-            ))
+            self.refuse(format_args!("expected {expected}, found {type_name} {number}"))
         } else if let Some(number) = found.as_f64() {
-            self.refuse(format_args!(
-                "expected {expected}, found {type_name} {number}"
-            ))
+            self.refuse(format_args!("expected {expected}, found {type_name} {number}"))
         } else {
             self.refuse(format_args!("expected {expected}, found {type_name}"))
         }
@@ -103,14 +89,7 @@ impl<'a> Place<'a> {
     pub(super) fn refuse(&self, why: impl fmt::Display) -> Error {
         let mut keys: Vec<_> = std::iter::successors(Some(self), |place| place.parent)
             .filter(|place| place.parent.is_some())
-            .map(|place| {
-                place
-                    .key
-                    .chars()
-                    .take(64)
-                    .flat_map(char::escape_debug)
-                    .collect()
-            })
+            .map(|place| place.key.chars().take(64).flat_map(char::escape_debug).collect())
             .collect::<Vec<String>>();
         keys.reverse();
         refusal(self.offset, &keys.join("."), why)

@@ -46,9 +46,7 @@ impl<'a> Reader<'a> {
             check_count(operations.len())?;
             let place = place.child(&item);
             let operation = self.patch_operation(&place, &item)?;
-            operation
-                .check()
-                .map_err(|error| place.refuse(error.message))?;
+            operation.check().map_err(|error| place.refuse(error.message))?;
             operations.push(operation);
         }
         Ok(JsonPatch::from_checked(operations))
@@ -80,33 +78,15 @@ impl<'a> Reader<'a> {
         let from = || pointer("from", from);
         let value = || {
             let member = place.required("value", value)?;
-            Ok::<_, Error>(Value {
-                tag: member.tag,
-                bytes: self.slice(&member),
-            })
+            Ok::<_, Error>(Value { tag: member.tag, bytes: self.slice(&member) })
         };
         Ok(match name {
-            "add" => PatchOperation::Add {
-                path: path()?,
-                value: value()?,
-            },
+            "add" => PatchOperation::Add { path: path()?, value: value()? },
             "remove" => PatchOperation::Remove { path: path()? },
-            "replace" => PatchOperation::Replace {
-                path: path()?,
-                value: value()?,
-            },
-            "move" => PatchOperation::Move {
-                from: from()?,
-                path: path()?,
-            },
-            "copy" => PatchOperation::Copy {
-                from: from()?,
-                path: path()?,
-            },
-            "test" => PatchOperation::Test {
-                path: path()?,
-                value: value()?,
-            },
+            "replace" => PatchOperation::Replace { path: path()?, value: value()? },
+            "move" => PatchOperation::Move { from: from()?, path: path()? },
+            "copy" => PatchOperation::Copy { from: from()?, path: path()? },
+            "test" => PatchOperation::Test { path: path()?, value: value()? },
             other => {
                 let other: String = other.chars().take(64).collect();
                 return Err(name_place.refuse(format_args!(

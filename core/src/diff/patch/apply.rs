@@ -15,10 +15,7 @@ pub(super) fn apply(operations: &[PatchOperation], document: &[u8]) -> Result<By
         Error::new(ErrorCode::DataLoss, "the stored document cannot be read").context(error)
     })?;
     let mut work = Work::new();
-    let mut root = Tree::Raw {
-        tag: tag::DOCUMENT,
-        bytes: document,
-    };
+    let mut root = Tree::Raw { tag: tag::DOCUMENT, bytes: document };
     for (index, operation) in operations.iter().enumerate() {
         step(&mut root, operation, &mut work).map_err(|stop| match stop {
             Stop::Refused(why) => Error::new(
@@ -72,9 +69,7 @@ fn step<'a>(root: &mut Tree<'a>, operation: &'a PatchOperation, work: &mut Work)
             if equal(found, &tree(value), work)? {
                 return Ok(());
             }
-            Err(Stop::Refused(
-                "another value stands there: read the node again".to_owned(),
-            ))
+            Err(Stop::Refused("another value stands there: read the node again".to_owned()))
         }
     }
 }
@@ -92,19 +87,15 @@ fn add<'a>(
     };
     match container(root, parents, work)? {
         Tree::Document(fields) => {
-            work.spend(fields.len())?;
+            work.spend_visits(fields.len())?;
             match fields.iter_mut().find(|(key, _)| key == last) {
                 Some((_, before)) => *before = value,
                 None => fields.push((last, value)),
             }
         }
         Tree::Array(items) => {
-            let at = if last == "-" {
-                items.len()
-            } else {
-                position(last, items.len() + 1)?
-            };
-            work.spend_bytes(size_of_val(&items[at..]))?;
+            let at = if last == "-" { items.len() } else { position(last, items.len() + 1)? };
+            work.spend_move(&items[at..])?;
             items.insert(at, value);
         }
         Tree::Raw { tag, .. } => return Err(no_container(last, *tag)),
@@ -114,23 +105,19 @@ fn add<'a>(
 
 fn remove<'a>(root: &mut Tree<'a>, path: &Pointer, work: &mut Work) -> Outcome<Tree<'a>> {
     let Some((last, parents)) = path.tokens().split_last() else {
-        return Err(Stop::Refused(
-            "the whole document cannot be removed".to_owned(),
-        ));
+        return Err(Stop::Refused("the whole document cannot be removed".to_owned()));
     };
     match container(root, parents, work)? {
         Tree::Document(fields) => {
-            work.spend(fields.len())?;
-            let at = fields
-                .iter()
-                .position(|(key, _)| key == last)
-                .ok_or_else(|| no_field(last))?;
-            work.spend_bytes(size_of_val(&fields[at..]))?;
+            work.spend_visits(fields.len())?;
+            let at =
+                fields.iter().position(|(key, _)| key == last).ok_or_else(|| no_field(last))?;
+            work.spend_move(&fields[at..])?;
             Ok(fields.remove(at).1)
         }
         Tree::Array(items) => {
             let at = position(last, items.len())?;
-            work.spend_bytes(size_of_val(&items[at..]))?;
+            work.spend_move(&items[at..])?;
             Ok(items.remove(at))
         }
         Tree::Raw { tag, .. } => Err(no_container(last, *tag)),
@@ -148,7 +135,7 @@ fn find<'t, 'a>(
         tree.open(work)?;
         tree = match tree {
             Tree::Document(fields) => {
-                work.spend(fields.len())?;
+                work.spend_visits(fields.len())?;
                 fields
                     .iter_mut()
                     .find(|(key, _)| key == token)
@@ -199,16 +186,10 @@ fn position(token: &str, end: usize) -> Outcome<usize> {
             && !token.is_empty()
             && token.bytes().all(|byte| byte.is_ascii_digit()));
     if !is_index {
-        return Err(Stop::Refused(format!(
-            "{} is no position in an array",
-            shown(token)
-        )));
+        return Err(Stop::Refused(format!("{} is no position in an array", shown(token))));
     }
     token.parse().ok().filter(|at| *at < end).ok_or_else(|| {
-        Stop::Refused(format!(
-            "position {} is beyond the array's end",
-            shown(token)
-        ))
+        Stop::Refused(format!("position {} is beyond the array's end", shown(token)))
     })
 }
 
@@ -218,10 +199,7 @@ fn no_field(key: &str) -> Stop {
 
 fn no_container(token: &str, found: u8) -> Stop {
     let found = tag::name(found).unwrap_or("unknown");
-    Stop::Refused(format!(
-        "{} is sought in a value of type {found}",
-        shown(token)
-    ))
+    Stop::Refused(format!("{} is sought in a value of type {found}", shown(token)))
 }
 
 /// A refusal about `from`, where the operation is named by its `path`.
@@ -237,8 +215,5 @@ fn shown(token: &str) -> String {
 }
 
 fn tree(value: &Value) -> Tree<'_> {
-    Tree::Raw {
-        tag: value.tag,
-        bytes: &value.bytes,
-    }
+    Tree::Raw { tag: value.tag, bytes: &value.bytes }
 }

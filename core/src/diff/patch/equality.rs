@@ -2,28 +2,18 @@
 
 use std::borrow::Cow;
 
-use crate::document::{Element, elements, tag};
+use crate::document::{Element, tag};
 
 use super::tree::{Outcome, Tree, Work};
 
 /// Numbers by value, documents whatever the order of their fields, arrays item
 /// by item, all else byte by byte.
 pub(super) fn equal(left: &Tree<'_>, right: &Tree<'_>, work: &mut Work) -> Outcome<bool> {
-    let mut left_to_compare = vec![(Cow::Borrowed(left), Cow::Borrowed(right))];
-    while let Some((left, right)) = left_to_compare.pop() {
-        if let (
-            Tree::Raw {
-                tag: left_tag,
-                bytes: left_bytes,
-            },
-            Tree::Raw {
-                tag: right_tag,
-                bytes: right_bytes,
-            },
-        ) = (&*left, &*right)
-        {
-            work.spend_bytes(left_bytes.len().min(right_bytes.len()))?;
-            if left_tag == right_tag && left_bytes == right_bytes {
+    let mut pending = vec![(Cow::Borrowed(left), Cow::Borrowed(right))];
+    while let Some((left, right)) = pending.pop() {
+        if let (Some(left), Some(right)) = (raw(&left), raw(&right)) {
+            work.spend_walk(left.1.len().min(right.1.len()))?;
+            if left == right {
                 continue;
             }
         }
@@ -33,11 +23,10 @@ pub(super) fn equal(left: &Tree<'_>, right: &Tree<'_>, work: &mut Work) -> Outco
             _ => return Ok(false),
         }
         let by_key = left.tag() == tag::DOCUMENT;
-        let (mut left, mut right) = (values(left), values(right));
+        let (mut left, mut right) = (values(left, work)?, values(right, work)?);
         if left.len() != right.len() {
             return Ok(false);
         }
-        work.spend_values(left.len() * 2)?;
         if by_key {
             left.sort_by_key(|(key, _)| *key);
             right.sort_by_key(|(key, _)| *key);
@@ -46,7 +35,7 @@ pub(super) fn equal(left: &Tree<'_>, right: &Tree<'_>, work: &mut Work) -> Outco
             if by_key && left_key != right_key {
                 return Ok(false);
             }
-            left_to_compare.push((left, right));
+            pending.push((left, right));
         }
     }
     Ok(true)
@@ -55,32 +44,32 @@ pub(super) fn equal(left: &Tree<'_>, right: &Tree<'_>, work: &mut Work) -> Outco
 type Field<'t, 'a> = (&'t str, Cow<'t, Tree<'a>>);
 
 /// The values of a container with their keys; an array's keys say nothing.
-fn values<'t, 'a: 't>(container: Cow<'t, Tree<'a>>) -> Vec<Field<'t, 'a>> {
+fn values<'t, 'a: 't>(
+    container: Cow<'t, Tree<'a>>,
+    work: &mut Work,
+) -> Outcome<Vec<Field<'t, 'a>>> {
     match container {
-        Cow::Owned(Tree::Raw { bytes, .. }) | Cow::Borrowed(&Tree::Raw { bytes, .. }) => {
-            elements(bytes)
-                .map(
-                    |Element {
-                         key, tag, value, ..
-                     }| { (key, Cow::Owned(Tree::Raw { tag, bytes: value })) },
-                )
-                .collect()
+        Cow::Borrowed(Tree::Document(fields)) => {
+            work.spend_values(fields.len())?;
+            Ok(fields.iter().map(|(key, value)| (*key, Cow::Borrowed(value))).collect())
         }
-        Cow::Borrowed(Tree::Document(fields)) => fields
-            .iter()
-            .map(|(key, value)| (*key, Cow::Borrowed(value)))
-            .collect(),
         Cow::Borrowed(Tree::Array(items)) => {
-            items.iter().map(|item| ("", Cow::Borrowed(item))).collect()
+            work.spend_values(items.len())?;
+            Ok(items.iter().map(|item| ("", Cow::Borrowed(item))).collect())
         }
-        Cow::Owned(Tree::Document(fields)) => fields
-            .into_iter()
-            .map(|(key, value)| (key, Cow::Owned(value)))
-            .collect(),
-        Cow::Owned(Tree::Array(items)) => items
-            .into_iter()
-            .map(|item| ("", Cow::Owned(item)))
-            .collect(),
+        raw => {
+            let mut tree = raw.into_owned();
+            tree.open(work)?;
+            Ok(match tree {
+                Tree::Document(fields) => {
+                    fields.into_iter().map(|(key, value)| (key, Cow::Owned(value))).collect()
+                }
+                Tree::Array(items) => {
+                    items.into_iter().map(|item| ("", Cow::Owned(item))).collect()
+                }
+                Tree::Raw { .. } => Vec::new(),
+            })
+        }
     }
 }
 
@@ -102,17 +91,15 @@ fn equal_numbers(left: &Tree<'_>, right: &Tree<'_>) -> bool {
 }
 
 fn number(tree: &Tree<'_>) -> Option<Number> {
-    let Tree::Raw { tag, bytes } = tree else {
-        return None;
-    };
-    let element = Element {
-        key: "",
-        tag: *tag,
-        value: bytes,
-        offset: 0,
-    };
-    element
-        .as_integer()
-        .map(Number::Whole)
-        .or_else(|| element.as_f64().map(Number::Double))
+    let (tag, value) = raw(tree)?;
+    let element = Element { key: "", tag, value, offset: 0 };
+    element.as_integer().map(Number::Whole).or_else(|| element.as_f64().map(Number::Double))
+}
+
+/// Type and bytes of a value that is not opened.
+fn raw<'a>(tree: &Tree<'a>) -> Option<(u8, &'a [u8])> {
+    match tree {
+        Tree::Raw { tag, bytes } => Some((*tag, bytes)),
+        Tree::Document(_) | Tree::Array(_) => None,
+    }
 }

@@ -51,11 +51,7 @@ impl Pointer {
 impl fmt::Display for Pointer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.tokens.iter().try_for_each(|token| {
-            write!(
-                formatter,
-                "/{}",
-                token.replace('~', "~0").replace('/', "~1")
-            )
+            write!(formatter, "/{}", token.replace('~', "~0").replace('/', "~1"))
         })
     }
 }

@@ -36,39 +36,39 @@ pub(super) struct Work {
 
 impl Work {
     const TOTAL: u64 = 200_000_000;
-    /// Making one value; bounds the memory of the tree, too.
-    const VALUE: u64 = 64;
-    /// How many bytes are walked, or moved, for one unit.
-    const BYTES: u64 = 8;
+    /// For each value made; bounds the memory of the tree, too.
+    const PER_VALUE: u64 = 64;
+    /// How many bytes one unit walks.
+    const WALKED_BYTES: u64 = 2;
+    /// How many bytes one unit moves within a container.
+    const MOVED_BYTES: u64 = 32;
 
     pub(super) fn new() -> Self {
         Self { left: Self::TOTAL }
     }
 
-    /// For so many comparisons of keys.
-    pub(super) fn spend(&mut self, units: usize) -> Outcome<()> {
-        self.left = self
-            .left
-            .checked_sub(units as u64)
-            .ok_or(Stop::TooMuchWork)?;
-        Ok(())
+    /// For so many keys compared, or values visited.
+    pub(super) fn spend_visits(&mut self, values: usize) -> Outcome<()> {
+        self.spend(values as u64)
     }
 
     /// For so many values made.
     pub(super) fn spend_values(&mut self, values: usize) -> Outcome<()> {
-        self.left = self
-            .left
-            .checked_sub(values as u64 * Self::VALUE)
-            .ok_or(Stop::TooMuchWork)?;
-        Ok(())
+        self.spend(values as u64 * Self::PER_VALUE)
     }
 
-    /// For so many bytes walked or moved.
-    pub(super) fn spend_bytes(&mut self, bytes: usize) -> Outcome<()> {
-        self.left = self
-            .left
-            .checked_sub(bytes as u64 / Self::BYTES + 1)
-            .ok_or(Stop::TooMuchWork)?;
+    /// For so many bytes of BSON walked.
+    pub(super) fn spend_walk(&mut self, bytes: usize) -> Outcome<()> {
+        self.spend(bytes as u64 / Self::WALKED_BYTES + 1)
+    }
+
+    /// For these values moved.
+    pub(super) fn spend_move<T>(&mut self, values: &[T]) -> Outcome<()> {
+        self.spend(size_of_val(values) as u64 / Self::MOVED_BYTES + 1)
+    }
+
+    fn spend(&mut self, units: u64) -> Outcome<()> {
+        self.left = self.left.checked_sub(units).ok_or(Stop::TooMuchWork)?;
         Ok(())
     }
 }
@@ -84,23 +84,13 @@ impl Tree<'_> {
 
     /// Makes the values of a container reachable; anything else stays raw.
     pub(super) fn open(&mut self, work: &mut Work) -> Outcome<()> {
-        let Self::Raw {
-            tag: tag @ (tag::DOCUMENT | tag::ARRAY),
-            bytes,
-        } = *self
-        else {
+        let Self::Raw { tag: tag @ (tag::DOCUMENT | tag::ARRAY), bytes } = *self else {
             return Ok(());
         };
         let mut fields = Vec::new();
         for element in document::elements(bytes) {
             work.spend_values(1)?;
-            fields.push((
-                element.key,
-                Self::Raw {
-                    tag: element.tag,
-                    bytes: element.value,
-                },
-            ));
+            fields.push((element.key, Self::Raw { tag: element.tag, bytes: element.value }));
         }
         *self = if tag == tag::DOCUMENT {
             Self::Document(fields)
@@ -132,8 +122,8 @@ impl Tree<'_> {
             };
             deepest = deepest.max(above + own);
         });
-        work.spend(values)?;
-        work.spend_bytes(bytes_walked)?;
+        work.spend_visits(values)?;
+        work.spend_walk(bytes_walked)?;
         Ok(deepest)
     }
 

@@ -47,10 +47,7 @@ impl Tree<'_> {
         if bytes.len() == size {
             Ok(bytes)
         } else {
-            Err(Error::internal(format!(
-                "a patch wrote {} bytes, not {size}",
-                bytes.len()
-            )))
+            Err(Error::internal(format!("a patch wrote {} bytes, not {size}", bytes.len())))
         }
     }
 }
@@ -96,10 +93,7 @@ fn write_value<'t, 'a>(tree: &'t Tree<'a>, bytes: &mut Vec<u8>, open: &mut Vec<O
         Tree::Document(fields) => Values::Fields(fields.iter()),
         Tree::Array(items) => Values::Items(items.iter().enumerate()),
     };
-    open.push(Open {
-        start: bytes.len(),
-        values,
-    });
+    open.push(Open { start: bytes.len(), values });
     bytes.extend_from_slice(&[0; 4]);
 }
 

@@ -14,10 +14,7 @@ impl TextEdit {
         while !old.is_char_boundary(prefix) {
             prefix -= 1;
         }
-        let mut suffix = common(
-            old_bytes[prefix..].iter().rev(),
-            new_bytes[prefix..].iter().rev(),
-        );
+        let mut suffix = common(old_bytes[prefix..].iter().rev(), new_bytes[prefix..].iter().rev());
         while !old.is_char_boundary(old.len() - suffix) {
             suffix -= 1;
         }
@@ -92,9 +89,7 @@ impl TextEdit {
 }
 
 fn common<'a>(left: impl Iterator<Item = &'a u8>, right: impl Iterator<Item = &'a u8>) -> usize {
-    left.zip(right)
-        .take_while(|(left, right)| left == right)
-        .count()
+    left.zip(right).take_while(|(left, right)| left == right).count()
 }
 
 /// Gathers operations in their shortest form: neighbours joined, inserts before
@@ -125,9 +120,7 @@ impl Collector {
         if text.is_empty() {
             return;
         }
-        let deleted = self
-            .operations
-            .pop_if(|last| matches!(last, TextOperation::Delete(_)));
+        let deleted = self.operations.pop_if(|last| matches!(last, TextOperation::Delete(_)));
         match self.operations.last_mut() {
             Some(TextOperation::Insert(before)) => before.push(&text),
             _ => self.operations.push(TextOperation::Insert(text)),
@@ -136,8 +129,7 @@ impl Collector {
     }
 
     fn finish(mut self) -> TextEdit {
-        self.operations
-            .pop_if(|last| matches!(last, TextOperation::Retain(_)));
+        self.operations.pop_if(|last| matches!(last, TextOperation::Retain(_)));
         TextEdit::new(self.operations)
     }
 }
@@ -171,11 +163,7 @@ struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     fn new(operations: &'a [TextOperation]) -> Self {
-        let mut steps = Self {
-            operations,
-            index: 0,
-            step: Step::Retain(0),
-        };
+        let mut steps = Self { operations, index: 0, step: Step::Retain(0) };
         steps.load();
         steps
     }

@@ -28,16 +28,10 @@ fn refused(edit: &TextEdit, content: &[u8]) -> String {
 #[test]
 fn retains_inserts_and_deletes_and_keeps_the_rest() {
     let change = edit([Retain(6), Delete(5), insert("gateway"), Retain(1)]);
-    assert_eq!(
-        applied(&change, "hello world! and all"),
-        "hello gateway! and all"
-    );
+    assert_eq!(applied(&change, "hello world! and all"), "hello gateway! and all");
     assert_eq!(applied(&edit([]), "same"), "same");
     assert_eq!(applied(&edit([insert("new")]), ""), "new");
-    assert_eq!(
-        applied(&edit([Retain(4), insert("!")]), "a\u{e4}b"),
-        "a\u{e4}b!"
-    );
+    assert_eq!(applied(&edit([Retain(4), insert("!")]), "a\u{e4}b"), "a\u{e4}b!");
 }
 
 #[test]
@@ -57,20 +51,14 @@ fn what_does_not_fit_names_operation_and_byte() {
         "text operation 1 (delete 1) ends at byte 2, inside a character: count UTF-8 bytes"
     );
     let binary = refused(&edit([]), b"ab\xff");
-    assert!(
-        binary.contains("needs UTF-8 content") && binary.contains("byte 2"),
-        "{binary}"
-    );
+    assert!(binary.contains("needs UTF-8 content") && binary.contains("byte 2"), "{binary}");
 }
 
 #[test]
 fn a_result_above_the_limit_is_refused_before_it_is_made() {
     let part = Utf8Bytes::from("x".repeat(1 << 20));
     let edit = edit(vec![TextOperation::Insert(part); 96]);
-    assert_eq!(
-        edit.apply(b"").expect_err("too large").code,
-        ErrorCode::TooLarge
-    );
+    assert_eq!(edit.apply(b"").expect_err("too large").code, ErrorCode::TooLarge);
 }
 
 #[test]
@@ -88,13 +76,9 @@ fn the_least_edit_keeps_start_and_end() {
 
 #[test]
 fn composing_joins_neighbours() {
-    let typed = ["a", "b", "c"]
-        .iter()
-        .enumerate()
-        .fold(TextEdit::default(), |all, (at, key)| {
-            all.compose(&edit([Retain(at as u64), insert(key)]))
-                .expect("composes")
-        });
+    let typed = ["a", "b", "c"].iter().enumerate().fold(TextEdit::default(), |all, (at, key)| {
+        all.compose(&edit([Retain(at as u64), insert(key)])).expect("composes")
+    });
     assert_eq!(typed, edit([insert("abc")]));
     let erased = typed.compose(&edit([Delete(3)])).expect("composes");
     assert_eq!(erased, edit([]));
@@ -102,13 +86,8 @@ fn composing_joins_neighbours() {
 
 #[test]
 fn composing_does_not_cut_characters() {
-    let error = edit([insert("\u{e4}")])
-        .compose(&edit([Delete(1)]))
-        .expect_err("cut");
-    assert!(
-        error.message.contains("text operation 0 of the later edit"),
-        "{error}"
-    );
+    let error = edit([insert("\u{e4}")]).compose(&edit([Delete(1)])).expect_err("cut");
+    assert!(error.message.contains("text operation 0 of the later edit"), "{error}");
 }
 
 /// An edit that fits the text: a few steps at character boundaries.
@@ -120,16 +99,9 @@ fn edit_of(text: String) -> impl Strategy<Value = TextEdit> {
                 if kind == 0 {
                     return insert(&inserted);
                 }
-                let end = rest
-                    .char_indices()
-                    .nth(characters)
-                    .map_or(rest.len(), |(at, _)| at);
+                let end = rest.char_indices().nth(characters).map_or(rest.len(), |(at, _)| at);
                 rest = &rest[end..];
-                if kind == 1 {
-                    Retain(end as u64)
-                } else {
-                    Delete(end as u64)
-                }
+                if kind == 1 { Retain(end as u64) } else { Delete(end as u64) }
             });
             edit(operations.collect::<Vec<_>>())
         },
@@ -141,16 +113,16 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn two_edits() -> impl Strategy<Value = (String, TextEdit, TextEdit)> {
-    text()
-        .prop_flat_map(|text| (edit_of(text.clone()), Just(text)))
-        .prop_flat_map(|(first, text)| {
+    text().prop_flat_map(|text| (edit_of(text.clone()), Just(text))).prop_flat_map(
+        |(first, text)| {
             let between = applied(&first, &text);
             (Just(text), Just(first), edit_of(between))
-        })
+        },
+    )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(crate::document::tests::seeded(1_000))]
 
     #[test]
     fn a_composed_edit_does_both((text, first, second) in two_edits()) {

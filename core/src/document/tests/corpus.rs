@@ -23,11 +23,7 @@ fn corpus(test: &str) -> Option<Vec<(String, Json)>> {
         .map(|file| {
             let path = file.expect("a file").path();
             let text = fs::read_to_string(&path).expect("readable");
-            let name = path
-                .file_name()
-                .expect("a name")
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
             (name, serde_json::from_str(&text).expect("JSON"))
         })
         .collect();
@@ -42,10 +38,7 @@ fn cases(file: &Json, list: &str, field: &str) -> Vec<(String, Vec<u8>)> {
         .into_iter()
         .flatten()
         .map(|case| {
-            let description = case["description"]
-                .as_str()
-                .expect("a description")
-                .to_owned();
+            let description = case["description"].as_str().expect("a description").to_owned();
             let bytes = hex::decode(case[field].as_str().expect("hexadecimal")).expect("digits");
             (description, bytes)
         })
@@ -64,13 +57,7 @@ fn valid_documents_are_accepted_and_rebuilt_byte_for_byte() {
             let mut again = DocumentBuilder::new();
             for element in elements(&bytes) {
                 let value = Bytes::copy_from_slice(element.value);
-                again.append_value(
-                    element.key,
-                    &Value {
-                        tag: element.tag,
-                        bytes: value,
-                    },
-                );
+                again.append_value(element.key, &Value { tag: element.tag, bytes: value });
             }
             assert_eq!(again.finish(), bytes, "{name}: {description}");
             seen += 1;
@@ -88,15 +75,8 @@ fn damaged_documents_are_refused_with_their_place() {
     for (name, file) in corpus {
         for (description, bytes) in cases(&file, "decodeErrors", "bson") {
             let error = check(&bytes).expect_err(&format!("{name}: {description}"));
-            assert_eq!(
-                error.code,
-                ErrorCode::InvalidArgument,
-                "{name}: {description}"
-            );
-            assert!(
-                error.message.starts_with("at byte "),
-                "{name}: {description}: {error}"
-            );
+            assert_eq!(error.code, ErrorCode::InvalidArgument, "{name}: {description}");
+            assert!(error.message.starts_with("at byte "), "{name}: {description}: {error}");
             seen += 1;
         }
     }

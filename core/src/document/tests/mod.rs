@@ -4,11 +4,17 @@ mod corpus;
 mod random;
 
 use bytes::Bytes;
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 use super::*;
 use crate::error::ErrorCode;
 use crate::limits::BSON_MAX_DEPTH;
 pub(crate) use random::documents;
+
+/// So many cases, the same ones in every run.
+pub(crate) fn seeded(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(4), ..ProptestConfig::default() }
+}
 
 /// A document that nests so deep, itself included.
 pub(crate) fn nested(depth: usize) -> Vec<u8> {
@@ -29,10 +35,7 @@ fn every_type() -> Bytes {
     let mut inner = DocumentBuilder::new();
     inner.append_str("0", "item").append_null("1");
     let inner = inner.finish();
-    let raw = |tag: u8, bytes: &[u8]| Value {
-        tag,
-        bytes: Bytes::copy_from_slice(bytes),
-    };
+    let raw = |tag: u8, bytes: &[u8]| Value { tag, bytes: Bytes::copy_from_slice(bytes) };
     let mut code_with_scope = Vec::new();
     code_with_scope.extend_from_slice(&length_of(4 + 6 + inner.len()));
     code_with_scope.extend_from_slice(b"\x02\0\0\0x\0");
@@ -44,20 +47,14 @@ fn every_type() -> Bytes {
         .append_document("document", &inner)
         .append_array("array", &inner)
         .append_bytes("binary", b"\0\x01\x02")
-        .append_value(
-            "old binary",
-            &raw(tag::BINARY, b"\x06\0\0\0\x02\x02\0\0\0ab"),
-        )
+        .append_value("old binary", &raw(tag::BINARY, b"\x06\0\0\0\x02\x02\0\0\0ab"))
         .append_value("undefined", &raw(tag::UNDEFINED, b""))
         .append_value("id", &raw(tag::OBJECT_ID, &[7; 12]))
         .append_bool("bool", true)
         .append_value("date", &raw(tag::DATETIME, &[1; 8]))
         .append_null("null")
         .append_value("regex", &raw(tag::REGEX, b"a+\0i\0"))
-        .append_value(
-            "pointer",
-            &raw(tag::DB_POINTER, b"\x02\0\0\0c\0abcdefghijkl"),
-        )
+        .append_value("pointer", &raw(tag::DB_POINTER, b"\x02\0\0\0c\0abcdefghijkl"))
         .append_value("code", &raw(tag::CODE, b"\x02\0\0\0x\0"))
         .append_value("symbol", &raw(tag::SYMBOL, b"\x02\0\0\0x\0"))
         .append_value("scoped", &raw(tag::CODE_WITH_SCOPE, &code_with_scope))
@@ -83,18 +80,9 @@ fn a_document_with_every_type_is_accepted_and_read_back() {
     let mut again = DocumentBuilder::new();
     for element in elements(&document) {
         assert!(tag::name(element.tag).is_some());
-        assert_eq!(
-            &document[element.offset..][..element.value.len()],
-            element.value
-        );
+        assert_eq!(&document[element.offset..][..element.value.len()], element.value);
         let bytes = Bytes::copy_from_slice(element.value);
-        again.append_value(
-            element.key,
-            &Value {
-                tag: element.tag,
-                bytes,
-            },
-        );
+        again.append_value(element.key, &Value { tag: element.tag, bytes });
     }
     assert_eq!(again.finish(), document);
 }
@@ -102,11 +90,7 @@ fn a_document_with_every_type_is_accepted_and_read_back() {
 #[test]
 fn values_are_read_as_their_type_and_as_no_other() {
     let document = every_type();
-    let find = |key: &str| {
-        elements(&document)
-            .find(|element| element.key == key)
-            .expect(key)
-    };
+    let find = |key: &str| elements(&document).find(|element| element.key == key).expect(key);
     assert_eq!(find("string").as_str(), Some("g\u{e4}be\0nul"));
     assert_eq!(find("symbol").as_str(), None);
     assert_eq!(find("binary").as_bytes(), Some(&b"\0\x01\x02"[..]));
@@ -130,9 +114,7 @@ fn whole_doubles_are_integers_as_far_as_int64_reaches() {
     let whole = |number: f64| {
         let mut document = DocumentBuilder::new();
         document.append_f64("n", number);
-        elements(&document.finish())
-            .next()
-            .and_then(|element| element.as_integer())
+        elements(&document.finish()).next().and_then(|element| element.as_integer())
     };
     assert_eq!(whole(3.0), Some(3));
     assert_eq!(whole(-0.0), Some(0));
@@ -154,10 +136,7 @@ fn a_document_cut_at_any_byte_is_refused() {
 #[test]
 fn trailing_bytes_are_refused() {
     let bytes = [&EMPTY[..], b"\0"].concat();
-    assert_eq!(
-        refused(&bytes),
-        "at byte 0: document length 5 leaves 1 bytes after it"
-    );
+    assert_eq!(refused(&bytes), "at byte 0: document length 5 leaves 1 bytes after it");
 }
 
 #[test]
@@ -179,10 +158,7 @@ fn the_scope_of_code_counts_as_a_level() {
     value.extend_from_slice(b"\x02\0\0\0x\0");
     value.extend_from_slice(&scope);
     let mut document = DocumentBuilder::new();
-    let value = Value {
-        tag: tag::CODE_WITH_SCOPE,
-        bytes: Bytes::from(value),
-    };
+    let value = Value { tag: tag::CODE_WITH_SCOPE, bytes: Bytes::from(value) };
     document.append_value("c", &value);
     assert!(refused(&document.finish()).contains("deeper than 100 levels"));
 }
@@ -190,10 +166,7 @@ fn the_scope_of_code_counts_as_a_level() {
 #[test]
 fn errors_say_what_and_where() {
     let diff = crate::diff::Diff::text(&[crate::diff::TextOperation::insert("word")]);
-    let text = diff
-        .windows(5)
-        .position(|bytes| bytes == b"word\0")
-        .expect("is there");
+    let text = diff.windows(5).position(|bytes| bytes == b"word\0").expect("is there");
     let with = |at: usize, bytes: &[u8]| {
         let mut damaged = diff.to_vec();
         damaged[at..at + bytes.len()].copy_from_slice(bytes);
@@ -211,17 +184,11 @@ fn errors_say_what_and_where() {
     );
     assert_eq!(
         with(text + 1, b"\xff"),
-        format!(
-            "at byte {} {field}: the string is not valid UTF-8 from here on",
-            text + 1
-        )
+        format!("at byte {} {field}: the string is not valid UTF-8 from here on", text + 1)
     );
     assert_eq!(
         with(text + 4, b"!"),
-        format!(
-            "at byte {} {field}: the string does not end with NUL",
-            text + 4
-        )
+        format!("at byte {} {field}: the string does not end with NUL", text + 4)
     );
     assert_eq!(
         with(length_at - 3, b"\x2a"),
@@ -235,13 +202,7 @@ fn errors_say_what_and_where() {
 #[test]
 fn errors_stay_short_whatever_the_keys_are() {
     let mut inner = DocumentBuilder::new();
-    inner.append_value(
-        &"k".repeat(100_000),
-        &Value {
-            tag: 0x2a,
-            bytes: Bytes::new(),
-        },
-    );
+    inner.append_value(&"k".repeat(100_000), &Value { tag: 0x2a, bytes: Bytes::new() });
     let mut document = inner.finish();
     for _ in 0..50 {
         let mut outer = DocumentBuilder::new();

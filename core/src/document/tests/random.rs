@@ -18,22 +18,17 @@ pub(crate) fn documents() -> impl Strategy<Value = Bytes> {
         Just(raw(tag::NULL, &[])),
     ];
     let value = scalar.prop_recursive(4, 48, 6, |inner| {
-        (
-            any::<bool>(),
-            prop::collection::vec(("[a-d]{0,2}", inner), 0..6),
-        )
-            .prop_map(|(array, fields)| {
+        (any::<bool>(), prop::collection::vec(("[a-d]{0,2}", inner), 0..6)).prop_map(
+            |(array, fields)| {
                 let mut document = DocumentBuilder::new();
                 for (index, (key, value)) in fields.into_iter().enumerate() {
                     let key = if array { index.to_string() } else { key };
                     document.append_value(&key, &value);
                 }
                 let tag = if array { tag::ARRAY } else { tag::DOCUMENT };
-                Value {
-                    tag,
-                    bytes: document.finish(),
-                }
-            })
+                Value { tag, bytes: document.finish() }
+            },
+        )
     });
     prop::collection::vec(("[a-d]{0,2}", value), 0..6).prop_map(|fields| {
         let mut document = DocumentBuilder::new();
@@ -45,17 +40,12 @@ pub(crate) fn documents() -> impl Strategy<Value = Bytes> {
 }
 
 fn raw(tag: u8, bytes: &[u8]) -> Value {
-    Value {
-        tag,
-        bytes: Bytes::copy_from_slice(bytes),
-    }
+    Value { tag, bytes: Bytes::copy_from_slice(bytes) }
 }
 
 /// Reads every value of the document, as deep as it goes.
 fn read_all(elements: Elements<'_>) -> usize {
-    elements
-        .map(|element| 1 + element.value.len() + read_all(element.elements()))
-        .sum()
+    elements.map(|element| 1 + element.value.len() + read_all(element.elements())).sum()
 }
 
 /// Whether the independent reader takes all of it.
@@ -75,7 +65,7 @@ fn is_read_by_bson(bytes: &[u8]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(crate::document::tests::seeded(512))]
 
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -10,6 +10,7 @@ const SHOWN_BYTES = 1024;
 export function BytesView({ bytes, why }: { bytes: Uint8Array; why: "binary" | "large" }) {
   const hash = useSha256(bytes);
   return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for who has only keys.
     <section class="bytes" aria-label="Content" tabIndex={0}>
       <p class="quiet">
         {why === "binary"

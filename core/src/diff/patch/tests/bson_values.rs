@@ -11,10 +11,7 @@ fn pointer(text: &str) -> Pointer {
 }
 
 fn raw(tag: u8, bytes: &[u8]) -> Value {
-    Value {
-        tag,
-        bytes: Bytes::copy_from_slice(bytes),
-    }
+    Value { tag, bytes: Bytes::copy_from_slice(bytes) }
 }
 
 /// A document of values that JSON cannot say, in an order of its own.
@@ -34,9 +31,7 @@ fn document() -> Bytes {
 }
 
 fn fields(document: &[u8]) -> Vec<(String, u8, Vec<u8>)> {
-    elements(document)
-        .map(|e| (e.key.to_owned(), e.tag, e.value.to_vec()))
-        .collect()
+    elements(document).map(|e| (e.key.to_owned(), e.tag, e.value.to_vec())).collect()
 }
 
 fn patch(operations: Vec<PatchOperation>) -> JsonPatch {
@@ -44,33 +39,21 @@ fn patch(operations: Vec<PatchOperation>) -> JsonPatch {
 }
 
 fn test(path: &str, value: Value) -> JsonPatch {
-    patch(vec![PatchOperation::Test {
-        path: pointer(path),
-        value,
-    }])
+    patch(vec![PatchOperation::Test { path: pointer(path), value }])
 }
 
 #[test]
 fn untouched_elements_keep_their_bytes_and_their_place() {
     let value = Value::string("new");
     let changed = patch(vec![
-        PatchOperation::Replace {
-            path: pointer("/n"),
-            value: value.clone(),
-        },
-        PatchOperation::Add {
-            path: pointer("/inner/more"),
-            value,
-        },
+        PatchOperation::Replace { path: pointer("/n"), value: value.clone() },
+        PatchOperation::Add { path: pointer("/inner/more"), value },
     ])
     .apply(&document())
     .expect("fits");
     assert_eq!(document::check(&changed), Ok(()));
     let (before, after) = (fields(&document()), fields(&changed));
-    assert_eq!(
-        after.iter().map(|field| &*field.0).collect::<Vec<_>>(),
-        ["z", "inner", "n", "a"]
-    );
+    assert_eq!(after.iter().map(|field| &*field.0).collect::<Vec<_>>(), ["z", "inner", "n", "a"]);
     assert_eq!((&after[0], &after[3]), (&before[0], &before[3]));
     let (before, after) = (fields(&before[1].2), fields(&after[1].2));
     assert_eq!(after[..3], before[..]);
@@ -132,19 +115,11 @@ fn the_root_can_be_replaced_and_tested_but_stays_a_document() {
     let lifted = json!([{"op": "copy", "from": "/a", "path": ""}]);
     assert_eq!(apply(&json!({"a": {"c": 1}}), &lifted), Ok(json!({"c": 1})));
     let into_itself = json!([{"op": "copy", "from": "", "path": "/a/b"}]);
-    assert_eq!(
-        apply(&json!({"a": {}}), &into_itself),
-        Ok(json!({"a": {"b": {"a": {}}}}))
-    );
+    assert_eq!(apply(&json!({"a": {}}), &into_itself), Ok(json!({"a": {"b": {"a": {}}}})));
     let refused = |operations: Json| {
-        apply(&json!({"a": 1}), &operations)
-            .expect_err(&operations.to_string())
-            .code
+        apply(&json!({"a": 1}), &operations).expect_err(&operations.to_string()).code
     };
-    assert_eq!(
-        refused(json!([{"op": "remove", "path": ""}])),
-        ErrorCode::InvalidArgument
-    );
+    assert_eq!(refused(json!([{"op": "remove", "path": ""}])), ErrorCode::InvalidArgument);
     assert_eq!(
         refused(json!([{"op": "replace", "path": "", "value": [1]}])),
         ErrorCode::InvalidArgument
@@ -165,10 +140,7 @@ fn a_malformed_operation_is_refused_with_its_place() {
         error.message
     };
     let spam = refused(json!({"op": "spam", "path": "/a"}));
-    assert!(
-        spam.contains("(ops.1.op): \"spam\" is not one of add, remove"),
-        "{spam}"
-    );
+    assert!(spam.contains("(ops.1.op): \"spam\" is not one of add, remove"), "{spam}");
     assert!(refused(json!({"op": "add", "path": "/a"})).contains("`value` is missing"));
     assert!(refused(json!({"op": "move", "path": "/a"})).contains("`from` is missing"));
     assert!(refused(json!({"op": "remove"})).contains("`path` is missing"));
@@ -185,23 +157,14 @@ fn a_malformed_operation_is_refused_with_its_place() {
 #[test]
 fn a_member_that_stands_twice_is_refused() {
     let mut operation = DocumentBuilder::new();
-    operation
-        .append_str("op", "add")
-        .append_str("path", "/a")
-        .append_null("value");
+    operation.append_str("op", "add").append_str("path", "/a").append_null("value");
     operation.append_str("op", "remove");
     let mut list = DocumentBuilder::new();
     list.append_document("0", &operation.finish());
     let mut diff = DocumentBuilder::new();
-    diff.append_str("t", "patch")
-        .append_array("ops", &list.finish());
+    diff.append_str("t", "patch").append_array("ops", &list.finish());
     let error = Diff::parse(&diff.finish()).expect_err("twice");
-    assert!(
-        error
-            .message
-            .contains("(ops.0.op): the member stands here twice"),
-        "{error}"
-    );
+    assert!(error.message.contains("(ops.0.op): the member stands here twice"), "{error}");
 }
 
 #[test]
@@ -240,16 +203,11 @@ fn a_patch_that_fails_late_changes_nothing() {
         {"op": "remove", "path": "/missing"}
     ]);
     let error = apply(&json!({"a": 1}), &operations).expect_err("fails");
-    assert!(
-        error
-            .message
-            .contains("patch operation 1 (remove \"/missing\")"),
-        "{error}"
-    );
+    assert!(error.message.contains("patch operation 1 (remove \"/missing\")"), "{error}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(crate::document::tests::seeded(512))]
 
     #[test]
     fn patches_never_panic_and_leave_valid_documents(

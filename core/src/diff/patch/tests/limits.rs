@@ -10,10 +10,7 @@ use crate::limits::BSON_MAX_DEPTH;
 
 fn copies(from: &str, path: &str, times: usize) -> JsonPatch {
     let pointer = |text: &str| Pointer::parse(text).expect("a pointer");
-    let copy = PatchOperation::Copy {
-        from: pointer(from),
-        path: pointer(path),
-    };
+    let copy = PatchOperation::Copy { from: pointer(from), path: pointer(path) };
     JsonPatch::new(vec![copy; times]).expect("well-formed")
 }
 
@@ -22,13 +19,8 @@ fn a_result_that_nests_too_deep_is_refused() {
     let deepest = document::tests::nested(BSON_MAX_DEPTH - 1);
     let apply = |path: &str| {
         let value = Value::document(Bytes::from(deepest.clone()));
-        let add = PatchOperation::Add {
-            path: Pointer::parse(path).expect("a pointer"),
-            value,
-        };
-        JsonPatch::new(vec![add])
-            .expect("well-formed")
-            .apply(&to_bson(&json!({"a": {}})))
+        let add = PatchOperation::Add { path: Pointer::parse(path).expect("a pointer"), value };
+        JsonPatch::new(vec![add]).expect("well-formed").apply(&to_bson(&json!({"a": {}})))
     };
     assert_eq!(document::check(&apply("/b").expect("at the limit")), Ok(()));
     let error = apply("/a/b").expect_err("beyond");
@@ -37,15 +29,11 @@ fn a_result_that_nests_too_deep_is_refused() {
 
 #[test]
 fn copying_a_document_into_itself_ends() {
-    let deep = copies("", "/a/a", 100_000)
-        .apply(&to_bson(&json!({"a": {}})))
-        .expect_err("deep");
+    let deep = copies("", "/a/a", 100_000).apply(&to_bson(&json!({"a": {}}))).expect_err("deep");
     assert_eq!(deep.code, ErrorCode::FailedPrecondition);
     assert!(deep.message.contains("levels deep"), "{deep}");
     // Doubles with each operation.
-    let wide = copies("/a", "/a/-", 100)
-        .apply(&to_bson(&json!({"a": []})))
-        .expect_err("wide");
+    let wide = copies("/a", "/a/-", 100).apply(&to_bson(&json!({"a": []}))).expect_err("wide");
     assert_eq!(wide.code, ErrorCode::TooLarge);
     assert!(wide.message.contains("too much work"), "{wide}");
 }
@@ -53,9 +41,7 @@ fn copying_a_document_into_itself_ends() {
 #[test]
 fn copying_large_values_ends_at_the_size_limit() {
     let document = to_bson(&json!({"a": "x".repeat(1 << 20), "list": []}));
-    let error = copies("/a", "/list/-", 96)
-        .apply(&document)
-        .expect_err("too large");
+    let error = copies("/a", "/list/-", 96).apply(&document).expect_err("too large");
     assert_eq!(error.code, ErrorCode::TooLarge);
     assert!(error.message.contains("at most 100000000"), "{error}");
 }
@@ -73,14 +59,7 @@ fn work_is_bounded() {
     let started = Instant::now();
     let error = patch.apply(&document).expect_err("too much");
     assert_eq!(error.code, ErrorCode::TooLarge);
-    assert!(
-        error.message.contains("too much work, at operation "),
-        "{error}"
-    );
+    assert!(error.message.contains("too much work, at operation "), "{error}");
     // Unoptimized and beside other tests it still has to end soon.
-    assert!(
-        started.elapsed() < Duration::from_secs(30),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }

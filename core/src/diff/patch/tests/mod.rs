@@ -30,7 +30,5 @@ fn parse(operations: &Json) -> Result<JsonPatch> {
 }
 
 fn apply(document: &Json, operations: &Json) -> Result<Json> {
-    parse(operations)?
-        .apply(&to_bson(document))
-        .map(|document| from_bson(&document))
+    parse(operations)?.apply(&to_bson(document)).map(|document| from_bson(&document))
 }

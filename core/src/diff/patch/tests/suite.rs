@@ -10,11 +10,7 @@ use serde_json::json;
 use super::*;
 
 fn accepted(document: &Json, operations: &Json, expected: &Json) {
-    assert_eq!(
-        apply(document, operations).as_ref(),
-        Ok(expected),
-        "{operations}"
-    );
+    assert_eq!(apply(document, operations).as_ref(), Ok(expected), "{operations}");
 }
 
 fn refused(document: &Json, operations: &Json) -> Error {
@@ -93,17 +89,10 @@ fn examples_of_rfc_6902_that_change_a_document() {
 #[test]
 fn examples_of_rfc_6902_that_fail_say_which_operation_and_why() {
     // A.9, A.12, A.15
-    let error = refused(
-        &json!({"baz": "qux"}),
-        &json!([{"op": "test", "path": "/baz", "value": "bar"}]),
-    );
+    let error =
+        refused(&json!({"baz": "qux"}), &json!([{"op": "test", "path": "/baz", "value": "bar"}]));
     assert_eq!(error.code, ErrorCode::FailedPrecondition);
-    assert!(
-        error
-            .message
-            .starts_with("patch operation 0 (test \"/baz\")"),
-        "{error}"
-    );
+    assert!(error.message.starts_with("patch operation 0 (test \"/baz\")"), "{error}");
     let error = refused(
         &json!({"foo": "bar"}),
         &json!([{"op": "add", "path": "/baz/bat", "value": "qux"}]),
@@ -132,10 +121,7 @@ fn run_suite(test: &str, file: &str) {
     let text = fs::read_to_string(Path::new(&folder).join(file)).expect("readable");
     let cases: Vec<Json> = serde_json::from_str(&text).expect("JSON");
     let mut seen = 0;
-    for case in cases
-        .iter()
-        .filter(|case| case["disabled"] != true && !is_unsayable(case))
-    {
+    for case in cases.iter().filter(|case| case["disabled"] != true && !is_unsayable(case)) {
         let mut operations = case["patch"].clone();
         for operation in operations.as_array_mut().expect("a patch") {
             for member in ["path", "from"] {
@@ -161,9 +147,7 @@ fn run_suite(test: &str, file: &str) {
 
 /// JSON text in which a member stands twice is gone once it is parsed.
 fn is_unsayable(case: &Json) -> bool {
-    case["error"]
-        .as_str()
-        .is_some_and(|error| error.contains("two 'op' members"))
+    case["error"].as_str().is_some_and(|error| error.contains("two 'op' members"))
 }
 
 #[test]
@@ -173,8 +157,5 @@ fn the_shared_suite_passes() {
 
 #[test]
 fn the_shared_suite_of_the_specification_passes() {
-    run_suite(
-        "the_shared_suite_of_the_specification_passes",
-        "spec_tests.json",
-    );
+    run_suite("the_shared_suite_of_the_specification_passes", "spec_tests.json");
 }

@@ -1,0 +1,84 @@
+//! The REST adapter: paths, headers and JSON outside, [`crate::Dom`] inside.
+//! `openapi.json` beside this file says the same to clients.
+
+mod asked;
+mod changes;
+mod conditions;
+mod content;
+mod headers;
+mod json;
+mod lists;
+mod parameters;
+mod read;
+mod tree;
+mod write;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use vdom_core::Result;
+
+use crate::caller;
+use crate::dom::Dom;
+use crate::error::to_response;
+use asked::Asked;
+
+/// The OpenAPI 3.1 document of these routes.
+pub const OPENAPI: &str = include_str!("rest/openapi.json");
+
+/// The routes below `/v1/`. They expect the caller in the request's extensions.
+pub fn router<D: Dom>(dom: Arc<D>) -> Router {
+    let node = answer(MethodFilter::GET, read::node)
+        .merge(answer(MethodFilter::PUT, write::put))
+        .merge(answer(MethodFilter::PATCH, write::patch))
+        .merge(answer(MethodFilter::DELETE, write::delete))
+        .merge(answer(MethodFilter::POST, write::rename));
+    Router::new()
+        .route("/v1/openapi.json", get(openapi))
+        .route("/v1/repos", answer(MethodFilter::GET, lists::repos))
+        .route("/v1/repos/{repo}/branches", answer(MethodFilter::GET, lists::branches))
+        .route("/v1/repos/{repo}/branches/{branch}/nodes/{*path}", node)
+        .route("/v1/repos/{repo}/branches/{branch}/tree", answer(MethodFilter::GET, tree::tree))
+        .route(
+            "/v1/repos/{repo}/branches/{branch}/changes",
+            answer(MethodFilter::GET, changes::changes),
+        )
+        .route(
+            "/v1/repos/{repo}/branches/{branch}/history",
+            answer(MethodFilter::GET, lists::history),
+        )
+        .with_state(dom)
+}
+
+/// A route: reads who asks for what, and answers or refuses.
+fn answer<D: Dom, A>(
+    method: MethodFilter,
+    handler: fn(Arc<D>, Asked) -> A,
+) -> MethodRouter<Arc<D>>
+where
+    A: Future<Output = Result<Response<Body>>> + Send + 'static,
+{
+    on(method, move |State(dom): State<Arc<D>>, request: Request| async move {
+        let request_id = caller::request_id(request.extensions());
+        let answered = match Asked::read(request).await {
+            Ok(asked) => handler(dom, asked).await,
+            Err(error) => Err(error),
+        };
+        answered.unwrap_or_else(|error| to_response(error, &request_id))
+    })
+}
+
+async fn openapi() -> Response<Body> {
+    let mut response = Response::new(Body::from(OPENAPI));
+    let media_type = HeaderValue::from_static("application/vnd.oai.openapi+json;version=3.1");
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    response
+}
+
+#[cfg(test)]
+mod tests;

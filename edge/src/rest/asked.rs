@@ -1,0 +1,102 @@
+//! A request as every handler takes it: who asks, about what, how.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use axum::RequestExt;
+use axum::body::Body;
+use axum::extract::{Path, Request};
+use http::HeaderMap;
+use vdom_core::{BranchAddress, Error, NodePath, RealmName, RepoName, Result};
+
+use super::parameters::Parameters;
+use crate::caller::{self, Caller};
+use crate::deadline;
+use crate::stream::Draining;
+
+/// One request.
+pub(super) struct Asked {
+    pub(super) caller: Caller,
+    pub(super) draining: Option<Draining>,
+    pub(super) parameters: Parameters,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+    names: HashMap<String, String>,
+}
+
+impl Asked {
+    /// Reads all but the body.
+    pub(super) async fn read(mut request: Request) -> Result<Self> {
+        let caller = caller::of(request.extensions())?;
+        let Path(names) = request
+            .extract_parts::<Path<HashMap<String, String>>>()
+            .await
+            .map_err(|error| Error::invalid(format!("the path cannot be read: {error}")))?;
+        let draining = request.extensions().get::<Draining>().cloned();
+        let (parts, body) = request.into_parts();
+        Ok(Self {
+            caller,
+            draining,
+            parameters: Parameters::parse(&parts.uri)?,
+            headers: parts.headers,
+            body,
+            names,
+        })
+    }
+
+    /// The deadline of a call with one answer.
+    pub(super) fn deadline(&mut self) -> Instant {
+        deadline::of_unary(&mut self.caller)
+    }
+
+    /// `?realm=`, else the token's, else `default`.
+    pub(super) fn realm(&self) -> Result<RealmName> {
+        match (self.parameters.get("realm"), &self.caller.realm) {
+            (Some(name), _) => RealmName::parse(name),
+            (None, Some(realm)) => Ok(realm.clone()),
+            (None, None) => RealmName::parse(RealmName::DEFAULT),
+        }
+    }
+
+    /// The repo in the path.
+    pub(super) fn repo(&self) -> Result<RepoName> {
+        RepoName::parse(self.name("repo"))
+    }
+
+    /// The branch in the path.
+    pub(super) fn address(&self) -> Result<BranchAddress> {
+        BranchAddress::parse(self.realm()?.as_str(), self.name("repo"), self.name("branch"))
+    }
+
+    /// The node's path in the path.
+    pub(super) fn path(&self) -> Result<NodePath> {
+        NodePath::parse(self.name("path"))
+    }
+
+    /// A header as text; one that is no ASCII text is refused.
+    pub(super) fn header(&self, name: &str) -> Result<Option<&str>> {
+        self.headers
+            .get(name)
+            .map(|value| {
+                value.to_str().map_err(|_| Error::invalid(format!("header {name} is not ASCII")))
+            })
+            .transpose()
+    }
+
+    /// Whether the client asks for this media type by name.
+    pub(super) fn accepts(&self, media_type: &str) -> bool {
+        self.headers
+            .get_all(http::header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|item| {
+                let item = item.split(';').next().unwrap_or_default().trim();
+                item.eq_ignore_ascii_case(media_type)
+            })
+    }
+
+    fn name(&self, name: &str) -> &str {
+        self.names.get(name).map_or("", String::as_str)
+    }
+}

@@ -1,0 +1,123 @@
+//! `If-Match` and `If-None-Match`.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use vdom_core::calls::{NodeSelector, OnConflict, ReadAt, ReadSnapshot, Snapshot, WriteDiff};
+use vdom_core::{Error, ErrorCode, NodeId, Result, VectorClock};
+
+use super::asked::Asked;
+use super::headers::entity_tag;
+use super::read;
+use crate::dom::Dom;
+
+/// The entity tags of a condition.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum EntityTags {
+    /// `*`: whatever stands there.
+    Any,
+    /// Nodes in these versions.
+    Of(Vec<(NodeId, u64)>),
+}
+
+impl EntityTags {
+    /// The condition in this header.
+    pub(super) fn parse(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>> {
+        let mut tags = Vec::new();
+        let mut found = false;
+        for value in headers.get_all(name) {
+            found = true;
+            let text = value.to_str().unwrap_or_default();
+            for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+                if tag == "*" {
+                    return Ok(Some(Self::Any));
+                }
+                // A tag that is not ours matches nothing, which is no error.
+                tags.extend(parse_tag(tag));
+            }
+        }
+        Ok(found.then_some(Self::Of(tags)))
+    }
+
+    /// Whether the node is among them.
+    pub(super) fn match_node(&self, id: NodeId, version: u64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Of(tags) => tags.contains(&(id, version)),
+        }
+    }
+}
+
+/// Puts the conditions of a request into its write. Without any, the write is
+/// applied to what is there. True where there is one.
+pub(super) async fn apply<D: Dom>(
+    dom: &Arc<D>,
+    asked: &Asked,
+    write: &mut WriteDiff,
+) -> Result<bool> {
+    let wanted = EntityTags::parse(&asked.headers, &IF_MATCH)?;
+    let unwanted = EntityTags::parse(&asked.headers, &IF_NONE_MATCH)?;
+    match (wanted, unwanted) {
+        (None, None) => {
+            write.on_conflict = OnConflict::Overwrite;
+            Ok(false)
+        }
+        (None, Some(EntityTags::Any)) => {
+            write.on_conflict = OnConflict::Reject;
+            write.clock = VectorClock::default();
+            Ok(true)
+        }
+        (None, Some(EntityTags::Of(_))) => {
+            Err(Error::invalid("a write takes no If-None-Match but `*`"))
+        }
+        (Some(_), Some(_)) => {
+            Err(Error::invalid("If-Match and If-None-Match exclude each other"))
+        }
+        (Some(wanted), None) => {
+            let current = current(dom, asked, write).await?;
+            let node = current.node;
+            if !wanted.match_node(node.id, node.version) {
+                return Err(precondition_failed(format!(
+                    "the node is {} now: read it again, then decide",
+                    entity_tag(node.id, node.version)
+                ))
+                .resource(write.address.node(&node.path))
+                .at(current.epoch, current.revision));
+            }
+            write.on_conflict = OnConflict::Reject;
+            write.node_id = Some(node.id);
+            write.clock = node.clock;
+            Ok(true)
+        }
+    }
+}
+
+async fn current<D: Dom>(dom: &Arc<D>, asked: &Asked, write: &WriteDiff) -> Result<Snapshot> {
+    let path = asked.path()?;
+    let request = ReadSnapshot {
+        address: write.address.clone(),
+        node: NodeSelector::Path(path.clone()),
+        // What a cache has may be older than what the client saw elsewhere.
+        at: ReadAt { max_age_ms: Some(0), ..ReadAt::default() },
+    };
+    match read::open(dom, &asked.caller, request).await {
+        Ok((snapshot, _)) => Ok(snapshot),
+        Err(error) if error.code == ErrorCode::NotFound => {
+            Err(precondition_failed("there is no node here, so If-Match cannot hold".to_owned())
+                .resource(write.address.node(path)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn precondition_failed(message: String) -> Error {
+    Error::new(ErrorCode::FailedPrecondition, message)
+}
+
+fn parse_tag(tag: &str) -> Option<(NodeId, u64)> {
+    // Proxies weaken tags when they compress.
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    let (id, version) = tag.strip_prefix('"')?.strip_suffix('"')?.split_once('.')?;
+    Some((NodeId::from_hex(id).ok()?, version.parse().ok()?))
+}

@@ -1,0 +1,79 @@
+//! `GET …/tree`: a subtree as of one revision, as it is read.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http::Response;
+use serde_json::json;
+use vdom_core::Result;
+use vdom_core::calls::{ReadTree, TreeEntry};
+use vdom_core::names::parse_prefix;
+
+use super::asked::Asked;
+use super::content::JSON;
+use super::{json as answers, parameters, read};
+use crate::deadline;
+use crate::dom::{Dom, DomStream};
+use crate::stream::bounded;
+
+/// One JSON value a line.
+const NDJSON: &str = "application/x-ndjson";
+
+/// Reads a subtree: one JSON object, or one line for each node.
+pub(super) async fn tree<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
+    asked.parameters.allow(&[&parameters::READ_AT, &["prefix", "include_content"]])?;
+    let request = ReadTree {
+        address: asked.address()?,
+        prefix: parse_prefix(asked.parameters.get("prefix").unwrap_or_default())?,
+        at: asked.parameters.read_at()?,
+        include_content: asked.parameters.flag("include_content")?,
+    };
+    let named_deadline = asked.caller.deadline;
+    let deadline = asked.deadline();
+    // The first entry is awaited, so that a refusal still has its status.
+    let opened = async {
+        let mut entries = dom.read_tree(&asked.caller, request).await?;
+        let first = entries.next().await.transpose()?;
+        Ok((first, entries))
+    };
+    let (first, rest) = deadline::within(deadline, opened).await?;
+    asked.caller.deadline = named_deadline;
+    let place = first.as_ref().map(|entry| (entry.epoch, entry.revision));
+    let entries = stream::iter(first.map(Ok)).chain(bounded(rest, &asked.caller, None)).boxed();
+    Ok(if asked.accepts(NDJSON) {
+        read::with_type(Body::from_stream(lines(entries)), NDJSON)
+    } else {
+        read::with_type(Body::from_stream(object(entries, place)), JSON)
+    })
+}
+
+/// One line for each node. A failure breaks the body off: what is there looks
+/// incomplete then, as it is.
+fn lines(entries: DomStream<TreeEntry>) -> DomStream<Bytes> {
+    entries
+        .map(|entry| {
+            let entry = entry?;
+            let mut line = answers::tree_entry(&entry)?;
+            line["epoch"] = entry.epoch.into();
+            line["revision"] = entry.revision.into();
+            Ok(Bytes::from(format!("{line}\n")))
+        })
+        .boxed()
+}
+
+/// `{"epoch": …, "revision": …, "entries": […]}`; both are null where nothing
+/// was found.
+fn object(entries: DomStream<TreeEntry>, place: Option<(u64, u64)>) -> DomStream<Bytes> {
+    let (epoch, revision) = place.unzip();
+    let head = format!("{{\"epoch\":{},\"revision\":{},\"entries\":[", json!(epoch), json!(revision));
+    let items = entries.enumerate().map(|(index, entry)| {
+        let entry = answers::tree_entry(&entry?)?;
+        Ok(Bytes::from(if index == 0 { entry.to_string() } else { format!(",{entry}") }))
+    });
+    stream::iter([Ok(Bytes::from(head))])
+        .chain(items)
+        .chain(stream::iter([Ok(Bytes::from_static(b"]}"))]))
+        .boxed()
+}

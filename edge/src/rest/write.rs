@@ -1,0 +1,283 @@
+//! `PUT`, `PATCH`, `DELETE` and `POST` (rename) of `…/nodes/{path}`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Map;
+use vdom_core::calls::{
+    AckLevel, Conflict, DiffSource, OnConflict, WriteDiff, WriteOutcome, Written,
+};
+use vdom_core::clock::check_actor;
+use vdom_core::diff::Diff;
+use vdom_core::limits::{
+    CHANGE_MESSAGE_MAX_BYTES, CHUNK_BYTES, CONTENT_MAX_BYTES, UNARY_MESSAGE_MAX_BYTES,
+};
+use vdom_core::{Error, ErrorCode, NodeKind, Result, VectorClock, document};
+
+use super::asked::Asked;
+use super::content::{self, BSON, JSON, JSON_PATCH, TEXT_OPERATIONS};
+use super::{conditions, headers, json, parameters, read};
+use crate::deadline;
+use crate::dom::Dom;
+use crate::error::to_response_with;
+use crate::stream;
+
+/// The parameters of every write.
+const WRITE: [&str; 5] = ["message", "author", "actor", "ack", "on_conflict"];
+
+/// What stays readable in a URL's path.
+const PATH_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'@')
+    .remove(b'+');
+
+/// Creates or replaces a node.
+pub(super) async fn put<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
+    asked.parameters.allow(&[&WRITE, &["kind"]])?;
+    let media_type = media_type(&asked);
+    let kind = put_kind(&asked, &media_type)?;
+    let length = content_length(&asked)?;
+    if kind == NodeKind::File && length.is_none_or(|length| length > CHUNK_BYTES as u64) {
+        return put_content(dom, asked).await;
+    }
+    let deadline = asked.deadline();
+    let body = deadline::within(deadline, collect(std::mem::take(&mut asked.body))).await?;
+    let diff = match kind {
+        NodeKind::File => Diff::put_file(&body),
+        _ if media_type == BSON => {
+            document::check(&body)?;
+            Diff::put_document(&body)
+        }
+        _ => Diff::put_document(&content::from_extended_json(&body)?),
+    };
+    write(dom, asked, diff, Some(kind)).await
+}
+
+/// Edits a node by a diff whose kind the media type names.
+pub(super) async fn patch<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
+    asked.parameters.allow(&[&WRITE])?;
+    let media_type = media_type(&asked);
+    let deadline = asked.deadline();
+    let body = deadline::within(deadline, collect(std::mem::take(&mut asked.body))).await?;
+    let diff = match media_type.as_str() {
+        JSON_PATCH => content::patch_diff(&body)?,
+        TEXT_OPERATIONS => content::text_diff(&body)?,
+        BSON if !body.is_empty() => body,
+        BSON => return Err(Error::invalid("the body is empty: send a diff")),
+        other => {
+            return Err(Error::invalid(format!(
+                "a PATCH has content-type {JSON_PATCH}, {TEXT_OPERATIONS} or {BSON}, not {other:?}"
+            )));
+        }
+    };
+    write(dom, asked, diff, None).await
+}
+
+/// Deletes a node.
+pub(super) async fn delete<D: Dom>(dom: Arc<D>, asked: Asked) -> Result<Response<Body>> {
+    asked.parameters.allow(&[&WRITE])?;
+    write(dom, asked, Diff::delete(), None).await
+}
+
+/// Gives a node another path: `?rename=<to>`.
+pub(super) async fn rename<D: Dom>(dom: Arc<D>, asked: Asked) -> Result<Response<Body>> {
+    asked.parameters.allow(&[&WRITE, &["rename"]])?;
+    let to = asked
+        .parameters
+        .get("rename")
+        .ok_or_else(|| Error::invalid("a POST to a node renames it: add ?rename=<new path>"))?;
+    let diff = content::rename_diff(to)?;
+    write(dom, asked, diff, None).await
+}
+
+async fn write<D: Dom>(
+    dom: Arc<D>,
+    mut asked: Asked,
+    diff: Bytes,
+    kind: Option<NodeKind>,
+) -> Result<Response<Body>> {
+    let deadline = asked.deadline();
+    let mut request = request(&asked, DiffSource::Bson(diff), kind)?;
+    let call = async {
+        let conditional = condition(&dom, &asked, &mut request).await?;
+        Ok((dom.write_diff(&asked.caller, request).await?, conditional))
+    };
+    let (outcome, conditional) = deadline::within(deadline, call).await?;
+    answer(&asked, outcome, conditional)
+}
+
+/// A content of up to 100 MB, as it comes.
+async fn put_content<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
+    let mut request =
+        request(&asked, DiffSource::Bson(Bytes::new()), Some(NodeKind::File))?;
+    let conditional = condition(&dom, &asked, &mut request).await?;
+    let pieces = std::mem::take(&mut asked.body).into_data_stream().map_err(broken_body);
+    let outcome =
+        dom.write_content(&asked.caller, request, stream::content(pieces)).await?;
+    answer(&asked, outcome, conditional)
+}
+
+fn request(asked: &Asked, diff: DiffSource, kind: Option<NodeKind>) -> Result<WriteDiff> {
+    let named = |name: &str| {
+        let value = asked.parameters.get(name);
+        if let Some(value) = value {
+            check_actor(value)
+                .map_err(|error| Error::invalid(format!("{name}: {}", error.message)))?;
+        }
+        Ok(value.map(str::to_owned))
+    };
+    let message = asked.parameters.get("message").unwrap_or_default();
+    if message.len() > CHANGE_MESSAGE_MAX_BYTES {
+        return Err(Error::invalid(format!(
+            "message has {} bytes, at most {CHANGE_MESSAGE_MAX_BYTES} are allowed",
+            message.len()
+        )));
+    }
+    let min_ack = match asked.parameters.get("ack") {
+        None | Some("committed") => AckLevel::Committed,
+        Some("local") => AckLevel::Local,
+        Some(other) => {
+            return Err(Error::invalid(format!("ack is {other:?}, not `committed` or `local`")));
+        }
+    };
+    Ok(WriteDiff {
+        address: asked.address()?,
+        node_id: None,
+        path: Some(asked.path()?),
+        kind,
+        diff,
+        clock: VectorClock::default(),
+        on_conflict: OnConflict::Overwrite,
+        min_ack,
+        keep_conflict: false,
+        actor: named("actor")?,
+        author: named("author")?,
+        message: message.to_owned(),
+        metadata: std::collections::BTreeMap::new(),
+        operation_id: asked
+            .header("idempotency-key")?
+            .map(|key| parameters::operation_id(key.trim_matches('"')))
+            .transpose()?,
+    })
+}
+
+/// Applies the conditions in headers, and `?on_conflict=`.
+async fn condition<D: Dom>(
+    dom: &Arc<D>,
+    asked: &Asked,
+    request: &mut WriteDiff,
+) -> Result<bool> {
+    let conditional = conditions::apply(dom, asked, request).await?;
+    match (asked.parameters.get("on_conflict"), conditional) {
+        (None, _) => {}
+        (Some("reject"), _) => request.on_conflict = OnConflict::Reject,
+        (Some("merge"), _) => request.on_conflict = OnConflict::Merge,
+        (Some("overwrite"), false) => request.on_conflict = OnConflict::Overwrite,
+        (Some("overwrite"), true) => {
+            return Err(Error::invalid(
+                "on_conflict=overwrite and a condition contradict each other: send one",
+            ));
+        }
+        (Some(other), _) => {
+            return Err(Error::invalid(format!(
+                "on_conflict is {other:?}, not `reject`, `merge` or `overwrite`"
+            )));
+        }
+    }
+    Ok(conditional)
+}
+
+fn answer(asked: &Asked, outcome: WriteOutcome, conditional: bool) -> Result<Response<Body>> {
+    match outcome {
+        WriteOutcome::Written(written) => self::written(asked, &written),
+        WriteOutcome::Conflicted(conflict) => self::conflicted(asked, &conflict, conditional),
+    }
+}
+
+fn written(asked: &Asked, written: &Written) -> Result<Response<Body>> {
+    let body = json::to_bytes(&json::written(written))?;
+    let mut response = read::with_type(Body::from(body), JSON);
+    if written.version == 1 {
+        *response.status_mut() = StatusCode::CREATED;
+        let address = asked.address()?;
+        let location = format!(
+            "/v1/repos/{}/branches/{}/nodes/{}",
+            address.repo,
+            address.branch.as_str().replace('/', "%2F"),
+            utf8_percent_encode(asked.path()?.as_str(), PATH_ESCAPED),
+        );
+        if let Ok(location) = HeaderValue::from_str(&location) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+    }
+    headers::of_written(response.headers_mut(), written);
+    Ok(response)
+}
+
+fn conflicted(asked: &Asked, conflict: &Conflict, conditional: bool) -> Result<Response<Body>> {
+    let code = if conditional { ErrorCode::FailedPrecondition } else { ErrorCode::Conflict };
+    let message = "nothing was written: `conflict` says what stands there; read it, then decide";
+    let error = Error::new(code, message)
+        .resource(asked.address()?.node(&conflict.path))
+        .at(conflict.epoch, conflict.revision);
+    let members = Map::from_iter([("conflict".to_owned(), json::conflict(conflict)?)]);
+    Ok(to_response_with(error, &asked.caller.request_id, members))
+}
+
+/// `?kind=`, else a document where the media type says so, else a file.
+fn put_kind(asked: &Asked, media_type: &str) -> Result<NodeKind> {
+    let is_document = matches!(media_type, BSON | JSON);
+    match asked.parameters.get("kind") {
+        None if is_document => Ok(NodeKind::Meta),
+        None | Some("file") => Ok(NodeKind::File),
+        Some("meta") => Ok(NodeKind::Meta),
+        Some("intent") => Ok(NodeKind::Intent),
+        Some(other) => {
+            Err(Error::invalid(format!("kind is {other:?}, not `file`, `meta` or `intent`")))
+        }
+    }
+}
+
+fn media_type(asked: &Asked) -> String {
+    let value = asked.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
+
+fn content_length(asked: &Asked) -> Result<Option<u64>> {
+    let Some(text) = asked.header(CONTENT_LENGTH.as_str())? else { return Ok(None) };
+    let length = text
+        .parse()
+        .map_err(|_| Error::invalid(format!("content-length {text:?} is no whole number")))?;
+    if length > CONTENT_MAX_BYTES {
+        return Err(stream::content_too_large());
+    }
+    Ok(Some(length))
+}
+
+async fn collect(body: Body) -> Result<Bytes> {
+    match Limited::new(body, UNARY_MESSAGE_MAX_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Error::too_large(format!(
+                "the body has more than {UNARY_MESSAGE_MAX_BYTES} bytes, which only the content of \
+                 a file may"
+            )))
+        }
+        Err(error) => Err(broken_body(error)),
+    }
+}
+
+fn broken_body(error: impl std::fmt::Display) -> Error {
+    Error::invalid("the body broke off").context(error)
+}

@@ -1,0 +1,188 @@
+//! Connecting, and finding out what the server can do.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use ::mongodb::bson::oid::ObjectId;
+use ::mongodb::bson::{Document, doc};
+use ::mongodb::options::{
+    ClientOptions, CollectionOptions, IndexOptions, ReadConcern, ReadPreference,
+    SelectionCriteria, WriteConcern,
+};
+use ::mongodb::{Client, Collection, Database, IndexModel};
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+use super::errors::Boundary;
+use super::{Collections, MongoOptions, MongoStore, watch};
+use crate::contract::{EARLY_QUEUE, Promises, StoreError, StoreErrorKind, StoreResult};
+
+const STANDALONE: &str = "MongoDB runs as a standalone server: a write is acknowledged by one \
+     server, and lost with its disk; use a replica set.";
+const NO_LINEARIZABLE_READS: &str = "The MongoDB server cannot read linearizably: a head is \
+     confirmed by a plain read, which a deposed primary may answer wrongly.";
+const NO_CHANGE_STREAMS: &str = "The MongoDB server has no change streams: what other gateways \
+     write is noticed by polling, up to a second later.";
+
+impl MongoStore {
+    /// Connects to the deployment that a connection string names.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Invalid`] for a connection string that is none,
+    /// [`StoreErrorKind::Unavailable`] where no server answers in time. Messages name
+    /// the hosts, never the password.
+    pub async fn connect(uri: &str, options: MongoOptions) -> StoreResult<Self> {
+        let client_options = client_options(uri, &options).await?;
+        let hosts: Vec<_> = client_options.hosts.iter().map(ToString::to_string).collect();
+        let boundary = Boundary {
+            place: format!("MongoDB {} (database {})", hosts.join(","), options.database),
+            deadline: options.operation_timeout,
+        };
+        let client = Client::with_options(client_options)
+            .map_err(|error| boundary.unavailable("cannot connect", &error.kind))?;
+        let collections = Collections::of(client.database(&options.database), &options);
+
+        let topology = collections.database.run_command(doc! { "isMaster": 1 });
+        let topology = boundary.within("cannot connect", topology.into_future()).await?;
+        collections.create_indexes(&boundary).await?;
+        let linearizable = reads_linearizably(&collections, &boundary).await;
+        let writer = ObjectId::new();
+        let (early, _) = broadcast::channel(EARLY_QUEUE);
+        let stream = boundary
+            .within("cannot watch", watch::open(&collections.changes, writer))
+            .await
+            .inspect_err(|error| tracing::warn!(%error, "no change stream"));
+
+        let mut warnings = Vec::new();
+        if is_standalone(&topology) {
+            warnings.push(STANDALONE.to_owned());
+        }
+        if !linearizable {
+            warnings.push(NO_LINEARIZABLE_READS.to_owned());
+        }
+        if stream.is_err() {
+            warnings.push(NO_CHANGE_STREAMS.to_owned());
+        }
+        let durability = if is_standalone(&topology) {
+            "An acknowledged write is in the journal of one MongoDB server."
+        } else {
+            "An acknowledged write is in the journals of a majority of the MongoDB servers."
+        };
+        let promises = Promises {
+            backend: "mongodb",
+            durability: durability.to_owned(),
+            shared: true,
+            warnings,
+        };
+        let watching = stream.ok().map(|stream| {
+            let watcher = watch::Watcher::new(collections.changes.clone(), writer, early.clone());
+            tokio::spawn(watcher.run(stream))
+        });
+        Ok(Self {
+            client,
+            collections,
+            boundary,
+            linearizable,
+            promises,
+            writer,
+            tails: Mutex::new(HashMap::new()),
+            early,
+            watching,
+        })
+    }
+}
+
+impl Collections {
+    fn of(database: Database, options: &MongoOptions) -> Self {
+        // The server gives up before we do, so that we learn why.
+        let server_patience = options.operation_timeout.mul_f64(0.8);
+        let concern = WriteConcern::builder()
+            .w(::mongodb::options::Acknowledgment::Majority)
+            .journal(true)
+            .w_timeout(server_patience)
+            .build();
+        let settings = CollectionOptions::builder()
+            .read_concern(ReadConcern::majority())
+            .write_concern(concern)
+            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .build();
+        let collection = |name| database.collection_with_options(name, settings.clone());
+        Self {
+            changes: collection("changes"),
+            views: collection("views"),
+            watermarks: collection("watermarks"),
+            chunks: collection("chunks"),
+            database,
+        }
+    }
+
+    async fn create_indexes(&self, boundary: &Boundary) -> StoreResult<()> {
+        let sparse = || IndexOptions::builder().sparse(true).build();
+        let changes = [
+            IndexModel::builder().keys(doc! { "l": 1, "f": 1 }).build(),
+            IndexModel::builder().keys(doc! { "l": 1, "o": 1 }).build(),
+            IndexModel::builder()
+                .keys(doc! { "d.realm": 1, "d.repo": 1, "d.branch": 1 })
+                .options(sparse())
+                .build(),
+        ];
+        let views = [IndexModel::builder().keys(doc! { "l": 1, "k": 1, "p": 1, "_id": 1 }).build()];
+        let what = "cannot create indexes";
+        boundary.within(what, self.changes.create_indexes(changes).into_future()).await?;
+        boundary.within(what, self.views.create_indexes(views).into_future()).await?;
+        Ok(())
+    }
+}
+
+async fn client_options(uri: &str, options: &MongoOptions) -> StoreResult<ClientOptions> {
+    let parsed = tokio::time::timeout(options.connect_timeout, ClientOptions::parse(uri)).await;
+    let mut client = match parsed {
+        Ok(Ok(client)) => client,
+        // What the driver says may quote the password.
+        Ok(Err(_)) => {
+            return Err(StoreError::new(
+                StoreErrorKind::Invalid,
+                format_args!(
+                    "the MongoDB connection string for {} cannot be used: write \
+                     mongodb://user:password@host:port/?options, with % escapes in user and \
+                     password",
+                    without_credentials(uri)
+                ),
+            ));
+        }
+        Err(_) => {
+            return Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                format_args!("cannot resolve {} in time", without_credentials(uri)),
+            ));
+        }
+    };
+    client.app_name.get_or_insert_with(|| "vdom".to_owned());
+    client.server_selection_timeout = Some(options.connect_timeout);
+    client.connect_timeout = Some(options.connect_timeout);
+    Ok(client)
+}
+
+/// The hosts of a connection string; a password may hold an unescaped `@` or `/`.
+fn without_credentials(uri: &str) -> &str {
+    let hosts = uri.rsplit_once('@').map_or(uri, |(_, hosts)| hosts);
+    let hosts = hosts.rsplit_once("://").map_or(hosts, |(_, hosts)| hosts);
+    let end = hosts.find(['/', '?']).unwrap_or(hosts.len());
+    &hosts[..end]
+}
+
+fn is_standalone(topology: &Document) -> bool {
+    topology.get_str("setName").is_err() && topology.get_str("msg") != Ok("isdbgrid")
+}
+
+async fn reads_linearizably(collections: &Collections, boundary: &Boundary) -> bool {
+    let probe = collections
+        .changes
+        .find_one(doc! { "_id": "probe" })
+        .read_concern(ReadConcern::linearizable())
+        .max_time(boundary.deadline.min(Duration::from_secs(2)));
+    let probe = boundary.within("cannot read linearizably", probe.into_future()).await;
+    probe.inspect_err(|error| tracing::warn!(%error, "no linearizable reads")).is_ok()
+}
+

@@ -1,0 +1,215 @@
+//! The documents of the store: names of one letter, values as they are.
+//!
+//! Names that users give are values, never names of fields.
+
+use ::mongodb::bson::oid::ObjectId;
+use ::mongodb::bson::spec::BinarySubtype;
+use ::mongodb::bson::{Binary, Bson, Document, doc};
+use bytes::Bytes;
+
+use super::errors::Boundary;
+use crate::batch::{Batch, LogDescriptor, LogId, Numbered};
+use crate::contract::{ChunkId, EARLY_BATCH_MAX_BYTES, StoreError, StoreErrorKind, StoreResult};
+use crate::view::{Position, View, ViewKind, Watermark};
+
+/// The field of a batch that a change stream carries, and the one that it leaves out.
+pub(super) const SMALL: &str = "s";
+pub(super) const LARGE: &str = "b";
+
+/// Wide enough for every number.
+const NUMBER_WIDTH: usize = 20;
+
+/// `_id` of a batch.
+pub(super) fn batch_id(log: LogId, number: u64) -> String {
+    format!("{log}.{number:0NUMBER_WIDTH$}")
+}
+
+/// Log and number of the `_id` of a batch.
+pub(super) fn log_and_number(id: &str) -> Option<(LogId, u64)> {
+    let (log, number) = id.split_once('.')?;
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(log, &mut bytes).ok()?;
+    Some((LogId(bytes), number.parse().ok()?))
+}
+
+/// The `_id`s of a log from a number on.
+pub(super) fn batch_ids_from(log: LogId, number: u64) -> Document {
+    // The character after '.' ends the log.
+    doc! { "$gte": batch_id(log, number), "$lt": format!("{log}/") }
+}
+
+pub(super) fn encode_batch(
+    log: LogId,
+    number: u64,
+    batch: &Batch,
+    encoded: &Bytes,
+    digest: [u8; 32],
+    writer: ObjectId,
+) -> StoreResult<Document> {
+    let mut document = doc! {
+        "_id": batch_id(log, number),
+        "l": log.to_string(),
+        "i": binary(&batch.id.0),
+        "h": binary(&digest),
+        "w": writer,
+    };
+    if batch.count > 0 {
+        document.insert("f", integer(batch.first_revision)?);
+    }
+    if batch.closing {
+        document.insert("c", true);
+    }
+    if !batch.operations.is_empty() {
+        let operations: Vec<_> = batch.operations.iter().map(ToString::to_string).collect();
+        document.insert("o", operations);
+    }
+    if let Some(LogDescriptor { realm, repo, branch, incarnation }) = &batch.descriptor {
+        let incarnation = integer(*incarnation)?;
+        document.insert(
+            "d",
+            doc! { "realm": realm, "repo": repo, "branch": branch, "incarnation": incarnation },
+        );
+    }
+    let contents = if encoded.len() <= EARLY_BATCH_MAX_BYTES { SMALL } else { LARGE };
+    document.insert(contents, binary(encoded));
+    Ok(document)
+}
+
+/// The batch of a document that has its contents.
+pub(super) fn decode_batch(boundary: &Boundary, mut document: Document) -> StoreResult<BatchRow> {
+    let id = document.get_str("_id").unwrap_or_default().to_owned();
+    let damaged = |why: &str| boundary.damaged(&format!("batch {id}"), why);
+    let (log, number) = log_and_number(&id).ok_or_else(|| damaged("its _id is not one of ours"))?;
+    let contents = take_bytes(&mut document, SMALL).or_else(|| take_bytes(&mut document, LARGE));
+    let encoded = contents.ok_or_else(|| damaged("it has no contents"))?;
+    let digest = crate::batch::digest_of(&encoded);
+    let encoded_len = encoded.len();
+    let batch = Batch::decode(encoded).map_err(|error| StoreError {
+        kind: error.kind,
+        message: format!("batch {id} at {}: {}", boundary.place, error.message),
+    })?;
+    Ok(BatchRow { log, row: Numbered { number, batch }, digest, encoded_len })
+}
+
+/// A batch as it was read.
+pub(super) struct BatchRow {
+    pub(super) log: LogId,
+    pub(super) row: Numbered,
+    pub(super) digest: [u8; 32],
+    pub(super) encoded_len: usize,
+}
+
+pub(super) fn decode_descriptor(document: &Document) -> Option<LogDescriptor> {
+    let descriptor = document.get_document("d").ok()?;
+    let name = |field: &str| descriptor.get_str(field).ok().map(str::to_owned);
+    Some(LogDescriptor {
+        realm: name("realm")?,
+        repo: name("repo")?,
+        branch: name("branch")?,
+        incarnation: unsigned(descriptor, "incarnation")?,
+    })
+}
+
+/// `_id` of a row.
+pub(super) fn row_id(log: LogId, kind: ViewKind, id: &[u8]) -> String {
+    format!("{log}.{}.{}", kind as u8, hex::encode(id))
+}
+
+pub(super) fn encode_row(log: LogId, kind: ViewKind, view: &View) -> StoreResult<Document> {
+    let mut document = doc! {
+        "_id": row_id(log, kind, &view.id),
+        "l": log.to_string(),
+        "k": i32::from(kind as u8),
+        "a": view.live,
+        "e": integer(view.position.epoch)?,
+        "r": integer(view.position.revision)?,
+        "v": binary(&view.value),
+        "x": i64::from(checksum(&row_id(log, kind, &view.id), view)),
+    };
+    if let Some(path) = &view.path {
+        document.insert("p", path);
+    }
+    Ok(document)
+}
+
+pub(super) fn decode_row(boundary: &Boundary, mut document: Document) -> StoreResult<View> {
+    let id = document.get_str("_id").unwrap_or_default().to_owned();
+    let view = (|| {
+        let view = View {
+            id: hex::decode(id.rsplit_once('.')?.1).ok()?.into(),
+            path: document.get_str("p").ok().map(str::to_owned),
+            live: document.get_bool("a").ok()?,
+            position: decode_position(&document)?,
+            value: take_bytes(&mut document, "v")?,
+        };
+        let stored = unsigned(&document, "x")?;
+        (stored == u64::from(checksum(&id, &view))).then_some(view)
+    })();
+    view.ok_or_else(|| boundary.damaged(&format!("row {id}"), "it is not what was written"))
+}
+
+pub(super) fn encode_watermark(log: LogId, watermark: Watermark) -> StoreResult<Document> {
+    Ok(doc! {
+        "_id": log.to_string(),
+        "e": integer(watermark.position.epoch)?,
+        "r": integer(watermark.position.revision)?,
+        "n": integer(watermark.number)?,
+    })
+}
+
+pub(super) fn decode_watermark(document: &Document) -> Option<Watermark> {
+    let position = decode_position(document)?;
+    Some(Watermark { position, number: unsigned(document, "n")? })
+}
+
+/// `_id` of a chunk; hashes first, so that they spread over shards.
+pub(super) fn chunk_id(realm: &str, id: ChunkId) -> String {
+    format!("{id}.{realm}")
+}
+
+pub(super) fn integer(value: u64) -> StoreResult<i64> {
+    i64::try_from(value).map_err(|_| {
+        StoreError::new(
+            StoreErrorKind::Invalid,
+            format_args!("{value} is above what MongoDB can count"),
+        )
+    })
+}
+
+pub(super) fn binary(bytes: &[u8]) -> Bson {
+    Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() })
+}
+
+pub(super) fn take_bytes(document: &mut Document, field: &str) -> Option<Bytes> {
+    match document.remove(field)? {
+        Bson::Binary(binary) => Some(binary.bytes.into()),
+        _ => None,
+    }
+}
+
+/// A number, in whichever width the server gives it back.
+fn unsigned(document: &Document, field: &str) -> Option<u64> {
+    match document.get(field)? {
+        Bson::Int64(value) => u64::try_from(*value).ok(),
+        Bson::Int32(value) => u64::try_from(*value).ok(),
+        _ => None,
+    }
+}
+
+fn decode_position(document: &Document) -> Option<Position> {
+    Some(Position { epoch: unsigned(document, "e")?, revision: unsigned(document, "r")? })
+}
+
+fn checksum(id: &str, view: &View) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(id.as_bytes());
+    if let Some(path) = &view.path {
+        hasher.update(&[1]);
+        hasher.update(path.as_bytes());
+    }
+    hasher.update(&[0, u8::from(view.live)]);
+    hasher.update(&view.position.epoch.to_le_bytes());
+    hasher.update(&view.position.revision.to_le_bytes());
+    hasher.update(&view.value);
+    hasher.finalize()
+}

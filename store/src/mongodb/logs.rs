@@ -1,0 +1,309 @@
+//! Logs in the collection `changes`.
+
+use std::future::IntoFuture;
+use std::time::{Duration, Instant};
+
+use ::mongodb::bson::{Document, doc};
+use ::mongodb::options::ReadConcern;
+use futures::TryStreamExt;
+
+use super::documents::{self, BatchRow};
+use super::errors::InsertFailure;
+use super::MongoStore;
+use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_of};
+use crate::chain::{self, Tail};
+use crate::contract::{Append, LogFilter, StoreResult};
+
+/// So many `_id`s in one query.
+const SLICE: usize = 500;
+
+/// Between two looks for a batch that is there and not committed yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Ends of logs that are kept at hand.
+const TAILS_AT_HAND: usize = 1 << 14;
+
+impl MongoStore {
+    pub(super) async fn append_batch(
+        &self,
+        log: LogId,
+        number: u64,
+        batch: &Batch,
+    ) -> StoreResult<Append> {
+        let encoded = batch.encode()?;
+        let digest = digest_of(&encoded);
+        let document = documents::encode_batch(log, number, batch, &encoded, digest, self.writer)?;
+        let before = self.tail_before(log, number).await?;
+        chain::check_follows(log, before.as_ref(), number, batch)?;
+
+        let what = "append";
+        let give_up = Instant::now() + self.boundary.deadline;
+        loop {
+            let insert = self.collections.changes.insert_one(&document).into_future();
+            match self.boundary.insert(what, insert).await {
+                Ok(_) => break,
+                Err(InsertFailure::Other(error)) => return Err(error),
+                Err(InsertFailure::Duplicate) => {}
+            }
+            // What is there may still roll back; only a majority has the last word.
+            match self.stored_id(log, number).await? {
+                Some(id) if id == batch.id.0 => break,
+                Some(_) => return Ok(Append::Taken),
+                None if Instant::now() >= give_up => {
+                    return Err(self.boundary.unknown(what, "a batch is there but not committed"));
+                }
+                None => tokio::time::sleep(LOOK_AGAIN).await,
+            }
+        }
+        self.remember(log, Tail { number, digest, closing: batch.closing });
+        Ok(Append::Committed)
+    }
+
+    pub(super) async fn read_batches(
+        &self,
+        log: LogId,
+        from: u64,
+        max_bytes: usize,
+    ) -> StoreResult<Vec<Numbered>> {
+        let filter = doc! { "_id": documents::batch_ids_from(log, from) };
+        let mut find = self.collections.changes.find(filter).sort(doc! { "_id": 1 });
+        if max_bytes == 0 {
+            find = find.limit(1);
+        }
+        self.boundary
+            .within("read", async {
+                let mut cursor = find.await?;
+                let (mut page, mut bytes) = (Vec::<BatchRow>::new(), 0);
+                while let Some(document) = cursor.try_next().await? {
+                    let row = match documents::decode_batch(&self.boundary, document) {
+                        Ok(row) => row,
+                        Err(error) => return Ok(Err(error)),
+                    };
+                    bytes += row.encoded_len;
+                    if !page.is_empty() && bytes > max_bytes {
+                        break;
+                    }
+                    page.push(row);
+                }
+                Ok(Ok(page))
+            })
+            .await?
+            .and_then(|page| self.check_page(log, from, page))
+    }
+
+    pub(super) async fn last_batch(&self, log: LogId) -> StoreResult<Option<Numbered>> {
+        let filter = doc! { "_id": documents::batch_ids_from(log, 0) };
+        let find = self.collections.changes.find_one(filter).sort(doc! { "_id": -1 });
+        let last = self.boundary.within("read the last batch", find.into_future()).await?;
+        let Some(last) = last else { return Ok(None) };
+        let BatchRow { row, digest, .. } = documents::decode_batch(&self.boundary, last)?;
+        self.remember(log, Tail { number: row.number, digest, closing: row.batch.closing });
+        Ok(Some(row))
+    }
+
+    pub(super) async fn number_of_revision(
+        &self,
+        log: LogId,
+        revision: u64,
+    ) -> StoreResult<Option<u64>> {
+        let revision = i64::try_from(revision).unwrap_or(i64::MAX);
+        let filter = doc! { "l": log.to_string(), "f": { "$lte": revision } };
+        let find = self
+            .collections
+            .changes
+            .find_one(filter)
+            .sort(doc! { "f": -1, "_id": -1 })
+            .projection(doc! { "_id": 1 });
+        let found = self.boundary.within("find a revision", find.into_future()).await?;
+        found.map(|document| self.number_in(&document)).transpose()
+    }
+
+    pub(super) async fn is_free(&self, log: LogId, number: u64) -> StoreResult<bool> {
+        let id = documents::batch_id(log, number);
+        let mut find = self
+            .collections
+            .changes
+            .find_one(doc! { "_id": id })
+            .projection(doc! { "_id": 1 })
+            .max_time(self.boundary.deadline);
+        if self.linearizable {
+            find = find.read_concern(ReadConcern::linearizable());
+        }
+        let found = self.boundary.within("confirm the head", find.into_future()).await?;
+        Ok(found.is_none())
+    }
+
+    pub(super) async fn batches_at(
+        &self,
+        logs: &[(LogId, u64)],
+    ) -> StoreResult<Vec<(LogId, Numbered)>> {
+        let mut found = Vec::new();
+        for slice in logs.chunks(SLICE) {
+            let ids: Vec<_> =
+                slice.iter().map(|(log, number)| documents::batch_id(*log, *number)).collect();
+            let filter = doc! { "_id": { "$in": ids } };
+            let find = self.collections.changes.find(filter).sort(doc! { "_id": 1 });
+            for document in self.all(find, "read the next batches").await? {
+                let BatchRow { log, row, .. } = documents::decode_batch(&self.boundary, document)?;
+                found.push((log, row));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn numbers_of_operations(
+        &self,
+        log: LogId,
+        keys: &[OperationKey],
+    ) -> StoreResult<Vec<Option<u64>>> {
+        let mut numbers = vec![None; keys.len()];
+        for (slice, numbers) in keys.chunks(SLICE).zip(numbers.chunks_mut(SLICE)) {
+            let wanted: Vec<_> = slice.iter().map(ToString::to_string).collect();
+            let filter = doc! { "l": log.to_string(), "o": { "$in": wanted.clone() } };
+            let find = self
+                .collections
+                .changes
+                .find(filter)
+                .sort(doc! { "_id": 1 })
+                .projection(doc! { "_id": 1, "o": 1 });
+            for document in self.all(find, "find operations").await? {
+                let number = self.number_in(&document)?;
+                let carried = document.get_array("o").map_err(|error| {
+                    self.boundary.damaged("the operations of a batch", error)
+                })?;
+                for (wanted, found) in wanted.iter().zip(numbers.iter_mut()) {
+                    if found.is_none() && carried.iter().any(|key| key.as_str() == Some(wanted)) {
+                        *found = Some(number);
+                    }
+                }
+            }
+        }
+        Ok(numbers)
+    }
+
+    pub(super) async fn descriptors(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
+        let mut query = doc! { "d.realm": &filter.realm };
+        if let Some(repo) = &filter.repo {
+            query.insert("d.repo", repo);
+        }
+        if let Some(branch) = &filter.branch {
+            query.insert("d.branch", branch);
+        }
+        let find = self
+            .collections
+            .changes
+            .find(query)
+            .sort(doc! { "_id": 1 })
+            .projection(doc! { "_id": 1, "d": 1 });
+        let documents = self.all(find, "list logs").await?;
+        let decode = |document: &Document| {
+            let id = document.get_str("_id").unwrap_or_default();
+            documents::decode_descriptor(document).ok_or_else(|| {
+                self.boundary.damaged(&format!("batch {id}"), "it does not describe its log")
+            })
+        };
+        let mut logs = documents.iter().map(decode).collect::<StoreResult<Vec<_>>>()?;
+        logs.sort();
+        Ok(logs)
+    }
+
+    pub(super) async fn all_realms(&self) -> StoreResult<Vec<String>> {
+        let distinct = self.collections.changes.distinct("d.realm", doc! {});
+        let realms = self.boundary.within("list realms", distinct.into_future()).await?;
+        let mut realms: Vec<_> =
+            realms.iter().filter_map(|realm| realm.as_str().map(str::to_owned)).collect();
+        realms.sort();
+        Ok(realms)
+    }
+
+    /// All documents of a cursor.
+    pub(super) async fn all(
+        &self,
+        find: ::mongodb::action::Find<'_, Document>,
+        what: &str,
+    ) -> StoreResult<Vec<Document>> {
+        self.boundary.within(what, async { find.await?.try_collect().await }).await
+    }
+
+    /// The batch that an append at this number must follow; `None` for the first.
+    async fn tail_before(&self, log: LogId, number: u64) -> StoreResult<Option<Tail>> {
+        let before = number - 1;
+        if before == 0 {
+            return Ok(None);
+        }
+        let known = self.tails.lock().get(&log).copied();
+        if let Some(tail) = known.filter(|tail| tail.number == before) {
+            return Ok(Some(tail));
+        }
+        // The writer knows that it is committed. A new primary may not know yet, so
+        // no majority is asked for.
+        let find = self
+            .collections
+            .changes
+            .find_one(doc! { "_id": documents::batch_id(log, before) })
+            .projection(doc! { "_id": 1, "h": 1, "c": 1 })
+            .read_concern(ReadConcern::local());
+        let what = "read the batch before";
+        let Some(mut found) = self.boundary.within(what, find.into_future()).await? else {
+            return Ok(None);
+        };
+        let closing = found.get_bool("c").unwrap_or(false);
+        let digest = documents::take_bytes(&mut found, "h").and_then(|digest| digest[..].try_into().ok());
+        let digest = digest.ok_or_else(|| self.boundary.damaged(what, "it has no digest"))?;
+        Ok(Some(Tail { number: before, digest, closing }))
+    }
+
+    /// The id of the committed batch at a number.
+    async fn stored_id(&self, log: LogId, number: u64) -> StoreResult<Option<[u8; 16]>> {
+        let find = self
+            .collections
+            .changes
+            .find_one(doc! { "_id": documents::batch_id(log, number) })
+            .projection(doc! { "_id": 1, "i": 1 });
+        let what = "read the batch that stands there";
+        let found = self.boundary.within(what, find.into_future()).await;
+        // Our own batch may be what stands there.
+        let found = found.map_err(|error| self.boundary.unknown("append", error))?;
+        let Some(mut found) = found else { return Ok(None) };
+        let id = documents::take_bytes(&mut found, "i").and_then(|id| id[..].try_into().ok());
+        id.map(Some).ok_or_else(|| self.boundary.damaged(what, "it has no id"))
+    }
+
+    fn check_page(
+        &self,
+        log: LogId,
+        from: u64,
+        page: Vec<BatchRow>,
+    ) -> StoreResult<Vec<Numbered>> {
+        let mut before = None;
+        for (expected, row) in (from..=u64::MAX).zip(&page) {
+            if row.row.number != expected {
+                let place = format!("batch {expected} of log {log}");
+                return Err(self.boundary.damaged(&place, "it is missing; restore from a backup"));
+            }
+            if let Some(before) = before {
+                chain::check_chain(log, expected, before, &row.row.batch)?;
+            }
+            before = Some(row.digest);
+        }
+        Ok(page.into_iter().map(|row| row.row).collect())
+    }
+
+    fn number_in(&self, document: &Document) -> StoreResult<u64> {
+        let id = document.get_str("_id").unwrap_or_default();
+        documents::log_and_number(id)
+            .map(|(_, number)| number)
+            .ok_or_else(|| self.boundary.damaged("batch", format_args!("{id} is not one of ours")))
+    }
+
+    fn remember(&self, log: LogId, tail: Tail) {
+        let mut tails = self.tails.lock();
+        if tails.len() >= TAILS_AT_HAND && !tails.contains_key(&log) {
+            tails.clear();
+        }
+        let known = tails.entry(log).or_insert(tail);
+        if tail.number > known.number {
+            *known = tail;
+        }
+    }
+}

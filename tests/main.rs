@@ -1,2 +1,6 @@
 //! tests
+mod architecture;
+mod authz;
+mod journeys;
+mod refusal;
 mod storage;

@@ -20,10 +20,7 @@ impl Branch {
     pub(crate) fn new(repo: &str, branch: &str) -> Result<Self, String> {
         RepoName::parse(repo).map_err(|error| error.message)?;
         BranchName::parse(branch).map_err(|error| error.message)?;
-        Ok(Self {
-            repo: repo.to_owned(),
-            branch: branch.to_owned(),
-        })
+        Ok(Self { repo: repo.to_owned(), branch: branch.to_owned() })
     }
 }
 
@@ -74,11 +71,7 @@ mod tests {
     fn a_bad_name_says_what_is_wrong_with_it() {
         let refused = |text: &str| text.parse::<Branch>().expect_err(text);
         assert!(refused("").contains("repo is empty"), "{}", refused(""));
-        assert!(
-            refused("a@").contains("branch is empty"),
-            "{}",
-            refused("a@")
-        );
+        assert!(refused("a@").contains("branch is empty"), "{}", refused("a@"));
         assert!(refused("a@b@c").contains("branch"), "{}", refused("a@b@c"));
         assert!(refused("a/b").contains("repo"), "{}", refused("a/b"));
         assert!(parse_path("/etc").is_err());

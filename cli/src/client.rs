@@ -116,9 +116,7 @@ impl Client {
         answer: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Failure> {
         let expired = |_| Status::deadline_exceeded(format!("no answer from {}", self.server));
-        Ok(tokio::time::timeout(self.timeout, answer)
-            .await
-            .map_err(expired)??)
+        Ok(tokio::time::timeout(self.timeout, answer).await.map_err(expired)??)
     }
 
     /// Reads a subtree, as of one revision.
@@ -135,23 +133,14 @@ impl Client {
     /// pieces after that.
     pub(crate) async fn read(&self, request: ReadSnapshotRequest) -> Result<NodeContent, Failure> {
         let mut dom = self.dom();
-        let mut chunks = self
-            .in_time(dom.read_snapshot_stream(request))
-            .await?
-            .into_inner();
+        let mut chunks = self.in_time(dom.read_snapshot_stream(request)).await?.into_inner();
         let first = self.in_time(chunks.message()).await?.unwrap_or_default();
         let Some(snapshot) = first.snapshot else {
-            return Err(Failure::failed(
-                "the server's answer does not say which node it is about",
-            ));
+            return Err(Failure::failed("the server's answer does not say which node it is about"));
         };
         let first_piece = stream::iter((!first.content.is_empty()).then_some(Ok(first.content)));
         let pieces = first_piece.chain(pieces(chunks)).boxed();
-        Ok(NodeContent {
-            snapshot,
-            size_bytes: first.size_bytes,
-            pieces,
-        })
+        Ok(NodeContent { snapshot, size_bytes: first.size_bytes, pieces })
     }
 
     /// Describes a node as it stands, confirmed now; `None` where there is none.
@@ -202,11 +191,7 @@ impl Client {
             NodeKind::Intent | NodeKind::Meta => Diff::put_document(&content),
             NodeKind::File | NodeKind::Unspecified => Diff::put_file(&content),
         };
-        self.write(WriteDiffRequest {
-            diff_bson,
-            ..request
-        })
-        .await
+        self.write(WriteDiffRequest { diff_bson, ..request }).await
     }
 
     async fn put_in_pieces(
@@ -227,27 +212,17 @@ impl Client {
         };
         let mut put_without_content = DocumentBuilder::new();
         put_without_content.append_str("t", "put");
-        let diff = WriteDiffRequest {
-            diff_bson: put_without_content.finish(),
-            ..request
-        };
+        let diff = WriteDiffRequest { diff_bson: put_without_content.finish(), ..request };
         let write = || async {
             let chunks = [Chunk::Header(header.clone()), Chunk::Diff(diff.clone())]
                 .into_iter()
                 .chain(split(content.clone()).map(Chunk::Content))
                 .map(|chunk| WriteDiffsChunk { chunk: Some(chunk) });
-            let answer = self
-                .dom()
-                .write_diffs_stream(stream::iter(chunks.collect::<Vec<_>>()))
-                .await?;
-            answer
-                .into_inner()
-                .results
-                .into_iter()
-                .next()
-                .ok_or_else(|| {
-                    Status::data_loss("the server's answer does not say what became of the write")
-                })
+            let answer =
+                self.dom().write_diffs_stream(stream::iter(chunks.collect::<Vec<_>>())).await?;
+            answer.into_inner().results.into_iter().next().ok_or_else(|| {
+                Status::data_loss("the server's answer does not say what became of the write")
+            })
         };
         Ok(self.retrying(write).await?)
     }
@@ -310,26 +285,20 @@ pub(crate) struct Credentials {
 impl Credentials {
     fn new(options: &ServerOptions) -> Result<Self, Failure> {
         let Some(token) = options.token()? else {
-            return Ok(Self {
-                authorization: None,
-            });
+            return Ok(Self { authorization: None });
         };
         let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.reveal())
             .parse()
             .map_err(|_| Failure::failed("the token has characters that no token has"))?;
         value.set_sensitive(true);
-        Ok(Self {
-            authorization: Some(value),
-        })
+        Ok(Self { authorization: Some(value) })
     }
 }
 
 impl Interceptor for Credentials {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(authorization) = &self.authorization {
-            request
-                .metadata_mut()
-                .insert("authorization", authorization.clone());
+            request.metadata_mut().insert("authorization", authorization.clone());
         }
         Ok(request)
     }
@@ -353,11 +322,7 @@ pub(crate) fn random_operation_id() -> Result<Bytes, Failure> {
 
 fn endpoint(options: &ServerOptions) -> Result<Endpoint, Failure> {
     let unusable = |error: tonic::transport::Error| {
-        Failure::failed(format!(
-            "cannot use {}: {}",
-            options.server,
-            innermost(&error)
-        ))
+        Failure::failed(format!("cannot use {}: {}", options.server, innermost(&error)))
     };
     let endpoint = Endpoint::from_shared(options.server.as_str().to_owned())
         .and_then(|endpoint| endpoint.user_agent(concat!("vdom/", env!("CARGO_PKG_VERSION"))))
@@ -375,10 +340,7 @@ fn endpoint(options: &ServerOptions) -> Result<Endpoint, Failure> {
         None => ClientTlsConfig::new().with_native_roots(),
         Some(file) => {
             let pem = std::fs::read(file).map_err(|error| {
-                Failure::failed(format!(
-                    "cannot read the CA file {}: {error}",
-                    file.display()
-                ))
+                Failure::failed(format!("cannot read the CA file {}: {error}", file.display()))
             })?;
             ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
         }

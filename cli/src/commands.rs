@@ -9,6 +9,7 @@ mod ls;
 mod mv;
 mod put;
 mod rm;
+mod serve;
 mod sidecar;
 mod status;
 mod token;
@@ -81,17 +82,11 @@ fn on_one_thread(command: impl Future<Output = Result<(), Failure>>) -> Result<(
 }
 
 fn one_thread() -> Result<Runtime, Failure> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| no_runtime(&error))
+    Builder::new_current_thread().enable_all().build().map_err(|error| no_runtime(&error))
 }
 
 fn on_all_cores() -> Result<Runtime, Failure> {
-    Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| no_runtime(&error))
+    Builder::new_multi_thread().enable_all().build().map_err(|error| no_runtime(&error))
 }
 
 async fn until_interrupted(

@@ -28,11 +28,7 @@ impl DataOptions {
     pub(crate) fn directory(&self) -> Result<DataDirectory, Failure> {
         let from_environment =
             |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let root = match (
-            &self.data,
-            from_environment("XDG_DATA_HOME"),
-            from_environment("HOME"),
-        ) {
+        let root = match (&self.data, from_environment("XDG_DATA_HOME"), from_environment("HOME")) {
             (Some(data), ..) => data.clone(),
             (None, Some(data_home), _) => Path::new(&data_home).join("vdom"),
             (None, None, Some(home)) => Path::new(&home).join(".local/share/vdom"),
@@ -125,11 +121,7 @@ mod tests {
     use super::*;
 
     fn data(root: &Path) -> DataDirectory {
-        DataOptions {
-            data: Some(root.join("data")),
-        }
-        .directory()
-        .expect("named")
+        DataOptions { data: Some(root.join("data")) }.directory().expect("named")
     }
 
     #[test]
@@ -140,10 +132,7 @@ mod tests {
         let key = fs::read(data.private_key()).expect("readable");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(
-            (
-                mode(&data.private_key()),
-                mode(&root.path().join("data/keys"))
-            ),
+            (mode(&data.private_key()), mode(&root.path().join("data/keys"))),
             (0o600, 0o700)
         );
         data.prepare().expect("kept");

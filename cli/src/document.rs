@@ -28,10 +28,7 @@ pub(crate) fn to_bson(input: &Bytes) -> Result<Bytes, Failure> {
         return Err(refused("its outermost value is not an object".to_owned()));
     };
     let document = Document::try_from(object).map_err(|error| refused(error.to_string()))?;
-    document
-        .to_vec()
-        .map(Bytes::from)
-        .map_err(|error| refused(error.to_string()))
+    document.to_vec().map(Bytes::from).map_err(|error| refused(error.to_string()))
 }
 
 #[cfg(test)]
@@ -53,10 +50,7 @@ mod tests {
     fn what_is_no_document_is_refused() {
         for input in ["[1]", "text", "", "{"] {
             let failure = to_bson(&Bytes::from(input)).expect_err(input);
-            assert!(
-                failure.message.contains("no document"),
-                "{input}: {failure}"
-            );
+            assert!(failure.message.contains("no document"), "{input}: {failure}");
         }
         assert!(to_json(b"\x05\0\0\0\x01").is_err());
     }

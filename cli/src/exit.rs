@@ -80,13 +80,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that says what was wrong.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            message: message.into(),
-            advice: None,
-            code: None,
-            request_id: None,
-        }
+        Self { exit, message: message.into(), advice: None, code: None, request_id: None }
     }
 
     /// A failure without a code of its own.
@@ -116,10 +110,7 @@ impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let code = from_status(&status).code;
         let message = if is_connection_lost(&status) {
-            format!(
-                "the connection to the server was lost: {}",
-                innermost(&status)
-            )
+            format!("the connection to the server was lost: {}", innermost(&status))
         } else if status.message().is_empty() {
             format!("the server answered {:?}", status.code())
         } else {
@@ -140,9 +131,7 @@ impl From<Status> for Failure {
             message,
             advice: advice.map(str::to_owned),
             code: Some(code),
-            request_id: status
-                .get_details_request_info()
-                .map(|info| info.request_id),
+            request_id: status.get_details_request_info().map(|info| info.request_id),
         }
     }
 }
@@ -161,10 +150,7 @@ impl From<io::Error> for Failure {
 
 impl From<vdom_core::Error> for Failure {
     fn from(error: vdom_core::Error) -> Self {
-        Self {
-            code: Some(error.code),
-            ..Self::new(error.code.into(), error.message)
-        }
+        Self { code: Some(error.code), ..Self::new(error.code.into(), error.message) }
     }
 }
 

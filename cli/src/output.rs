@@ -103,16 +103,10 @@ impl Output {
             serde_json::to_writer(&mut self.stdout, &record())?;
             writeln!(self.stdout)?;
         } else {
-            let painter = Painter {
-                color: self.colors(self.stdout_is_terminal),
-            };
+            let painter = Painter { color: self.colors(self.stdout_is_terminal) };
             writeln!(self.stdout, "{}", human(&painter))?;
         }
-        if self.stdout_is_terminal {
-            self.stdout.flush()
-        } else {
-            Ok(())
-        }
+        if self.stdout_is_terminal { self.stdout.flush() } else { Ok(()) }
     }
 
     /// Prints bytes as they are.
@@ -139,9 +133,7 @@ impl Output {
             serde_json::to_writer(&mut self.stderr, &failure_record(failure))?;
             return writeln!(self.stderr);
         }
-        let painter = Painter {
-            color: self.colors(self.stderr_is_terminal),
-        };
+        let painter = Painter { color: self.colors(self.stderr_is_terminal) };
         writeln!(self.stderr, "{} {failure}", painter.style(ERROR, "vdom:"))?;
         if let Some(request_id) = &failure.request_id
             && failure.exit == Exit::Failed
@@ -220,11 +212,7 @@ impl Painter {
     }
 
     fn style(&self, style: Style, text: &str) -> String {
-        if self.color {
-            format!("{style}{text}{style:#}")
-        } else {
-            text.to_owned()
-        }
+        if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 }
 
@@ -267,13 +255,7 @@ pub(crate) fn time(timestamp: Option<&prost_types::Timestamp>) -> String {
 /// Text of others on one line, without what a terminal would obey.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
-        .map(|character| {
-            if character.is_control() {
-                '\u{fffd}'
-            } else {
-                character
-            }
-        })
+        .map(|character| if character.is_control() { '\u{fffd}' } else { character })
         .collect()
 }
 

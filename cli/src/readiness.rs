@@ -48,25 +48,17 @@ pub(crate) async fn ask(servers: &[ServerUrl]) -> Result<Readiness, String> {
 async fn get(
     authority: &str,
 ) -> Result<Option<Readiness>, Box<dyn std::error::Error + Send + Sync>> {
-    let address = if has_port(authority) {
-        authority.to_owned()
-    } else {
-        format!("{authority}:80")
-    };
+    let address =
+        if has_port(authority) { authority.to_owned() } else { format!("{authority}:80") };
     let socket = TcpStream::connect(address).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
-    let request = Request::get(PATH)
-        .header(HOST, authority)
-        .body(Empty::<Bytes>::new())?;
+    let request = Request::get(PATH).header(HOST, authority).body(Empty::<Bytes>::new())?;
     // Owns the sender: when the exchange is over, so is the connection.
     let exchange = async move {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_MAX_BYTES)
-            .collect()
-            .await?
-            .to_bytes();
+        let body = Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect().await?.to_bytes();
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>((status, body))
     };
     // What breaks the connection breaks the exchange, which says so.
@@ -83,9 +75,7 @@ async fn get(
 }
 
 fn has_port(authority: &str) -> bool {
-    authority
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]
@@ -121,11 +111,7 @@ mod tests {
     async fn the_next_address_is_asked_where_the_first_has_no_such_endpoint() {
         let other = answering("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
         let server = answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
-        assert!(
-            ask(&[other.clone(), server])
-                .await
-                .is_ok_and(|readiness| readiness.is_ready)
-        );
+        assert!(ask(&[other.clone(), server]).await.is_ok_and(|readiness| readiness.is_ready));
         assert!(ask(&[other]).await.is_err());
     }
 }

@@ -46,16 +46,10 @@ impl ServerOptions {
     /// The token, from wherever it was given.
     pub(crate) fn token(&self) -> Result<Option<Secret>, Failure> {
         let Some(file) = &self.token_file else {
-            return Ok(self
-                .token
-                .clone()
-                .filter(|token| !token.reveal().is_empty()));
+            return Ok(self.token.clone().filter(|token| !token.reveal().is_empty()));
         };
         let text = std::fs::read_to_string(file).map_err(|error| {
-            Failure::failed(format!(
-                "cannot read the token file {}: {error}",
-                file.display()
-            ))
+            Failure::failed(format!("cannot read the token file {}: {error}", file.display()))
         })?;
         let token = text.trim();
         if token.is_empty() || token.len() > TOKEN_MAX_BYTES {
@@ -101,17 +95,11 @@ impl FromStr for ServerUrl {
             return if path.starts_with('/') {
                 Ok(Self(format!("unix://{path}")))
             } else {
-                Err(
-                    "a unix socket needs an absolute path: unix:///run/vdom/sidecar.sock"
-                        .to_owned(),
-                )
+                Err("a unix socket needs an absolute path: unix:///run/vdom/sidecar.sock"
+                    .to_owned())
             };
         }
-        let url = if text.contains("://") {
-            text.to_owned()
-        } else {
-            format!("http://{text}")
-        };
+        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let parsed = url.parse::<tonic::codegen::http::Uri>().map_err(|error| {
             format!("{error}: give http://HOST:PORT, https://HOST:PORT or unix:///PATH")
         })?;
@@ -160,22 +148,10 @@ mod tests {
     #[test]
     fn a_server_is_named_in_three_ways() {
         let parse = |text: &str| text.parse::<ServerUrl>().map(|url| url.0);
-        assert_eq!(
-            parse("localhost:50051"),
-            Ok("http://localhost:50051".into())
-        );
-        assert_eq!(
-            parse("https://gateway:50051"),
-            Ok("https://gateway:50051".into())
-        );
-        assert_eq!(
-            parse("unix:/run/vdom.sock"),
-            Ok("unix:///run/vdom.sock".into())
-        );
-        assert_eq!(
-            parse("unix:///run/vdom.sock"),
-            Ok("unix:///run/vdom.sock".into())
-        );
+        assert_eq!(parse("localhost:50051"), Ok("http://localhost:50051".into()));
+        assert_eq!(parse("https://gateway:50051"), Ok("https://gateway:50051".into()));
+        assert_eq!(parse("unix:/run/vdom.sock"), Ok("unix:///run/vdom.sock".into()));
+        assert_eq!(parse("unix:///run/vdom.sock"), Ok("unix:///run/vdom.sock".into()));
     }
 
     #[test]

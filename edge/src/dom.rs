@@ -44,8 +44,7 @@ pub trait Dom: Send + Sync + 'static {
 
     /// Reads a subtree as of one revision, in ascending order of paths but for
     /// nodes that moved while it was read.
-    async fn read_tree(&self, caller: &Caller, request: ReadTree)
-    -> Result<DomStream<TreeEntry>>;
+    async fn read_tree(&self, caller: &Caller, request: ReadTree) -> Result<DomStream<TreeEntry>>;
 
     /// Watches a branch.
     async fn subscribe(&self, caller: &Caller, request: Subscribe) -> Result<DomStream<Event>>;

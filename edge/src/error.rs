@@ -55,9 +55,7 @@ const fn row(code: ErrorCode) -> Row {
         ErrorCode::TooLarge => {
             row(Code::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE, "Above a limit")
         }
-        ErrorCode::Exhausted => {
-            row(Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, "Full")
-        }
+        ErrorCode::Exhausted => row(Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, "Full"),
         ErrorCode::Lagged => {
             row(Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, "Too slow a reader")
         }
@@ -96,8 +94,7 @@ pub fn to_status(error: Error, request_id: &str) -> Status {
     log_context(&error, request_id);
     let metadata: HashMap<String, String> =
         facts(&error).map(|(name, fact)| (name.to_owned(), fact.into_text())).collect();
-    let mut details =
-        ErrorDetails::with_error_info(error.code.name(), ERROR_DOMAIN, metadata);
+    let mut details = ErrorDetails::with_error_info(error.code.name(), ERROR_DOMAIN, metadata);
     if error.retry_after.is_some() {
         details.set_retry_info(error.retry_after);
     }
@@ -131,18 +128,19 @@ pub fn from_status(status: &Status) -> Error {
 
 /// The error as it leaves over HTTP: `application/problem+json`. Its context
 /// goes to the log here and nowhere else.
+#[allow(clippy::needless_pass_by_value, reason = "an error leaves once")]
 pub fn to_response(error: Error, request_id: &str) -> Response<Body> {
-    to_response_with(error, request_id, Map::new())
+    to_response_with(&error, request_id, Map::new())
 }
 
 /// As [`to_response`], with more members in the problem document.
 pub fn to_response_with(
-    error: Error,
+    error: &Error,
     request_id: &str,
     members: Map<String, Value>,
 ) -> Response<Body> {
     let row = row(error.code);
-    let mut problem = problem(&error, request_id);
+    let mut problem = problem(error, request_id);
     if let Value::Object(problem) = &mut problem {
         problem.extend(members);
     }
@@ -254,9 +252,7 @@ fn from_foreign_status(status: &Status) -> Error {
         Code::Ok | Code::Unknown | Code::Internal => ErrorCode::Internal,
     };
     match code {
-        ErrorCode::Internal => {
-            Error::internal(format_args!("the peer answered {status}"))
-        }
+        ErrorCode::Internal => Error::internal(format_args!("the peer answered {status}")),
         ErrorCode::Unavailable => Error::unavailable("the server cannot be reached: try again")
             .context(format_args!("{status}; {:?}", std::error::Error::source(status))),
         _ => Error::new(code, status.message()),

@@ -58,7 +58,7 @@ pub fn router<D: Dom>(dom: Arc<D>) -> Router {
 /// A route: reads who asks for what, and answers or refuses.
 fn answer<D: Dom, A>(
     method: MethodFilter,
-    handler: fn(Arc<D>, Asked) -> A,
+    handler: fn(Arc<D>, Asked, Body) -> A,
 ) -> MethodRouter<Arc<D>>
 where
     A: Future<Output = Result<Response<Body>>> + Send + 'static,
@@ -66,7 +66,7 @@ where
     on(method, move |State(dom): State<Arc<D>>, request: Request| async move {
         let request_id = caller::request_id(request.extensions());
         let answered = match Asked::read(request).await {
-            Ok(asked) => handler(dom, asked).await,
+            Ok((asked, body)) => handler(dom, asked, body).await,
             Err(error) => Err(error),
         };
         answered.unwrap_or_else(|error| to_response(error, &request_id))

@@ -50,9 +50,7 @@ pub fn bounded<T: Send + 'static>(
 
 /// The pieces of one content: at most 100 MB in all, and none later than 30 s
 /// after the one before.
-pub fn content(
-    pieces: impl Stream<Item = Result<Bytes>> + Send + 'static,
-) -> DomStream<Bytes> {
+pub fn content(pieces: impl Stream<Item = Result<Bytes>> + Send + 'static) -> DomStream<Bytes> {
     let state = Some((pieces.boxed(), 0_u64));
     stream::unfold(state, |state| async move {
         let (mut pieces, received) = state?;

@@ -7,6 +7,7 @@ use vdom_core::Result;
 use vdom_edge::grpc::web;
 use vdom_edge::observe::Metrics;
 use vdom_edge::observe::admin::{self, Readiness};
+use vdom_edge::rest;
 
 use super::console;
 use crate::config::WebConfig;
@@ -19,7 +20,7 @@ pub fn router(
     metrics: Metrics,
     readiness: Arc<dyn Readiness>,
 ) -> Result<Router> {
-    let calls = web::web_router(room);
+    let calls = web::web_router(room.clone()).merge(rest::router(room));
     Ok(calls
         .layer(web::cors(&config.origins)?)
         .merge(admin::router(metrics, readiness))

@@ -20,7 +20,7 @@ mod views;
 mod watch;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use ::mongodb::bson::oid::ObjectId;
@@ -198,7 +198,7 @@ impl Store for MongoStore {
 
     async fn ready(&self) -> StoreResult<()> {
         let ping = self.collections.database.run_command(doc! { "ping": 1 });
-        self.boundary.read("ping", ping.into_future()).await.map(|_| ())
+        self.boundary.within("ping", ping.into_future()).await.map(|_| ())
     }
 
     async fn close(&self) -> StoreResult<()> {
@@ -206,6 +206,6 @@ impl Store for MongoStore {
             watching.abort();
         }
         let client = self.client.clone();
-        self.boundary.within("close", async move { Ok(client.shutdown().await) }).await
+        self.boundary.within("close", async move { Ok(client.shutdown().immediate(true).await) }).await
     }
 }

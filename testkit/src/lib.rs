@@ -4,9 +4,11 @@
 
 pub mod channel;
 pub mod client;
+pub mod files;
 pub mod gateway;
 pub mod http;
 pub mod keys;
+pub mod mongo;
 pub mod process;
 pub mod raw;
 

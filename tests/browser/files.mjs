@@ -8,7 +8,8 @@ export async function filesBelow(directory, prefix = "") {
   const paths = [];
   for (const entry of await readdir(join(directory, prefix), { withFileTypes: true })) {
     const path = posix.join(prefix, entry.name);
-    if (entry.isDirectory() && entry.name !== ".git") paths.push(...(await filesBelow(directory, path)));
+    if (entry.isDirectory() && entry.name !== ".git")
+      paths.push(...(await filesBelow(directory, path)));
     else if (entry.isFile()) paths.push(path);
   }
   return paths.sort();

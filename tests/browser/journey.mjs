@@ -178,26 +178,30 @@ async function journeyAt(name, base, reasonToSkip, files) {
     await readBack(page.page, [{ path: edited, sha256 }]);
   });
 
-  await step(`${name}: a lost connection is shown, and what was missed arrives`, broken, async () => {
-    const wire = await relayTo(base);
-    const distant = await open.console(wire.base, { repo, path: edited, token });
-    try {
-      await distant.waitUntilLive(LIVE_MS);
-      const mark = await distant.markAgainstReload();
-      wire.cut();
-      await distant.waitForState("waiting", LIVE_MS);
-      await distant.screenshot(`${name}-cut-off`);
-      const text = `written meanwhile, ${new Date().toISOString()}\n`;
-      await writeOutside(edited, text);
-      wire.mend();
-      await distant.waitForEditorText(text, LIVE_MS);
-      await distant.waitForState("live", LIVE_MS);
-      assert.equal(await distant.markAgainstReload(), mark, "the page was loaded again");
-    } finally {
-      await distant.close();
-      await wire.close();
-    }
-  });
+  await step(
+    `${name}: a lost connection is shown, and what was missed arrives`,
+    broken,
+    async () => {
+      const wire = await relayTo(base);
+      const distant = await open.console(wire.base, { repo, path: edited, token });
+      try {
+        await distant.waitUntilLive(LIVE_MS);
+        const mark = await distant.markAgainstReload();
+        wire.cut();
+        await distant.waitForState("waiting", LIVE_MS);
+        await distant.screenshot(`${name}-cut-off`);
+        const text = `written meanwhile, ${new Date().toISOString()}\n`;
+        await writeOutside(edited, text);
+        wire.mend();
+        await distant.waitForEditorText(text, LIVE_MS);
+        await distant.waitForState("live", LIVE_MS);
+        assert.equal(await distant.markAgainstReload(), mark, "the page was loaded again");
+      } finally {
+        await distant.close();
+        await wire.close();
+      }
+    },
+  );
 
   await step(`${name}: a page of a forbidden origin is refused`, broken, async () => {
     const said = await foreign.call(open.browser, base, token);

@@ -27,12 +27,7 @@ pub(crate) struct Arguments {
     #[arg(value_parser = parse_path)]
     path: String,
     /// As of this revision [default: the latest]
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     revision: u64,
     /// Confirm with the store that this is the latest
     #[arg(long, conflicts_with = "revision")]
@@ -77,10 +72,8 @@ async fn print_bytes(
 ) -> Result<(), Failure> {
     while let Some(piece) = content.pieces.try_next().await? {
         if output.is_for_people() && !raw && piece.contains(&0) {
-            return Err(
-                Failure::failed("this is no text, and would garble the terminal")
-                    .advice("send it to a file with `> FILE`, or print it with --raw"),
-            );
+            return Err(Failure::failed("this is no text, and would garble the terminal")
+                .advice("send it to a file with `> FILE`, or print it with --raw"));
         }
         output.bytes(&piece)?;
     }

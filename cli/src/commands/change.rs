@@ -86,10 +86,7 @@ pub(crate) fn record(event: &ChangeEvent) -> Value {
 
 /// Whether watching may resume after this event: not inside a change set.
 pub(crate) fn is_resume_point(event: &ChangeEvent) -> bool {
-    event
-        .change_set
-        .as_ref()
-        .is_none_or(|position| position.index + 1 >= position.size)
+    event.change_set.as_ref().is_none_or(|position| position.index + 1 >= position.size)
 }
 
 fn type_name(kind: Type) -> &'static str {
@@ -113,11 +110,7 @@ mod tests {
             path: "a".into(),
             epoch: 9,
             revision: 4,
-            change_set: Some(ChangeSetPosition {
-                id: vec![1; 16].into(),
-                index,
-                size: 2,
-            }),
+            change_set: Some(ChangeSetPosition { id: vec![1; 16].into(), index, size: 2 }),
             ..ChangeEvent::default()
         }
     }
@@ -139,8 +132,7 @@ mod tests {
         };
         let text = lines(&event, &Painter::plain());
         assert!(
-            text.chars()
-                .all(|character| character == '\n' || !character.is_control()),
+            text.chars().all(|character| character == '\n' || !character.is_control()),
             "{text:?}"
         );
     }

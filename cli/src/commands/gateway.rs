@@ -1,7 +1,105 @@
-//! `vdom gateway`.
-/// x
+//! `vdom gateway`: runs a gateway.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use vdom_edge::settings;
+use vdom_gateway::GatewayConfig;
+
+use super::serve::{self, SettingsOptions};
+use crate::exit::Failure;
+
+/// What the environment variables of its settings begin with.
+pub(crate) const PREFIX: &str = "VDOM_GATEWAY";
+
+/// Run a gateway
+///
+/// Every setting can be given in a file, as a variable (`store.uri` is
+/// `VDOM_GATEWAY__STORE__URI`) or with --set. SIGTERM ends it in order.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {}
-pub(crate) async fn run(_: Arguments) -> Result<(), crate::exit::Failure> {
-    Ok(())
+pub(crate) struct Arguments {
+    /// Take callers without a token and let them do everything; on loopback only
+    #[arg(long)]
+    dev: bool,
+    /// gRPC [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDRESS", value_parser = serve::parse_address)]
+    grpc: Option<SocketAddr>,
+    /// gRPC-Web, REST and the console [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", value_parser = serve::parse_address)]
+    http: Option<SocketAddr>,
+    /// Health and metrics [default: 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDRESS", value_parser = serve::parse_address)]
+    admin: Option<SocketAddr>,
+    /// Where the logs are: `embedded`, `mongodb` or `memory` [default: embedded]
+    #[arg(long, value_name = "KIND")]
+    store: Option<String>,
+    /// Directory of the embedded store [default: vdom-data]
+    #[arg(long, value_name = "DIR")]
+    store_path: Option<PathBuf>,
+    /// Public key (PEM) or secret that tokens are checked with
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsOptions,
+}
+
+/// Serves until SIGINT or SIGTERM, then drains.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let shutdown = serve::termination()?;
+    let config = config(arguments)?;
+    serve::install_log(&config.log.format, &config.log.filter)?;
+    Ok(vdom_gateway::run(config, shutdown).await?)
+}
+
+fn config(arguments: Arguments) -> Result<GatewayConfig, Failure> {
+    let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+    let keys: Vec<_> = arguments.key.iter().map(|key| key.display().to_string()).collect();
+    let flags = [
+        ("dev", arguments.dev.then(|| "true".to_owned())),
+        ("listen.grpc", text(arguments.grpc)),
+        ("listen.http", text(arguments.http)),
+        ("listen.admin", text(arguments.admin)),
+        ("store.kind", arguments.store),
+        ("store.path", arguments.store_path.map(|path| path.display().to_string())),
+        ("auth.key_files", (!keys.is_empty()).then(|| keys.join(","))),
+    ];
+    let sources = arguments.settings.sources(PREFIX, flags);
+    let config: GatewayConfig = settings::load(&sources).map_err(serve::wrong_settings)?;
+    config.check().map_err(serve::wrong_settings)?;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(line: &[&str]) -> Result<GatewayConfig, Failure> {
+        let line = Line::try_parse_from([&["gateway"], line].concat()).expect("valid flags");
+        config(line.arguments)
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let config =
+            parse(&["--dev", "--grpc", "0", "--store", "memory", "--set", "auth.issuer=me"]);
+        let config = config.expect("valid");
+        assert!(config.dev);
+        assert_eq!(config.listen.grpc.port(), 0);
+        assert_eq!(config.auth.issuer, "me");
+    }
+
+    #[test]
+    fn an_unknown_setting_is_wrong_usage_and_names_the_nearest() {
+        let failure = parse(&["--set", "listen.gprc=x"]).expect_err("unknown");
+        assert_eq!(failure.exit, crate::exit::Exit::Usage);
+        assert!(failure.message.contains("listen.grpc"), "{failure}");
+    }
 }

@@ -80,11 +80,7 @@ async fn import(arguments: Arguments, output: &mut Output) -> Result<(), Failure
         .map_err(|problem| Failure::new(Exit::Usage, problem))?;
     let mut clients = Vec::new();
     for _ in 0..arguments.connections {
-        clients.push(
-            Client::connect(&arguments.server)
-                .await?
-                .retry_for(AWAY_MAX),
-        );
+        clients.push(Client::connect(&arguments.server).await?.retry_for(AWAY_MAX));
     }
     let (directory, gitignore) = (arguments.directory.clone(), arguments.gitignore);
     let walked = tokio::task::spawn_blocking(move || walk::walk(&directory, gitignore))
@@ -93,10 +89,7 @@ async fn import(arguments: Arguments, output: &mut Output) -> Result<(), Failure
     let standing = standing(&clients[0], &branch).await?;
 
     let importer = Importer::new(clients, branch, arguments.options, arguments.overwrite);
-    let mut tally = Tally {
-        problems: walked.problems,
-        ..Tally::default()
-    };
+    let mut tally = Tally { problems: walked.problems, ..Tally::default() };
     let may_delete = arguments.delete && tally.problems.is_empty();
     if arguments.delete && !may_delete {
         output.note("vdom: not everything could be read, so nothing is deleted")?;
@@ -157,10 +150,7 @@ async fn standing(client: &Client, branch: &Branch) -> Result<HashMap<String, St
     };
     let listed: Result<HashMap<_, _>, Failure> = async {
         let entries = client.tree(request).await?;
-        entries
-            .map_ok(|entry| (entry.path.clone(), Standing::from(entry)))
-            .try_collect()
-            .await
+        entries.map_ok(|entry| (entry.path.clone(), Standing::from(entry))).try_collect().await
     }
     .await;
     match listed {
@@ -282,11 +272,7 @@ impl Tally {
         let mut exits = self.problems.iter().map(|(_, failure)| failure.exit);
         let first = exits.next()?;
         let all_conflicts = first == Exit::Conflict && exits.all(|exit| exit == Exit::Conflict);
-        Some(if all_conflicts {
-            Exit::Conflict
-        } else {
-            Exit::Failed
-        })
+        Some(if all_conflicts { Exit::Conflict } else { Exit::Failed })
     }
 }
 

@@ -23,12 +23,7 @@ pub(crate) struct Arguments {
     #[arg(long, short = 'n', default_value_t = 50, value_name = "COUNT")]
     limit: u64,
     /// Only changes before this revision
-    #[arg(
-        long,
-        value_name = "REVISION",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
     before: u64,
     /// Also the diffs, up to 1 MiB each
     #[arg(long)]
@@ -40,11 +35,7 @@ pub(crate) struct Arguments {
 /// Shows them.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let client = Client::connect(&arguments.server).await?;
-    let mut left = if arguments.limit == 0 {
-        u64::MAX
-    } else {
-        arguments.limit
-    };
+    let mut left = if arguments.limit == 0 { u64::MAX } else { arguments.limit };
     let mut before_revision = arguments.before;
     loop {
         let request = GetHistoryRequest {
@@ -57,16 +48,9 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
             include_diffs: arguments.diffs,
             ..GetHistoryRequest::default()
         };
-        let page = client
-            .dom()
-            .get_history(client.unary(request))
-            .await?
-            .into_inner();
+        let page = client.dom().get_history(client.unary(request)).await?.into_inner();
         for event in &page.changes {
-            output.result(
-                || change::record(event),
-                |painter| change::lines(event, painter),
-            )?;
+            output.result(|| change::record(event), |painter| change::lines(event, painter))?;
         }
         left = left.saturating_sub(page.changes.len() as u64);
         before_revision = page.next_before_revision;

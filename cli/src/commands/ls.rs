@@ -23,12 +23,7 @@ pub(crate) struct Arguments {
     #[arg(long, short)]
     long: bool,
     /// As of this revision [default: the latest]
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     revision: u64,
     /// Confirm with the store that this is the latest
     #[arg(long, conflicts_with = "revision")]
@@ -55,23 +50,14 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
         })
         .await?;
     while let Some(entry) = entries.try_next().await? {
-        output.result(
-            || record(&entry),
-            |painter| line(&entry, arguments.long, painter),
-        )?;
+        output.result(|| record(&entry), |painter| line(&entry, arguments.long, painter))?;
     }
     Ok(())
 }
 
 async fn list_repos(client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let request = ListReposRequest {
-        realm: client.realm(),
-    };
-    let answer = client
-        .dom()
-        .list_repos(client.unary(request))
-        .await?
-        .into_inner();
+    let request = ListReposRequest { realm: client.realm() };
+    let answer = client.dom().list_repos(client.unary(request)).await?.into_inner();
     if answer.repos.is_empty() {
         output.note("no repos yet: `vdom import DIR --repo NAME` or `vdom put` makes one")?;
     }
@@ -94,11 +80,7 @@ fn line(entry: &TreeEntry, long: bool, painter: &Painter) -> String {
     }
     if let Some(target) = entry.attributes.get("symlink") {
         path = format!("{path} -> {}", printable(target));
-    } else if entry
-        .attributes
-        .get("mode")
-        .is_some_and(|mode| mode == "100755")
-    {
+    } else if entry.attributes.get("mode").is_some_and(|mode| mode == "100755") {
         path = painter.paint(Tone::Good, &format!("{path}*"));
     }
     format!(

@@ -30,13 +30,7 @@ pub(crate) struct Arguments {
 
 /// Renames it.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let Arguments {
-        branch,
-        from,
-        to,
-        options,
-        server,
-    } = arguments;
+    let Arguments { branch, from, to, options, server } = arguments;
     let diff = Diff::rename(&NodePath::parse(&to)?, None);
     let client = Client::connect(&server).await?;
     let answer = write::change_existing(&client, &branch, &from, diff, &options).await?;

@@ -69,34 +69,17 @@ impl From<Kind> for NodeKind {
 
 /// Writes it.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let Arguments {
-        branch,
-        path,
-        file,
-        kind,
-        if_absent,
-        overwrite,
-        options,
-        server,
-    } = arguments;
+    let Arguments { branch, path, file, kind, if_absent, overwrite, options, server } = arguments;
     let input = read_input(&file)?;
     let client = Client::connect(&server).await?;
     let needs_current = !(if_absent || overwrite && kind.is_some());
-    let current = if needs_current {
-        client.stat(&branch, &path).await?
-    } else {
-        None
-    };
+    let current = if needs_current { client.stat(&branch, &path).await? } else { None };
     let kind = match (&current, kind) {
         (_, Some(kind)) => kind.into(),
         (Some(current), None) => current.kind(),
         (None, None) => NodeKind::File,
     };
-    let content = if kind == NodeKind::File {
-        input
-    } else {
-        document::to_bson(&input)?
-    };
+    let content = if kind == NodeKind::File { input } else { document::to_bson(&input)? };
     let size_bytes = content.len() as u64;
 
     let mut request = options.request(&client, &branch, &path);
@@ -124,11 +107,8 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 }
 
 fn read_input(file: &Path) -> Result<Bytes, Failure> {
-    let name = if file == Path::new("-") {
-        "standard input".into()
-    } else {
-        file.to_string_lossy()
-    };
+    let name =
+        if file == Path::new("-") { "standard input".into() } else { file.to_string_lossy() };
     let unreadable = |error: io::Error| Failure::failed(format!("cannot read {name}: {error}"));
     let mut source: Box<dyn Read> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
@@ -136,11 +116,7 @@ fn read_input(file: &Path) -> Result<Bytes, Failure> {
         Box::new(std::fs::File::open(file).map_err(unreadable)?)
     };
     let mut content = Vec::new();
-    source
-        .by_ref()
-        .take(CONTENT_MAX_BYTES + 1)
-        .read_to_end(&mut content)
-        .map_err(unreadable)?;
+    source.by_ref().take(CONTENT_MAX_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
     if content.len() as u64 > CONTENT_MAX_BYTES {
         return Err(Failure::failed(format!(
             "{name} is larger than {}, the most that a node holds",

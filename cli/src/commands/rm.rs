@@ -81,10 +81,5 @@ async fn paths_below(
         max_age_ms: Some(0),
         ..ReadTreeRequest::default()
     };
-    client
-        .tree(request)
-        .await?
-        .map_ok(|entry| entry.path)
-        .try_collect()
-        .await
+    client.tree(request).await?.map_ok(|entry| entry.path).try_collect().await
 }

@@ -48,11 +48,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
         None => show_branches(&client, output).await?,
     }
     let is_ready = readiness.map_or(health == Health::Serving, |readiness| readiness.is_ready);
-    if is_ready {
-        Ok(())
-    } else {
-        Err(Failure::new(Exit::Unavailable, "the server is not ready"))
-    }
+    if is_ready { Ok(()) } else { Err(Failure::new(Exit::Unavailable, "the server is not ready")) }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +69,7 @@ impl Health {
 }
 
 async fn health(client: &Client) -> Health {
-    let request = client.unary(HealthCheckRequest {
-        service: String::new(),
-    });
+    let request = client.unary(HealthCheckRequest { service: String::new() });
     match client.health().check(request).await {
         Ok(answer) => match answer.into_inner().status() {
             ServingStatus::Serving => Health::Serving,
@@ -90,9 +84,7 @@ async fn health(client: &Client) -> Health {
 /// port that goes with it by default.
 fn admin_addresses(server: &ServerUrl) -> Vec<ServerUrl> {
     let mut addresses = vec![server.clone()];
-    let host_and_port = server
-        .plain_authority()
-        .and_then(|authority| authority.rsplit_once(':'));
+    let host_and_port = server.plain_authority().and_then(|authority| authority.rsplit_once(':'));
     let admin = match host_and_port {
         Some((host, "50051")) => format!("http://{host}:9464"),
         Some((host, "50151")) => format!("http://{host}:9465"),
@@ -121,28 +113,18 @@ fn show_server(
             })
         },
         |painter| {
-            let tone = if *health == Health::Serving {
-                Tone::Good
-            } else {
-                Tone::Bad
-            };
+            let tone = if *health == Health::Serving { Tone::Good } else { Tone::Bad };
             let mut lines = vec![
-                format!(
-                    "server  {}  (connected in {connected:.1?})",
-                    client.server()
-                ),
+                format!("server  {}  (connected in {connected:.1?})", client.server()),
                 format!("health  {}", painter.paint(tone, health.text())),
             ];
             match readiness {
                 Err(problem) => lines.push(format!("ready   not known: {}", printable(problem))),
                 Ok(readiness) => {
-                    let (tone, text) = if readiness.is_ready {
-                        (Tone::Good, "yes")
-                    } else {
-                        (Tone::Bad, "no")
-                    };
+                    let (tone, text) =
+                        if readiness.is_ready { (Tone::Good, "yes") } else { (Tone::Bad, "no") };
                     lines.push(format!("ready   {}", painter.paint(tone, text)));
-                    lines.extend(detail_lines(&readiness.details));
+                    lines.extend(check_lines(&readiness.details));
                 }
             }
             lines.join("\n")
@@ -151,54 +133,27 @@ fn show_server(
     Ok(())
 }
 
-/// Whatever a server says about itself, one line for each fact.
-fn detail_lines(details: &Value) -> Vec<String> {
-    fn add(lines: &mut Vec<String>, name: &str, value: &Value) {
-        match value {
-            Value::Object(members) => {
-                for (member, value) in members {
-                    let name = if name.is_empty() {
-                        member.clone()
-                    } else {
-                        format!("{name}.{member}")
-                    };
-                    add(lines, &name, value);
-                }
-            }
-            Value::Array(items) => items.iter().for_each(|item| add(lines, name, item)),
-            Value::String(text) => lines.push(format!("        {name}: {}", printable(text))),
-            Value::Null => {}
-            other => lines.push(format!("        {name}: {other}")),
-        }
-    }
-    let mut lines = Vec::new();
-    add(&mut lines, "", details);
-    lines
+/// What readiness depends on: one line for each check.
+fn check_lines(details: &Value) -> Vec<String> {
+    let checks = details["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let line = |check: &Value| {
+        let name = check["name"].as_str()?;
+        let detail = check["detail"].as_str().unwrap_or_default();
+        let refusal = if check["ready"] == false { "NOT READY: " } else { "" };
+        Some(format!("        {}: {refusal}{}", printable(name), printable(detail)))
+    };
+    checks.iter().filter_map(line).collect()
 }
 
 async fn show_branches(client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let request = ListReposRequest {
-        realm: client.realm(),
-    };
-    let repos = client
-        .dom()
-        .list_repos(client.unary(request))
-        .await?
-        .into_inner()
-        .repos;
+    let request = ListReposRequest { realm: client.realm() };
+    let repos = client.dom().list_repos(client.unary(request)).await?.into_inner().repos;
     if repos.is_empty() {
         output.note("no repos yet: `vdom import DIR --repo NAME` or `vdom put` makes one")?;
     }
     for repo in repos {
-        let request = ListBranchesRequest {
-            realm: client.realm(),
-            repo: repo.name.clone(),
-        };
-        let answer = client
-            .dom()
-            .list_branches(client.unary(request))
-            .await?
-            .into_inner();
+        let request = ListBranchesRequest { realm: client.realm(), repo: repo.name.clone() };
+        let answer = client.dom().list_branches(client.unary(request)).await?.into_inner();
         for branch in answer.branches {
             show_row(&repo.name, &branch, None, output)?;
         }
@@ -207,24 +162,11 @@ async fn show_branches(client: &Client, output: &mut Output) -> Result<(), Failu
 }
 
 async fn show_branch(client: &Client, wanted: &Branch, output: &mut Output) -> Result<(), Failure> {
-    let request = ListBranchesRequest {
-        realm: client.realm(),
-        repo: wanted.repo.clone(),
-    };
-    let answer = client
-        .dom()
-        .list_branches(client.unary(request))
-        .await?
-        .into_inner();
-    let Some(branch) = answer
-        .branches
-        .iter()
-        .find(|branch| branch.name == wanted.branch)
-    else {
-        return Err(
-            Failure::new(Exit::NotFound, format!("there is no branch {wanted}"))
-                .advice("`vdom status` lists all branches"),
-        );
+    let request = ListBranchesRequest { realm: client.realm(), repo: wanted.repo.clone() };
+    let answer = client.dom().list_branches(client.unary(request)).await?.into_inner();
+    let Some(branch) = answer.branches.iter().find(|branch| branch.name == wanted.branch) else {
+        return Err(Failure::new(Exit::NotFound, format!("there is no branch {wanted}"))
+            .advice("`vdom status` lists all branches"));
     };
     let freshness = client.in_time(freshness(client, wanted)).await?;
     show_row(&wanted.repo, branch, freshness, output)
@@ -247,9 +189,7 @@ async fn freshness(client: &Client, branch: &Branch) -> Result<Option<Freshness>
         }
         Ok(None)
     };
-    tokio::time::timeout(FRESHNESS_WAIT_MAX, progress)
-        .await
-        .unwrap_or(Ok(None))
+    tokio::time::timeout(FRESHNESS_WAIT_MAX, progress).await.unwrap_or(Ok(None))
 }
 
 fn show_row(
@@ -294,34 +234,26 @@ mod tests {
     fn the_admin_port_follows_from_the_default_ports_only() {
         let addresses = |server: &str| {
             let server = server.parse::<ServerUrl>().expect("a URL");
-            admin_addresses(&server)
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
+            admin_addresses(&server).iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        assert_eq!(
-            addresses("http://h:50051"),
-            ["http://h:50051", "http://h:9464"]
-        );
-        assert_eq!(
-            addresses("http://h:50151"),
-            ["http://h:50151", "http://h:9465"]
-        );
+        assert_eq!(addresses("http://h:50051"), ["http://h:50051", "http://h:9464"]);
+        assert_eq!(addresses("http://h:50151"), ["http://h:50151", "http://h:9465"]);
         assert_eq!(addresses("http://h:1234"), ["http://h:1234"]);
     }
 
     #[test]
-    fn every_fact_of_a_server_has_a_line() {
+    fn every_check_of_a_server_has_a_line() {
         let details = json!({
-            "store": { "backend": "mongodb", "warnings": ["standalone: no failover"] },
-            "empty": null,
+            "status": "not ready",
+            "checks": [
+                { "name": "store", "ready": true, "detail": "mongodb: standalone, no failover" },
+                { "name": "drain", "ready": false, "detail": "ending" },
+            ],
         });
         assert_eq!(
-            detail_lines(&details),
-            [
-                "        store.backend: mongodb",
-                "        store.warnings: standalone: no failover"
-            ]
+            check_lines(&details),
+            ["        store: mongodb: standalone, no failover", "        drain: NOT READY: ending"]
         );
+        assert_eq!(check_lines(&Value::Null), Vec::<String>::new());
     }
 }

@@ -62,10 +62,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
     for (line, expected) in [
         ("vdom cat si/te a", "repo"),
         ("vdom cat site /a", "empty segment"),
-        (
-            "vdom put site a --if-absent --overwrite",
-            "cannot be used with",
-        ),
+        ("vdom put site a --if-absent --overwrite", "cannot be used with"),
         ("vdom watch site --from 7", "EPOCH.REVISION"),
         ("vdom ls --server ftp://x", "unix:///"),
         ("vdom lss", "ls"),

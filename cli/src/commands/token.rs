@@ -85,10 +85,8 @@ fn key_of_machine(data: &DataOptions) -> Result<PathBuf, Failure> {
     if key.exists() {
         return Ok(key);
     }
-    Err(
-        Failure::failed(format!("there is no signing key {}", key.display()))
-            .advice("`vdom up` makes one; or name one with --key or --data"),
-    )
+    Err(Failure::failed(format!("there is no signing key {}", key.display()))
+        .advice("`vdom up` makes one; or name one with --key or --data"))
 }
 
 fn parse_realm(text: &str) -> Result<RealmName, String> {
@@ -100,9 +98,6 @@ fn parse_scope(text: &str) -> Result<String, String> {
     if known.contains(&text) {
         Ok(text.to_owned())
     } else {
-        Err(format!(
-            "there is no scope {text:?}: choose among {}",
-            known.join(", ")
-        ))
+        Err(format!("there is no scope {text:?}: choose among {}", known.join(", ")))
     }
 }

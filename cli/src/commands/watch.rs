@@ -51,10 +51,7 @@ pub(crate) struct Arguments {
 /// Prints them until interrupted.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let client = Client::connect(&arguments.server).await?;
-    let mut watch = Watch {
-        resume: arguments.from.clone(),
-        printed: None,
-    };
+    let mut watch = Watch { resume: arguments.from.clone(), printed: None };
     tokio::select! {
         outcome = watch.run(&client, &arguments, output) => outcome,
         _ = tokio::signal::ctrl_c() => {
@@ -83,11 +80,9 @@ impl FromStr for Position {
             .split_once('.')
             .and_then(|(epoch, revision)| Some((epoch.parse().ok()?, revision.parse().ok()?)));
         match numbers {
-            Some((epoch, revision)) if epoch > 0 => Ok(Self {
-                epoch,
-                revision,
-                hash: Bytes::new(),
-            }),
+            Some((epoch, revision)) if epoch > 0 => {
+                Ok(Self { epoch, revision, hash: Bytes::new() })
+            }
             _ => Err("give EPOCH.REVISION, as `vdom watch` and `vdom status` print it".to_owned()),
         }
     }
@@ -121,10 +116,7 @@ impl Watch {
             if self.resume != resume_before {
                 delay = RETRY_DELAY_MIN;
             }
-            output.note(&format!(
-                "vdom: {}; going on in {delay:?}",
-                Failure::from(status)
-            ))?;
+            output.note(&format!("vdom: {}; going on in {delay:?}", Failure::from(status)))?;
             tokio::time::sleep(delay).await;
             delay = (delay * 2).min(RETRY_DELAY_MAX);
         }
@@ -150,10 +142,8 @@ impl Watch {
                 Err(_) => return Ok(Status::unavailable("the server has gone silent")),
             };
             if self.take(&event, arguments.progress) {
-                output.result(
-                    || change::record(&event),
-                    |painter| change::lines(&event, painter),
-                )?;
+                output
+                    .result(|| change::record(&event), |painter| change::lines(&event, painter))?;
                 output.flush()?;
             }
         }
@@ -161,9 +151,8 @@ impl Watch {
 
     fn request(&self, client: &Client, arguments: &Arguments) -> SubscribeRequest {
         let from = self.resume.clone();
-        let (from_epoch, from_revision, from_hash) = from.map_or_else(Default::default, |from| {
-            (from.epoch, from.revision, from.hash)
-        });
+        let (from_epoch, from_revision, from_hash) =
+            from.map_or_else(Default::default, |from| (from.epoch, from.revision, from.hash));
         SubscribeRequest {
             realm: client.realm(),
             repo: arguments.branch.repo.clone(),
@@ -188,22 +177,16 @@ impl Watch {
             // Progress has no hash: it must not displace one.
             if !(is_progress && is_known) {
                 let hash = event.hash.clone();
-                self.resume = Some(Position {
-                    epoch,
-                    revision,
-                    hash,
-                });
+                self.resume = Some(Position { epoch, revision, hash });
             }
         }
         if is_progress {
             return prints_progress;
         }
         // A change set that was cut off is delivered again from its beginning.
-        let is_new = self
-            .printed
-            .is_none_or(|(printed_epoch, printed_revision)| {
-                epoch != printed_epoch || revision > printed_revision
-            });
+        let is_new = self.printed.is_none_or(|(printed_epoch, printed_revision)| {
+            epoch != printed_epoch || revision > printed_revision
+        });
         if is_new {
             self.printed = Some((epoch, revision));
         }

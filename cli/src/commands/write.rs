@@ -17,12 +17,7 @@ pub(crate) struct WriteOptions {
     #[arg(long, short, default_value = "", hide_default_value = true)]
     pub(crate) message: String,
     /// Write in another's name (needs the scope dom.author)
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "NAME"
-    )]
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
     pub(crate) author: String,
 }
 
@@ -51,10 +46,8 @@ pub(crate) async fn change_existing(
     options: &WriteOptions,
 ) -> Result<WriteDiffResponse, Failure> {
     let Some(current) = client.stat(branch, path).await? else {
-        return Err(
-            Failure::new(Exit::NotFound, format!("{branch} has no {path}"))
-                .advice(format!("`vdom ls {branch}` lists what is there")),
-        );
+        return Err(Failure::new(Exit::NotFound, format!("{branch} has no {path}"))
+            .advice(format!("`vdom ls {branch}` lists what is there")));
     };
     let request = WriteDiffRequest {
         diff_bson: diff,
@@ -76,9 +69,7 @@ pub(crate) fn accepted(
         return Ok(answer);
     }
     let Some(conflict) = answer.conflict else {
-        return Err(Failure::failed(
-            "the server refused the write and did not say why",
-        ));
+        return Err(Failure::failed("the server refused the write and did not say why"));
     };
     let advice = match conflict.reason() {
         Reason::Merge => format!("`vdom cat {branch} {path}` shows what stands there"),
@@ -117,11 +108,7 @@ fn describe_conflict(conflict: &ConflictInfo, branch: &Branch, path: &str) -> St
         Reason::PathExists => format!("it exists already: {}", current()),
         Reason::Deleted => "it was deleted meanwhile".to_owned(),
         Reason::TargetExists => {
-            format!(
-                "the new path {} is taken: {}",
-                printable(&conflict.path),
-                current()
-            )
+            format!("the new path {} is taken: {}", printable(&conflict.path), current())
         }
         Reason::Merge => format!(
             "it was changed meanwhile ({}), and {} cannot be merged",
@@ -155,10 +142,6 @@ mod tests {
         assert_eq!(failure.exit, Exit::Conflict);
         assert!(failure.message.contains("version 7 by bob"), "{failure}");
         assert!(!failure.message.contains('\u{1b}'), "{failure:?}");
-        assert!(
-            failure
-                .advice
-                .is_some_and(|advice| advice.contains("vdom cat site@main a.txt"))
-        );
+        assert!(failure.advice.is_some_and(|advice| advice.contains("vdom cat site@main a.txt")));
     }
 }

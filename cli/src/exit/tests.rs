@@ -22,29 +22,18 @@ fn every_error_code_has_its_exit_code() {
 #[test]
 fn the_details_of_a_refusal_are_more_exact_than_its_grpc_code() {
     let mut details = ErrorDetails::new();
-    details.set_error_info(
-        "TooLarge",
-        "virtualdom.v1",
-        std::collections::HashMap::new(),
-    );
+    details.set_error_info("TooLarge", "virtualdom.v1", std::collections::HashMap::new());
     details.set_request_info("r-1", "");
     let status = Status::with_error_details(Code::ResourceExhausted, "4 MiB at most", details);
     let failure = Failure::from(status);
-    assert_eq!(
-        (failure.code, failure.exit),
-        (Some(ErrorCode::TooLarge), Exit::Failed)
-    );
+    assert_eq!((failure.code, failure.exit), (Some(ErrorCode::TooLarge), Exit::Failed));
     assert_eq!(failure.request_id.as_deref(), Some("r-1"));
 }
 
 #[test]
 fn a_refused_token_says_how_to_give_one() {
     let failure = Failure::from(Status::unauthenticated("the token has expired"));
-    assert!(
-        failure
-            .advice
-            .is_some_and(|advice| advice.contains("VDOM_TOKEN"))
-    );
+    assert!(failure.advice.is_some_and(|advice| advice.contains("VDOM_TOKEN")));
 }
 
 #[test]

@@ -27,12 +27,8 @@ impl Write for Captured {
 
 fn captured(json: bool, color: ColorChoice) -> (Output, Captured, Captured) {
     let (stdout, stderr) = (Captured::default(), Captured::default());
-    let output = Output::to_writers(
-        Box::new(stdout.clone()),
-        Box::new(stderr.clone()),
-        json,
-        color,
-    );
+    let output =
+        Output::to_writers(Box::new(stdout.clone()), Box::new(stderr.clone()), json, color);
     (output, stdout, stderr)
 }
 
@@ -40,9 +36,7 @@ fn captured(json: bool, color: ColorChoice) -> (Output, Captured, Captured) {
 fn a_result_is_a_line_for_people_or_a_json_line_for_programs() {
     for (json, expected) in [(false, "a\n"), (true, "{\"path\":\"a\"}\n")] {
         let (mut output, stdout, _) = captured(json, ColorChoice::Never);
-        output
-            .result(|| json!({ "path": "a" }), |_| "a".to_owned())
-            .expect("written");
+        output.result(|| json!({ "path": "a" }), |_| "a".to_owned()).expect("written");
         assert_eq!(stdout.text(), expected);
     }
 }
@@ -51,16 +45,10 @@ fn a_result_is_a_line_for_people_or_a_json_line_for_programs() {
 fn notes_are_kept_from_programs_and_from_standard_output() {
     let (mut output, stdout, stderr) = captured(true, ColorChoice::Never);
     output.note("by the way").expect("written");
-    assert_eq!(
-        (stdout.text(), stderr.text()),
-        (String::new(), String::new())
-    );
+    assert_eq!((stdout.text(), stderr.text()), (String::new(), String::new()));
     let (mut output, stdout, stderr) = captured(false, ColorChoice::Never);
     output.note("by the way").expect("written");
-    assert_eq!(
-        (stdout.text(), stderr.text()),
-        (String::new(), "by the way\n".to_owned())
-    );
+    assert_eq!((stdout.text(), stderr.text()), (String::new(), "by the way\n".to_owned()));
 }
 
 #[test]
@@ -72,19 +60,14 @@ fn a_failure_says_what_to_do_and_answers_its_exit_code() {
     let (mut output, _, stderr) = captured(true, ColorChoice::Auto);
     assert_eq!(output.finish(Err(failure)), Exit::NotFound);
     let record: Value = serde_json::from_str(&stderr.text()).expect("JSON");
-    assert_eq!(
-        (&record["exit"], &record["error"]),
-        (&json!(3), &json!("no a.txt"))
-    );
+    assert_eq!((&record["exit"], &record["error"]), (&json!(3), &json!("no a.txt")));
 }
 
 #[test]
 fn colors_are_written_only_where_they_are_wanted() {
     for (color, colored) in [(ColorChoice::Auto, false), (ColorChoice::Always, true)] {
         let (mut output, stdout, _) = captured(false, color);
-        output
-            .result(|| json!(null), |painter| painter.paint(Tone::Good, "ok"))
-            .expect("written");
+        output.result(|| json!(null), |painter| painter.paint(Tone::Good, "ok")).expect("written");
         assert_eq!(stdout.text().contains('\u{1b}'), colored);
     }
 }

@@ -96,11 +96,9 @@ fn library_refusal(status: &Status) -> Option<Error> {
                  with WriteDiffsStream"
             )))
         }
-        Code::ResourceExhausted if message.contains("decompressing") => {
-            Some(Error::too_large(format!(
-                "the message is larger than {UNARY_MESSAGE_MAX_BYTES} bytes once decompressed"
-            )))
-        }
+        Code::ResourceExhausted if message.contains("decompressing") => Some(Error::too_large(
+            format!("the message is larger than {UNARY_MESSAGE_MAX_BYTES} bytes once decompressed"),
+        )),
         Code::Internal if message.contains("decode") || message.contains("decompress") => {
             Some(Error::invalid(format!("the message cannot be read: {message}")))
         }

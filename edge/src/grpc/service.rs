@@ -16,10 +16,10 @@ use vdom_proto::v1::memory_gateway_server::MemoryGateway;
 
 use super::{from_wire, to_wire, write_stream};
 use crate::caller::{self, Caller};
+use crate::deadline;
 use crate::dom::{Dom, DomStream};
 use crate::error::to_status;
 use crate::stream::{Draining, bounded};
-use crate::deadline;
 
 type Answer<T> = std::result::Result<Response<T>, Status>;
 type AnswerStream<T> = BoxStream<'static, std::result::Result<T, Status>>;

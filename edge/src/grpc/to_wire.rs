@@ -15,8 +15,8 @@ use bytes::Bytes;
 use vdom_core::{NodeKind, OperationId, VectorClock};
 use vdom_proto::v1 as wire;
 
-fn clock(clock: &VectorClock) -> Option<wire::VectorClock> {
-    Some(wire::VectorClock { entries: clock.entries().clone() })
+fn clock(clock: &VectorClock) -> wire::VectorClock {
+    wire::VectorClock { entries: clock.entries().clone() }
 }
 
 fn kind(kind: NodeKind) -> i32 {

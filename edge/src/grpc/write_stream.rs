@@ -33,7 +33,9 @@ pub(super) async fn open(
         return Err(Error::invalid("the stream must begin with a header"));
     };
     if !header.diffs.is_empty() {
-        return Err(Error::invalid("header.diffs must stay empty in a stream: send each as a diff"));
+        return Err(Error::invalid(
+            "header.diffs must stay empty in a stream: send each as a diff",
+        ));
     }
     if header.expected_revision != 0 {
         return Err(Error::unimplemented("WriteDiffsStream with expected_revision"));
@@ -60,16 +62,13 @@ async fn next(
 ) -> Result<Option<Chunk>> {
     match chunks.next().await {
         None => Ok(None),
-        Some(chunk) => chunk?
-            .chunk
-            .map(Some)
-            .ok_or_else(|| Error::invalid("a chunk of the stream is neither header, diff nor content")),
+        Some(chunk) => chunk?.chunk.map(Some).ok_or_else(|| {
+            Error::invalid("a chunk of the stream is neither header, diff nor content")
+        }),
     }
 }
 
-fn content_piece(
-    chunk: Result<wire::WriteDiffsChunk>,
-) -> future::Ready<Option<Result<Bytes>>> {
+fn content_piece(chunk: Result<wire::WriteDiffsChunk>) -> future::Ready<Option<Result<Bytes>>> {
     future::ready(match chunk.map(|chunk| chunk.chunk) {
         Ok(Some(Chunk::Content(piece))) if piece.is_empty() => None,
         Ok(Some(Chunk::Content(piece))) => Some(Ok(piece)),

@@ -43,7 +43,9 @@ pub fn router(metrics: Metrics, readiness: Arc<dyn Readiness>) -> Router {
         .merge(Router::new().route("/metrics", get(render)).with_state(metrics))
 }
 
-async fn ready(State(readiness): State<Arc<dyn Readiness>>) -> (StatusCode, Json<serde_json::Value>) {
+async fn ready(
+    State(readiness): State<Arc<dyn Readiness>>,
+) -> (StatusCode, Json<serde_json::Value>) {
     let checks = readiness.checks();
     let (code, status) = if checks.iter().all(|check| check.ready) {
         (StatusCode::OK, "ready")

@@ -39,9 +39,7 @@ pub fn install(format: Format, filter: &str) -> Result<()> {
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let installed = match format {
-        Format::Human => {
-            registry.with(lines.with_ansi(io::stderr().is_terminal())).try_init()
-        }
+        Format::Human => registry.with(lines.with_ansi(io::stderr().is_terminal())).try_init(),
         Format::Json => {
             registry.with(lines.json().flatten_event(true).with_span_list(false)).try_init()
         }

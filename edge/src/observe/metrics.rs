@@ -20,8 +20,7 @@ use super::process::ProcessMetrics;
 
 /// From a cached read in memory to a write across a slow network, in seconds.
 const LATENCY_BUCKETS: [f64; 14] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
-    30.0,
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
 ];
 
 /// The metrics of one process. Clones share them.
@@ -52,7 +51,7 @@ impl Metrics {
         Arc::clone(&self.requests)
     }
 
-    /// All metrics in the OpenMetrics text format.
+    /// All metrics in the text format of `OpenMetrics`.
     pub fn render(&self) -> Result<String> {
         let mut text = String::new();
         encode(&mut text, &self.registry.lock()).map_err(Error::internal)?;
@@ -131,12 +130,8 @@ impl RequestMetrics {
         latency: Duration,
     ) {
         self.in_flight.dec();
-        self.requests
-            .get_or_create(&RequestLabels { call, code: code.into(), transport })
-            .inc();
-        self.latency
-            .get_or_create(&CallLabels { call, transport })
-            .observe(latency.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { call, code: code.into(), transport }).inc();
+        self.latency.get_or_create(&CallLabels { call, transport }).observe(latency.as_secs_f64());
     }
 
     /// A connection was accepted.

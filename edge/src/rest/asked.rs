@@ -14,19 +14,18 @@ use crate::caller::{self, Caller};
 use crate::deadline;
 use crate::stream::Draining;
 
-/// One request.
+/// One request but for its body.
 pub(super) struct Asked {
     pub(super) caller: Caller,
     pub(super) draining: Option<Draining>,
     pub(super) parameters: Parameters,
     pub(super) headers: HeaderMap,
-    pub(super) body: Body,
     names: HashMap<String, String>,
 }
 
 impl Asked {
-    /// Reads all but the body.
-    pub(super) async fn read(mut request: Request) -> Result<Self> {
+    /// Takes a request apart.
+    pub(super) async fn read(mut request: Request) -> Result<(Self, Body)> {
         let caller = caller::of(request.extensions())?;
         let Path(names) = request
             .extract_parts::<Path<HashMap<String, String>>>()
@@ -34,14 +33,14 @@ impl Asked {
             .map_err(|error| Error::invalid(format!("the path cannot be read: {error}")))?;
         let draining = request.extensions().get::<Draining>().cloned();
         let (parts, body) = request.into_parts();
-        Ok(Self {
+        let asked = Self {
             caller,
             draining,
             parameters: Parameters::parse(&parts.uri)?,
             headers: parts.headers,
-            body,
             names,
-        })
+        };
+        Ok((asked, body))
     }
 
     /// The deadline of a call with one answer.

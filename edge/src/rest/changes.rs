@@ -25,7 +25,11 @@ const HEAD: &[u8] = b"retry: 1000\n\n";
 
 /// Watches a branch. `event: change` and `event: progress` carry an id wherever
 /// a reader may resume; `event: problem` is the last before the stream ends.
-pub(super) async fn changes<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
+pub(super) async fn changes<D: Dom>(
+    dom: Arc<D>,
+    mut asked: Asked,
+    _: Body,
+) -> Result<Response<Body>> {
     asked.parameters.allow(&[&["from", "paths", "include_diffs"]])?;
     let paths: Vec<_> = asked.parameters.all("paths").map(parse_prefix).collect::<Result<_>>()?;
     if paths.len() > SUBSCRIPTION_MAX_PATHS {
@@ -54,9 +58,8 @@ pub(super) async fn changes<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Res
     let request_id = Arc::clone(&asked.caller.request_id);
     let messages = bounded(events, &asked.caller, asked.draining).map(move |event| match event {
         Ok(Event::Change(change)) => {
-            let id = change
-                .is_resume_point()
-                .then_some((change.change.epoch, change.change.revision));
+            let id =
+                change.is_resume_point().then_some((change.change.epoch, change.change.revision));
             message("change", id, &answers::change(&change))
         }
         Ok(Event::Progress { epoch, revision, freshness }) => {

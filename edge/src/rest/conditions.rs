@@ -23,7 +23,7 @@ pub(super) enum EntityTags {
 
 impl EntityTags {
     /// The condition in this header.
-    pub(super) fn parse(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>> {
+    pub(super) fn parse(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
         let mut tags = Vec::new();
         let mut found = false;
         for value in headers.get_all(name) {
@@ -31,13 +31,13 @@ impl EntityTags {
             let text = value.to_str().unwrap_or_default();
             for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
                 if tag == "*" {
-                    return Ok(Some(Self::Any));
+                    return Some(Self::Any);
                 }
                 // A tag that is not ours matches nothing, which is no error.
                 tags.extend(parse_tag(tag));
             }
         }
-        Ok(found.then_some(Self::Of(tags)))
+        found.then_some(Self::Of(tags))
     }
 
     /// Whether the node is among them.
@@ -56,8 +56,8 @@ pub(super) async fn apply<D: Dom>(
     asked: &Asked,
     write: &mut WriteDiff,
 ) -> Result<bool> {
-    let wanted = EntityTags::parse(&asked.headers, &IF_MATCH)?;
-    let unwanted = EntityTags::parse(&asked.headers, &IF_NONE_MATCH)?;
+    let wanted = EntityTags::parse(&asked.headers, &IF_MATCH);
+    let unwanted = EntityTags::parse(&asked.headers, &IF_NONE_MATCH);
     match (wanted, unwanted) {
         (None, None) => {
             write.on_conflict = OnConflict::Overwrite;
@@ -71,9 +71,7 @@ pub(super) async fn apply<D: Dom>(
         (None, Some(EntityTags::Of(_))) => {
             Err(Error::invalid("a write takes no If-None-Match but `*`"))
         }
-        (Some(_), Some(_)) => {
-            Err(Error::invalid("If-Match and If-None-Match exclude each other"))
-        }
+        (Some(_), Some(_)) => Err(Error::invalid("If-Match and If-None-Match exclude each other")),
         (Some(wanted), None) => {
             let current = current(dom, asked, write).await?;
             let node = current.node;

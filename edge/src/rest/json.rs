@@ -120,8 +120,7 @@ pub(super) fn change(event: &ChangeEvent) -> Value {
         value.insert("operation_id".into(), operation.id.to_string().into());
     }
     if let Some(position) = &change.change_set {
-        let position =
-            json!({ "id": position.id.to_string(), "index": position.index, "size": position.size });
+        let position = json!({ "id": position.id.to_string(), "index": position.index, "size": position.size });
         value.insert("change_set".into(), position);
     }
     if let Some(authored_at) = change.authored_at_ms {

@@ -19,7 +19,11 @@ use crate::grpc::from_wire::history_limit;
 const HISTORY: [&str; 4] = ["history", "before_revision", "limit", "include_diffs"];
 
 /// The repos of a realm.
-pub(super) async fn repos<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
+pub(super) async fn repos<D: Dom>(
+    dom: Arc<D>,
+    mut asked: Asked,
+    _: Body,
+) -> Result<Response<Body>> {
     asked.parameters.allow(&[])?;
     let deadline = asked.deadline();
     let realm = asked.realm()?;
@@ -29,7 +33,11 @@ pub(super) async fn repos<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Respo
 }
 
 /// The branches of a repo.
-pub(super) async fn branches<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
+pub(super) async fn branches<D: Dom>(
+    dom: Arc<D>,
+    mut asked: Asked,
+    _: Body,
+) -> Result<Response<Body>> {
     asked.parameters.allow(&[])?;
     let deadline = asked.deadline();
     let (realm, repo) = (asked.realm()?, asked.repo()?);
@@ -40,7 +48,7 @@ pub(super) async fn branches<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Re
 }
 
 /// The changes of a branch, newest first.
-pub(super) async fn history<D: Dom>(dom: Arc<D>, asked: Asked) -> Result<Response<Body>> {
+pub(super) async fn history<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result<Response<Body>> {
     list_changes(dom, asked, None).await
 }
 

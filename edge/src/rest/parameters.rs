@@ -38,12 +38,12 @@ impl Parameters {
     }
 
     /// The parameter's value, where it is given and not empty.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get<'a>(&'a self, name: &str) -> Option<&'a str> {
         self.all(name).find(|value| !value.is_empty())
     }
 
     /// All values of a parameter that may be repeated.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 

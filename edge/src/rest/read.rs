@@ -31,7 +31,7 @@ pub(super) enum Opened {
 }
 
 /// Reads a node; with `?history`, its changes.
-pub(super) async fn node<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
+pub(super) async fn node<D: Dom>(dom: Arc<D>, mut asked: Asked, _: Body) -> Result<Response<Body>> {
     if asked.parameters.all("history").next().is_some() {
         return lists::node_history(dom, asked).await;
     }
@@ -41,7 +41,7 @@ pub(super) async fn node<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Respon
         node: NodeSelector::Path(asked.path()?),
         at: asked.parameters.read_at()?,
     };
-    let not_modified = EntityTags::parse(&asked.headers, &IF_NONE_MATCH)?;
+    let not_modified = EntityTags::parse(&asked.headers, &IF_NONE_MATCH);
     // The deadline is for finding the node; a large content may take longer.
     let named_deadline = asked.caller.deadline;
     let deadline = asked.deadline();

@@ -22,7 +22,7 @@ use crate::stream::bounded;
 const NDJSON: &str = "application/x-ndjson";
 
 /// Reads a subtree: one JSON object, or one line for each node.
-pub(super) async fn tree<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
+pub(super) async fn tree<D: Dom>(dom: Arc<D>, mut asked: Asked, _: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[&parameters::READ_AT, &["prefix", "include_content"]])?;
     let request = ReadTree {
         address: asked.address()?,
@@ -67,7 +67,8 @@ fn lines(entries: DomStream<TreeEntry>) -> DomStream<Bytes> {
 /// was found.
 fn object(entries: DomStream<TreeEntry>, place: Option<(u64, u64)>) -> DomStream<Bytes> {
     let (epoch, revision) = place.unzip();
-    let head = format!("{{\"epoch\":{},\"revision\":{},\"entries\":[", json!(epoch), json!(revision));
+    let head =
+        format!("{{\"epoch\":{},\"revision\":{},\"entries\":[", json!(epoch), json!(revision));
     let items = entries.enumerate().map(|(index, entry)| {
         let entry = answers::tree_entry(&entry?)?;
         Ok(Bytes::from(if index == 0 { entry.to_string() } else { format!(",{entry}") }))

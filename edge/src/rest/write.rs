@@ -42,16 +42,20 @@ const PATH_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'+');
 
 /// Creates or replaces a node.
-pub(super) async fn put<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
+pub(super) async fn put<D: Dom>(
+    dom: Arc<D>,
+    mut asked: Asked,
+    body: Body,
+) -> Result<Response<Body>> {
     asked.parameters.allow(&[&WRITE, &["kind"]])?;
     let media_type = media_type(&asked);
     let kind = put_kind(&asked, &media_type)?;
     let length = content_length(&asked)?;
     if kind == NodeKind::File && length.is_none_or(|length| length > CHUNK_BYTES as u64) {
-        return put_content(dom, asked).await;
+        return put_content(dom, asked, body).await;
     }
     let deadline = asked.deadline();
-    let body = deadline::within(deadline, collect(std::mem::take(&mut asked.body))).await?;
+    let body = deadline::within(deadline, collect(body)).await?;
     let diff = match kind {
         NodeKind::File => Diff::put_file(&body),
         _ if media_type == BSON => {
@@ -64,11 +68,15 @@ pub(super) async fn put<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Respons
 }
 
 /// Edits a node by a diff whose kind the media type names.
-pub(super) async fn patch<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
+pub(super) async fn patch<D: Dom>(
+    dom: Arc<D>,
+    mut asked: Asked,
+    body: Body,
+) -> Result<Response<Body>> {
     asked.parameters.allow(&[&WRITE])?;
     let media_type = media_type(&asked);
     let deadline = asked.deadline();
-    let body = deadline::within(deadline, collect(std::mem::take(&mut asked.body))).await?;
+    let body = deadline::within(deadline, collect(body)).await?;
     let diff = match media_type.as_str() {
         JSON_PATCH => content::patch_diff(&body)?,
         TEXT_OPERATIONS => content::text_diff(&body)?,
@@ -84,13 +92,13 @@ pub(super) async fn patch<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Respo
 }
 
 /// Deletes a node.
-pub(super) async fn delete<D: Dom>(dom: Arc<D>, asked: Asked) -> Result<Response<Body>> {
+pub(super) async fn delete<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[&WRITE])?;
     write(dom, asked, Diff::delete(), None).await
 }
 
 /// Gives a node another path: `?rename=<to>`.
-pub(super) async fn rename<D: Dom>(dom: Arc<D>, asked: Asked) -> Result<Response<Body>> {
+pub(super) async fn rename<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[&WRITE, &["rename"]])?;
     let to = asked
         .parameters
@@ -117,13 +125,11 @@ async fn write<D: Dom>(
 }
 
 /// A content of up to 100 MB, as it comes.
-async fn put_content<D: Dom>(dom: Arc<D>, mut asked: Asked) -> Result<Response<Body>> {
-    let mut request =
-        request(&asked, DiffSource::Bson(Bytes::new()), Some(NodeKind::File))?;
+async fn put_content<D: Dom>(dom: Arc<D>, asked: Asked, body: Body) -> Result<Response<Body>> {
+    let mut request = request(&asked, DiffSource::Bson(Bytes::new()), Some(NodeKind::File))?;
     let conditional = condition(&dom, &asked, &mut request).await?;
-    let pieces = std::mem::take(&mut asked.body).into_data_stream().map_err(broken_body);
-    let outcome =
-        dom.write_content(&asked.caller, request, stream::content(pieces)).await?;
+    let pieces = TryStreamExt::map_err(body.into_data_stream(), broken_body);
+    let outcome = dom.write_content(&asked.caller, request, stream::content(pieces)).await?;
     answer(&asked, outcome, conditional)
 }
 
@@ -172,11 +178,7 @@ fn request(asked: &Asked, diff: DiffSource, kind: Option<NodeKind>) -> Result<Wr
 }
 
 /// Applies the conditions in headers, and `?on_conflict=`.
-async fn condition<D: Dom>(
-    dom: &Arc<D>,
-    asked: &Asked,
-    request: &mut WriteDiff,
-) -> Result<bool> {
+async fn condition<D: Dom>(dom: &Arc<D>, asked: &Asked, request: &mut WriteDiff) -> Result<bool> {
     let conditional = conditions::apply(dom, asked, request).await?;
     match (asked.parameters.get("on_conflict"), conditional) {
         (None, _) => {}
@@ -231,7 +233,7 @@ fn conflicted(asked: &Asked, conflict: &Conflict, conditional: bool) -> Result<R
         .resource(asked.address()?.node(&conflict.path))
         .at(conflict.epoch, conflict.revision);
     let members = Map::from_iter([("conflict".to_owned(), json::conflict(conflict)?)]);
-    Ok(to_response_with(error, &asked.caller.request_id, members))
+    Ok(to_response_with(&error, &asked.caller.request_id, members))
 }
 
 /// `?kind=`, else a document where the media type says so, else a file.

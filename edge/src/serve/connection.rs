@@ -132,13 +132,13 @@ where
     let service = TowerToHyperService::new(service);
     match protocol {
         Protocol::Http1 => {
-            let connection =
-                http1_builder(settings).serve_connection(io, service).with_upgrades();
-            until_drained(connection, draining, |connection| connection.graceful_shutdown()).await
+            let connection = http1_builder(settings).serve_connection(io, service).with_upgrades();
+            until_drained(connection, draining, http1::UpgradeableConnection::graceful_shutdown)
+                .await
         }
         Protocol::Http2 => {
             let connection = http2_builder(settings).serve_connection(io, service);
-            until_drained(connection, draining, |connection| connection.graceful_shutdown()).await
+            until_drained(connection, draining, http2::Connection::graceful_shutdown).await
         }
     }
 }

@@ -26,8 +26,7 @@ fn trace_id(traceparent: &str) -> Option<&str> {
     let (version, trace, span, flags) =
         (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hexadecimal = |part: &str, digits: usize| {
-        part.len() == digits
-            && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        part.len() == digits && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
     let valid = is_hexadecimal(version, 2)
         && version != "ff"

@@ -84,8 +84,9 @@ impl Listener {
     /// replaced; one in use, or a file that is no socket, is refused.
     pub async fn bind(bind: &Bind) -> Result<Self> {
         match bind {
-            Bind::Tcp { address, reuse_port } => bind_tcp(*address, *reuse_port)
-                .map_err(|error| cannot_listen(address, &error)),
+            Bind::Tcp { address, reuse_port } => {
+                bind_tcp(*address, *reuse_port).map_err(|error| cannot_listen(address, &error))
+            }
             Bind::Unix { path, mode } => bind_unix(path, *mode).await,
         }
     }

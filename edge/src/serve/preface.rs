@@ -36,14 +36,14 @@ where
         } else {
             continue;
         };
-        return Ok(Some((protocol, Replayed { first, replayed: 0, length, io })));
+        return Ok(Some((protocol, Replayed { first, at: 0, length, io })));
     }
 }
 
 /// A connection whose first bytes are read once more.
 pub(super) struct Replayed<I> {
     first: [u8; HTTP2_PREFACE.len()],
-    replayed: usize,
+    at: usize,
     length: usize,
     io: I,
 }
@@ -55,10 +55,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Replayed<I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.replayed < this.length {
-            let end = this.length.min(this.replayed + buffer.remaining());
-            buffer.put_slice(&this.first[this.replayed..end]);
-            this.replayed = end;
+        if this.at < this.length {
+            let end = this.length.min(this.at + buffer.remaining());
+            buffer.put_slice(&this.first[this.at..end]);
+            this.at = end;
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut this.io).poll_read(context, buffer)

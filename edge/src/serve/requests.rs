@@ -83,14 +83,14 @@ where
         let context = Arc::clone(&self.context);
         let started = Instant::now();
         // One id is on every log line of the request and in its answer.
-        let request_id =
-            correlation::request_id(request.headers(), || (context.randomness)());
+        let request_id = correlation::request_id(request.headers(), || (context.randomness)());
         let span = tracing::info_span!("request", request_id = &*request_id);
         request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
         // Who calls, and by when. A refusal travels along: each adapter says it
         // in its own protocol, and what is open to all needs no exception here.
         let caller = caller(&context, request.headers(), &request_id);
-        let user = caller.as_ref().map_or_else(|_| Arc::from("-"), |caller| Arc::clone(&caller.subject));
+        let user =
+            caller.as_ref().map_or_else(|_| Arc::from("-"), |caller| Arc::clone(&caller.subject));
         request.extensions_mut().insert(CheckedCaller(caller));
         // Streams without an end of their own learn from this that we drain.
         request.extensions_mut().insert(Draining(context.draining.clone()));
@@ -185,16 +185,10 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn fault(is_grpc: bool, request_id: &str) -> Response<Body> {
     let error = Error::internal("a request panicked");
-    if is_grpc {
-        to_status(error, request_id).into_http()
-    } else {
-        to_response(error, request_id)
-    }
+    if is_grpc { to_status(error, request_id).into_http() } else { to_response(error, request_id) }
 }

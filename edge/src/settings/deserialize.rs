@@ -60,15 +60,18 @@ impl Setting {
 
     fn refuse_unknown_keys(&self, valid: &'static [&'static str]) -> Result<(), Problem> {
         let Tree::Section(section) = &self.tree else { return Ok(()) };
-        let Some((key, value)) =
-            section.iter().find(|(key, _)| !valid.contains(&key.as_str()))
+        let Some((key, value)) = section.iter().find(|(key, _)| !valid.contains(&key.as_str()))
         else {
             return Ok(());
         };
         let nearest = valid.iter().min_by_key(|name| strsim::damerau_levenshtein(key, name));
         let hint = match nearest {
             Some(nearest) => {
-                format!("did you mean `{}`? Valid here: {}", Self::below(&self.path, nearest), valid.join(", "))
+                format!(
+                    "did you mean `{}`? Valid here: {}",
+                    Self::below(&self.path, nearest),
+                    valid.join(", ")
+                )
             }
             None => "this section has no keys".to_owned(),
         };
@@ -93,7 +96,7 @@ impl Setting {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Problem> for Setting {
+impl IntoDeserializer<'_, Problem> for Setting {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -120,16 +123,16 @@ impl<'de> Deserializer<'de> for Setting {
         match self.tree {
             Tree::Section(section) => visitor.visit_map(settings_below(section, &path)),
             Tree::List(items) => {
-                let items = items.into_iter().enumerate().map(|(index, tree)| Setting {
-                    tree,
-                    path: format!("{path}[{index}]"),
-                });
+                let items = items
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, tree)| Setting { tree, path: format!("{path}[{index}]") });
                 visitor.visit_seq(SeqDeserializer::new(items))
             }
             Tree::Leaf { value: Leaf::Text(text), .. } => visitor.visit_string(text),
-            Tree::Leaf { value: Leaf::Typed(value), .. } => value
-                .deserialize_any(visitor)
-                .map_err(|error| serde::de::Error::custom(error)),
+            Tree::Leaf { value: Leaf::Typed(value), .. } => {
+                value.deserialize_any(visitor).map_err(serde::de::Error::custom)
+            }
         }
         .map_err(place)
     }
@@ -186,10 +189,12 @@ impl<'de> Deserializer<'de> for Setting {
     ) -> Result<V::Value, Problem> {
         let place = self.place();
         match self.tree {
-            Tree::Leaf {
-                value: Leaf::Text(text) | Leaf::Typed(Value::String(text)), ..
-            } => visitor.visit_enum(text.into_deserializer()),
-            _ => Err(serde::de::Error::custom(format_args!("needs one of {}", variants.join(", ")))),
+            Tree::Leaf { value: Leaf::Text(text) | Leaf::Typed(Value::String(text)), .. } => {
+                visitor.visit_enum(text.into_deserializer())
+            }
+            _ => {
+                Err(serde::de::Error::custom(format_args!("needs one of {}", variants.join(", "))))
+            }
         }
         .map_err(place)
     }

@@ -49,8 +49,7 @@ fn file(extension: &str, text: &str) -> (tempfile::TempDir, Sources) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(format!("gateway.{extension}"));
     std::fs::write(&path, text).expect("written");
-    let sources =
-        Sources { file: Some(path), prefix: "VDOM".to_owned(), ..Sources::default() };
+    let sources = Sources { file: Some(path), prefix: "VDOM".to_owned(), ..Sources::default() };
     (folder, sources)
 }
 
@@ -159,7 +158,8 @@ fn a_value_of_the_wrong_type_names_its_key_and_what_is_needed() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let missing = Sources { file: Some(PathBuf::from("/nonexistent/a.toml")), ..Sources::default() };
+    let missing =
+        Sources { file: Some(PathBuf::from("/nonexistent/a.toml")), ..Sources::default() };
     assert!(refusal(&missing).contains("/nonexistent/a.toml"));
     let (_folder, broken) = file("toml", "= nonsense");
     assert!(refusal(&broken).contains("gateway.toml"));

@@ -13,10 +13,7 @@ use vdom_core::{Error, Result};
 pub(super) enum Tree {
     Section(BTreeMap<String, Tree>),
     List(Vec<Tree>),
-    Leaf {
-        value: Leaf,
-        origin: Arc<str>,
-    },
+    Leaf { value: Leaf, origin: Arc<str> },
 }
 
 /// A value: a file's has a type, the others' are text for any type.

@@ -52,7 +52,7 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = SIZE_UNITS
             .into_iter()
-            .filter(|(_, factor)| self.0 >= *factor && self.0 % factor == 0)
+            .filter(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
             .max_by_key(|(_, factor)| *factor)
             .unwrap_or(("B", 1));
         write!(formatter, "{}{unit}", self.0 / factor)

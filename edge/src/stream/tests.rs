@@ -28,10 +28,7 @@ async fn last_code<T>(stream: DomStream<T>) -> Option<ErrorCode> {
 #[tokio::test(start_paused = true)]
 async fn an_endless_stream_ends_with_its_deadline_its_token_or_the_server() {
     let late = Caller { deadline: Some(Instant::now() + Duration::from_secs(5)), ..caller() };
-    assert_eq!(
-        last_code(bounded(endless(), &late, None)).await,
-        Some(ErrorCode::DeadlineExceeded)
-    );
+    assert_eq!(last_code(bounded(endless(), &late, None)).await, Some(ErrorCode::DeadlineExceeded));
 
     let expired = Caller { expires_at: Some(SystemTime::now()), ..caller() };
     assert_eq!(

@@ -90,16 +90,15 @@ impl Claims {
             )));
         }
         let subject = self.sub.as_deref().ok_or_else(|| missing("sub"))?;
-        check_actor(subject)
-            .map_err(|error| refused(format!("the token's `sub` is no subject: {}", error.message)))?;
+        check_actor(subject).map_err(|error| {
+            refused(format!("the token's `sub` is no subject: {}", error.message))
+        })?;
         let realm = RealmName::parse(self.realm.as_deref().unwrap_or(RealmName::DEFAULT))
             .map_err(|error| refused(format!("the token's `realm` is none: {}", error.message)))?;
-        let names = [
-            self.scope.as_slice(),
-            self.scp.as_ref().map(OneOrMany::as_slice).unwrap_or_default(),
-        ]
-        .concat()
-        .join(" ");
+        let names =
+            [self.scope.as_slice(), self.scp.as_ref().map(OneOrMany::as_slice).unwrap_or_default()]
+                .concat()
+                .join(" ");
         Ok(Identity {
             subject: Arc::from(subject),
             realm: Some(realm),
@@ -113,7 +112,7 @@ fn missing(claim: &str) -> vdom_core::Error {
     refused(format!("the token lacks the claim `{claim}`"))
 }
 
-/// A NumericDate: seconds since the Unix epoch, perhaps with a fraction.
+/// A `NumericDate`: seconds since the Unix epoch, perhaps with a fraction.
 fn time(claim: &str, number: Option<&serde_json::Number>) -> Result<Option<SystemTime>> {
     /// The end of the year 9999: what lies beyond is no date.
     const MAX_SECONDS: f64 = 253_402_300_799.0;

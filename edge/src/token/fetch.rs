@@ -27,8 +27,7 @@ impl JwksUrl {
     pub(super) fn new(url: &str) -> Result<Self> {
         let refused = |why: &str| Error::invalid(format!("JWKS URL {url:?} {why}"));
         let uri: Uri = url.parse().map_err(|error| refused(&format!("is no URL: {error}")))?;
-        let loopback =
-            matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let loopback = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
         match uri.scheme_str() {
             Some("https") => {}
             Some("http") if loopback => {}
@@ -57,8 +56,11 @@ impl JwksUrl {
             .header(http::header::ACCEPT, "application/json")
             .body(Empty::new())
             .map_err(|error| self.failed(error))?;
-        let response =
-            self.client.request(request).await.map_err(|error| self.failed(format_args!("{error:?}")))?;
+        let response = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| self.failed(format_args!("{error:?}")))?;
         if response.status() != StatusCode::OK {
             return Err(self.failed(format_args!("the answer was {}", response.status())));
         }

@@ -4,9 +4,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse,
-};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use vdom_core::{Error, Result};
@@ -22,7 +20,7 @@ pub(super) const SECRET_MIN_BYTES: usize = 32;
 pub(super) struct Key {
     pub(super) id: Option<String>,
     algorithm: Algorithm,
-    key: DecodingKey,
+    decoding: DecodingKey,
 }
 
 impl Key {
@@ -37,7 +35,7 @@ impl Key {
 
     /// Whether the signature is this key's.
     pub(super) fn verifies(&self, message: &str, signature: &str) -> bool {
-        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, self.algorithm)
+        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.decoding, self.algorithm)
             .unwrap_or(false)
     }
 }
@@ -58,7 +56,7 @@ impl KeySet {
     /// Adds the public key of a PEM file, or the secret of any other file.
     pub(super) fn add_key_file(&mut self, path: &Path) -> Result<()> {
         let bytes = read_key_file(path)?;
-        let (algorithm, key) = if is_pem(&bytes) {
+        let (algorithm, decoding) = if is_pem(&bytes) {
             if bytes.windows(12).any(|window| window == b" PRIVATE KEY") {
                 return Err(bad_file(path, "holds a private key: tokens are checked with public"));
             }
@@ -67,7 +65,7 @@ impl KeySet {
         } else {
             (Algorithm::HS256, DecodingKey::from_secret(secret(path, &bytes)?))
         };
-        self.0.push(Key { id: None, algorithm, key });
+        self.0.push(Key { id: None, algorithm, decoding });
         Ok(())
     }
 
@@ -142,9 +140,7 @@ fn parse_jwks(json: &[u8], with_secrets: bool) -> Result<Vec<Key>> {
     let keys: Vec<_> =
         set.keys.into_iter().filter_map(|key| signing_key(key, with_secrets)).collect();
     if keys.is_empty() {
-        return Err(Error::invalid(
-            "has no key that signs with EdDSA, RS256 or (in a file) HS256",
-        ));
+        return Err(Error::invalid("has no key that signs with EdDSA, RS256 or (in a file) HS256"));
     }
     Ok(keys)
 }
@@ -165,11 +161,11 @@ fn signing_key(json: serde_json::Value, with_secrets: bool) -> Option<Key> {
     if jwk.common.key_algorithm.as_ref().is_some_and(|named| *named != named_as) {
         return None;
     }
-    let key = DecodingKey::from_jwk(&jwk).ok()?;
+    let decoding = DecodingKey::from_jwk(&jwk).ok()?;
     if algorithm == Algorithm::HS256
-        && key.try_get_as_bytes().map_or(0, <[u8]>::len) < SECRET_MIN_BYTES
+        && decoding.try_get_as_bytes().map_or(0, <[u8]>::len) < SECRET_MIN_BYTES
     {
         return None;
     }
-    Some(Key { id: jwk.common.key_id, algorithm, key })
+    Some(Key { id: jwk.common.key_id, algorithm, decoding })
 }

@@ -88,7 +88,7 @@ impl TokenMint {
 pub fn generate_secret_file(path: &Path) -> Result<()> {
     let mut random = [0_u8; 32];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| no_randomness())?;
-    let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = vdom_core::Hash(random);
     write_new(path, 0o600, &format!("{digits}\n"))
 }
 
@@ -110,8 +110,7 @@ fn pem(label: &str, der: &[u8]) -> String {
         pem.extend(line.iter().copied().map(char::from));
         pem.push('\n');
     }
-    pem.push_str(&format!("-----END {label}-----\n"));
-    pem
+    pem + &format!("-----END {label}-----\n")
 }
 
 fn write_new(path: &Path, mode: u32, text: &str) -> Result<()> {

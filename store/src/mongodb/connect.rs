@@ -1,7 +1,7 @@
 //! Connecting, and finding out what the server can do.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use ::mongodb::bson::oid::ObjectId;
@@ -10,7 +10,7 @@ use ::mongodb::options::{
     ClientOptions, CollectionOptions, IndexOptions, ReadConcern, ReadPreference,
     SelectionCriteria, WriteConcern,
 };
-use ::mongodb::{Client, Collection, Database, IndexModel};
+use ::mongodb::{Client, Database, IndexModel};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
@@ -173,7 +173,7 @@ fn without_credentials(uri: &str) -> &str {
 }
 
 fn is_standalone(topology: &Document) -> bool {
-    topology.get_str("setName").is_err() && topology.get_str("msg") != Ok("isdbgrid")
+    topology.get_str("setName").is_err() && topology.get_str("msg").ok() != Some("isdbgrid")
 }
 
 async fn reads_linearizably(collections: &Collections, boundary: &Boundary) -> bool {
@@ -185,4 +185,3 @@ async fn reads_linearizably(collections: &Collections, boundary: &Boundary) -> b
     let probe = boundary.within("cannot read linearizably", probe.into_future()).await;
     probe.inspect_err(|error| tracing::warn!(%error, "no linearizable reads")).is_ok()
 }
-

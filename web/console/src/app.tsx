@@ -1,6 +1,6 @@
 // The page: who we speak to, which branch is open, and the panels that show it.
 
-import { type BranchInfo, connect, type Gateway, type RepoInfo, VdomError } from "@vdom/sdk";
+import { type BranchInfo, connect, type RepoInfo, VdomError } from "@vdom/sdk";
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import { BranchView } from "./branch-view.js";
 import { BranchPicker } from "./components/branch-picker.js";
@@ -18,15 +18,16 @@ import { keepToken, tokenFor } from "./token-store.js";
 const GATEWAY = gatewayFrom(location);
 const NAMES_INTERVAL_MS = 15_000;
 
+// One client for the page's life: a new token must not cost anyone a draft.
+const gateway = connect({ baseUrl: GATEWAY, token: () => tokenFor(GATEWAY) });
+
 export function App() {
   const [place, go] = usePlace();
   const [token, setToken] = useState(() => tokenFor(GATEWAY));
   const [attempt, setAttempt] = useState(0);
   const [askToken, setAskToken] = useState(false);
-  // A new attempt is a new client: whatever was refused is asked again.
-  const gateway = useMemo(() => connect({ baseUrl: GATEWAY, token }), [token, attempt]);
-  const { repos, branches, error: listError } = useNames(gateway, place, go);
-  const view = useObserved(useBranchView(gateway, place));
+  const { repos, branches, error: listError } = useNames(place, go, attempt);
+  const view = useObserved(useBranchView(place, attempt));
   // A token that may not list everything may still read the branch that a link names.
   const error = view && listError?.code !== "Unauthenticated" ? view.error : listError;
   const retry = useCallback(() => setAttempt((it) => it + 1), []);
@@ -106,7 +107,7 @@ interface Names {
 }
 
 /** The repositories and branches there are; goes to the first where the hash names none. */
-function useNames(gateway: Gateway, place: Place, go: (place: Place) => void): Names {
+function useNames(place: Place, go: (place: Place) => void, attempt: number): Names {
   const [names, setNames] = useState<Names>({});
   useEffect(() => {
     const stop = new AbortController();
@@ -134,18 +135,19 @@ function useNames(gateway: Gateway, place: Place, go: (place: Place) => void): N
       stop.abort();
       clearTimeout(timer);
     };
-  }, [gateway, place.repo, place.branch, go]);
+  }, [place.repo, place.branch, go, attempt]);
   return names;
 }
 
-function useBranchView(gateway: Gateway, { repo, branch }: Place): BranchView | undefined {
+/** The open branch; each attempt asks again whatever was refused. */
+function useBranchView({ repo, branch }: Place, attempt: number): BranchView | undefined {
   const view = useMemo(
     () => (repo && branch ? new BranchView(gateway.branch(repo, branch)) : undefined),
-    [gateway, repo, branch],
+    [repo, branch],
   );
   useEffect(() => {
     void view?.run();
     return () => view?.stop();
-  }, [view]);
+  }, [view, attempt]);
   return view;
 }

@@ -9,35 +9,28 @@ import {
   type TreeNode,
   VdomError,
 } from "@vdom/sdk";
+import { ChangeFeed } from "./change-feed.js";
 import { NodeEditor } from "./node-editor.js";
 import { Observable } from "./observable.js";
 import { TreeModel } from "./tree-model.js";
 
-const FEED_LENGTH = 1000;
 const EARLIER_CHANGES = 200;
-
-export interface FeedEntry {
-  readonly change: Change;
-  /** In ms of `performance.now()`; absent for what was before the page was opened. */
-  readonly arrivedMs: number | undefined;
-}
 
 export class BranchView extends Observable {
   readonly branch: Branch;
   readonly tree = new TreeModel();
-  /** Newest first. */
-  feed: FeedEntry[] = [];
-  /** Why the changes before this page was opened cannot be shown. */
+  readonly feed = new ChangeFeed();
+  /** Why the changes that nobody watched cannot be shown. */
   feedError: VdomError | undefined;
   connection: ConnectionState = { state: "connecting", attempt: 1 };
   head: Position | undefined;
   freshness: Freshness | undefined;
   /** When `head` was last heard of, in ms of `performance.now()`. */
   heardAt = 0;
-  /** Set when the gateway refused: nothing more will come. */
+  /** Set when the gateway refused: nothing more comes until it runs again. */
   error: VdomError | undefined;
   loaded = false;
-  readonly #stop = new AbortController();
+  #stop = new AbortController();
   /** Of the open node, and of every node with a draft. */
   readonly #editors = new Map<string, NodeEditor>();
 
@@ -46,9 +39,11 @@ export class BranchView extends Observable {
     this.branch = branch;
   }
 
-  /** Follows the branch until `stop`. */
+  /** Follows the branch until `stop`, or until the gateway refuses. */
   async run(): Promise<void> {
+    this.#stop = new AbortController();
     const { signal } = this.#stop;
+    this.error = undefined;
     const live = this.branch.liveTree("", {
       signal,
       onConnection: (state) => {
@@ -58,16 +53,9 @@ export class BranchView extends Observable {
     });
     try {
       for await (const update of live) {
-        if (update.type === "read") {
-          this.tree.replace(live.nodes.values());
-          if (!this.loaded) void this.#readEarlier(update.position, signal);
-          this.loaded = true;
-          this.#heard(update.position, undefined);
-        } else if (update.type === "progress") {
-          this.#heard(update.position, update.freshness);
-        } else {
-          this.#apply(update.change, live.nodes);
-        }
+        if (update.type === "read") this.#replace(live.nodes, update.position, signal);
+        else if (update.type === "change") this.#apply(update.change, live.nodes);
+        else this.#heard(update.position, update.freshness);
         this.changed();
       }
     } catch (thrown) {
@@ -118,7 +106,24 @@ export class BranchView extends Observable {
     this.changed();
   }
 
-  #apply(change: Change, nodes: ReadonlyMap<string, TreeNode>): void {
+  /** The tree was read anew: whatever happened since the last time was not watched. */
+  #replace(nodes: Nodes, position: Position, signal: AbortSignal): void {
+    this.tree.replace(nodes.values());
+    this.loaded = true;
+    this.#heard(position, undefined);
+    for (const [path, editor] of this.#editors) {
+      const node = nodes.get(path);
+      editor.noticed({
+        type: node ? "update" : "delete",
+        epoch: position.epoch,
+        revision: node?.changedRevision ?? position.revision,
+        author: node?.author ?? "",
+      });
+    }
+    void this.#readEarlier(signal);
+  }
+
+  #apply(change: Change, nodes: Nodes): void {
     const now = performance.now();
     // Asking what stands at each path now is right for swaps, too.
     for (const path of [change.oldPath, change.path]) {
@@ -127,8 +132,7 @@ export class BranchView extends Observable {
       this.tree.flash(path, change.revision, now);
       this.#editors.get(path)?.noticed(change);
     }
-    this.feed.unshift({ change, arrivedMs: now });
-    if (this.feed.length > FEED_LENGTH) this.feed.length = FEED_LENGTH;
+    this.feed.arrived(change, now);
     if (change.resume) this.#heard(change.resume, this.freshness);
   }
 
@@ -138,12 +142,10 @@ export class BranchView extends Observable {
     this.heardAt = performance.now();
   }
 
-  async #readEarlier(upTo: Position, signal: AbortSignal): Promise<void> {
+  async #readEarlier(signal: AbortSignal): Promise<void> {
     try {
-      const earlier = await this.branch.history({ limit: EARLIER_CHANGES, signal });
-      for (const change of earlier) {
-        if (change.revision <= upTo.revision) this.feed.push({ change, arrivedMs: undefined });
-      }
+      this.feed.fill(await this.branch.history({ limit: EARLIER_CHANGES, signal }));
+      this.feedError = undefined;
     } catch (thrown) {
       if (signal.aborted) return;
       this.feedError = VdomError.from(thrown);
@@ -151,3 +153,5 @@ export class BranchView extends Observable {
     this.changed();
   }
 }
+
+type Nodes = ReadonlyMap<string, TreeNode>;

@@ -14,6 +14,9 @@ import { Observable } from "./observable.js";
 
 const NOTHING: Content = { form: "text", text: "", lineEnding: "\n" };
 
+/** What an editor needs to know of a change by others. */
+export type Noticed = Pick<Change, "type" | "epoch" | "revision" | "author">;
+
 export class NodeEditor extends Observable {
   phase: "loading" | "ready" | "missing" | "failed" = "loading";
   snapshot: Snapshot | undefined;
@@ -22,7 +25,7 @@ export class NodeEditor extends Observable {
   saving = false;
   conflict: Conflict | undefined;
   /** What others did since the draft was begun. */
-  remote: Change | undefined;
+  remote: Noticed | undefined;
   /** Why the last load or save failed. */
   error: VdomError | undefined;
   /** Said to the reader after something was done. */
@@ -30,8 +33,8 @@ export class NodeEditor extends Observable {
   readonly #branch: Branch;
   /** What the next save claims to have seen; `null`: that nothing stands there. */
   #seen: Seen | null = null;
-  #seenRevision = 0;
-  #newest: Change | undefined;
+  #seenAt: Position = { epoch: 0, revision: 0 };
+  #newest: Noticed | undefined;
   #loads = 0;
 
   constructor(
@@ -78,17 +81,17 @@ export class NodeEditor extends Observable {
       this.snapshot = snapshot;
       this.content = contentOf(snapshot);
       this.#seen = snapshot;
-      this.#seenRevision = Math.max(snapshot.changedRevision, atLeast?.revision ?? 0);
+      this.#seenAt = { epoch: snapshot.position.epoch, revision: snapshot.changedRevision };
     } else if (error?.code === "NotFound") {
       this.phase = "missing";
       this.snapshot = undefined;
       this.content = NOTHING;
       this.#seen = null;
-      this.#seenRevision = Math.max(this.#seenRevision, atLeast?.revision ?? 0);
     } else {
       this.phase = "failed";
       this.error = error;
     }
+    if (atLeast && isNewer(atLeast, this.#seenAt)) this.#seenAt = atLeast;
     this.draft = this.savedText;
     this.changed();
     this.#reconcile();
@@ -126,7 +129,7 @@ export class NodeEditor extends Observable {
   }
 
   /** Told of every change to this path. */
-  noticed(change: Change): void {
+  noticed(change: Noticed): void {
     this.#newest = change;
     this.#reconcile();
   }
@@ -165,14 +168,19 @@ export class NodeEditor extends Observable {
   /** Follows others while there is no draft to lose, else says that they changed it. */
   #reconcile(): void {
     const newest = this.#newest;
-    if (!newest || newest.revision <= this.#seenRevision) return;
+    if (!newest || !isNewer(newest, this.#seenAt)) return;
     if (this.saving || this.phase === "loading") return;
     if (this.dirty || this.conflict) {
       this.remote = newest;
       this.changed();
     } else {
-      this.#seenRevision = newest.revision;
+      this.#seenAt = newest;
       void this.load();
     }
   }
+}
+
+/** A later epoch is newer, whatever its revisions: it follows a restore. */
+function isNewer(one: Position, other: Position): boolean {
+  return one.epoch > other.epoch || (one.epoch === other.epoch && one.revision > other.revision);
 }

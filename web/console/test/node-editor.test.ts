@@ -18,6 +18,7 @@ class OneNode {
         kind: "file",
         content: new TextEncoder().encode(this.text),
         changedRevision: this.revision,
+        position: { epoch: 1, revision: this.revision },
         nodeId: Uint8Array.of(1),
         clock: { writer: BigInt(this.revision) },
       } as Partial<Snapshot> as Snapshot;

@@ -95,11 +95,7 @@ impl Importer {
             next_client: AtomicUsize::new(0),
             branch,
             options,
-            on_conflict: if overwrite {
-                OnConflict::Overwrite
-            } else {
-                OnConflict::Reject
-            },
+            on_conflict: if overwrite { OnConflict::Overwrite } else { OnConflict::Reject },
             memory: Semaphore::new(MEMORY_MAX_MIB as usize),
         }
     }
@@ -121,10 +117,7 @@ impl Importer {
         match self.write(file, &content, standing).await {
             // Perhaps a write of an earlier, interrupted import came late.
             Err(failure) if failure.exit == Exit::Conflict => {
-                let confirmed = ReadSnapshotRequest {
-                    max_age_ms: Some(0),
-                    ..Default::default()
-                };
+                let confirmed = ReadSnapshotRequest { max_age_ms: Some(0), ..Default::default() };
                 let now = self.read(&file.path, confirmed).await?;
                 let standing = Standing::from(&now);
                 if !is_same(&standing, now, &content).await? {
@@ -180,10 +173,7 @@ impl Importer {
             let answer = self.client().write(request).await?;
             revision = Some(write::accepted(answer, &self.branch, &file.path)?.revision);
         }
-        Ok(Brought {
-            size_bytes: content.len() as u64,
-            revision,
-        })
+        Ok(Brought { size_bytes: content.len() as u64, revision })
     }
 
     async fn has_content(
@@ -204,11 +194,7 @@ impl Importer {
         }
         // As new as what it is compared with; a cache may answer.
         let (min_epoch, min_revision) = standing.as_of;
-        let request = ReadSnapshotRequest {
-            min_epoch,
-            min_revision,
-            ..Default::default()
-        };
+        let request = ReadSnapshotRequest { min_epoch, min_revision, ..Default::default() };
         match self.read(&file.path, request).await {
             Ok(now) => is_same(standing, now, content).await,
             // Deleted or renamed meanwhile: the write will tell.
@@ -299,14 +285,9 @@ fn read_whole(source: &Path) -> Result<Bytes, Failure> {
     let unreadable = |error: io::Error| Failure::failed(format!("cannot be read: {error}"));
     let file = std::fs::File::open(source).map_err(unreadable)?;
     let mut content = Vec::new();
-    file.take(FILE_MAX_BYTES + 1)
-        .read_to_end(&mut content)
-        .map_err(unreadable)?;
+    file.take(FILE_MAX_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
     if content.len() as u64 > FILE_MAX_BYTES {
-        return Err(Failure::failed(format!(
-            "a node holds at most {}",
-            size(FILE_MAX_BYTES)
-        )));
+        return Err(Failure::failed(format!("a node holds at most {}", size(FILE_MAX_BYTES))));
     }
     Ok(content.into())
 }
@@ -336,10 +317,7 @@ mod tests {
     }
 
     fn owned(attributes: &[(&str, &str)]) -> BTreeMap<String, String> {
-        attributes
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
+        attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
@@ -347,10 +325,7 @@ mod tests {
         let same = attribute_diff(&file(&[]), Some(&standing(&[("data_subject", "x")])));
         assert_eq!(same, Ok(None));
         let executable = file(&[(MODE, "100755")]);
-        assert_eq!(
-            attribute_diff(&executable, Some(&standing(&[(MODE, "100755")]))),
-            Ok(None)
-        );
+        assert_eq!(attribute_diff(&executable, Some(&standing(&[(MODE, "100755")]))), Ok(None));
         let set = Diff::attributes([(MODE, "100755")], []).expect("valid");
         assert_eq!(attribute_diff(&executable, None), Ok(Some(set)));
         let unset = Diff::attributes([], [MODE]).expect("valid");

@@ -20,26 +20,14 @@ fn paths(walked: &walk::Walked) -> Vec<&str> {
 #[test]
 fn every_file_but_git_is_found_hidden_ones_too() {
     let root = tempfile::tempdir().expect("a directory");
-    for path in [
-        ".hidden/a",
-        "src/lib.rs",
-        ".git/config",
-        "sub/.git",
-        "target/x",
-    ] {
+    for path in [".hidden/a", "src/lib.rs", ".git/config", "sub/.git", "target/x"] {
         write(root.path(), path);
     }
     std::fs::write(root.path().join(".gitignore"), "target/\n").expect("written");
     let all = walk::walk(root.path(), false).expect("readable");
-    assert_eq!(
-        paths(&all),
-        [".gitignore", ".hidden/a", "src/lib.rs", "target/x"]
-    );
+    assert_eq!(paths(&all), [".gitignore", ".hidden/a", "src/lib.rs", "target/x"]);
     let without_ignored = walk::walk(root.path(), true).expect("readable");
-    assert_eq!(
-        paths(&without_ignored),
-        [".gitignore", ".hidden/a", "src/lib.rs"]
-    );
+    assert_eq!(paths(&without_ignored), [".gitignore", ".hidden/a", "src/lib.rs"]);
 }
 
 #[test]
@@ -64,16 +52,10 @@ fn names_that_no_node_can_have_are_listed_with_the_reason() {
     std::fs::write(root.path().join("line\nbreak"), "x").expect("written");
     let walked = walk::walk(root.path(), false).expect("readable");
     assert_eq!(walked.files, []);
-    let reasons: Vec<_> = walked
-        .problems
-        .iter()
-        .map(|(_, failure)| failure.message.as_str())
-        .collect();
+    let reasons: Vec<_> =
+        walked.problems.iter().map(|(_, failure)| failure.message.as_str()).collect();
     for expected in ["not UTF-8", "normalization form C", "control character"] {
-        assert!(
-            reasons.iter().any(|reason| reason.contains(expected)),
-            "{expected}: {reasons:?}"
-        );
+        assert!(reasons.iter().any(|reason| reason.contains(expected)), "{expected}: {reasons:?}");
     }
 }
 
@@ -84,22 +66,15 @@ fn a_missing_directory_or_a_file_says_so() {
     assert_eq!(missing.exit, Exit::NotFound);
     write(root.path(), "file");
     let file = walk::walk(&root.path().join("file"), false).expect_err("a file");
-    assert!(
-        file.advice
-            .is_some_and(|advice| advice.contains("vdom put"))
-    );
+    assert!(file.advice.is_some_and(|advice| advice.contains("vdom put")));
 }
 
 #[test]
 fn one_bad_file_does_not_end_an_import_but_a_lost_server_does() {
     let mut tally = Tally::default();
-    tally
-        .problem("a".into(), Failure::new(Exit::Conflict, "changed"))
-        .expect("goes on");
+    tally.problem("a".into(), Failure::new(Exit::Conflict, "changed")).expect("goes on");
     assert_eq!(tally.exit(), Some(Exit::Conflict));
-    tally
-        .problem("b".into(), Failure::failed("unreadable"))
-        .expect("goes on");
+    tally.problem("b".into(), Failure::failed("unreadable")).expect("goes on");
     assert_eq!(tally.exit(), Some(Exit::Failed));
     let away = Failure::new(Exit::Unavailable, "away");
     let ended = tally.problem("c".into(), away).expect_err("ends");

@@ -49,16 +49,11 @@ pub(super) fn walk(directory: &Path, gitignore: bool) -> Result<Walked, Failure>
             std::io::ErrorKind::NotFound => Exit::NotFound,
             _ => Exit::Failed,
         };
-        Failure::new(
-            exit,
-            format!("cannot read {}: {error}", directory.display()),
-        )
+        Failure::new(exit, format!("cannot read {}: {error}", directory.display()))
     })?;
     if !metadata.is_dir() {
-        return Err(
-            Failure::failed(format!("{} is not a directory", directory.display()))
-                .advice("`vdom put` writes a single file"),
-        );
+        return Err(Failure::failed(format!("{} is not a directory", directory.display()))
+            .advice("`vdom put` writes a single file"));
     }
     let mut walked = Walked::default();
     let entries = WalkBuilder::new(directory)
@@ -82,19 +77,15 @@ pub(super) fn walk(directory: &Path, gitignore: bool) -> Result<Walked, Failure>
 
 impl Walked {
     fn add(&mut self, directory: &Path, entry: &DirEntry) {
-        if entry
-            .file_type()
-            .is_some_and(|file_type| file_type.is_dir())
-        {
+        if entry.file_type().is_some_and(|file_type| file_type.is_dir()) {
             return;
         }
         let relative = entry.path().strip_prefix(directory).unwrap_or(entry.path());
         match local_file(entry, relative) {
             Ok(file) => self.files.push(file),
-            Err(problem) => self.problems.push((
-                printable(&relative.to_string_lossy()),
-                Failure::failed(problem),
-            )),
+            Err(problem) => self
+                .problems
+                .push((printable(&relative.to_string_lossy()), Failure::failed(problem))),
         }
     }
 }
@@ -102,23 +93,14 @@ impl Walked {
 fn local_file(entry: &DirEntry, relative: &Path) -> Result<LocalFile, String> {
     let path = relative.to_str().ok_or("its name is not UTF-8")?;
     NodePath::parse(path).map_err(|error| error.message)?;
-    let metadata = entry
-        .metadata()
-        .map_err(|error| format!("cannot be read: {error}"))?;
+    let metadata = entry.metadata().map_err(|error| format!("cannot be read: {error}"))?;
     let mut attributes = BTreeMap::new();
     if metadata.is_symlink() {
         let target =
             std::fs::read_link(entry.path()).map_err(|error| format!("cannot be read: {error}"))?;
-        let target = target
-            .to_str()
-            .ok_or("the target of the link is not UTF-8")?;
+        let target = target.to_str().ok_or("the target of the link is not UTF-8")?;
         attributes.insert(SYMLINK.to_owned(), target.to_owned());
-        return Ok(LocalFile {
-            path: path.to_owned(),
-            source: None,
-            size_bytes: 0,
-            attributes,
-        });
+        return Ok(LocalFile { path: path.to_owned(), source: None, size_bytes: 0, attributes });
     }
     if !metadata.is_file() {
         return Err("it is neither a file nor a symbolic link".to_owned());

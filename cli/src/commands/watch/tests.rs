@@ -19,19 +19,11 @@ fn change(revision: u64, position: Option<(u32, u32)>) -> ChangeEvent {
 }
 
 fn progress(revision: u64) -> ChangeEvent {
-    ChangeEvent {
-        r#type: Type::Progress.into(),
-        epoch: 5,
-        revision,
-        ..ChangeEvent::default()
-    }
+    ChangeEvent { r#type: Type::Progress.into(), epoch: 5, revision, ..ChangeEvent::default() }
 }
 
 fn fresh() -> Watch {
-    Watch {
-        resume: None,
-        printed: None,
-    }
+    Watch { resume: None, printed: None }
 }
 
 #[test]
@@ -40,10 +32,7 @@ fn a_cut_change_set_is_resumed_from_its_beginning_and_printed_once() {
     assert!(watch.take(&change(3, None), false));
     assert!(watch.take(&change(4, Some((0, 2))), false));
     assert_eq!(watch.resume.as_ref().map(|resume| resume.revision), Some(3));
-    assert!(
-        !watch.take(&change(4, Some((0, 2))), false),
-        "printed before the cut"
-    );
+    assert!(!watch.take(&change(4, Some((0, 2))), false), "printed before the cut");
     assert!(watch.take(&change(5, Some((1, 2))), false));
     assert_eq!(watch.resume.as_ref().map(|resume| resume.revision), Some(5));
 }
@@ -62,14 +51,7 @@ fn progress_moves_the_resume_point_and_keeps_a_known_hash() {
 #[test]
 fn a_position_has_two_numbers() {
     let position = "17.4".parse::<Position>();
-    assert_eq!(
-        position,
-        Ok(Position {
-            epoch: 17,
-            revision: 4,
-            hash: Bytes::new()
-        })
-    );
+    assert_eq!(position, Ok(Position { epoch: 17, revision: 4, hash: Bytes::new() }));
     for text in ["17", "0.4", "a.b", "1.2.3", ""] {
         assert!(text.parse::<Position>().is_err(), "{text}");
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vdom_core::calls::{
-    AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictHunk, ConflictReason, Event,
-    Freshness, HistoryPage, RepoSummary, Snapshot, Source, TreeEntry, WriteOutcome, Written,
+    AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictHunk, ConflictReason, Event, Freshness,
+    HistoryPage, RepoSummary, Snapshot, Source, TreeEntry, WriteOutcome, Written,
 };
 use vdom_core::{
     Change, ChangeKind, ChangeSetPosition, Content, Error, Hash, Node, NodeId, NodeKind, NodePath,

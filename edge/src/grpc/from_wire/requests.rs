@@ -51,6 +51,7 @@ pub(in crate::grpc) fn write_content(
 }
 
 /// A node to read, named by exactly one of `node_id` and `path`.
+#[allow(clippy::needless_pass_by_value, reason = "a request is read once")]
 pub fn read_snapshot(
     request: wire::ReadSnapshotRequest,
     caller_realm: Option<&RealmName>,
@@ -72,6 +73,7 @@ pub fn read_snapshot(
 }
 
 /// A subtree to read.
+#[allow(clippy::needless_pass_by_value, reason = "a request is read once")]
 pub fn read_tree(
     request: wire::ReadTreeRequest,
     caller_realm: Option<&RealmName>,
@@ -108,9 +110,8 @@ pub fn subscribe(
             "from_revision without from_epoch: a revision belongs to an epoch, name both",
         ));
     }
-    let hash = checks::bytes(request.from_hash)
-        .map(|bytes| Hash::from_slice(&bytes))
-        .transpose()?;
+    let hash =
+        checks::bytes(request.from_hash).map(|bytes| Hash::from_slice(&bytes)).transpose()?;
     Ok(Subscribe {
         address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
         paths: request.paths.iter().map(|path| parse_prefix(path)).collect::<Result<_>>()?,
@@ -124,6 +125,7 @@ pub fn subscribe(
 }
 
 /// Which changes to list.
+#[allow(clippy::needless_pass_by_value, reason = "a request is read once")]
 pub fn get_history(
     request: wire::GetHistoryRequest,
     caller_realm: Option<&RealmName>,

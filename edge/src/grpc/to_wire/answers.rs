@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use prost_types::Timestamp;
 use vdom_core::calls::{
-    AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictHunk, ConflictReason, Event,
-    Freshness, HistoryPage, RepoSummary, Snapshot, Source, TreeEntry, WriteOutcome, Written,
+    AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictHunk, ConflictReason, Event, Freshness,
+    HistoryPage, RepoSummary, Snapshot, Source, TreeEntry, WriteOutcome, Written,
 };
 use vdom_core::{BranchAddress, Change, ChangeKind, Content, NodePath};
 use vdom_proto::v1 as wire;
@@ -40,7 +40,7 @@ pub fn snapshot_head(snapshot: Snapshot) -> wire::ReadSnapshotResponse {
         node_id: Bytes::copy_from_slice(node.id.as_bytes()),
         content: Bytes::new(),
         version: node.version,
-        vector_clock: super::clock(&node.clock),
+        vector_clock: Some(super::clock(&node.clock)),
         epoch: snapshot.epoch,
         revision: snapshot.revision,
         author: node.author,
@@ -62,7 +62,7 @@ pub fn tree_entry(entry: TreeEntry) -> wire::TreeEntry {
         path: node.path.to_string(),
         kind: super::kind(node.kind),
         version: node.version,
-        vector_clock: super::clock(&node.clock),
+        vector_clock: Some(super::clock(&node.clock)),
         size_bytes: entry.size_bytes,
         author: node.author,
         timestamp: Some(timestamp(node.timestamp_ms)),
@@ -122,7 +122,7 @@ fn written(written: &Written) -> wire::WriteDiffResponse {
         node_id: Bytes::copy_from_slice(written.node_id.as_bytes()),
         epoch: written.epoch,
         revision: written.revision,
-        vector_clock: super::clock(&written.clock),
+        vector_clock: Some(super::clock(&written.clock)),
         ack: match written.ack {
             AckLevel::Local => wire::AckLevel::Local,
             AckLevel::Committed => wire::AckLevel::Committed,
@@ -148,7 +148,7 @@ fn conflict(conflict: Conflict) -> wire::ConflictInfo {
         node_id: Bytes::copy_from_slice(conflict.node_id.as_bytes()),
         path: conflict.path.to_string(),
         kind: super::kind(conflict.kind),
-        current_clock: super::clock(&conflict.current_clock),
+        current_clock: Some(super::clock(&conflict.current_clock)),
         current_version: conflict.current_version,
         content_omitted: conflict.current_content.is_none(),
         current_content: conflict.current_content.unwrap_or_default(),
@@ -194,7 +194,7 @@ fn change_event(event: ChangeEvent, address: &BranchAddress) -> wire::ChangeEven
         node_id: Bytes::copy_from_slice(change.node_id.as_bytes()),
         epoch: change.epoch,
         revision: change.revision,
-        vector_clock: super::clock(&change.clock),
+        vector_clock: Some(super::clock(&change.clock)),
         old_path: change.old_path.as_ref().map(NodePath::to_string).unwrap_or_default(),
         message: change.message.clone(),
         change_set: change.change_set.map(|position| wire::ChangeSetPosition {

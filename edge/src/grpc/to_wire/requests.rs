@@ -20,7 +20,7 @@ pub fn write_diff(request: &WriteDiff) -> wire::WriteDiffRequest {
             DiffSource::Bson(bytes) => bytes.clone(),
             DiffSource::Staged(_) => Bytes::new(),
         },
-        vector_clock: super::clock(&request.clock),
+        vector_clock: Some(super::clock(&request.clock)),
         metadata: request.metadata.clone(),
         repo: request.address.repo.to_string(),
         branch: request.address.branch.to_string(),

@@ -3,6 +3,7 @@
 import type { Change } from "@vdom/sdk";
 import { useEffect, useState } from "preact/hooks";
 import type { BranchView } from "../branch-view.js";
+import { keyOf } from "../change-feed.js";
 import * as format from "../format.js";
 import { FLASH_MS } from "../tree-model.js";
 import { VirtualList } from "./virtual-list.js";
@@ -12,6 +13,7 @@ const TICK_MS = 5_000;
 
 export function Feed({ view, open }: { view: BranchView; open: (path: string) => void }) {
   const now = useClock();
+  const { entries } = view.feed;
   return (
     <section class="panel feed" aria-label="Changes">
       <div class="panel-head">
@@ -20,19 +22,19 @@ export function Feed({ view, open }: { view: BranchView; open: (path: string) =>
       {view.feedError && (
         <p class="empty quiet">Earlier changes cannot be shown: {view.feedError.message}</p>
       )}
-      {view.feed.length > 0 ? (
+      {entries.length > 0 ? (
         <VirtualList
           class="rows"
           role="feed"
           aria-label="Changes, newest first"
           tabIndex={0}
-          items={view.feed}
+          items={entries}
           rowHeight={ROW_HEIGHT}
           row={({ change, arrivedMs }, index) => (
             <FeedRow
-              key={change.revision}
+              key={keyOf(change)}
               position={index + 1}
-              all={view.feed.length}
+              all={entries.length}
               change={change}
               fresh={arrivedMs !== undefined && performance.now() - arrivedMs < FLASH_MS}
               now={now}
@@ -41,7 +43,7 @@ export function Feed({ view, open }: { view: BranchView; open: (path: string) =>
           )}
         />
       ) : (
-        <p class="empty quiet">Nothing has changed while this page was open.</p>
+        <p class="empty quiet">No changes yet.</p>
       )}
     </section>
   );

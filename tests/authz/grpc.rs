@@ -1,0 +1,241 @@
+//! Every call of `MemoryGateway`, over HTTP/2 and gRPC-Web.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use vdom_core::Diff;
+use vdom_proto::v1;
+use vdom_testkit::channel::{AnyChannel, grpc_web, http2};
+use vdom_testkit::raw;
+
+use super::{EVERY_SCOPE, House, Needs, assert_denied, each_missing, tokens};
+use crate::refusal::Refusal;
+
+/// A call, a good request of it, and what it needs.
+struct Row {
+    call: &'static str,
+    messages: Vec<Bytes>,
+    needs: Needs,
+}
+
+const READ: Needs = Needs::Scopes(&["dom.read"]);
+const WRITE: Needs = Needs::Scopes(&["dom.write"]);
+const WRITE_AS: Needs = Needs::Scopes(&["dom.write", "dom.author"]);
+
+/// One row a call, or more where a call has several rights; all in `realm`.
+fn rows(realm: &str) -> Vec<Row> {
+    fn row(call: &'static str, request: &impl Message, needs: Needs) -> Row {
+        Row { call, messages: vec![request.encode_to_vec().into()], needs }
+    }
+    let (repo, branch) = (|| "repo".to_owned(), || "main".to_owned());
+    let realm = || realm.to_owned();
+    let write = v1::WriteDiffRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        path: "a".to_owned(),
+        diff_bson: Diff::put_file(b"content"),
+        on_conflict: v1::OnConflict::Overwrite.into(),
+        ..Default::default()
+    };
+    let read = v1::ReadSnapshotRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        path: "there".to_owned(),
+        ..Default::default()
+    };
+    let tree = v1::ReadTreeRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        ..Default::default()
+    };
+    let subscribe = v1::SubscribeRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        ..Default::default()
+    };
+    let history = v1::GetHistoryRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        ..Default::default()
+    };
+    let header = v1::WriteDiffsRequest { realm: realm(), ..Default::default() };
+    let streamed = [
+        v1::write_diffs_chunk::Chunk::Header(header.clone()),
+        v1::write_diffs_chunk::Chunk::Diff(write.clone()),
+    ];
+    let streamed = streamed.map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) }.encode_to_vec());
+    let list_branches = v1::ListBranchesRequest { realm: realm(), repo: repo() };
+    let in_anothers_name = v1::WriteDiffRequest { author: "bob".to_owned(), ..write.clone() };
+    vec![
+        row("WriteDiff", &write, WRITE),
+        row("WriteDiff", &in_anothers_name, WRITE_AS),
+        Row {
+            call: "WriteDiffsStream",
+            messages: streamed.into_iter().map(Bytes::from).collect(),
+            needs: WRITE,
+        },
+        row("ReadSnapshot", &read, READ),
+        row("ReadSnapshotStream", &read, READ),
+        row("ReadTree", &tree, READ),
+        row("SubscribeChanges", &subscribe, READ),
+        row("GetHistory", &history, READ),
+        row("ListRepos", &v1::ListReposRequest { realm: realm() }, READ),
+        row("ListBranches", &list_branches, READ),
+        row("WriteDiffs", &header, Needs::NotOffered),
+        row("ReplayDiffs", &write, Needs::NotOffered),
+        row("ReadSnapshots", &v1::ReadSnapshotsRequest::default(), Needs::NotOffered),
+        row("CollaborativeSession", &v1::SessionMessage::default(), Needs::NotOffered),
+        row("RevertChanges", &v1::RevertChangesRequest::default(), Needs::NotOffered),
+        row("ListConflicts", &v1::ListConflictsRequest::default(), Needs::NotOffered),
+        row("ResolveConflict", &v1::ResolveConflictRequest::default(), Needs::NotOffered),
+        row("CreateBranch", &v1::CreateBranchRequest::default(), Needs::NotOffered),
+        row("DeleteBranch", &v1::DeleteBranchRequest::default(), Needs::NotOffered),
+    ]
+}
+
+/// Makes the call; `None` where it was let in.
+async fn refusal(channel: &AnyChannel, row: &Row) -> Option<Refusal> {
+    let answer = raw::first_answer(channel, row.call, row.messages.clone()).await;
+    answer.err().map(|status| Refusal::from_grpc(&status))
+}
+
+impl House {
+    /// The doors that speak gRPC, with this token.
+    async fn grpc_doors(&self, token: Option<&str>) -> [(&'static str, AnyChannel); 2] {
+        [
+            ("gRPC", http2(&self.gateway.grpc_url(), token).await),
+            ("gRPC-Web", grpc_web(&self.gateway.http_url(), token)),
+        ]
+    }
+
+    /// What every row gets at every door with this token.
+    async fn refusals(
+        &self,
+        token: Option<&str>,
+        rows: Vec<Row>,
+    ) -> Vec<(String, Needs, Option<Refusal>)> {
+        let mut refusals = Vec::new();
+        for (door, channel) in self.grpc_doors(token).await {
+            for row in &rows {
+                let what = format!("{} over {door}", row.call);
+                refusals.push((what, row.needs, refusal(&channel, row).await));
+            }
+        }
+        refusals
+    }
+}
+
+#[test]
+fn every_call_of_the_contract_has_a_row() {
+    let contract = FileDescriptorSet::decode(vdom_proto::FILE_DESCRIPTOR_SET).expect("descriptors");
+    let services = contract.file.iter().flat_map(|file| &file.service);
+    let service = services
+        .clone()
+        .find(|service| service.name() == "MemoryGateway")
+        .expect("the service is in the contract");
+    assert_eq!(services.count(), 1, "a service without rows");
+    let calls: BTreeSet<_> = service.method.iter().map(|method| method.name().to_owned()).collect();
+    let rows: BTreeSet<_> = rows("").iter().map(|row| row.call.to_owned()).collect();
+    assert_eq!(rows, calls);
+}
+
+#[tokio::test]
+async fn no_call_takes_a_token_that_is_no_good() {
+    let house = House::start().await;
+    for (kind, token, words) in tokens::refused(&house.keys) {
+        for (what, _, refusal) in house.refusals(token.as_deref(), rows("")).await {
+            let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in with a token {kind}"));
+            assert_eq!(refusal.code, "Unauthenticated", "{what}: {kind}: {refusal:?}");
+            assert!(refusal.message.contains(words), "{what}: {kind}: {refusal:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_scope_that_a_call_needs_is_asked_for() {
+    let house = House::start().await;
+    for missing in EVERY_SCOPE.split(' ') {
+        let scopes = each_missing(&[missing]).remove(0).1;
+        let token = house.keys.token("anna", &scopes);
+        for (what, needs, refusal) in house.refusals(Some(&token), rows("")).await {
+            let what = format!("{what} without {missing}");
+            match needs {
+                Needs::Scopes(needed) if needed.contains(&missing) => {
+                    let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
+                    assert_denied(&refusal, missing, &what);
+                    assert!(refusal.message.contains(missing), "{what}: {refusal:?}");
+                }
+                Needs::Scopes(_) => assert_eq!(refusal, None, "{what}"),
+                _ => assert_not_offered(refusal.as_ref(), &what),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_scopes_that_a_call_needs_are_enough() {
+    let house = House::start().await;
+    for row in rows("default") {
+        let needed = match row.needs {
+            Needs::Scopes(needed) => needed.join(" "),
+            _ => String::new(),
+        };
+        let token = house.keys.token("anna", &needed);
+        for (what, needs, refusal) in house.refusals(Some(&token), vec![row]).await {
+            match needs {
+                Needs::Scopes(_) => assert_eq!(refusal, None, "{what}"),
+                _ => assert_not_offered(refusal.as_ref(), &what),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_opens_no_realm_but_its_own() {
+    let house = House::start().await;
+    let foreign = house.keys.token_for("anna", EVERY_SCOPE, "other");
+    // A realm that does not exist is refused alike: who may not enter must not
+    // learn what exists.
+    for realm in ["default", "default-that-is-not"] {
+        for (what, needs, refusal) in house.refusals(Some(&foreign), rows(realm)).await {
+            let what = format!("{what} in realm {realm}");
+            match needs {
+                Needs::Scopes(_) => {
+                    let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
+                    assert_denied(&refusal, "realm", &what);
+                }
+                _ => assert_not_offered(refusal.as_ref(), &what),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_realm_that_is_not_configured_is_not_found() {
+    let house = House::start().await;
+    let token = house.keys.token_for("anna", EVERY_SCOPE, "nowhere");
+    for (what, needs, refusal) in house.refusals(Some(&token), rows("")).await {
+        match needs {
+            Needs::Scopes(_) => {
+                let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
+                assert_eq!(refusal.code, "NotFound", "{what}: {refusal:?}");
+                assert!(refusal.message.contains("`nowhere`"), "{what}: {refusal:?}");
+            }
+            _ => assert_not_offered(refusal.as_ref(), &what),
+        }
+    }
+}
+
+fn assert_not_offered(refusal: Option<&Refusal>, what: &str) {
+    let refusal = refusal.unwrap_or_else(|| panic!("{what}: offered"));
+    assert_eq!(refusal.code, "Unimplemented", "{what}: {refusal:?}");
+    let call = what.split(' ').next().expect("its name");
+    assert!(refusal.message.contains(call), "{what}: {refusal:?}");
+}

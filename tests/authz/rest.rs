@@ -1,0 +1,214 @@
+//! Every REST route.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request};
+use http_body_util::{BodyExt, Full};
+use serde_json::Value;
+use vdom_testkit::http::{HttpAnswer, HttpClient, Place, request};
+
+use super::{EVERY_SCOPE, House, Needs, assert_denied, tokens};
+use crate::refusal::Refusal;
+
+/// A route as the OpenAPI document names it, a good request of it, and what it
+/// needs.
+struct Row {
+    route: &'static str,
+    method: Method,
+    /// What follows the route's path; `{realm}` stands for a realm.
+    query: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+    body: &'static str,
+    needs: Needs,
+}
+
+const READ: Needs = Needs::Scopes(&["dom.read"]);
+const WRITE: Needs = Needs::Scopes(&["dom.write"]);
+const WRITE_AS: Needs = Needs::Scopes(&["dom.write", "dom.author"]);
+/// A condition is compared with what stands there.
+const READ_AND_WRITE: Needs = Needs::Scopes(&["dom.read", "dom.write"]);
+
+const NODE: &str = "/v1/repos/{repo}/branches/{branch}/nodes/{path}";
+const TEXT: &[(&str, &str)] = &[("content-type", "application/vnd.vdom.text+json")];
+
+fn rows() -> Vec<Row> {
+    const PLAIN: Row = Row {
+        route: NODE,
+        method: Method::GET,
+        query: "realm={realm}",
+        headers: &[],
+        body: "",
+        needs: READ,
+    };
+    let write = |method| Row { method, needs: WRITE, ..PLAIN };
+    vec![
+        Row { route: "/v1/openapi.json", query: "", needs: Needs::Nothing, ..PLAIN },
+        Row { route: "/v1/repos", ..PLAIN },
+        Row { route: "/v1/repos/{repo}/branches", ..PLAIN },
+        Row { route: "/v1/repos/{repo}/branches/{branch}/tree", ..PLAIN },
+        Row { route: "/v1/repos/{repo}/branches/{branch}/changes", ..PLAIN },
+        Row { route: "/v1/repos/{repo}/branches/{branch}/history", ..PLAIN },
+        PLAIN,
+        Row { query: "history&realm={realm}", ..PLAIN },
+        Row { body: "content", ..write(Method::PUT) },
+        Row {
+            query: "author=bob&realm={realm}",
+            body: "content",
+            needs: WRITE_AS,
+            ..write(Method::PUT)
+        },
+        Row {
+            headers: &[("if-match", "*")],
+            body: "content",
+            needs: READ_AND_WRITE,
+            ..write(Method::PUT)
+        },
+        Row { headers: TEXT, body: r#"[{"i": "more "}]"#, ..write(Method::PATCH) },
+        Row { query: "rename=elsewhere&realm={realm}", ..write(Method::POST) },
+        write(Method::DELETE),
+    ]
+}
+
+impl Row {
+    fn request(&self, path: &str, realm: &str) -> Request<Full<Bytes>> {
+        let route = self.route.replace("{repo}", "repo").replace("{branch}", "main");
+        let route = route.replace("{path}", path);
+        let query = self.query.replace("{realm}", realm);
+        let mut request = request(self.method.clone(), &format!("{route}?{query}"), self.body);
+        for (name, value) in self.headers {
+            request.headers_mut().insert(*name, HeaderValue::from_static(value));
+        }
+        request
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}?{}", self.method, self.route, self.query)
+    }
+}
+
+impl House {
+    fn http(&self, token: Option<&str>) -> HttpClient {
+        HttpClient::new(Place::Tcp(self.gateway.addresses.http), token)
+    }
+
+    /// What the row gets with this token, on a node made for it.
+    async fn refusal(&self, token: Option<&str>, row: &Row, realm: &str) -> Option<Refusal> {
+        let founder = self.keys.token("founder", EVERY_SCOPE);
+        let path = "made-for-one-request";
+        let standing = self.http(Some(&founder)).get("/v1/repos/repo/branches/main/tree").await;
+        let standing = standing.json();
+        for entry in standing["entries"].as_array().expect("entries") {
+            let path = entry["path"].as_str().expect("a path");
+            self.send(&founder, Method::DELETE, path).await;
+        }
+        self.send(&founder, Method::PUT, path).await;
+
+        let (head, body) = self.http(token).open(row.request(path, realm)).await.into_parts();
+        if head.status.is_success() {
+            // A stream of changes has no end to wait for.
+            return None;
+        }
+        let body = body.collect().await.expect("whole").to_bytes();
+        let answer = HttpAnswer { status: head.status, headers: head.headers, body };
+        Some(Refusal::from_http(&answer))
+    }
+
+    async fn send(&self, token: &str, method: Method, path: &str) {
+        let url = format!("/v1/repos/repo/branches/main/nodes/{path}");
+        let answer = self.http(Some(token)).send(request(method, &url, "content")).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_documented_route_has_a_row() {
+    let house = House::start().await;
+    let document = house.http(None).get("/v1/openapi.json").await.json();
+    let paths = document["paths"].as_object().expect("paths");
+    let documented: BTreeSet<_> = paths
+        .iter()
+        .flat_map(|(path, methods)| {
+            let methods = methods.as_object().into_iter().flat_map(serde_json::Map::keys);
+            // What the methods share stands beside them.
+            let methods = methods.filter(|name| *name != "parameters");
+            methods.map(move |method| (method.to_uppercase(), path.clone()))
+        })
+        .collect();
+    let rows: BTreeSet<_> =
+        rows().iter().map(|row| (row.method.to_string(), row.route.to_owned())).collect();
+    assert_eq!(rows, documented);
+}
+
+#[tokio::test]
+async fn no_route_takes_a_token_that_is_no_good() {
+    let house = House::start().await;
+    for (kind, token, words) in tokens::refused(&house.keys) {
+        for row in rows() {
+            let what = format!("{}: {kind}", row.name());
+            let refusal = house.refusal(token.as_deref(), &row, "default").await;
+            if row.needs == Needs::Nothing {
+                assert_eq!(refusal, None, "{what}");
+                continue;
+            }
+            let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
+            assert_eq!(refusal.code, "Unauthenticated", "{what}: {refusal:?}");
+            assert!(refusal.message.contains(words), "{what}: {refusal:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_scope_that_a_route_needs_is_asked_for() {
+    let house = House::start().await;
+    for row in rows() {
+        let Needs::Scopes(needed) = row.needs else { continue };
+        for (missing, rest) in super::each_missing(needed) {
+            let what = format!("{} without {missing}", row.name());
+            let token = house.keys.token("anna", &rest);
+            let refusal = house.refusal(Some(&token), &row, "default").await;
+            let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
+            assert_denied(&refusal, missing, &what);
+        }
+        let token = house.keys.token("anna", &needed.join(" "));
+        let refusal = house.refusal(Some(&token), &row, "default").await;
+        assert_eq!(refusal, None, "{} with {needed:?}", row.name());
+    }
+}
+
+#[tokio::test]
+async fn a_token_opens_no_realm_but_its_own() {
+    let house = House::start().await;
+    let foreign = house.keys.token_for("anna", EVERY_SCOPE, "other");
+    let homeless = house.keys.token_for("anna", EVERY_SCOPE, "nowhere");
+    for row in rows().into_iter().filter(|row| row.needs != Needs::Nothing) {
+        let what = row.name();
+        for realm in ["default", "default-that-is-not"] {
+            let refusal = house.refusal(Some(&foreign), &row, realm).await;
+            let refusal = refusal.unwrap_or_else(|| panic!("{what} in {realm}: let in"));
+            assert_denied(&refusal, "realm", &what);
+        }
+        let refusal = house.refusal(Some(&homeless), &row, "").await;
+        let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
+        assert_eq!(refusal.code, "NotFound", "{what}: {refusal:?}");
+        assert!(refusal.message.contains("`nowhere`"), "{what}: {refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_is_no_bearer_token_is_refused() {
+    let house = House::start().await;
+    let token = house.keys.token("anna", EVERY_SCOPE);
+    for header in [format!("Basic {token}"), token.clone(), "Bearer".to_owned(), String::new()] {
+        let mut request = request(Method::GET, "/v1/repos", "");
+        let value = HeaderValue::try_from(&header).expect("text");
+        request.headers_mut().insert("authorization", value);
+        let answer = house.http(None).send(request).await;
+        assert_eq!(Refusal::from_http(&answer).code, "Unauthenticated", "{header:?}");
+        let text = String::from_utf8_lossy(&answer.body);
+        assert!(!text.contains(&token), "the token is repeated: {text}");
+    }
+    let answer = house.http(Some(&token)).get("/v1/repos").await;
+    let names: Value = answer.json();
+    assert_eq!(names["repos"][0]["name"], "repo");
+}

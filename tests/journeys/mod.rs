@@ -1,0 +1,4 @@
+//! What people do with vdom, end to end.
+
+mod crashes;
+mod watching;

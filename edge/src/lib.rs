@@ -16,3 +16,6 @@ pub mod token;
 
 pub use caller::{Caller, Scope, Scopes};
 pub use dom::{Dom, DomStream};
+
+#[cfg(test)]
+mod fake;

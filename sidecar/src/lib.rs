@@ -1,19 +1,35 @@
 //! The sidecar: the gateway's calls on localhost, cached.
 //!
-//! [`sidecar`] answers every call: reads from [`cache`] while [`follow`] keeps
-//! it true, one [`branch`] at a time, all else from [`upstream`], the gateway.
+//! | part | what it does |
+//! |---|---|
+//! | [`app`] | the only wiring |
+//! | [`config`] | what an operator may set |
+//! | [`sidecar`] | answers every call: reads from memory where that is true |
+//! | [`branch`], [`branches`] | what is known of a branch, and how true it is |
+//! | [`cache`], [`apply`] | nodes in memory, and what a change does to them |
+//! | [`follow`] | keeps a branch true by its changes |
+//! | [`upstream`], [`identity`] | the gateway, and who the sidecar is to it |
+//! | [`workers`] | one serving thread per core |
+//! | [`observe`] | readiness and metrics |
+//! | [`environment`] | time and randomness, handed in |
 
+pub mod app;
 mod apply;
 mod branch;
 mod branches;
 mod cache;
-mod environment;
+pub mod config;
+pub mod environment;
 #[cfg(test)]
 mod fixtures;
 mod follow;
 mod identity;
+mod observe;
 mod rights;
 mod sidecar;
 mod upstream;
+mod workers;
 
+pub use app::{Addresses, Running, run, start};
+pub use config::SidecarConfig;
 pub use environment::Environment;

@@ -4,6 +4,7 @@ mod embedded;
 mod embedded_files;
 mod memory;
 mod mongodb;
+mod mongodb_servers;
 mod proxy;
 
 use vdom_testkit::mongo::MongoServer;

@@ -1,15 +1,14 @@
 //! The suite on MongoDB, in memory and on a file.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use tempfile::TempDir;
 use vdom_store::Store;
 use vdom_store::conformance::Subject;
 use vdom_store::mongodb::{MongoOptions, MongoStore};
 use vdom_testkit::mongo::MongoServer;
 
-use super::proxy::{Cut, Proxy};
+use super::proxy::{Proxy, Trouble};
 
 struct MongoSubject {
     uri: String,
@@ -17,27 +16,21 @@ struct MongoSubject {
     store: Arc<MongoStore>,
     /// Between the store and a server that was started here.
     proxy: Option<Proxy>,
-    _server: Option<(MongoServer, TempDir)>,
 }
 
 impl MongoSubject {
-    async fn on(
-        uri: &str,
-        address: Option<&str>,
-        server: Option<(MongoServer, TempDir)>,
-    ) -> Result<Box<dyn Subject>, String> {
-        let (proxy, through) = match address {
+    async fn on(server: &MongoServer) -> Result<Box<dyn Subject>, String> {
+        let proxy = match server.address() {
             Some(address) => {
-                let proxy = Proxy::start(address).await.map_err(|error| error.to_string())?;
-                let through = format!("mongodb://{}/", proxy.address());
-                (Some(proxy), through)
+                Some(Proxy::start(address).await.map_err(|error| error.to_string())?)
             }
-            None => (None, uri.to_owned()),
+            None => None,
         };
+        let uri = server.uri().to_owned();
+        let through = proxy.as_ref().map_or(uri.clone(), Proxy::uri);
         let database = MongoServer::fresh_database();
         let store = connect(&through, &database).await;
-        let uri = uri.to_owned();
-        Ok(Box::new(Self { uri, database, store, proxy, _server: server }))
+        Ok(Box::new(Self { uri, database, store, proxy }))
     }
 }
 
@@ -59,7 +52,7 @@ impl Subject for MongoSubject {
 
     fn lose_next_answer(&self, with_effect: bool) -> bool {
         let Some(proxy) = &self.proxy else { return false };
-        proxy.cut_next_insert(if with_effect { Cut::Answer } else { Cut::Request });
+        proxy.trouble_next_insert(Trouble::lost(with_effect));
         true
     }
 }
@@ -70,17 +63,19 @@ async fn connect(uri: &str, database: &str) -> Arc<MongoStore> {
 }
 
 async fn in_memory() -> Result<Box<dyn Subject>, String> {
-    let server = super::shared_server().await?;
-    MongoSubject::on(server.uri(), server.address(), None).await
+    MongoSubject::on(super::shared_server().await?).await
 }
 
 async fn on_a_file() -> Result<Box<dyn Subject>, String> {
-    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let file = directory.path().join("server.mv");
-    let start = move || MongoServer::start_on_file(&file);
-    let server = tokio::task::spawn_blocking(start).await.map_err(|error| error.to_string())??;
-    let (uri, address) = (server.uri().to_owned(), server.address().map(str::to_owned));
-    MongoSubject::on(&uri, address.as_deref(), Some((server, directory))).await
+    static SHARED: OnceLock<Result<MongoServer, String>> = OnceLock::new();
+    let start = || {
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        // The server holds the file; its name may go with the directory.
+        MongoServer::start_on_file(&directory.path().join("server.mv"))
+    };
+    let started = tokio::task::spawn_blocking(move || SHARED.get_or_init(start).as_ref()).await;
+    let server = started.map_err(|error| error.to_string())?;
+    MongoSubject::on(server.map_err(Clone::clone)?).await
 }
 
 mod memory {

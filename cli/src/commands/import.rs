@@ -257,15 +257,14 @@ impl Tally {
         let Some(exit) = self.exit() else {
             return Ok(());
         };
-        output.flush()?;
-        output.note(&format!(
+        let mut message = format!(
             "{} not brought in:",
             count(self.problems.len() as u64, "file was", "files were")
-        ))?;
+        );
         for (path, failure) in &self.problems {
-            output.note(&format!("  {path}: {failure}"))?;
+            message.extend(["\n  ", path, ": ", &failure.message]);
         }
-        Err(Failure::silent(exit))
+        Err(Failure::new(exit, message))
     }
 
     fn exit(&self) -> Option<Exit> {

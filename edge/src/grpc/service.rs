@@ -81,7 +81,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
     ) -> Answer<wire::ReadSnapshotResponse> {
         let call = Call::unary(&request)?;
         let snapshot = async {
-            let request = from_wire::read_snapshot(request.into_inner(), call.realm())?;
+            let request = from_wire::read_snapshot(request.get_ref(), call.realm())?;
             self.dom.read_snapshot(&call.caller, request).await
         };
         Ok(unary(to_wire::snapshot(call.within(snapshot).await?)))
@@ -93,7 +93,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
     ) -> Answer<Self::ReadSnapshotStreamStream> {
         let call = Call::streamed(&request)?;
         let content = async {
-            let request = from_wire::read_snapshot(request.into_inner(), call.realm())?;
+            let request = from_wire::read_snapshot(request.get_ref(), call.realm())?;
             self.dom.read_content(&call.caller, request).await
         };
         let (snapshot, size_bytes, pieces) = call.within(content).await?;
@@ -113,7 +113,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
     ) -> Answer<Self::ReadTreeStream> {
         let call = Call::streamed(&request)?;
         let entries = async {
-            let request = from_wire::read_tree(request.into_inner(), call.realm())?;
+            let request = from_wire::read_tree(request.get_ref(), call.realm())?;
             self.dom.read_tree(&call.caller, request).await
         };
         let entries = call.within(entries).await?;
@@ -142,7 +142,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         request: Request<wire::GetHistoryRequest>,
     ) -> Answer<wire::GetHistoryResponse> {
         let call = Call::unary(&request)?;
-        let request = call.decoded(from_wire::get_history(request.into_inner(), call.realm()))?;
+        let request = call.decoded(from_wire::get_history(request.get_ref(), call.realm()))?;
         let address = request.address.clone();
         let page = call.within(self.dom.history(&call.caller, request)).await?;
         Ok(unary(to_wire::history_page(page, &address)))

@@ -34,8 +34,13 @@ impl MongoStore {
         let digest = digest_of(&encoded);
         let document = documents::encode_batch(log, number, batch, &encoded, digest, self.writer)?;
         let before = self.tail_before(log, number).await?;
-        chain::check_follows(log, before.as_ref(), number, batch)?;
-
+        if let Err(misplaced) = chain::check_follows(log, before.as_ref(), number, batch) {
+            // Who has lost the number is told so first.
+            return match self.stored_id(log, number).await? {
+                Some(id) => Ok(ours_or_taken(id, batch)),
+                None => Err(misplaced),
+            };
+        }
         let what = "append";
         let give_up = Instant::now() + self.boundary.deadline;
         loop {
@@ -47,8 +52,8 @@ impl MongoStore {
             }
             // What is there may still roll back; only a majority has the last word.
             match self.stored_id(log, number).await? {
-                Some(id) if id == batch.id.0 => break,
-                Some(_) => return Ok(Append::Taken),
+                Some(id) if ours_or_taken(id, batch) == Append::Taken => return Ok(Append::Taken),
+                Some(_) => break,
                 None if Instant::now() >= give_up => {
                     return Err(self.boundary.unknown(what, "a batch is there but not committed"));
                 }
@@ -306,4 +311,8 @@ impl MongoStore {
             *known = tail;
         }
     }
+}
+
+fn ours_or_taken(stored: [u8; 16], batch: &Batch) -> Append {
+    if stored == batch.id.0 { Append::Committed } else { Append::Taken }
 }

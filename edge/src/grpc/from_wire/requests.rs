@@ -51,9 +51,8 @@ pub(in crate::grpc) fn write_content(
 }
 
 /// A node to read, named by exactly one of `node_id` and `path`.
-#[allow(clippy::needless_pass_by_value, reason = "a request is read once")]
 pub fn read_snapshot(
-    request: wire::ReadSnapshotRequest,
+    request: &wire::ReadSnapshotRequest,
     caller_realm: Option<&RealmName>,
 ) -> Result<ReadSnapshot> {
     let node = node_selector(&request.node_id, &request.path)?
@@ -73,9 +72,8 @@ pub fn read_snapshot(
 }
 
 /// A subtree to read.
-#[allow(clippy::needless_pass_by_value, reason = "a request is read once")]
 pub fn read_tree(
-    request: wire::ReadTreeRequest,
+    request: &wire::ReadTreeRequest,
     caller_realm: Option<&RealmName>,
 ) -> Result<ReadTree> {
     Ok(ReadTree {
@@ -125,9 +123,8 @@ pub fn subscribe(
 }
 
 /// Which changes to list.
-#[allow(clippy::needless_pass_by_value, reason = "a request is read once")]
 pub fn get_history(
-    request: wire::GetHistoryRequest,
+    request: &wire::GetHistoryRequest,
     caller_realm: Option<&RealmName>,
 ) -> Result<GetHistory> {
     Ok(GetHistory {

@@ -1,0 +1,276 @@
+//! The only wiring.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tonic_web::GrpcWebLayer;
+use tower::Layer;
+use vdom_core::{Error, Result};
+use vdom_edge::grpc::{Compression, DomServer, server, web};
+use vdom_edge::observe::{Metrics, admin};
+use vdom_edge::rest;
+use vdom_edge::serve::{
+    Bind, Listener, Randomness, RequestContext, Requests, ServeSettings, Server,
+};
+use vdom_edge::token::{TokenCheck, TokenSettings};
+
+use crate::branch::Tolerance;
+use crate::branches::BranchSettings;
+use crate::config::{AuthConfig, SidecarConfig};
+use crate::environment::Environment;
+use crate::identity::OwnIdentity;
+use crate::observe::{self, Health};
+use crate::sidecar::{Sidecar, SidecarSettings};
+use crate::upstream::{Reach, Upstream, UpstreamAddress};
+use crate::workers::{Services, Workers};
+
+/// The services that gRPC health speaks about; the empty name is the whole
+/// server.
+const HEALTH_SERVICES: [&str; 2] = ["", "virtualdom.v1.MemoryGateway"];
+/// How often a gateway is looked for that is away.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often one is asked that was there.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+
+/// A sidecar that serves; [`Running::drain`] ends it in order.
+pub struct Running {
+    addresses: Addresses,
+    workers: Workers,
+    admin: Server,
+    sidecar: Sidecar,
+    draining: CancellationToken,
+    drain_deadline: Duration,
+}
+
+/// Where a sidecar listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// gRPC, gRPC-Web and REST.
+    pub tcp: SocketAddr,
+    /// The same on a unix socket.
+    pub unix: Option<PathBuf>,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+}
+
+/// Starts a sidecar and serves until `shutdown` comes, then drains.
+pub async fn run(config: SidecarConfig, shutdown: impl Future<Output = ()>) -> Result<()> {
+    let running = start(config, Environment::system()).await?;
+    shutdown.await;
+    running.drain().await;
+    Ok(())
+}
+
+/// Opens the ports; an error says in one line why not. The gateway need not be
+/// there yet.
+pub async fn start(config: SidecarConfig, environment: Environment) -> Result<Running> {
+    config.check()?;
+    let admin = listen(&Bind::Tcp { address: config.listen.admin, reuse_port: false }).await?;
+    let unix = match &config.listen.unix {
+        Some(path) => Some(unix_socket(path, config.unix_mode()?).await?),
+        None => None,
+    };
+    let tokens = tokens(&config).await?;
+    let identity = identity(&config)?;
+    let address = UpstreamAddress {
+        url: config.upstream.address.clone(),
+        ca_file: config.upstream.ca_file.clone(),
+    };
+    let upstream = Upstream::new(&address, identity.clone(), environment.clone())?;
+    let sidecar =
+        Sidecar::new(upstream, environment.clone(), &settings(&config), Handle::current());
+
+    let draining = CancellationToken::new();
+    let metrics = Metrics::new("vdom_sidecar", env!("CARGO_PKG_VERSION"));
+    observe::register(&metrics, sidecar.clone());
+    let health = Health::new(sidecar.clone(), draining.clone());
+    let (routes, reporter) = routes(&sidecar, &config)?;
+    tokio::spawn(identity.keep_fresh(draining.clone()));
+    tokio::spawn(watch(sidecar.clone(), health.clone(), reporter, draining.clone()));
+
+    let context = |transport| RequestContext {
+        tokens: tokens.clone(),
+        randomness: randomness(environment.clone()),
+        now: SystemTime::now,
+        metrics: metrics.requests(),
+        transport,
+        draining: draining.clone(),
+    };
+    let serve = ServeSettings {
+        max_connections: config.limits.max_connections,
+        max_concurrent_streams: config.limits.max_concurrent_streams,
+        metrics: Some(metrics.requests()),
+        ..ServeSettings::default()
+    };
+    let services = Services {
+        tcp: Requests::new(routes.clone(), context("tcp")),
+        unix: Requests::new(routes, context("unix")),
+        settings: serve.clone(),
+    };
+    let workers =
+        Workers::start(config.listen.address, threads(config.limits.threads), services).await?;
+    let addresses = Addresses {
+        tcp: workers.address(),
+        unix: config.listen.unix.clone(),
+        admin: admin.local_address().tcp().ok_or_else(|| {
+            Error::internal("a TCP listener without an address")
+        })?,
+    };
+    if let Some(listener) = unix {
+        workers.hand_out(listener);
+    }
+    // Without the path of requests: for probes and scrapers.
+    let admin = Server::start(admin, admin::router(metrics, health), serve);
+    tracing::info!(
+        address = %addresses.tcp,
+        unix = addresses.unix.as_deref().map(|path| path.display().to_string()),
+        admin = %addresses.admin,
+        gateway = config.upstream.address,
+        "sidecar serves"
+    );
+    let drain_deadline = config.drain_deadline();
+    Ok(Running { addresses, workers, admin, sidecar, draining, drain_deadline })
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Answers what is in flight, then ends.
+    pub async fn drain(self) {
+        tracing::info!("sidecar drains");
+        self.draining.cancel();
+        let connections = self.workers.drain(self.drain_deadline).await;
+        if connections > 0 {
+            tracing::warn!(connections, "connections were cut off at the drain's deadline");
+        }
+        self.sidecar.stop();
+        self.admin.drain(Duration::from_secs(1)).await;
+        tracing::info!("sidecar has ended");
+    }
+}
+
+/// gRPC and gRPC-Web, REST, health and reflection, all on one port.
+fn routes(sidecar: &Sidecar, config: &SidecarConfig) -> Result<(Router, HealthReporter)> {
+    let dom = Arc::new(sidecar.clone());
+    // Peers are on the same host: compressing would only cost.
+    let calls = server(Arc::clone(&dom), Compression::Never);
+    let path = format!("/{}/{{*call}}", <DomServer<Sidecar> as NamedService>::NAME);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(vdom_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(Error::internal)?;
+    let other_services = Routes::new(health).add_service(reflection);
+    let routes = Router::new()
+        .route_service(&path, GrpcWebLayer::new().layer(calls))
+        .merge(rest::router(dom))
+        .layer(web::cors(&config.web.origins)?)
+        .merge(other_services.prepare().into_axum_router());
+    Ok((routes, reporter))
+}
+
+/// Looks for the gateway while nothing else does, and tells gRPC health.
+async fn watch(
+    sidecar: Sidecar,
+    health: Arc<Health>,
+    reporter: HealthReporter,
+    draining: CancellationToken,
+) {
+    loop {
+        if !draining.is_cancelled() {
+            sidecar.upstream().probe().await;
+        }
+        let status =
+            if health.is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in HEALTH_SERVICES {
+            reporter.set_service_status(service, status).await;
+        }
+        if draining.is_cancelled() {
+            return;
+        }
+        let pause =
+            if sidecar.upstream().reach() == Reach::There { ASK_EVERY } else { LOOK_EVERY };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = draining.cancelled() => {}
+        }
+    }
+}
+
+fn settings(config: &SidecarConfig) -> SidecarSettings {
+    SidecarSettings {
+        cache_max_bytes: config.cache.max_bytes.0,
+        branches: BranchSettings {
+            max_branches: config.follow.max_branches,
+            tolerance: Tolerance {
+                stale_after: config.follow.stale_after.0,
+                offline_max: config.follow.offline_rights_max.0,
+            },
+        },
+        idle_after: config.follow.idle_after.0,
+    }
+}
+
+fn identity(config: &SidecarConfig) -> Result<OwnIdentity> {
+    match &config.upstream.token_file {
+        Some(file) => OwnIdentity::from_file(file),
+        None if config.dev => Ok(OwnIdentity::anonymous()),
+        None => {
+            tracing::warn!(
+                "no upstream.token_file: without an identity of its own the sidecar caches nothing"
+            );
+            Ok(OwnIdentity::nobody())
+        }
+    }
+}
+
+async fn tokens(config: &SidecarConfig) -> Result<TokenCheck> {
+    let AuthConfig { issuer, audience, key_files, jwks_file, jwks_url, jwks_refresh_seconds } =
+        config.auth.clone();
+    if config.dev {
+        tracing::warn!("DEV MODE: every caller is anonymous and may do everything");
+    }
+    TokenCheck::load(TokenSettings {
+        issuer,
+        audience,
+        key_files,
+        jwks_file,
+        jwks_url,
+        jwks_refresh: Duration::from_secs(jwks_refresh_seconds),
+        anonymous: config.dev,
+    })
+    .await
+}
+
+fn threads(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
+    }
+}
+
+async fn listen(bind: &Bind) -> Result<Listener> {
+    Listener::bind(bind).await
+}
+
+async fn unix_socket(path: &Path, mode: u32) -> Result<Listener> {
+    listen(&Bind::Unix { path: path.to_owned(), mode }).await
+}
+
+fn randomness(environment: Environment) -> Randomness {
+    // A request id that repeats is a nuisance in the log, not a fault.
+    Arc::new(move || environment.random().unwrap_or_default())
+}

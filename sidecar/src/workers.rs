@@ -1,0 +1,262 @@
+//! One thread per core, each with a runtime of its own: connections stay where
+//! they were accepted, and threads share nothing but the cache.
+//!
+//! On TCP every thread has its own listener and the system spreads connections
+//! (`SO_REUSEPORT`); those of a unix socket are handed out in turn.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+use vdom_core::{Error, ErrorCode, Result};
+use vdom_edge::serve::{
+    Bind, Drained, Listener, ServeSettings, Server, Stream, serve_connection,
+};
+
+/// How many accepted connections of the unix socket wait for their thread.
+const HANDED_OUT_MAX: usize = 128;
+
+/// What every thread serves.
+pub(crate) trait Serve:
+    Service<
+        Request<Incoming>,
+        Response = Response<Self::AnswerBody>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static
+{
+    /// The body of an answer.
+    type AnswerBody: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + 'static;
+}
+
+impl<S, B> Serve for S
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type AnswerBody = B;
+}
+
+/// The services of both doors.
+#[derive(Clone)]
+pub(crate) struct Services<T, U> {
+    /// On TCP.
+    pub(crate) tcp: T,
+    /// On the unix socket.
+    pub(crate) unix: U,
+    /// Of every connection.
+    pub(crate) settings: ServeSettings,
+}
+
+/// The running threads. Dropped, they stop at once.
+pub(crate) struct Workers {
+    address: SocketAddr,
+    workers: Vec<Worker>,
+    draining: CancellationToken,
+}
+
+struct Worker {
+    thread: JoinHandle<()>,
+    drain: oneshot::Sender<Duration>,
+    drained: oneshot::Receiver<usize>,
+    handed_out: mpsc::Sender<StdUnixStream>,
+}
+
+impl Workers {
+    /// Opens `address` and begins to serve it on so many threads. Refuses an
+    /// address that another process listens on.
+    pub(crate) async fn start<T: Serve + Sync, U: Serve + Sync>(
+        address: SocketAddr,
+        threads: usize,
+        services: Services<T, U>,
+    ) -> Result<Self> {
+        let address = free_address(address).await?;
+        let draining = CancellationToken::new();
+        let mut workers = Vec::with_capacity(threads);
+        for number in 0..threads.max(1) {
+            workers.push(Worker::start(number, address, services.clone(), &draining).await?);
+        }
+        Ok(Self { address, workers, draining })
+    }
+
+    /// Where they listen.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Hands the connections of a unix socket to the threads in turn.
+    pub(crate) fn hand_out(&self, listener: Listener) {
+        let queues: Vec<_> = self.workers.iter().map(|worker| worker.handed_out.clone()).collect();
+        let draining = self.draining.clone();
+        tokio::spawn(async move {
+            for queue in queues.iter().cycle() {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = draining.cancelled() => return,
+                };
+                let moved = match accepted {
+                    Ok(Stream::Unix(stream)) => stream.into_std(),
+                    Ok(Stream::Tcp(_)) => continue,
+                    Err(error) => Err(error),
+                };
+                match moved {
+                    Ok(stream) => {
+                        if queue.send(stream).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!("a connection was not accepted: {error}");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Takes no more connections and requests, lets those in flight end, and
+    /// cuts off what is left after `deadline`; answers how many connections that
+    /// were.
+    pub(crate) async fn drain(self, deadline: Duration) -> usize {
+        self.draining.cancel();
+        let mut ended = Vec::new();
+        for worker in self.workers {
+            // Gone already: then there is nothing to drain.
+            let _ = worker.drain.send(deadline);
+            ended.push((worker.drained, worker.thread));
+        }
+        let mut cut = 0;
+        for (drained, thread) in ended {
+            cut += drained.await.unwrap_or(0);
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("a serving thread panicked");
+            }
+        }
+        cut
+    }
+}
+
+impl Worker {
+    async fn start<T: Serve + Sync, U: Serve + Sync>(
+        number: usize,
+        address: SocketAddr,
+        services: Services<T, U>,
+        draining: &CancellationToken,
+    ) -> Result<Self> {
+        let (started, is_started) = oneshot::channel();
+        let (drain, drain_wanted) = oneshot::channel();
+        let (drained_sender, drained) = oneshot::channel();
+        let (handed_out, connections) = mpsc::channel(HANDED_OUT_MAX);
+        let draining = draining.clone();
+        let serve = async move {
+            let bind = Bind::Tcp { address, reuse_port: true };
+            let listener = match Listener::bind(&bind).await {
+                Ok(listener) => listener,
+                Err(error) => {
+                    // Whoever waits for it is still there.
+                    let _ = started.send(Err(error));
+                    return;
+                }
+            };
+            let Services { tcp, unix, settings } = services;
+            let server = Server::start(listener, tcp, settings.clone());
+            let tasks = TaskTracker::new();
+            let cut = CancellationToken::new();
+            let taking = take(connections, unix, Arc::new(settings), &tasks, &draining, &cut);
+            let _ = started.send(Ok(()));
+            let deadline = tokio::select! {
+                deadline = drain_wanted => deadline,
+                () = taking => return,
+            };
+            // Dropped instead: stop at once.
+            let Ok(deadline) = deadline else { return };
+            tasks.close();
+            let unix_drained = tokio::time::timeout(deadline, tasks.wait());
+            let (tcp_drained, unix_drained) = tokio::join!(server.drain(deadline), unix_drained);
+            let mut left = match tcp_drained {
+                Drained::Clean => 0,
+                Drained::Cut { connections } => connections,
+            };
+            if unix_drained.is_err() {
+                left += tasks.len();
+                cut.cancel();
+                tasks.wait().await;
+            }
+            let _ = drained_sender.send(left);
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| cannot_start(&error))?;
+        let thread = std::thread::Builder::new()
+            .name(format!("serve-{number}"))
+            .spawn(move || runtime.block_on(serve))
+            .map_err(|error| cannot_start(&error))?;
+        is_started.await.map_err(Error::internal)??;
+        Ok(Self { thread, drain, drained, handed_out })
+    }
+}
+
+/// Serves the connections that are handed to this thread; pending until the
+/// handing out ends for good.
+async fn take<U: Serve + Sync>(
+    mut connections: mpsc::Receiver<StdUnixStream>,
+    service: U,
+    settings: Arc<ServeSettings>,
+    tasks: &TaskTracker,
+    draining: &CancellationToken,
+    cut: &CancellationToken,
+) {
+    while let Some(stream) = connections.recv().await {
+        let stream = match UnixStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!("a connection was not taken over: {error}");
+                continue;
+            }
+        };
+        let (service, settings) = (service.clone(), Arc::clone(&settings));
+        let (draining, cut) = (draining.clone(), cut.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = serve_connection(Stream::Unix(stream), service, &settings, draining) => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+    std::future::pending().await
+}
+
+/// The address with a port of its own. Listeners that share an address do not
+/// notice those of another process; this one does.
+async fn free_address(address: SocketAddr) -> Result<SocketAddr> {
+    let listener = Listener::bind(&Bind::Tcp { address, reuse_port: false }).await?;
+    let address = listener.local_address().tcp();
+    address.ok_or_else(|| Error::internal("a TCP listener without an address"))
+}
+
+fn cannot_start(error: &std::io::Error) -> Error {
+    Error::new(ErrorCode::FailedPrecondition, format!("cannot start a serving thread: {error}"))
+}

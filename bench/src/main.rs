@@ -1,2 +1,117 @@
-//! x
-fn main(){}
+//! Black-box load generator: runs vdom and its peers in one run, in turns, and
+//! reports ratios. See `docs/benchmarks.md`.
+
+mod echo;
+mod load;
+mod machine;
+mod report;
+mod rows;
+mod servers;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use report::Report;
+use rows::{Bench, Row};
+
+/// What went wrong, for the person who runs the benchmark.
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+/// An outcome or what went wrong.
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+/// Runs vdom and its peers in one run and compares them.
+#[derive(Parser, Debug)]
+#[command(name = "vdom-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Every row
+    All(RunOptions),
+    /// A cached `ReadSnapshot` at the sidecar, against a bare tonic echo
+    CachedRead(RunOptions),
+    /// Durable writes of 64 clients, against etcd and Redis
+    DurableWrite(RunOptions),
+    /// Memory of a sidecar and a gateway that have nothing to do
+    IdleMemory(RunOptions),
+    /// Serve the bare tonic echo
+    Echo(echo::Arguments),
+}
+
+/// How to run.
+#[derive(Args, Debug)]
+pub(crate) struct RunOptions {
+    /// How many turns each side gets
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How long a turn is measured; a quarter of it warms up before
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// The `vdom` command [default: beside this program]
+    #[arg(long, value_name = "PATH")]
+    vdom: Option<PathBuf>,
+    /// Where the servers keep their data, on the disk to be measured [default:
+    /// beside this program]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where the report goes, as JSON [default: benchmarks.json beside this
+    /// program]
+    #[arg(long, value_name = "PATH")]
+    output: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Echo(arguments) => echo::run(&arguments),
+        Command::All(options) => run(&options, &Row::ALL),
+        Command::CachedRead(options) => run(&options, &[Row::CachedRead]),
+        Command::DurableWrite(options) => run(&options, &[Row::DurableWrite]),
+        Command::IdleMemory(options) => run(&options, &[Row::IdleMemory]),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody is left to tell where standard error is closed.
+            let _closed = writeln!(io::stderr(), "vdom-bench: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &RunOptions, rows: &[Row]) -> Result<()> {
+    let program = std::env::current_exe()?;
+    let beside = program.parent().ok_or("this program has no folder")?;
+    let data = options.data.clone().unwrap_or_else(|| beside.to_owned());
+    let output = options.output.clone().unwrap_or_else(|| beside.join("benchmarks.json"));
+    let folder = tempfile::Builder::new()
+        .prefix("vdom-bench-")
+        .tempdir_in(&data)
+        .map_err(|error| format!("cannot make a folder in {}: {error}", data.display()))?;
+    let bench = Bench {
+        vdom: options.vdom.clone().unwrap_or_else(|| beside.join("vdom")),
+        echo: program.clone(),
+        folder: folder.path().to_owned(),
+        rounds: options.rounds,
+        turn: Duration::from_secs(options.seconds),
+        runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+    };
+
+    machine::pin_generator();
+    let mut report = Report::new(machine::describe(folder.path())?, options);
+    for row in rows {
+        report.rows.extend(row.run(&bench)?);
+    }
+    report.write(&output)?;
+    let mut out = io::stdout().lock();
+    write!(out, "{report}")?;
+    writeln!(out, "\nThe report as JSON: {}", output.display())?;
+    Ok(())
+}

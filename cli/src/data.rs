@@ -1,10 +1,12 @@
 //! The directory of a machine's own gateway: its store and its signing key.
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use vdom_edge::Scope;
 use vdom_edge::token::{Grant, TokenMint, generate_key_pair};
 
 use crate::exit::{Exit, Failure};
@@ -76,6 +78,22 @@ impl DataDirectory {
         }
     }
 
+    /// Replaces the sidecar's own token by one of `lifetime`.
+    pub(crate) fn renew_sidecar_token(&self, lifetime: Duration) -> Result<(), Failure> {
+        let token = self.mint(&Grant {
+            subject: "sidecar".to_owned(),
+            realm: None,
+            scopes: [Scope::Read].into_iter().collect(),
+            lifetime,
+        })?;
+        // Whoever reads the file sees one token or the other, never a part.
+        let file = self.sidecar_token();
+        let fresh = file.with_extension("new");
+        write_private(&fresh, &token)
+            .and_then(|()| fs::rename(&fresh, &file))
+            .map_err(|error| Failure::failed(format!("cannot write {}: {error}", file.display())))
+    }
+
     /// Signs a token.
     pub(crate) fn mint(&self, grant: &Grant) -> Result<String, Failure> {
         mint(&self.private_key(), ISSUER, AUDIENCE, grant)
@@ -91,6 +109,16 @@ impl DataDirectory {
         self.root.join("store")
     }
 
+    /// Where the sidecar's own token is.
+    pub(crate) fn sidecar_token(&self) -> PathBuf {
+        self.root.join("keys/sidecar.token")
+    }
+
+    /// Where the sidecar's socket is.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.root.join("sidecar.sock")
+    }
+
     /// What tokens are signed with.
     pub(crate) fn private_key(&self) -> PathBuf {
         self.root.join("keys/private.pem")
@@ -100,6 +128,12 @@ impl DataDirectory {
     pub(crate) fn public_key(&self) -> PathBuf {
         self.root.join("keys/public.pem")
     }
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// Signs a token with the key in a file.
@@ -114,8 +148,6 @@ pub(crate) fn mint(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use vdom_edge::Scopes;
 
     use super::*;

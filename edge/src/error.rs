@@ -128,9 +128,8 @@ pub fn from_status(status: &Status) -> Error {
 
 /// The error as it leaves over HTTP: `application/problem+json`. Its context
 /// goes to the log here and nowhere else.
-#[allow(clippy::needless_pass_by_value, reason = "an error leaves once")]
-pub fn to_response(error: Error, request_id: &str) -> Response<Body> {
-    to_response_with(&error, request_id, Map::new())
+pub fn to_response(error: &Error, request_id: &str) -> Response<Body> {
+    to_response_with(error, request_id, Map::new())
 }
 
 /// As [`to_response`], with more members in the problem document.

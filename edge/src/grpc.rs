@@ -8,3 +8,6 @@ pub mod web;
 mod write_stream;
 
 pub use server::{Compression, DomServer, server};
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ where
             Ok((asked, body)) => handler(dom, asked, body).await,
             Err(error) => Err(error),
         };
-        answered.unwrap_or_else(|error| to_response(error, &request_id))
+        answered.unwrap_or_else(|error| to_response(&error, &request_id))
     })
 }
 

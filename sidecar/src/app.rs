@@ -15,6 +15,8 @@ use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 use tower::Layer;
 use vdom_core::{Error, Result};
+use vdom_edge::caller;
+use vdom_edge::error::{to_response, to_status};
 use vdom_edge::grpc::{Compression, DomServer, server, web};
 use vdom_edge::observe::{Metrics, admin};
 use vdom_edge::rest;
@@ -27,6 +29,7 @@ use crate::branch::Tolerance;
 use crate::branches::BranchSettings;
 use crate::config::{AuthConfig, SidecarConfig};
 use crate::environment::Environment;
+use crate::hot_read::{Door, HotRead};
 use crate::identity::OwnIdentity;
 use crate::observe::{self, Health};
 use crate::sidecar::{Sidecar, SidecarSettings};
@@ -111,19 +114,21 @@ pub async fn start(config: SidecarConfig, environment: Environment) -> Result<Ru
         metrics: Some(metrics.requests()),
         ..ServeSettings::default()
     };
-    let services = Services {
-        tcp: Requests::new(routes.clone(), context("tcp")),
-        unix: Requests::new(routes, context("unix")),
-        settings: serve.clone(),
+    let way = |transport| {
+        let context = context(transport);
+        let door = Arc::new(Door::new(sidecar.clone(), context.clone()));
+        HotRead::new(door, Requests::new(routes.clone(), context))
     };
+    let services = || Services { tcp: way("tcp"), unix: way("unix"), settings: serve.clone() };
     let workers =
         Workers::start(config.listen.address, threads(config.limits.threads), services).await?;
     let addresses = Addresses {
         tcp: workers.address(),
         unix: config.listen.unix.clone(),
-        admin: admin.local_address().tcp().ok_or_else(|| {
-            Error::internal("a TCP listener without an address")
-        })?,
+        admin: admin
+            .local_address()
+            .tcp()
+            .ok_or_else(|| Error::internal("a TCP listener without an address"))?,
     };
     if let Some(listener) = unix {
         workers.hand_out(listener);
@@ -178,8 +183,24 @@ fn routes(sidecar: &Sidecar, config: &SidecarConfig) -> Result<(Router, HealthRe
         .route_service(&path, GrpcWebLayer::new().layer(calls))
         .merge(rest::router(dom))
         .layer(web::cors(&config.web.origins)?)
-        .merge(other_services.prepare().into_axum_router());
+        .merge(other_services.prepare().into_axum_router())
+        .fallback(nothing_here);
     Ok((routes, reporter))
+}
+
+/// The refusal of a path that is nobody's, in the caller's protocol.
+async fn nothing_here(request: axum::extract::Request) -> http::Response<axum::body::Body> {
+    let request_id = caller::request_id(request.extensions());
+    let is_grpc = request
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    let path = request.uri().path();
+    if is_grpc {
+        to_status(Error::unimplemented(path), &request_id).into_http()
+    } else {
+        to_response(&Error::not_found(format!("nothing is at {path}")), &request_id)
+    }
 }
 
 /// Looks for the gateway while nothing else does, and tells gRPC health.
@@ -201,8 +222,7 @@ async fn watch(
         if draining.is_cancelled() {
             return;
         }
-        let pause =
-            if sidecar.upstream().reach() == Reach::There { ASK_EVERY } else { LOOK_EVERY };
+        let pause = if sidecar.upstream().reach() == Reach::There { ASK_EVERY } else { LOOK_EVERY };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = draining.cancelled() => {}
@@ -274,3 +294,6 @@ fn randomness(environment: Environment) -> Randomness {
     // A request id that repeats is a nuisance in the log, not a fault.
     Arc::new(move || environment.random().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ use crate::apply;
 use crate::cache::{CachedNode, KeyRef, Missing, NodeCache, Position, Slot};
 use crate::environment::Environment;
 
-pub(crate) use loads::{Joined, Load, LoadAnswer, ReadFrom, Settled};
+pub(crate) use loads::{Joined, Load, Settled};
 
 /// How many own writes may wait for their events before the branch is read anew.
 const OWN_WRITES_MAX: usize = 4_096;

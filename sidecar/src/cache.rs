@@ -168,7 +168,8 @@ impl CachedNode {
 
         node = snapshot.node;
         let start = content_offset(length);
-        let in_place = constant.get(start..start + length).is_some_and(|kept| *kept == answer.content);
+        let in_place =
+            constant.get(start..start + length).is_some_and(|kept| *kept == answer.content);
         if in_place {
             node.content = Content::Inline(constant.slice(start..start + length));
         }

@@ -202,7 +202,9 @@ impl SidecarConfig {
     /// Refuses what does not fit together.
     pub fn check(&self) -> Result<()> {
         let open = [self.listen.address, self.listen.admin];
-        if self.dev && let Some(open) = open.iter().find(|address| !address.ip().is_loopback()) {
+        if self.dev
+            && let Some(open) = open.iter().find(|address| !address.ip().is_loopback())
+        {
             return Err(Error::invalid(format!(
                 "dev mode makes everyone anonymous and all-powerful, so it listens on loopback \
                  only: {open} is not"
@@ -234,7 +236,9 @@ impl SidecarConfig {
     pub(crate) fn unix_mode(&self) -> Result<u32> {
         let text = &self.listen.unix_mode;
         u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).ok_or_else(|| {
-            Error::invalid(format!("`listen.unix_mode` is {text:?}: write it in octal, such as 660"))
+            Error::invalid(format!(
+                "`listen.unix_mode` is {text:?}: write it in octal, such as 660"
+            ))
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use vdom_core::{Error, Result};
 
@@ -34,11 +34,6 @@ impl Environment {
     /// Milliseconds since some fixed moment.
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from((self.elapsed)().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// The wall clock, for what tokens say.
-    pub(crate) fn wall_clock() -> SystemTime {
-        SystemTime::now()
     }
 
     /// Random bytes.

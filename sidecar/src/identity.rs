@@ -26,7 +26,10 @@ enum Kind {
     Nobody,
     /// The gateway takes callers without a token.
     Anonymous,
-    Token { file: PathBuf, token: Arc<RwLock<Arc<str>>> },
+    Token {
+        file: PathBuf,
+        token: Arc<RwLock<Arc<str>>>,
+    },
 }
 
 impl OwnIdentity {
@@ -88,13 +91,14 @@ impl fmt::Debug for OwnIdentity {
 }
 
 fn read_token(file: &Path) -> Result<Arc<str>> {
-    let refused = |why: String| {
-        Error::invalid(format!("upstream.token_file `{}` {why}", file.display()))
-    };
+    let refused =
+        |why: String| Error::invalid(format!("upstream.token_file `{}` {why}", file.display()));
     let text = std::fs::read_to_string(file)
         .map_err(|error| refused(format!("cannot be read: {error}")))?;
     let token = text.trim();
-    if token.is_empty() || token.len() > TOKEN_MAX_BYTES || !token.bytes().all(|b| b.is_ascii_graphic())
+    if token.is_empty()
+        || token.len() > TOKEN_MAX_BYTES
+        || !token.bytes().all(|b| b.is_ascii_graphic())
     {
         return Err(refused(format!(
             "must hold one token of at most {TOKEN_MAX_BYTES} bytes and nothing else"

@@ -9,6 +9,7 @@
 //! | [`cache`], [`apply`] | nodes in memory, and what a change does to them |
 //! | [`follow`] | keeps a branch true by its changes |
 //! | [`upstream`], [`identity`] | the gateway, and who the sidecar is to it |
+//! | [`hot_read`] | the shortest way to a cached node |
 //! | [`workers`] | one serving thread per core |
 //! | [`observe`] | readiness and metrics |
 //! | [`environment`] | time and randomness, handed in |
@@ -19,10 +20,13 @@ mod branch;
 mod branches;
 mod cache;
 pub mod config;
+#[cfg(test)]
+mod double;
 pub mod environment;
 #[cfg(test)]
 mod fixtures;
 mod follow;
+mod hot_read;
 mod identity;
 mod observe;
 mod rights;

@@ -146,11 +146,7 @@ impl Dom for Sidecar {
         self.read_in_pieces(caller, request).await
     }
 
-    async fn read_tree(
-        &self,
-        caller: &Caller,
-        request: ReadTree,
-    ) -> Result<DomStream<TreeEntry>> {
+    async fn read_tree(&self, caller: &Caller, request: ReadTree) -> Result<DomStream<TreeEntry>> {
         self.upstream().read_tree(OnBehalfOf::Caller(caller), &request).await
     }
 

@@ -8,7 +8,7 @@ pub(crate) use content::whole;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tonic::metadata::MetadataValue;
@@ -70,7 +70,8 @@ pub(crate) struct Upstream {
 #[derive(Default)]
 struct Contact {
     answered_at_ms: AtomicU64,
-    failed_at_ms: AtomicU64,
+    /// The last call was not answered.
+    is_away: AtomicBool,
 }
 
 /// Whether the gateway is there.
@@ -108,10 +109,9 @@ impl Upstream {
     /// Whether the gateway is there, as far as the last call tells.
     pub(crate) fn reach(&self) -> Reach {
         let answered = self.contact.answered_at_ms.load(Ordering::Relaxed);
-        let failed = self.contact.failed_at_ms.load(Ordering::Relaxed);
         if answered == 0 {
             Reach::Never
-        } else if failed > answered {
+        } else if self.contact.is_away.load(Ordering::Relaxed) {
             Reach::Away(Duration::from_millis(self.now_ms().saturating_sub(answered)))
         } else {
             Reach::There
@@ -176,10 +176,8 @@ impl Upstream {
             request.set_timeout(left);
         }
         let answer = send(self.client.clone(), request);
-        let answer = match tokio::time::timeout(left.unwrap_or(OWN_DEADLINE), answer).await {
-            Ok(answer) => answer,
-            Err(_) => return Err(deadline::exceeded()),
-        };
+        let answer = tokio::time::timeout(left.unwrap_or(OWN_DEADLINE), answer).await;
+        let Ok(answer) = answer else { return Err(deadline::exceeded()) };
         self.heard(answer.map(tonic::Response::into_inner))
     }
 
@@ -190,11 +188,11 @@ impl Upstream {
     }
 
     fn note(&self, status: Option<&Status>) {
-        let contact = match status {
-            Some(status) if is_of_the_connection(status) => &self.contact.failed_at_ms,
-            _ => &self.contact.answered_at_ms,
-        };
-        contact.fetch_max(self.now_ms(), Ordering::Relaxed);
+        let is_away = status.is_some_and(is_of_the_connection);
+        self.contact.is_away.store(is_away, Ordering::Relaxed);
+        if !is_away {
+            self.contact.answered_at_ms.fetch_max(self.now_ms(), Ordering::Relaxed);
+        }
     }
 
     /// Never 0, which says never.

@@ -15,14 +15,12 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 use vdom_core::{Error, ErrorCode, Result};
-use vdom_edge::serve::{
-    Bind, Drained, Listener, ServeSettings, Server, Stream, serve_connection,
-};
+use vdom_edge::serve::{Bind, Drained, Listener, ServeSettings, Server, Stream, serve_connection};
 
 /// How many accepted connections of the unix socket wait for their thread.
 const HANDED_OUT_MAX: usize = 128;
@@ -58,21 +56,20 @@ where
     type AnswerBody = B;
 }
 
-/// The services of both doors.
-#[derive(Clone)]
+/// The services of one thread.
 pub(crate) struct Services<T, U> {
-    /// On TCP.
+    /// For connections over TCP.
     pub(crate) tcp: T,
-    /// On the unix socket.
+    /// For those of the unix socket.
     pub(crate) unix: U,
-    /// Of every connection.
+    /// For both; the number of connections is that of each.
     pub(crate) settings: ServeSettings,
 }
 
 /// The running threads. Dropped, they stop at once.
 pub(crate) struct Workers {
     address: SocketAddr,
-    workers: Vec<Worker>,
+    threads: Vec<Worker>,
     draining: CancellationToken,
 }
 
@@ -84,20 +81,20 @@ struct Worker {
 }
 
 impl Workers {
-    /// Opens `address` and begins to serve it on so many threads. Refuses an
-    /// address that another process listens on.
+    /// Opens `address` and begins to serve it on so many threads, each with
+    /// services of its own. Refuses an address that another process listens on.
     pub(crate) async fn start<T: Serve + Sync, U: Serve + Sync>(
         address: SocketAddr,
         threads: usize,
-        services: Services<T, U>,
+        services: impl Fn() -> Services<T, U>,
     ) -> Result<Self> {
         let address = free_address(address).await?;
         let draining = CancellationToken::new();
         let mut workers = Vec::with_capacity(threads);
         for number in 0..threads.max(1) {
-            workers.push(Worker::start(number, address, services.clone(), &draining).await?);
+            workers.push(Worker::start(number, address, services(), &draining).await?);
         }
-        Ok(Self { address, workers, draining })
+        Ok(Self { address, threads: workers, draining })
     }
 
     /// Where they listen.
@@ -107,7 +104,7 @@ impl Workers {
 
     /// Hands the connections of a unix socket to the threads in turn.
     pub(crate) fn hand_out(&self, listener: Listener) {
-        let queues: Vec<_> = self.workers.iter().map(|worker| worker.handed_out.clone()).collect();
+        let queues: Vec<_> = self.threads.iter().map(|worker| worker.handed_out.clone()).collect();
         let draining = self.draining.clone();
         tokio::spawn(async move {
             for queue in queues.iter().cycle() {
@@ -141,7 +138,7 @@ impl Workers {
     pub(crate) async fn drain(self, deadline: Duration) -> usize {
         self.draining.cancel();
         let mut ended = Vec::new();
-        for worker in self.workers {
+        for worker in self.threads {
             // Gone already: then there is nothing to drain.
             let _ = worker.drain.send(deadline);
             ended.push((worker.drained, worker.thread));
@@ -229,7 +226,9 @@ async fn take<U: Serve + Sync>(
     draining: &CancellationToken,
     cut: &CancellationToken,
 ) {
+    let free = Arc::new(Semaphore::new(settings.max_connections));
     while let Some(stream) = connections.recv().await {
+        let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
         let stream = match UnixStream::from_std(stream) {
             Ok(stream) => stream,
             Err(error) => {
@@ -244,9 +243,10 @@ async fn take<U: Serve + Sync>(
                 () = serve_connection(Stream::Unix(stream), service, &settings, draining) => {}
                 () = cut.cancelled() => {}
             }
+            drop(permit);
         });
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The address with a port of its own. Listeners that share an address do not

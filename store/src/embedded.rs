@@ -37,7 +37,7 @@ use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 const POINT_READS_IN_PLACE: usize = 64;
 
 /// How much memory the embedded store may take.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbeddedOptions {
     /// For blocks read from disk, in bytes.
     pub cache_bytes: u64,
@@ -155,10 +155,8 @@ impl Store for Embedded {
         let open = self.reach()?;
         chain::check_shape(log, number, batch)?;
         let encoded = batch.encode()?;
-        let batch = batch.clone();
-        open.committer
-            .ask(|answer| Request::Append { log, number, batch, encoded, answer })
-            .await
+        let batch = Box::new(batch.clone());
+        open.committer.ask(|answer| Request::Append { log, number, batch, encoded, answer }).await
     }
 
     async fn read(&self, log: LogId, from: u64, max_bytes: usize) -> StoreResult<Vec<Numbered>> {

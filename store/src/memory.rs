@@ -142,7 +142,9 @@ impl Store for Memory {
             backend: "memory",
             durability: "Nothing survives the process.".to_owned(),
             shared: self.shared,
-            warnings: vec!["The store is in memory: what is written is lost at the end.".to_owned()],
+            warnings: vec![
+                "The store is in memory: what is written is lost at the end.".to_owned(),
+            ],
         }
     }
 

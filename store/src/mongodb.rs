@@ -206,6 +206,11 @@ impl Store for MongoStore {
             watching.abort();
         }
         let client = self.client.clone();
-        self.boundary.within("close", async move { Ok(client.shutdown().immediate(true).await) }).await
+        self.boundary
+            .within("close", async move {
+                client.shutdown().immediate(true).await;
+                Ok(())
+            })
+            .await
     }
 }

@@ -4,12 +4,15 @@
 
 pub mod channel;
 pub mod client;
+pub mod clients;
+pub mod envoy;
 pub mod files;
 pub mod gateway;
 pub mod http;
 pub mod keys;
 pub mod mongo;
 pub mod process;
+pub mod sidecar;
 pub mod raw;
 
 use std::path::PathBuf;

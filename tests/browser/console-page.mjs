@@ -87,6 +87,26 @@ class ConsolePage {
     await this.page.locator(`[role=treeitem][data-path="${path}"]`).waitFor({ timeout });
   }
 
+  /** `/`, the path, and from the list of matches Enter. */
+  async openByKeyboard(path) {
+    await this.page.locator("body").press("/");
+    const filter = this.page.getByLabel("Filter paths");
+    await filter.fill(path);
+    await filter.press("ArrowDown");
+    const tree = this.page.getByRole("tree");
+    await tree.press("Home");
+    await tree.press("Enter");
+    await filter.press("Escape");
+    // Leaves the field, so that `/` is a key again.
+    await tree.focus();
+  }
+
+  async waitForHash(path, timeout) {
+    await this.page.waitForURL((url) => decodeURIComponent(url.hash).endsWith(`/${path}`), {
+      timeout,
+    });
+  }
+
   async waitForFeedEntry(path, timeout) {
     await this.page.locator(`.change[data-path="${path}"]`).first().waitFor({ timeout });
   }

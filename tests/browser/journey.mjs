@@ -19,6 +19,7 @@ import { chromium } from "playwright-core";
 import { pages } from "./console-page.mjs";
 import { filesBelow } from "./files.mjs";
 import { foreignSite } from "./foreign-site.mjs";
+import { readAllInPage, readEachInPage } from "./in-page.mjs";
 import { relayTo } from "./relay.mjs";
 
 const settings = {
@@ -34,7 +35,8 @@ const settings = {
 
 /** For anything a person would call live. */
 const LIVE_MS = 15_000;
-const READ_BATCH = 500;
+/** How many files are also read by a call of their own. */
+const SINGLE_READS = 500;
 
 const counts = { passed: 0, failed: 0 };
 
@@ -71,46 +73,26 @@ async function writeOutside(path, text) {
   assert.ok(answer.ok, `PUT ${url}: ${answer.status} ${await answer.text()}`);
 }
 
-/** What a page says was stored, read over gRPC-Web inside the browser. */
-async function readBack(page, files) {
-  const wrong = [];
-  for (let start = 0; start < files.length; start += READ_BATCH) {
-    const batch = files.slice(start, start + READ_BATCH);
-    const hashes = await page.evaluate(readInPage, {
-      repo: settings.repo,
-      token: settings.token,
-      paths: batch.map((file) => file.path),
-    });
-    for (const [index, file] of batch.entries()) {
-      if (hashes[index] !== file.sha256) wrong.push(`${file.path}: ${hashes[index]}`);
-    }
-  }
+/** Compares what the page got for each file with the file's own hash. */
+function compare(files, hashes) {
+  const wrong = files
+    .filter(({ path, sha256 }) => hashes[path] !== sha256)
+    .map(({ path }) => `${path}: ${hashes[path] ?? "not there"}`);
   assert.deepEqual(wrong.slice(0, 10), [], `${wrong.length} of ${files.length} files differ`);
   return `${files.length} files`;
 }
 
-/** Runs in the page: reads each path with the served client, and hashes what came. */
-async function readInPage({ repo, token, paths }) {
-  const { connect } = await import(`${location.origin}/assets/vdom-sdk.js`);
-  const main = connect({ baseUrl: location.origin, token }).branch(repo, "main");
-  const hashes = new Array(paths.length);
-  let next = 0;
-  const reader = async () => {
-    while (next < paths.length) {
-      const index = next++;
-      try {
-        const { content } = await main.read(paths[index]);
-        const sum = await crypto.subtle.digest("SHA-256", content);
-        hashes[index] = Array.from(new Uint8Array(sum), (byte) =>
-          byte.toString(16).padStart(2, "0"),
-        ).join("");
-      } catch (error) {
-        hashes[index] = `${error.code ?? error.name}: ${error.message}`;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: 16 }, reader));
-  return hashes;
+/** Reads files in the page, one call each. */
+async function readBack(page, files) {
+  const paths = files.map((file) => file.path);
+  const { repo, token } = settings;
+  return compare(files, await page.evaluate(readEachInPage, { repo, token, paths }));
+}
+
+/** Reads the whole branch in the page, one stream. */
+async function readBackAll(page, files) {
+  const { repo, token } = settings;
+  return compare(files, await page.evaluate(readAllInPage, { repo, token }));
 }
 
 async function journeyAt(name, base, reasonToSkip, files) {
@@ -132,7 +114,13 @@ async function journeyAt(name, base, reasonToSkip, files) {
   await step(
     `${name}: every imported file reads back over gRPC-Web`,
     broken ?? (files.length === 0 ? "VDOM_EXPECT_DIR names no files" : undefined),
-    () => readBack(page.page, files),
+    () => readBackAll(page.page, files),
+  );
+
+  await step(
+    `${name}: imported files read back one by one`,
+    broken ?? (files.length === 0 ? "VDOM_EXPECT_DIR names no files" : undefined),
+    () => readBack(page.page, spread(files, SINGLE_READS)),
   );
 
   await step(`${name}: an edit through the page is stored`, broken, async () => {
@@ -155,6 +143,13 @@ async function journeyAt(name, base, reasonToSkip, files) {
     await page.waitForFeedEntry(outside, LIVE_MS);
     assert.equal(await page.markAgainstReload(), mark, "the page was loaded again");
     await page.screenshot(`${name}-live`);
+  });
+
+  await step(`${name}: a node is found and opened by keyboard alone`, broken, async () => {
+    await page.openByKeyboard(outside);
+    await page.waitForEditorText("new\n", LIVE_MS);
+    await page.openByKeyboard(edited);
+    await page.waitForHash(edited, LIVE_MS);
   });
 
   await step(`${name}: a conflict shows both sides, and theirs can be taken`, broken, async () => {
@@ -251,6 +246,12 @@ async function expectedFiles(directory) {
     files.push({ path: path.normalize("NFC"), sha256 });
   }
   return files;
+}
+
+/** `count` of the items, evenly spread over all of them. */
+function spread(items, count) {
+  const stride = Math.max(1, Math.floor(items.length / count));
+  return items.filter((_, index) => index % stride === 0);
 }
 
 function required(name) {

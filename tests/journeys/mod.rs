@@ -1,4 +1,8 @@
 //! What people do with vdom, end to end.
 
+mod browser;
 mod crashes;
+mod files;
+mod together;
+mod tour;
 mod watching;

@@ -106,7 +106,8 @@ async fn no_flipped_byte_is_served() {
         let image = Image::of(directory.path());
         let mut found = 0;
         for _ in 0..flips {
-            let mut at = next(image.files.iter().map(|file| file.bytes.len() as u64).sum()) as usize;
+            let mut at =
+                next(image.files.iter().map(|file| file.bytes.len() as u64).sum()) as usize;
             let file = image.files.iter().find(|file| {
                 let here = at < file.bytes.len();
                 at -= if here { 0 } else { file.bytes.len() };
@@ -121,10 +122,8 @@ async fn no_flipped_byte_is_served() {
                 Err(error) => Err(error),
             };
             if let Err(error) = outcome {
-                let damaged = matches!(
-                    error.kind,
-                    StoreErrorKind::Damaged | StoreErrorKind::NewerFormat
-                );
+                let damaged =
+                    matches!(error.kind, StoreErrorKind::Damaged | StoreErrorKind::NewerFormat);
                 assert!(damaged, "{place}: {:?} {error}", error.kind);
                 found += 1;
             }

@@ -21,9 +21,7 @@ struct MongoSubject {
 impl MongoSubject {
     async fn on(server: &MongoServer) -> Result<Box<dyn Subject>, String> {
         let proxy = match server.address() {
-            Some(address) => {
-                Some(Proxy::start(address).await.map_err(|error| error.to_string())?)
-            }
+            Some(address) => Some(Proxy::start(address).await.map_err(|error| error.to_string())?),
             None => None,
         };
         let uri = server.uri().to_owned();

@@ -34,7 +34,7 @@ async fn a_standalone_says_what_it_cannot_promise() {
     let Some(_) = server.address() else {
         return vdom_testkit::skipped("a_standalone_says_what_it_cannot_promise", "another server");
     };
-    let store = connect(server.uri(), MongoOptions::default()).await;
+    let store = connect(server.uri(), options()).await;
     let promises = store.promises();
     assert_eq!(promises.backend, "mongodb");
     assert!(promises.shared);
@@ -160,10 +160,8 @@ async fn a_blocked_way_ends_every_call_in_time() {
     assert!(started.elapsed() < deadline * 12, "{:?}", started.elapsed());
 
     proxy.block(false);
-    vdom_testkit::eventually("the store is ready again", || async {
-        store.ready().await.is_ok()
-    })
-    .await;
+    vdom_testkit::eventually("the store is ready again", || async { store.ready().await.is_ok() })
+        .await;
     assert_eq!(store.append(log(), 2, &second).await.unwrap(), Append::Committed);
 }
 
@@ -255,8 +253,7 @@ async fn what_was_acknowledged_survives_a_killed_server() {
         Err(reason) => return vdom_testkit::skipped(name, &reason),
     };
     let options = options();
-    let mut previous = [0; 32];
-    let mut next = 1;
+    let (mut next, mut previous) = (1, [0; 32]);
     for _ in 0..2 {
         let store = connect(server.uri(), options.clone()).await;
         let writing = Arc::clone(&store);
@@ -266,25 +263,26 @@ async fn what_was_acknowledged_survives_a_killed_server() {
             loop {
                 let batch = batch(number, digest);
                 match writing.append(log(), number, &batch).await {
-                    Ok(_) => drop(sender.send((number, batch.digest()))),
+                    Ok(_) => drop(sender.send(number)),
                     Err(error) => return error,
                 }
                 (number, digest) = (number + 1, batch.digest());
             }
         });
+        let mut last = 0;
         for _ in 0..100 {
-            (next, previous) = acknowledged.recv().await.unwrap();
+            last = acknowledged.recv().await.unwrap();
         }
         server.kill();
         let error = writing.await.unwrap();
         assert_ne!(error.kind, StoreErrorKind::Invalid, "{error}");
-        while let Ok(word) = acknowledged.try_recv() {
-            (next, previous) = word;
+        while let Ok(number) = acknowledged.try_recv() {
+            last = number;
         }
         server = start().await.unwrap().unwrap();
         let store = connect(server.uri(), options.clone()).await;
         let read = store.read(log(), 1, usize::MAX).await.unwrap();
-        assert!(read.len() as u64 >= next, "{} of {next}", read.len());
+        assert!(read.len() as u64 >= last, "{} of {last}", read.len());
         next = read.len() as u64 + 1;
         previous = read.last().unwrap().batch.digest();
     }

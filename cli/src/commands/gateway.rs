@@ -52,16 +52,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn config(arguments: Arguments) -> Result<GatewayConfig, Failure> {
-    let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
-    let keys: Vec<_> = arguments.key.iter().map(|key| key.display().to_string()).collect();
+    let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
     let flags = [
         ("dev", arguments.dev.then(|| "true".to_owned())),
-        ("listen.grpc", text(arguments.grpc)),
-        ("listen.http", text(arguments.http)),
-        ("listen.admin", text(arguments.admin)),
+        ("listen.grpc", address(arguments.grpc)),
+        ("listen.http", address(arguments.http)),
+        ("listen.admin", address(arguments.admin)),
         ("store.kind", arguments.store),
-        ("store.path", arguments.store_path.map(|path| path.display().to_string())),
-        ("auth.key_files", (!keys.is_empty()).then(|| keys.join(","))),
+        ("store.path", serve::path_setting(arguments.store_path.as_deref())),
+        ("auth.key_files", serve::paths_setting(&arguments.key)),
     ];
     let sources = arguments.settings.sources(PREFIX, flags);
     let config: GatewayConfig = settings::load(&sources).map_err(serve::wrong_settings)?;

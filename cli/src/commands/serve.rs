@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
 use vdom_core::Error;
@@ -40,6 +40,17 @@ impl SettingsOptions {
             flags: named.chain(own).collect::<BTreeMap<_, _>>(),
         }
     }
+}
+
+/// A path as a setting.
+pub(crate) fn path_setting(path: Option<&Path>) -> Option<String> {
+    path.map(|path| path.display().to_string())
+}
+
+/// Paths as one setting; `None` where there are none.
+pub(crate) fn paths_setting(paths: &[PathBuf]) -> Option<String> {
+    let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    (!paths.is_empty()).then(|| paths.join(","))
 }
 
 /// A failure of settings is wrong usage.

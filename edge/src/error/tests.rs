@@ -55,7 +55,7 @@ fn the_table_is_the_one_of_the_contract() {
 
 #[tokio::test]
 async fn a_problem_document_says_all_but_the_context() {
-    let response = to_response(full(ErrorCode::Exhausted), "request-1");
+    let response = to_response(&full(ErrorCode::Exhausted), "request-1");
     assert_eq!(response.status(), 429);
     assert_eq!(response.headers()["content-type"], PROBLEM_JSON);
     assert_eq!(response.headers()["retry-after"], "2");
@@ -74,7 +74,7 @@ async fn a_problem_document_says_all_but_the_context() {
 
 #[test]
 fn who_has_no_token_is_told_how_to_bring_one() {
-    let response = to_response(Error::new(ErrorCode::Unauthenticated, "no token"), "r");
+    let response = to_response(&Error::new(ErrorCode::Unauthenticated, "no token"), "r");
     assert_eq!(response.headers()["www-authenticate"], "Bearer realm=\"virtualdom\"");
 }
 

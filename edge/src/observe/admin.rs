@@ -67,7 +67,7 @@ async fn render(State(metrics): State<Metrics>) -> Response<Body> {
             );
             response
         }
-        Err(error) => to_response(error, ""),
+        Err(error) => to_response(&error, ""),
     }
 }
 

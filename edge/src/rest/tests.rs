@@ -225,8 +225,8 @@ async fn documents_come_and_go_as_extended_json_or_bson() {
     assert_eq!(raw.header("content-type"), "application/bson");
     let document = bson::Document::from_reader(&raw.body[..]).expect("BSON");
     assert_eq!(document.keys().collect::<Vec<_>>(), ["z", "big", "a"], "order is kept");
-    assert_eq!(document.get_i32("z"), Ok(5));
-    assert_eq!(document.get_i64("big"), Ok(9_007_199_254_740_993));
+    assert_eq!(document.get_i32("z").ok(), Some(5));
+    assert_eq!(document.get_i64("big").ok(), Some(9_007_199_254_740_993));
 
     let envelope = door.get(&path, &[("accept", "text/html, application/json;q=0.9")]).await.json();
     assert_eq!(envelope["encoding"], "extended-json");

@@ -190,5 +190,5 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 
 fn fault(is_grpc: bool, request_id: &str) -> Response<Body> {
     let error = Error::internal("a request panicked");
-    if is_grpc { to_status(error, request_id).into_http() } else { to_response(error, request_id) }
+    if is_grpc { to_status(error, request_id).into_http() } else { to_response(&error, request_id) }
 }

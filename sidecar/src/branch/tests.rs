@@ -3,9 +3,12 @@ use vdom_core::ChangeKind::{Create, Update};
 use vdom_core::calls::{AckLevel, Snapshot};
 use vdom_core::{Content, ErrorCode, Result, VectorClock};
 
+use super::loads::ReadFrom;
 use super::*;
 use crate::cache::NodeKey;
-use crate::fixtures::{EPOCH, EventBuilder, TestClock, address, id, node, path, snapshot, tolerance};
+use crate::fixtures::{
+    EPOCH, EventBuilder, TestClock, address, id, node, path, snapshot, tolerance,
+};
 
 const FRESH: Freshness = Freshness { age_ms: 0, stale: false, source: Source::Store };
 
@@ -54,7 +57,6 @@ impl Setup {
         self.branch.hit(KeyRef::Path(1, at_path), wanted)
     }
 }
-
 
 fn content(answer: &Result<Arc<Snapshot>>) -> Bytes {
     match &answer.as_ref().unwrap().node.content {
@@ -207,7 +209,8 @@ fn without_the_gateway_an_own_write_only_hides_what_it_changed() {
     let setup = Setup::followed();
     setup.begin("b").settle(Ok(snapshot(node(2, "b", 1, b"other"), 1)));
     setup.branch.wrote(&written(1, 2));
-    let hit = |at_path| setup.branch.hit_without_gateway(KeyRef::Path(1, at_path), Wanted::default());
+    let hit =
+        |at_path| setup.branch.hit_without_gateway(KeyRef::Path(1, at_path), Wanted::default());
     assert!(hit("a").is_none());
     let other = hit("b").expect("untouched by the write");
     assert!(other.freshness.stale);

@@ -121,10 +121,11 @@ impl Sidecar {
                         return Ok(outcome);
                     }
                 }
-                Err(error) => match self.without_answer(branch, read, error).await? {
-                    Some(outcome) => return Ok(outcome),
-                    None => continue,
-                },
+                Err(error) => {
+                    if let Some(outcome) = self.without_answer(branch, read, error).await? {
+                        return Ok(outcome);
+                    }
+                }
             }
         }
     }
@@ -236,10 +237,7 @@ impl Read {
         let own = Instant::now() + longest;
         Self {
             key: NodeKey::from(&request.node),
-            wanted: Wanted {
-                revision: at.min_revision.unwrap_or(0),
-                max_age_ms: at.max_age_ms,
-            },
+            wanted: Wanted { revision: at.min_revision.unwrap_or(0), max_age_ms: at.max_age_ms },
             epoch: at.min_revision.and(at.min_epoch),
             deadline: caller.deadline.map_or(own, |deadline| own.min(deadline.into())),
         }

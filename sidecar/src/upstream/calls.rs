@@ -53,7 +53,10 @@ impl Upstream {
         let entries = self.call(on_behalf_of, message, |mut client, request| async move {
             client.read_tree(request).await
         });
-        Ok(self.stream(entries.await?).and_then(|entry| async { from_wire::tree_entry(entry) }).boxed())
+        Ok(self
+            .stream(entries.await?)
+            .and_then(|entry| async { from_wire::tree_entry(entry) })
+            .boxed())
     }
 
     /// Watches a branch.

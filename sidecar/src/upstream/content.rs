@@ -26,8 +26,7 @@ impl Upstream {
         if let OnBehalfOf::Caller(caller) = on_behalf_of
             && let Some(deadline) = caller.deadline
         {
-            request
-                .set_timeout(deadline.saturating_duration_since(std::time::Instant::now()));
+            request.set_timeout(deadline.saturating_duration_since(std::time::Instant::now()));
         }
         let mut client = self.client.clone();
         let answer = client.write_diffs_stream(request);

@@ -74,7 +74,7 @@ impl Batch {
     /// # Errors
     /// [`StoreErrorKind::Damaged`] where the bytes are not what was written,
     /// [`StoreErrorKind::NewerFormat`] where a newer release wrote them.
-    pub fn decode(encoded: Bytes) -> StoreResult<Self> {
+    pub fn decode(encoded: &Bytes) -> StoreResult<Self> {
         let Some((prefix, _)) = encoded.split_first_chunk::<PREFIX_BYTES>() else {
             return Err(damaged("shorter than its prefix"));
         };

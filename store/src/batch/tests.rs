@@ -67,7 +67,7 @@ proptest! {
         let encoded = batch.encode().unwrap();
         prop_assert_eq!(encoded.len(), batch.encoded_len());
         prop_assert_eq!(digest_of(&encoded), batch.digest());
-        prop_assert_eq!(Batch::decode(encoded).unwrap(), batch);
+        prop_assert_eq!(Batch::decode(&encoded).unwrap(), batch);
     }
 
     #[test]
@@ -75,14 +75,14 @@ proptest! {
         let mut encoded = batch.encode().unwrap().to_vec();
         let at = at.index(encoded.len());
         encoded[at] ^= 1_u8 << bit;
-        prop_assert_eq!(Batch::decode(encoded.into()).unwrap_err().kind, StoreErrorKind::Damaged);
+        prop_assert_eq!(Batch::decode(&encoded.into()).unwrap_err().kind, StoreErrorKind::Damaged);
     }
 
     #[test]
     fn every_cut_is_found(batch in any_batch(), at in any::<prop::sample::Index>()) {
         let encoded = batch.encode().unwrap();
         let cut = encoded.slice(..at.index(encoded.len()));
-        prop_assert_eq!(Batch::decode(cut).unwrap_err().kind, StoreErrorKind::Damaged);
+        prop_assert_eq!(Batch::decode(&cut).unwrap_err().kind, StoreErrorKind::Damaged);
     }
 }
 
@@ -90,7 +90,7 @@ proptest! {
 fn manifest_and_body_are_not_copied() {
     let encoded = sample().encode().unwrap();
     let range = encoded.as_ptr_range();
-    let decoded = Batch::decode(encoded.clone()).unwrap();
+    let decoded = Batch::decode(&encoded).unwrap();
     assert!(range.contains(&decoded.manifest.as_ptr()));
     assert!(range.contains(&decoded.body.as_ptr()));
 }
@@ -114,7 +114,7 @@ fn a_newer_format_is_named_as_such() {
     let content = encoded.len() - 32;
     let digest = Sha256::digest(&encoded[..content]);
     encoded[content..].copy_from_slice(&digest);
-    let error = Batch::decode(encoded.into()).unwrap_err();
+    let error = Batch::decode(&encoded.into()).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::NewerFormat);
 }
 
@@ -125,7 +125,7 @@ fn lengths_that_lie_are_found_even_under_a_right_checksum() {
     let content = encoded.len() - 32;
     let digest = Sha256::digest(&encoded[..content]);
     encoded[content..].copy_from_slice(&digest);
-    assert_eq!(Batch::decode(encoded.into()).unwrap_err().kind, StoreErrorKind::Damaged);
+    assert_eq!(Batch::decode(&encoded.into()).unwrap_err().kind, StoreErrorKind::Damaged);
 }
 
 /// The stored form is a promise to the stores of earlier releases.
@@ -149,7 +149,8 @@ fn log_ids_tell_names_apart() {
         let (realm, repo, branch) = (realm.to_owned(), repo.to_owned(), branch.to_owned());
         LogDescriptor { realm, repo, branch, incarnation }.log_id()
     };
-    let ids = [id("a", "b", "c", 1), id("a", "b", "c", 2), id("ab", "", "c", 1), id("a", "bc", "", 1)];
+    let ids =
+        [id("a", "b", "c", 1), id("a", "b", "c", 2), id("ab", "", "c", 1), id("a", "bc", "", 1)];
     for (at, one) in ids.iter().enumerate() {
         assert!(ids[at + 1..].iter().all(|other| other != one));
     }

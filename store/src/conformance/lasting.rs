@@ -45,12 +45,8 @@ pub async fn everything_is_there_after_reopening(subject: &mut dyn Subject) -> O
             let view = store.view(writer.log, write.kind, &write.view.id).await.unwrap();
             assert_eq!(view.as_ref(), Some(&write.view));
         }
-        let everything = PathRange {
-            prefix: String::new(),
-            after: None,
-            include_tombstones: true,
-            limit: 10,
-        };
+        let everything =
+            PathRange { prefix: String::new(), after: None, include_tombstones: true, limit: 10 };
         let scanned = store.scan_paths(writer.log, &everything).await.unwrap();
         assert_eq!(scanned, [rows[1].view.clone(), rows[0].view.clone()]);
         let stored = store.chunk("acme", ChunkId::of(&chunk)).await.unwrap();

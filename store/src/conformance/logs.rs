@@ -52,7 +52,8 @@ async fn race(subject: &mut dyn Subject, writer: Writer) {
         racers.spawn(async move { (store.append(log, number, &batch).await.unwrap(), batch) });
     }
     let answers = racers.join_all().await;
-    let winners: Vec<_> = answers.iter().filter(|(answer, _)| *answer == Append::Committed).collect();
+    let winners: Vec<_> =
+        answers.iter().filter(|(answer, _)| *answer == Append::Committed).collect();
     assert_eq!(winners.len(), 1, "{answers:?}");
     let stored = store.read(writer.log, writer.next, usize::MAX).await.unwrap();
     assert_eq!(stored, [Numbered { number: writer.next, batch: winners[0].1.clone() }]);

@@ -21,13 +21,8 @@ pub(super) type Answer<T> = oneshot::Sender<StoreResult<T>>;
 
 /// What the committer is asked to write.
 pub(super) enum Request {
-    Append { log: LogId, number: u64, batch: Batch, encoded: Bytes, answer: Answer<Append> },
-    Views {
-        log: LogId,
-        writes: Vec<ViewWrite>,
-        watermark: Option<Watermark>,
-        answer: Answer<()>,
-    },
+    Append { log: LogId, number: u64, batch: Box<Batch>, encoded: Bytes, answer: Answer<Append> },
+    Views { log: LogId, writes: Vec<ViewWrite>, watermark: Option<Watermark>, answer: Answer<()> },
     Chunk { realm: String, id: ChunkId, bytes: Bytes, answer: Answer<()> },
     Close { answer: Answer<()> },
 }
@@ -163,18 +158,25 @@ impl Worker {
             self.directory.path().display()
         ));
         tracing::error!(reason, "store stopped");
-        answers.into_iter().for_each(|waiting| waiting.fail(reason));
+        for waiting in answers {
+            waiting.fail(reason);
+        }
         false
     }
 
     fn flush(&self) -> StoreResult<()> {
         let flushed = self.engine.sync().map_err(|error| error.to_string());
-        flushed.and_then(|()| self.mark.sync().map_err(|error| error.to_string())).map_err(|error| {
-            StoreError::new(
-                StoreErrorKind::Unavailable,
-                format_args!("cannot flush the store at {}: {error}", self.directory.path().display()),
-            )
-        })
+        flushed.and_then(|()| self.mark.sync().map_err(|error| error.to_string())).map_err(
+            |error| {
+                StoreError::new(
+                    StoreErrorKind::Unavailable,
+                    format_args!(
+                        "cannot flush the store at {}: {error}",
+                        self.directory.path().display()
+                    ),
+                )
+            },
+        )
     }
 }
 

@@ -155,8 +155,7 @@ impl Mark {
         let mut group = None;
         for slot in MARK_SLOTS {
             let mut bytes = [0; MARK_BYTES];
-            let read =
-                file.seek(SeekFrom::Start(slot)).and_then(|_| file.read_exact(&mut bytes));
+            let read = file.seek(SeekFrom::Start(slot)).and_then(|_| file.read_exact(&mut bytes));
             match read {
                 Ok(()) => group = group.max(decode_mark(&bytes)),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
@@ -209,7 +208,10 @@ fn decode_mark(bytes: &[u8; MARK_BYTES]) -> Option<u64> {
 fn damaged(path: &Path, what: &str) -> StoreError {
     StoreError::new(
         StoreErrorKind::Damaged,
-        format_args!("the store at {} is damaged: {what}; restore it from a backup", path.display()),
+        format_args!(
+            "the store at {} is damaged: {what}; restore it from a backup",
+            path.display()
+        ),
     )
 }
 

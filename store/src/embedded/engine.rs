@@ -76,7 +76,11 @@ impl Engine {
     }
 
     /// Writes all rows or none, each key at most once; when `durable`, answers after an fsync.
-    pub(super) fn write(&self, rows: impl IntoIterator<Item = Row>, durable: bool) -> Result<(), fjall::Error> {
+    pub(super) fn write(
+        &self,
+        rows: impl IntoIterator<Item = Row>,
+        durable: bool,
+    ) -> Result<(), fjall::Error> {
         let mode = if durable { PersistMode::SyncData } else { PersistMode::Buffer };
         let mut batch = self.database.batch().durability(Some(mode));
         for (space, key, value) in rows {
@@ -102,7 +106,7 @@ impl Moment<'_> {
     /// The value of a key, its checksum verified and removed.
     pub(super) fn get(&self, space: Space, key: &[u8]) -> StoreResult<Option<Bytes>> {
         let value = guarded(|| self.snapshot.get(self.engine.space(space), key))?;
-        value.map(|value| record::unseal(key, value.into())).transpose()
+        value.map(|value| record::unseal(key, &value.into())).transpose()
     }
 
     /// Rows in ascending order of their keys; `next_back` for descending.
@@ -116,7 +120,7 @@ impl Moment<'_> {
             .then(|| self.snapshot.range::<&[u8], _>(self.engine.space(space), (from, to)));
         rows.into_iter().flatten().map(|row| {
             let (key, value) = guarded(|| row.into_inner())?;
-            let value = record::unseal(&key, value.into())?;
+            let value = record::unseal(&key, &value.into())?;
             Ok((key.into(), value))
         })
     }
@@ -132,9 +136,7 @@ fn open(path: &Path, options: &EmbeddedOptions) -> Result<Engine, fjall::Error> 
         let separated = KvSeparationOptions::default().separation_threshold(SEPARATED_VALUE_BYTES);
         KeyspaceCreateOptions::default()
             .max_memtable_size(options.memtable_bytes)
-            .with_kv_separation(
-                matches!(space, Space::Logs | Space::Chunks).then_some(separated),
-            )
+            .with_kv_separation(matches!(space, Space::Logs | Space::Chunks).then_some(separated))
     };
     let [logs, index, views, chunks] =
         SPACES.map(|(space, name)| database.keyspace(name, || create(space)));
@@ -157,9 +159,10 @@ fn is_forward(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
 fn guarded<T>(read: impl FnOnce() -> Result<T, fjall::Error>) -> StoreResult<T> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) if is_damage(&error) => {
-            Err(StoreError::new(StoreErrorKind::Damaged, format_args!("the store is damaged: {error}")))
-        }
+        Ok(Err(error)) if is_damage(&error) => Err(StoreError::new(
+            StoreErrorKind::Damaged,
+            format_args!("the store is damaged: {error}"),
+        )),
         Ok(Err(error)) => {
             Err(StoreError::new(StoreErrorKind::Unavailable, format_args!("cannot read: {error}")))
         }

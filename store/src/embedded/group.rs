@@ -220,12 +220,11 @@ impl Group {
 
     fn stage(&mut self, space: Space, key: Vec<u8>, value: Option<Bytes>) {
         self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
-        match self.staged.get(&(space, key.clone())) {
-            Some(at) => self.rows[*at].2 = value,
-            None => {
-                self.staged.insert((space, key.clone()), self.rows.len());
-                self.rows.push((space, key, value));
-            }
+        if let Some(at) = self.staged.get(&(space, key.clone())) {
+            self.rows[*at].2 = value;
+        } else {
+            self.staged.insert((space, key.clone()), self.rows.len());
+            self.rows.push((space, key, value));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::view::{PathRange, View, ViewKind, Watermark};
 
 pub(super) fn batch(moment: &Moment<'_>, log: LogId, number: u64) -> StoreResult<Option<Numbered>> {
     let encoded = moment.get(Space::Logs, &keys::batch(log, number))?;
-    encoded.map(|encoded| decode(log, number, encoded)).transpose()
+    encoded.map(|encoded| decode(log, number, &encoded)).transpose()
 }
 
 pub(super) fn batches(
@@ -36,7 +36,7 @@ pub(super) fn batches(
             break;
         }
         let digest = digest_of(&encoded);
-        let row = decode(log, expected, encoded)?;
+        let row = decode(log, expected, &encoded)?;
         if let Some(before) = before {
             chain::check_chain(log, expected, before, &row.batch)?;
         }
@@ -48,18 +48,22 @@ pub(super) fn batches(
 
 pub(super) fn last(moment: &Moment<'_>, log: LogId) -> StoreResult<Option<Numbered>> {
     let last = last_encoded(moment, log)?;
-    last.map(|(number, encoded)| decode(log, number, encoded)).transpose()
+    last.map(|(number, encoded)| decode(log, number, &encoded)).transpose()
 }
 
 /// The end of a log, as the next append must follow it.
 pub(super) fn tail(moment: &Moment<'_>, log: LogId) -> StoreResult<Option<Tail>> {
     let Some((number, encoded)) = last_encoded(moment, log)? else { return Ok(None) };
     let digest = digest_of(&encoded);
-    let closing = decode(log, number, encoded)?.batch.closing;
+    let closing = decode(log, number, &encoded)?.batch.closing;
     Ok(Some(Tail { number, digest, closing }))
 }
 
-pub(super) fn number_of(moment: &Moment<'_>, log: LogId, revision: u64) -> StoreResult<Option<u64>> {
+pub(super) fn number_of(
+    moment: &Moment<'_>,
+    log: LogId,
+    revision: u64,
+) -> StoreResult<Option<u64>> {
     let (from, to) = (keys::revision(log, 0), keys::revision(log, revision));
     let mut rows = moment.range(Space::Index, Included(&from[..]), Included(&to[..]));
     let Some(row) = rows.next_back() else { return Ok(None) };
@@ -201,7 +205,8 @@ pub(super) fn last_group(moment: &Moment<'_>) -> StoreResult<u64> {
 
 fn last_encoded(moment: &Moment<'_>, log: LogId) -> StoreResult<Option<(u64, Bytes)>> {
     let (start, end) = (keys::batch(log, 0), keys::batch(log, u64::MAX));
-    let Some(row) = moment.range(Space::Logs, Included(&start[..]), Included(&end[..])).next_back() else {
+    let Some(row) = moment.range(Space::Logs, Included(&start[..]), Included(&end[..])).next_back()
+    else {
         return Ok(None);
     };
     let (key, encoded) = row?;
@@ -210,7 +215,7 @@ fn last_encoded(moment: &Moment<'_>, log: LogId) -> StoreResult<Option<(u64, Byt
     Ok(Some((number, encoded)))
 }
 
-fn decode(log: LogId, number: u64, encoded: Bytes) -> StoreResult<Numbered> {
+fn decode(log: LogId, number: u64, encoded: &Bytes) -> StoreResult<Numbered> {
     let batch = Batch::decode(encoded).map_err(|mut error| {
         error.message = format!("batch {number} of log {log}: {}", error.message);
         error

@@ -29,7 +29,7 @@ pub(super) fn seal(key: &[u8], value: &[u8]) -> Bytes {
 }
 
 /// The value that was stored under this key, and no other.
-pub(super) fn unseal(key: &[u8], sealed: Bytes) -> StoreResult<Bytes> {
+pub(super) fn unseal(key: &[u8], sealed: &Bytes) -> StoreResult<Bytes> {
     let Some((stored, value)) = sealed.split_first_chunk::<CHECKSUM_BYTES>() else {
         return Err(damaged(key, "the record is too short"));
     };

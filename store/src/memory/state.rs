@@ -96,7 +96,8 @@ impl State {
     }
 
     pub(super) fn logs(&self, filter: &LogFilter) -> Vec<LogDescriptor> {
-        let mut logs: Vec<_> = self.descriptors().filter(|log| filter.takes(log)).cloned().collect();
+        let mut logs: Vec<_> =
+            self.descriptors().filter(|log| filter.takes(log)).cloned().collect();
         logs.sort();
         logs
     }
@@ -201,7 +202,8 @@ impl State {
 
     /// The rows of kind Node at or after a (path, id), in that order.
     fn rows_by_path(&self, log: LogId, from: (String, Bytes)) -> impl Iterator<Item = &View> {
-        let paths = self.paths.get(&log).into_iter().flat_map(move |paths| paths.range(from.clone()..));
+        let paths =
+            self.paths.get(&log).into_iter().flat_map(move |paths| paths.range(from.clone()..));
         paths.filter_map(move |(_, id)| self.views.get(&(log, ViewKind::Node, id.clone())))
     }
 }

@@ -29,10 +29,10 @@ impl MongoStore {
         match self.boundary.insert(what, insert).await {
             Ok(_) => Ok(()),
             // Somebody else was faster.
-            Err(InsertFailure::Duplicate) => match self.touch_chunk(realm, id).await? {
-                true => Ok(()),
-                false => Err(self.boundary.unavailable(what, "another write is not done yet")),
-            },
+            Err(InsertFailure::Duplicate) if self.touch_chunk(realm, id).await? => Ok(()),
+            Err(InsertFailure::Duplicate) => {
+                Err(self.boundary.unavailable(what, "another write is not done yet"))
+            }
             Err(InsertFailure::Other(mut error)) => {
                 // It may simply be put again.
                 error.kind = StoreErrorKind::Unavailable;
@@ -48,7 +48,8 @@ impl MongoStore {
             return Ok(None);
         };
         let bytes = documents::take_bytes(&mut found, "b").filter(|bytes| ChunkId::of(bytes) == id);
-        let damaged = || self.boundary.damaged(&format!("chunk {id}"), "it is not what was written");
+        let damaged =
+            || self.boundary.damaged(&format!("chunk {id}"), "it is not what was written");
         bytes.map(Some).ok_or_else(damaged)
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use ::mongodb::bson::oid::ObjectId;
 use ::mongodb::bson::{Document, doc};
 use ::mongodb::options::{
-    ClientOptions, CollectionOptions, IndexOptions, ReadConcern, ReadPreference,
-    SelectionCriteria, WriteConcern,
+    ClientOptions, CollectionOptions, IndexOptions, ReadConcern, ReadPreference, SelectionCriteria,
+    WriteConcern,
 };
 use ::mongodb::{Client, Database, IndexModel};
 use parking_lot::Mutex;

@@ -84,7 +84,7 @@ pub(super) fn decode_batch(boundary: &Boundary, mut document: Document) -> Store
     let encoded = contents.ok_or_else(|| damaged("it has no contents"))?;
     let digest = crate::batch::digest_of(&encoded);
     let encoded_len = encoded.len();
-    let batch = Batch::decode(encoded).map_err(|error| StoreError {
+    let batch = Batch::decode(&encoded).map_err(|error| StoreError {
         kind: error.kind,
         message: format!("batch {id} at {}: {}", boundary.place, error.message),
     })?;

@@ -75,12 +75,7 @@ impl Boundary {
         self.error(StoreErrorKind::Damaged, what, why)
     }
 
-    fn error(
-        &self,
-        kind: StoreErrorKind,
-        what: &str,
-        why: impl std::fmt::Display,
-    ) -> StoreError {
+    fn error(&self, kind: StoreErrorKind, what: &str, why: impl std::fmt::Display) -> StoreError {
         StoreError::new(kind, format_args!("{what} at {}: {why}", self.place))
     }
 }

@@ -1,4 +1,8 @@
-//! Writes that only move forward: conditional upserts, in bulk, safe to repeat.
+//! Writes that only move forward: in bulk, and safe to repeat.
+//!
+//! A document is inserted; where one stands already, it is replaced if it is older.
+//! So no write ever depends on an upsert, which servers treat differently when two
+//! race. Rows of histories, and of new nodes, take the insert alone.
 
 use std::future::IntoFuture;
 
@@ -11,7 +15,7 @@ const DUPLICATE_KEY: i32 = 11000;
 
 /// One command carries so much; the server takes 16 MB.
 const COMMAND_BYTES: usize = 8 << 20;
-const COMMAND_UPDATES: usize = 500;
+const COMMAND_WRITES: usize = 500;
 
 /// A document that replaces the stored one if that is older by `fields`, compared
 /// from left to right.
@@ -29,69 +33,65 @@ impl MongoStore {
         collection: &str,
         writes: Vec<Forward>,
     ) -> StoreResult<()> {
-        let mut slice = Vec::new();
-        let mut bytes = 0;
+        let (mut slice, mut bytes) = (Vec::new(), 0);
         for write in writes {
-            if slice.len() >= COMMAND_UPDATES || bytes + write.bytes > COMMAND_BYTES {
-                self.write_slice(collection, std::mem::take(&mut slice)).await?;
+            if slice.len() >= COMMAND_WRITES || bytes + write.bytes > COMMAND_BYTES {
+                self.write_slice(collection, &std::mem::take(&mut slice)).await?;
                 bytes = 0;
             }
             bytes += write.bytes;
             slice.push(write);
         }
-        self.write_slice(collection, slice).await
+        self.write_slice(collection, &slice).await
     }
 
-    async fn write_slice(&self, collection: &str, slice: Vec<Forward>) -> StoreResult<()> {
-        // Where a newer document stands, an upsert fails as a duplicate. It fails, too,
-        // where an older one was inserted at this moment: so they are tried once more,
-        // without inserting.
-        let lost = self.update(collection, &slice, true).await?;
-        let again: Vec<_> = (slice.into_iter().enumerate())
-            .filter(|(at, _)| lost.contains(at))
-            .map(|(_, write)| write)
-            .collect();
-        self.update(collection, &again, false).await.map(|_| ())
+    async fn write_slice(&self, collection: &str, slice: &[Forward]) -> StoreResult<()> {
+        if slice.is_empty() {
+            return Ok(());
+        }
+        let documents: Vec<_> = slice.iter().map(|write| write.document.clone()).collect();
+        let insert = doc! { "insert": collection, "documents": documents };
+        let standing = self.write_command(collection, insert).await?;
+        if standing.is_empty() {
+            return Ok(());
+        }
+        let updates: Vec<_> =
+            standing.iter().filter_map(|at| slice.get(*at)).map(Forward::update).collect();
+        let update = doc! { "update": collection, "updates": updates };
+        self.write_command(collection, update).await.map(|_| ())
     }
 
-    /// Gives back which of the writes were duplicates.
-    async fn update(
+    /// Runs a write command; gives back which of its writes were duplicates.
+    async fn write_command(
         &self,
         collection: &str,
-        writes: &[Forward],
-        upsert: bool,
+        mut command: Document,
     ) -> StoreResult<Vec<usize>> {
-        if writes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let updates: Vec<_> = writes.iter().map(|write| write.update(upsert)).collect();
         let patience_ms = (self.boundary.deadline.as_millis() * 4 / 5) as i64;
-        let command = doc! {
-            "update": collection,
-            "updates": updates,
-            "ordered": false,
-            "writeConcern": { "w": "majority", "j": true, "wtimeout": patience_ms },
-        };
+        command.insert("ordered", false);
+        command
+            .insert("writeConcern", doc! { "w": "majority", "j": true, "wtimeout": patience_ms });
         let what = format!("write {collection}");
         let command = self.collections.database.run_command(command);
         let answer = self.boundary.within(&what, command.into_future()).await?;
         if let Ok(error) = answer.get_document("writeConcernError") {
             return Err(self.boundary.unavailable(&what, error));
         }
-        let mut lost = Vec::new();
+        let mut duplicates = Vec::new();
         for error in answer.get_array("writeErrors").into_iter().flatten() {
             let number = |field: &str| error.as_document().and_then(|error| integer(error, field));
             match (number("index"), number("code")) {
-                (Some(index), Some(DUPLICATE_KEY)) => lost.push(index as usize),
+                (Some(index), Some(DUPLICATE_KEY)) => duplicates.extend(usize::try_from(index)),
                 _ => return Err(self.boundary.unavailable(&what, error)),
             }
         }
-        Ok(lost)
+        Ok(duplicates)
     }
 }
 
 impl Forward {
-    fn update(&self, upsert: bool) -> Document {
+    /// Replaces the standing document if it is older.
+    fn update(&self) -> Document {
         let mut older: Vec<Document> = Vec::with_capacity(self.fields.len());
         for (at, field) in self.fields.iter().enumerate() {
             let mut condition = Document::new();
@@ -104,7 +104,7 @@ impl Forward {
         doc! {
             "q": { "_id": self.value("_id"), "$or": older },
             "u": self.document.clone(),
-            "upsert": upsert,
+            "upsert": false,
         }
     }
 

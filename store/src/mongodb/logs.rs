@@ -7,9 +7,9 @@ use ::mongodb::bson::{Document, doc};
 use ::mongodb::options::ReadConcern;
 use futures::TryStreamExt;
 
+use super::MongoStore;
 use super::documents::{self, BatchRow};
 use super::errors::InsertFailure;
-use super::MongoStore;
 use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_of};
 use crate::chain::{self, Tail};
 use crate::contract::{Append, LogFilter, StoreResult};
@@ -173,9 +173,9 @@ impl MongoStore {
                 .projection(doc! { "_id": 1, "o": 1 });
             for document in self.all(find, "find operations").await? {
                 let number = self.number_in(&document)?;
-                let carried = document.get_array("o").map_err(|error| {
-                    self.boundary.damaged("the operations of a batch", error)
-                })?;
+                let carried = document
+                    .get_array("o")
+                    .map_err(|error| self.boundary.damaged("the operations of a batch", error))?;
                 for (wanted, found) in wanted.iter().zip(numbers.iter_mut()) {
                     if found.is_none() && carried.iter().any(|key| key.as_str() == Some(wanted)) {
                         *found = Some(number);
@@ -253,7 +253,8 @@ impl MongoStore {
             return Ok(None);
         };
         let closing = found.get_bool("c").unwrap_or(false);
-        let digest = documents::take_bytes(&mut found, "h").and_then(|digest| digest[..].try_into().ok());
+        let digest =
+            documents::take_bytes(&mut found, "h").and_then(|digest| digest[..].try_into().ok());
         let digest = digest.ok_or_else(|| self.boundary.damaged(what, "it has no digest"))?;
         Ok(Some(Tail { number: before, digest, closing }))
     }
@@ -274,12 +275,7 @@ impl MongoStore {
         id.map(Some).ok_or_else(|| self.boundary.damaged(what, "it has no id"))
     }
 
-    fn check_page(
-        &self,
-        log: LogId,
-        from: u64,
-        page: Vec<BatchRow>,
-    ) -> StoreResult<Vec<Numbered>> {
+    fn check_page(&self, log: LogId, from: u64, page: Vec<BatchRow>) -> StoreResult<Vec<Numbered>> {
         let mut before = None;
         for (expected, row) in (from..=u64::MAX).zip(&page) {
             if row.row.number != expected {

@@ -5,9 +5,9 @@ use std::future::IntoFuture;
 
 use ::mongodb::bson::{Document, doc};
 
+use super::MongoStore;
 use super::documents;
 use super::forward::Forward;
-use super::MongoStore;
 use crate::batch::LogId;
 use crate::contract::StoreResult;
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
@@ -62,7 +62,8 @@ impl MongoStore {
         kind: ViewKind,
         id: &[u8],
     ) -> StoreResult<Option<View>> {
-        let find = self.collections.views.find_one(doc! { "_id": documents::row_id(log, kind, id) });
+        let find =
+            self.collections.views.find_one(doc! { "_id": documents::row_id(log, kind, id) });
         let found = self.boundary.within("read a row", find.into_future()).await?;
         found.map(|document| documents::decode_row(&self.boundary, document)).transpose()
     }

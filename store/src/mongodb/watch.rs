@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use ::mongodb::Collection;
 use ::mongodb::bson::oid::ObjectId;
 use ::mongodb::bson::{Document, doc};
 use ::mongodb::change_stream::ChangeStream;
 use ::mongodb::change_stream::event::ChangeStreamEvent;
 use ::mongodb::error::{Error, ErrorKind};
 use ::mongodb::options::ReadConcern;
-use ::mongodb::Collection;
 use tokio::sync::broadcast;
 use tokio::time::sleep;
 
@@ -36,7 +36,8 @@ pub(super) async fn open(
     changes: &Collection<Document>,
     writer: ObjectId,
 ) -> Result<Stream, Error> {
-    let others = doc! { "$match": { "operationType": "insert", "fullDocument.w": { "$ne": writer } } };
+    let others =
+        doc! { "$match": { "operationType": "insert", "fullDocument.w": { "$ne": writer } } };
     let without_large = doc! { "$project": { format!("fullDocument.{}", documents::LARGE): 0 } };
     changes
         .watch()
@@ -102,7 +103,7 @@ impl Watcher {
         let mut document = event.full_document.unwrap_or_default();
         // A batch that cannot be decoded is found out by whoever reads it.
         let batch = documents::take_bytes(&mut document, documents::SMALL)
-            .and_then(|encoded| Batch::decode(encoded).ok());
+            .and_then(|encoded| Batch::decode(&encoded).ok());
         // Nobody listening is fine.
         let _ = self.early.send(Early { log, number, batch });
     }

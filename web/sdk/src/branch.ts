@@ -147,6 +147,30 @@ export class Branch {
     return { nodes, position: position ?? atLeast };
   }
 
+  /**
+   * Every node below a prefix with its content, as of one position, in one
+   * stream: the way to read many. Throws `Unavailable` if the stream breaks.
+   */
+  async *contents(
+    prefix = "",
+    options: ReadOptions = {},
+  ): AsyncGenerator<{ node: TreeNode; content: Uint8Array }, void, void> {
+    const { signal } = options;
+    const request = { ...this.#treeRequest(prefix, options), includeContent: true };
+    const entries = this.#channel.stream(
+      (client, callOptions) => client.readTree(request, callOptions),
+      signal,
+    );
+    for await (const entry of entries) {
+      const node = treeNodeOf(entry);
+      if (!entry.contentOmitted) yield { node, content: entry.content };
+      else {
+        const at = { epoch: numberFrom(entry.epoch), revision: numberFrom(entry.revision) };
+        yield { node, content: (await this.read(node.path, { at, signal })).content };
+      }
+    }
+  }
+
   /** A subtree that stays current; see `LiveTree`. */
   liveTree(prefix = "", options: LiveTreeOptions = {}): LiveTree {
     return new LiveTree(this, prefix, options);
@@ -230,13 +254,7 @@ export class Branch {
     prefix: string,
     options: ReadOptions,
   ): Promise<{ nodes: TreeNode[]; position: Position | undefined }> {
-    const request = {
-      realm: this.#channel.realm,
-      repo: this.repo,
-      branch: this.name,
-      prefix,
-      ...readBounds(options),
-    };
+    const request = this.#treeRequest(prefix, options);
     const entries = await this.#channel.collect(
       (client, callOptions) => client.readTree(request, callOptions),
       options.signal,
@@ -248,6 +266,16 @@ export class Branch {
         epoch: numberFrom(first.epoch),
         revision: numberFrom(first.revision),
       },
+    };
+  }
+
+  #treeRequest(prefix: string, options: ReadOptions) {
+    return {
+      realm: this.#channel.realm,
+      repo: this.repo,
+      branch: this.name,
+      prefix,
+      ...readBounds(options),
     };
   }
 }

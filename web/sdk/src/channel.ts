@@ -11,6 +11,7 @@ import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { DEFAULT_BACKOFF, delay, pauseMs } from "./backoff.js";
 import { VdomError } from "./errors.js";
 import { MemoryGateway } from "./gen/virtualdom/v1/dom_pb.js";
+import { receive } from "./receive.js";
 
 /** A bearer token, or where to get the current one; asked for anew with every call. */
 export type TokenSource = string | (() => string | undefined | Promise<string | undefined>);
@@ -21,11 +22,11 @@ export interface ConnectOptions {
   token?: TokenSource | undefined;
   /** Empty: the realm of the token. */
   realm?: string | undefined;
-  /** Deadline of a call that is no stream. */
+  /** Deadline of a call; of a stream that ends by itself, how long it may be silent. */
   timeoutMs?: number | undefined;
 }
 
-const UNARY_TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 const ATTEMPTS = 4;
 
 export class Channel {
@@ -36,7 +37,7 @@ export class Channel {
   constructor(transport: Transport, options: Pick<ConnectOptions, "realm" | "timeoutMs">) {
     this.client = createClient(MemoryGateway, transport);
     this.realm = options.realm ?? "";
-    this.#timeoutMs = options.timeoutMs ?? UNARY_TIMEOUT_MS;
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   }
 
   /**
@@ -59,14 +60,26 @@ export class Channel {
     }
   }
 
-  /** All messages of a bounded stream, from the start if it breaks. */
+  /** A stream that ends by itself, as it comes. */
+  stream<T>(
+    open: (client: Client<typeof MemoryGateway>, options: CallOptions) => AsyncIterable<T>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<T, void, void> {
+    return receive(
+      (connection) => open(this.client, { signal: connection }),
+      this.#timeoutMs,
+      signal,
+    );
+  }
+
+  /** All of it, from the start again if it breaks. */
   async collect<T>(
     open: (client: Client<typeof MemoryGateway>, options: CallOptions) => AsyncIterable<T>,
     signal?: AbortSignal,
   ): Promise<T[]> {
-    return await this.call(async (client) => {
+    return await this.call(async () => {
       const messages: T[] = [];
-      for await (const message of open(client, signal ? { signal } : {})) messages.push(message);
+      for await (const message of this.stream(open, signal)) messages.push(message);
       return messages;
     }, signal);
   }

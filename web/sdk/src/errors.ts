@@ -71,16 +71,22 @@ export class VdomError extends Error {
   /** Whatever was thrown, as a `VdomError`. */
   static from(thrown: unknown): VdomError {
     if (thrown instanceof VdomError) return thrown;
-    const error = ConnectError.from(thrown);
-    const info = error.findDetails(ErrorInfoSchema).find((it) => it.domain === ERROR_DOMAIN);
-    const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
+    // Whatever fails in a call comes as a `ConnectError`; the rest is a fault of ours.
+    if (!(thrown instanceof ConnectError)) {
+      const text = thrown instanceof Error ? thrown.message : String(thrown);
+      return new VdomError("Internal", text, {}, thrown);
+    }
+    const info = thrown.findDetails(ErrorInfoSchema).find((it) => it.domain === ERROR_DOMAIN);
+    const delay = thrown.findDetails(RetryInfoSchema)[0]?.retryDelay;
     const metadata = info?.metadata ?? {};
-    const code = ERROR_CODES.find((it) => it === info?.reason) ?? codeOf(error);
+    const code = ERROR_CODES.find((it) => it === info?.reason) ?? codeOf(thrown);
+    // Browsers say no more than "Failed to fetch": not even where.
+    const message = isNetworkFailure(thrown)
+      ? `the gateway cannot be reached (${thrown.rawMessage})`
+      : thrown.rawMessage;
     return new VdomError(
       code,
-      code === "Unavailable" && !error.rawMessage.trim()
-        ? "the gateway cannot be reached"
-        : error.rawMessage,
+      message,
       {
         resource: metadata.resource,
         epoch: numberOf(metadata.epoch),
@@ -89,13 +95,18 @@ export class VdomError extends Error {
         rule: metadata.rule,
         retryAfterMs: delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6,
         requestId:
-          error.findDetails(RequestInfoSchema)[0]?.requestId ??
-          error.metadata.get("x-request-id") ??
+          thrown.findDetails(RequestInfoSchema)[0]?.requestId ??
+          thrown.metadata.get("x-request-id") ??
           undefined,
       },
-      error,
+      thrown,
     );
   }
+}
+
+/** A refused connection, a response cut off before its trailer: no status of the server's. */
+function isNetworkFailure(error: ConnectError): boolean {
+  return error.code === Code.Unknown && !error.metadata.has("grpc-status");
 }
 
 function codeOf(error: ConnectError): ErrorCode {
@@ -129,9 +140,7 @@ function codeOf(error: ConnectError): ErrorCode {
     case Code.Unauthenticated:
       return "Unauthenticated";
     case Code.Unknown:
-      // Without a status of the server's this is the network's failure: a
-      // refused connection, a response cut off before its trailer.
-      return error.metadata.has("grpc-status") ? "Internal" : "Unavailable";
+      return isNetworkFailure(error) ? "Unavailable" : "Internal";
     default:
       return "Internal";
   }

@@ -6,6 +6,7 @@ import type { Channel } from "./channel.js";
 import { decodeDiff } from "./diff.js";
 import { VdomError } from "./errors.js";
 import { type ChangeEvent, ChangeEvent_Type as Type } from "./gen/virtualdom/v1/dom_pb.js";
+import { receive } from "./receive.js";
 import type { Change, ConnectionState, Position, Progress, WatchEvent } from "./types.js";
 import { clockFrom, dateFrom, freshnessFrom, hex, kindFrom, numberFrom } from "./wire.js";
 
@@ -19,11 +20,11 @@ export interface WatchOptions {
   signal?: AbortSignal | undefined;
   onConnection?: ((state: ConnectionState) => void) | undefined;
   backoff?: Backoff | undefined;
-  /** A connection that is silent for so long is given up; the server sends at least one event a second. */
-  stallTimeoutMs?: number | undefined;
+  /** A connection that is silent for so long is given up; the server speaks every second. */
+  silenceMs?: number | undefined;
 }
 
-const STALL_TIMEOUT_MS = 10_000;
+const SILENCE_MS = 10_000;
 
 export async function* watchBranch(
   channel: Channel,
@@ -36,24 +37,25 @@ export async function* watchBranch(
   for (let attempt = 1; ; attempt += 1) {
     if (signal?.aborted) return;
     onConnection?.({ state: "connecting", attempt });
-    const stall = new StallGuard(options.stallTimeoutMs ?? STALL_TIMEOUT_MS, signal);
-    let failure: VdomError;
+    const request = {
+      repo,
+      branch,
+      realm: channel.realm,
+      paths: [...(options.paths ?? [])],
+      fromEpoch: BigInt(from?.epoch ?? 0),
+      fromRevision: BigInt(from?.revision ?? 0),
+      fromHash: from?.hash ?? new Uint8Array(),
+      includeDiffs: options.includeDiffs ?? false,
+    };
+    const events = receive(
+      (connection) => channel.client.subscribeChanges(request, { signal: connection }),
+      options.silenceMs ?? SILENCE_MS,
+      signal,
+    );
+    let failure = new VdomError("Unavailable", "the server ended the stream");
     try {
-      const stream = channel.client.subscribeChanges(
-        {
-          repo,
-          branch,
-          realm: channel.realm,
-          paths: [...(options.paths ?? [])],
-          fromEpoch: BigInt(from?.epoch ?? 0),
-          fromRevision: BigInt(from?.revision ?? 0),
-          fromHash: from?.hash ?? new Uint8Array(),
-          includeDiffs: options.includeDiffs ?? false,
-        },
-        { signal: stall.signal },
-      );
       let live = false;
-      for await (const event of wholeChangeSets(stream, () => stall.touch())) {
+      for await (const event of wholeChangeSets(events)) {
         if (!live) {
           live = true;
           attempt = 0;
@@ -62,15 +64,10 @@ export async function* watchBranch(
         from = (event.type === "progress" ? event.position : event.resume) ?? from;
         yield event;
       }
-      failure = new VdomError("Unavailable", "the server ended the stream");
     } catch (thrown) {
-      if (signal?.aborted) return;
-      failure = stall.expired
-        ? new VdomError("Unavailable", "the server fell silent", {}, thrown)
-        : VdomError.from(thrown);
-    } finally {
-      stall.end();
+      failure = VdomError.from(thrown);
     }
+    if (signal?.aborted) return;
     const { message, details } = failure;
     if (failure.code === "EpochChanged") {
       yield { type: "epochChanged", message, epoch: details.epoch };
@@ -91,46 +88,6 @@ export async function* watchBranch(
   }
 }
 
-/** Aborts a connection on which nothing arrives. */
-class StallGuard {
-  readonly #controller = new AbortController();
-  readonly #outer: AbortSignal | undefined;
-  readonly #timeoutMs: number;
-  #timer: ReturnType<typeof setTimeout>;
-  expired = false;
-
-  constructor(timeoutMs: number, outer: AbortSignal | undefined) {
-    this.#timeoutMs = timeoutMs;
-    this.#outer = outer;
-    this.#timer = this.#start();
-    outer?.addEventListener("abort", this.#stop);
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  touch(): void {
-    clearTimeout(this.#timer);
-    this.#timer = this.#start();
-  }
-
-  end(): void {
-    clearTimeout(this.#timer);
-    this.#outer?.removeEventListener("abort", this.#stop);
-    this.#controller.abort();
-  }
-
-  #start() {
-    return setTimeout(() => {
-      this.expired = true;
-      this.#controller.abort();
-    }, this.#timeoutMs);
-  }
-
-  readonly #stop = () => this.#controller.abort();
-}
-
 /**
  * Holds the events of a change set back until the set is complete, so that a
  * connection lost in its middle never shows half of it. With a path filter its
@@ -138,11 +95,9 @@ class StallGuard {
  */
 async function* wholeChangeSets(
   stream: AsyncIterable<ChangeEvent>,
-  touch: () => void,
 ): AsyncGenerator<Change | Progress> {
   let held: ChangeEvent[] = [];
   for await (const event of stream) {
-    touch();
     const last = held.at(-1);
     const progress = event.type === Type.PROGRESS;
     if (last && event.revision >= lastRevisionOf(last) + (progress ? 0n : 1n)) {

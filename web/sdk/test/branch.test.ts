@@ -1,6 +1,6 @@
 // Reading and writing: clocks, conflicts, repetition, large content, errors.
 
-import { Code } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { beforeEach, expect, test } from "vitest";
 import { type Branch, connectOver, type ErrorCode, VdomError } from "../src/index.js";
 import { hex } from "../src/wire.js";
@@ -89,6 +89,19 @@ test("an error says code, resource and request id", async () => {
   });
 });
 
+test("a connection that breaks without a word is Unavailable, and repeated", async () => {
+  gateway.put("a", "x");
+  gateway.failures.push(new ConnectError("Failed to fetch", Code.Unknown));
+  expect(await main.text("a")).toBe("x");
+});
+
+test("what is no failure of a call is not taken for one", () => {
+  expect(VdomError.from(new TypeError("x is not a function"))).toMatchObject({
+    code: "Internal",
+    message: "x is not a function",
+  });
+});
+
 test("content above the limit of a message comes as a stream", async () => {
   gateway.put("big", "0123456789");
   gateway.unaryLimitBytes = 4;
@@ -106,6 +119,18 @@ test("text of bytes that are not UTF-8 is refused", async () => {
   if (node) node.content = Uint8Array.of(0xff, 0xfe);
   expect(await codeOf(main.text("bin"))).toBe("FailedPrecondition");
   expect((await main.read("bin")).content).toEqual(Uint8Array.of(0xff, 0xfe));
+});
+
+test("contents come in one stream, what is too large for it by itself", async () => {
+  gateway.put("src/a", "small");
+  gateway.put("src/b", "larger than the limit");
+  gateway.put("other", "x");
+  gateway.treeContentLimitBytes = 10;
+  const read: Record<string, string> = {};
+  for await (const { node, content } of main.contents("src")) {
+    read[node.path] = new TextDecoder().decode(content);
+  }
+  expect(read).toEqual({ "src/a": "small", "src/b": "larger than the limit" });
 });
 
 test("an empty tree is as of the head", async () => {

@@ -10,6 +10,7 @@ import {
   type ChangeEvent,
   ChangeEventSchema,
   MemoryGateway,
+  type ReadTreeRequest,
   ConflictInfo_Reason as Reason,
   type SubscribeRequest,
   ChangeEvent_Type as Type,
@@ -44,6 +45,7 @@ export class ScriptedGateway {
   /** Called after each tree was taken, before its caller has it. */
   afterTree: () => void = () => {};
   unaryLimitBytes = 4 << 20;
+  treeContentLimitBytes = 1 << 20;
   #wake: () => void = () => {};
 
   get revision(): bigint {
@@ -105,7 +107,8 @@ export class ScriptedGateway {
             yield { content: content.subarray(at, at + 3) };
           }
         }.bind(this),
-        readTree: async function* (this: ScriptedGateway, { prefix }: { prefix: string }) {
+        readTree: async function* (this: ScriptedGateway, request: ReadTreeRequest) {
+          const { prefix, includeContent } = request;
           const revision = this.revision;
           const nodes = [...this.nodes.values()].filter(
             (node) => !prefix || node.path === prefix || node.path.startsWith(`${prefix}/`),
@@ -121,6 +124,7 @@ export class ScriptedGateway {
               changedRevision: node.revision,
               epoch: EPOCH,
               revision,
+              ...(includeContent && contentOf(node, this.treeContentLimitBytes)),
             };
           }
         }.bind(this),
@@ -244,6 +248,10 @@ function eventOf(node: Node, author: string): Init {
     vectorClock: { entries: node.clock },
     author,
   };
+}
+
+function contentOf({ content }: Node, limitBytes: number) {
+  return content.byteLength <= limitBytes ? { content } : { contentOmitted: true };
 }
 
 function sameClock(one: Record<string, bigint>, other: Record<string, bigint>): boolean {

@@ -138,11 +138,25 @@ test("a silent connection is given up and opened again", async () => {
   });
   gateway.put("a", "x");
   const events = await take(
-    main.watch({ from: { epoch: 7, revision: 0 }, backoff: QUICK, stallTimeoutMs: 20 }),
+    main.watch({ from: { epoch: 7, revision: 0 }, backoff: QUICK, silenceMs: 20 }),
     1,
     isChange,
   );
   expect(summary(events)).toEqual(["1 create a"]);
+});
+
+test("a reader may take its time", async () => {
+  gateway.put("a", "1");
+  gateway.put("b", "2");
+  const seen: string[] = [];
+  for await (const event of main.watch({ from: { epoch: 7, revision: 0 }, silenceMs: 20 })) {
+    if (!("path" in event)) continue;
+    seen.push(event.path);
+    if (seen.length === 2) break;
+    await new Promise((resolve) => setTimeout(resolve, 60));
+  }
+  expect(seen).toEqual(["a", "b"]);
+  expect(gateway.subscriptions).toHaveLength(1);
 });
 
 test("an aborted watch ends", async () => {

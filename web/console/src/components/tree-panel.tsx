@@ -3,8 +3,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { BranchView } from "../branch-view.js";
 import * as format from "../format.js";
+import { step } from "../tree-keys.js";
 import type { Row } from "../tree-model.js";
-import { Chevron, DocumentIcon, FileIcon, FolderIcon, PlusIcon, SearchIcon } from "./icons.js";
+import { PlusIcon, SearchIcon } from "./icons.js";
+import { NewFile } from "./new-file.js";
+import { rowId, TreeRow } from "./tree-row.js";
 import { VirtualList } from "./virtual-list.js";
 
 const ROW_HEIGHT = 26;
@@ -136,127 +139,6 @@ export function TreePanel({ view, selected, open }: Props) {
   );
 }
 
-interface RowProps {
-  row: Row;
-  active: boolean;
-  selected: boolean;
-  /** What was typed there is not saved yet. */
-  draft: boolean;
-  choose: (row: Row) => void;
-}
-
-function TreeRow({ row, active, selected, draft, choose }: RowProps) {
-  const { node, folder } = row;
-  return (
-    // The keyboard is the tree's: it names its active row, which never holds the focus itself.
-    // biome-ignore lint/a11y/useKeyWithClickEvents: see above.
-    // biome-ignore lint/a11y/useFocusableInteractive: see above.
-    <div
-      id={rowId(row.path)}
-      class="row"
-      role="treeitem"
-      aria-level={row.depth + 1}
-      aria-setsize={row.siblings}
-      aria-posinset={row.position}
-      aria-expanded={folder ? row.open : undefined}
-      aria-selected={selected}
-      data-path={row.path}
-      data-active={active}
-      data-flash={row.flash}
-      title={node ? `${row.path}\nversion ${node.version} by ${node.author}` : row.path}
-      style={{ "--depth": row.depth }}
-      onClick={() => choose(row)}
-    >
-      <span class="twist" data-open={row.open}>
-        {folder && <Chevron />}
-      </span>
-      {folder ? <FolderIcon /> : node?.kind === "file" ? <FileIcon /> : <DocumentIcon />}
-      <span class="name">{row.name}</span>
-      {draft && (
-        <span class="draft">
-          <span class="unseen">, not saved</span>
-        </span>
-      )}
-      {folder && !row.open && <span class="badge">{format.count(row.nodes)}</span>}
-    </div>
-  );
-}
-
-interface NewFileProps {
-  beside: string;
-  create: (path: string) => void;
-  cancel: () => void;
-}
-
-function NewFile({ beside, create, cancel }: NewFileProps) {
-  const input = useRef<HTMLInputElement>(null);
-  useEffect(() => input.current?.focus(), []);
-  return (
-    <form
-      class="new-file"
-      onSubmit={(event) => {
-        event.preventDefault();
-        const path = input.current?.value.split("/").filter(Boolean).join("/");
-        if (path) create(path);
-      }}
-      onKeyDown={(event) => event.key === "Escape" && cancel()}
-    >
-      <input
-        ref={input}
-        aria-label="Path of the new file"
-        placeholder="path/of/the/new-file"
-        defaultValue={beside.slice(0, beside.lastIndexOf("/") + 1)}
-        required
-        maxLength={1024}
-      />
-      <button type="submit">Open</button>
-    </form>
-  );
-}
-
-interface Step {
-  readonly row: Row;
-  readonly open?: boolean;
-  readonly choose?: boolean;
-}
-
-/** What a key means in the tree, as the WAI-ARIA tree pattern has it. */
-function step(key: string, rows: readonly Row[], at: number): Step | undefined {
-  const to = (index: number): Step | undefined => {
-    const row = rows[Math.max(0, Math.min(rows.length - 1, index))];
-    return row && { row };
-  };
-  const row = rows[at];
-  switch (key) {
-    case "ArrowDown":
-      return to(at + 1);
-    case "ArrowUp":
-      return to(at - 1);
-    case "PageDown":
-      return to(at + 20);
-    case "PageUp":
-      return to(at - 20);
-    case "Home":
-      return to(0);
-    case "End":
-      return to(rows.length - 1);
-    case "ArrowRight":
-      if (!row?.folder) return undefined;
-      return row.open ? to(at + 1) : { row, open: true };
-    case "ArrowLeft": {
-      if (!row) return undefined;
-      if (row.open) return { row, open: false };
-      const parent = rows.findLastIndex((it, index) => index < at && it.depth < row.depth);
-      return parent >= 0 ? to(parent) : undefined;
-    }
-    case "Enter":
-    case " ":
-      return row && { row, choose: true };
-    default:
-      return undefined;
-  }
-}
-
 /** `/` goes to the filter from anywhere but a field. */
 function useSlash(search: { current: HTMLInputElement | null }) {
   useEffect(() => {
@@ -275,5 +157,3 @@ function nodeCount(all: number, shown: number | undefined): string {
   const nodes = `${format.count(all)} ${all === 1 ? "node" : "nodes"}`;
   return shown === undefined ? nodes : `${format.count(shown)} of ${nodes}`;
 }
-
-const rowId = (path: string) => `row:${path}`;

@@ -1,0 +1,200 @@
+//! The peer of a cached read: stock tonic that answers `ReadSnapshot` with a
+//! constant of the same size, and nothing else.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use prost_types::Timestamp;
+use tokio::net::TcpListener;
+use tokio_stream::Empty;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+use vdom_proto::v1::memory_gateway_server::{MemoryGateway, MemoryGatewayServer};
+use vdom_proto::v1::{
+    ChangeEvent, CreateBranchRequest, CreateBranchResponse, DeleteBranchRequest,
+    DeleteBranchResponse, Freshness, GetHistoryRequest, GetHistoryResponse, ListBranchesRequest,
+    ListBranchesResponse, ListConflictsRequest, ListConflictsResponse, ListReposRequest,
+    ListReposResponse, NodeKind, ReadSnapshotRequest, ReadSnapshotResponse, ReadSnapshotsRequest,
+    ReadTreeRequest, ResolveConflictRequest, ResolveConflictResponse, RevertChangesRequest,
+    SessionMessage, SessionUpdate, SnapshotChunk, SubscribeRequest, TreeEntry, VectorClock,
+    WriteDiffRequest, WriteDiffResponse, WriteDiffsChunk, WriteDiffsRequest, WriteDiffsResponse,
+};
+
+use crate::Result;
+
+/// Of the content in an answer, as of the node that the sidecar answers with.
+pub(crate) const CONTENT_BYTES: usize = 1_024;
+
+/// Where to listen.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// Port 0 lets the system choose; the address is printed
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    listen: SocketAddr,
+}
+
+/// Serves until the process ends.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(arguments.listen).await?;
+        writeln!(io::stdout(), "{}", listener.local_addr()?)?;
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let service = MemoryGatewayServer::new(Echo { answer: answer() });
+        Ok(Server::builder().add_service(service).serve_with_incoming(incoming).await?)
+    })
+}
+
+struct Echo {
+    answer: ReadSnapshotResponse,
+}
+
+/// The fields that a sidecar fills for a node with one change.
+fn answer() -> ReadSnapshotResponse {
+    let actor = "bench".to_owned();
+    ReadSnapshotResponse {
+        node_id: Bytes::from_static(&[7; 16]),
+        content: Bytes::from(vec![b'x'; CONTENT_BYTES]),
+        version: 1,
+        vector_clock: Some(VectorClock { entries: BTreeMap::from([(actor.clone(), 1)]) }),
+        epoch: 1_790_000_000_000,
+        revision: 1,
+        author: actor,
+        timestamp: Some(Timestamp { seconds: 1_790_000_000, nanos: 123_000_000 }),
+        kind: NodeKind::File.into(),
+        path: "node-0000".to_owned(),
+        freshness: Some(Freshness { age_ms: 500, stale: false, source: 2 }),
+        changed_revision: 1,
+        ..ReadSnapshotResponse::default()
+    }
+}
+
+type Answered<T> = std::result::Result<Response<T>, Status>;
+
+fn not_here<T>() -> Answered<T> {
+    Err(Status::unimplemented("the echo answers ReadSnapshot alone"))
+}
+
+#[tonic::async_trait]
+impl MemoryGateway for Echo {
+    type ReplayDiffsStream = Empty<std::result::Result<WriteDiffResponse, Status>>;
+    type ReadSnapshotsStream = Empty<std::result::Result<ReadSnapshotResponse, Status>>;
+    type ReadSnapshotStreamStream = Empty<std::result::Result<SnapshotChunk, Status>>;
+    type ReadTreeStream = Empty<std::result::Result<TreeEntry, Status>>;
+    type SubscribeChangesStream = Empty<std::result::Result<ChangeEvent, Status>>;
+    type CollaborativeSessionStream = Empty<std::result::Result<SessionUpdate, Status>>;
+
+    async fn read_snapshot(
+        &self,
+        _: Request<ReadSnapshotRequest>,
+    ) -> Answered<ReadSnapshotResponse> {
+        Ok(Response::new(self.answer.clone()))
+    }
+
+    async fn write_diff(&self, _: Request<WriteDiffRequest>) -> Answered<WriteDiffResponse> {
+        not_here()
+    }
+
+    async fn write_diffs(&self, _: Request<WriteDiffsRequest>) -> Answered<WriteDiffsResponse> {
+        not_here()
+    }
+
+    async fn write_diffs_stream(
+        &self,
+        _: Request<Streaming<WriteDiffsChunk>>,
+    ) -> Answered<WriteDiffsResponse> {
+        not_here()
+    }
+
+    async fn replay_diffs(
+        &self,
+        _: Request<Streaming<WriteDiffRequest>>,
+    ) -> Answered<Self::ReplayDiffsStream> {
+        not_here()
+    }
+
+    async fn read_snapshots(
+        &self,
+        _: Request<ReadSnapshotsRequest>,
+    ) -> Answered<Self::ReadSnapshotsStream> {
+        not_here()
+    }
+
+    async fn read_snapshot_stream(
+        &self,
+        _: Request<ReadSnapshotRequest>,
+    ) -> Answered<Self::ReadSnapshotStreamStream> {
+        not_here()
+    }
+
+    async fn read_tree(&self, _: Request<ReadTreeRequest>) -> Answered<Self::ReadTreeStream> {
+        not_here()
+    }
+
+    async fn subscribe_changes(
+        &self,
+        _: Request<SubscribeRequest>,
+    ) -> Answered<Self::SubscribeChangesStream> {
+        not_here()
+    }
+
+    async fn collaborative_session(
+        &self,
+        _: Request<Streaming<SessionMessage>>,
+    ) -> Answered<Self::CollaborativeSessionStream> {
+        not_here()
+    }
+
+    async fn get_history(&self, _: Request<GetHistoryRequest>) -> Answered<GetHistoryResponse> {
+        not_here()
+    }
+
+    async fn revert_changes(
+        &self,
+        _: Request<RevertChangesRequest>,
+    ) -> Answered<WriteDiffsResponse> {
+        not_here()
+    }
+
+    async fn list_conflicts(
+        &self,
+        _: Request<ListConflictsRequest>,
+    ) -> Answered<ListConflictsResponse> {
+        not_here()
+    }
+
+    async fn resolve_conflict(
+        &self,
+        _: Request<ResolveConflictRequest>,
+    ) -> Answered<ResolveConflictResponse> {
+        not_here()
+    }
+
+    async fn list_repos(&self, _: Request<ListReposRequest>) -> Answered<ListReposResponse> {
+        not_here()
+    }
+
+    async fn list_branches(
+        &self,
+        _: Request<ListBranchesRequest>,
+    ) -> Answered<ListBranchesResponse> {
+        not_here()
+    }
+
+    async fn create_branch(
+        &self,
+        _: Request<CreateBranchRequest>,
+    ) -> Answered<CreateBranchResponse> {
+        not_here()
+    }
+
+    async fn delete_branch(
+        &self,
+        _: Request<DeleteBranchRequest>,
+    ) -> Answered<DeleteBranchResponse> {
+        not_here()
+    }
+}

@@ -1,0 +1,106 @@
+//! One connection of the load generator: a socket, what waits to be written, and
+//! when each call in flight began.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use mio::{Interest, Poll, Token};
+
+use super::Conversation;
+use crate::Result;
+
+const READ_BYTES: usize = 64 << 10;
+
+/// A call that is over.
+pub(super) struct Answer<'a> {
+    pub(super) slot: usize,
+    /// When the call was made, or should have been.
+    pub(super) started: Instant,
+    pub(super) arrived: Instant,
+    /// Empty where the call was refused.
+    pub(super) message: &'a [u8],
+}
+
+/// A connection to a server.
+pub(super) struct Connection {
+    socket: TcpStream,
+    conversation: Box<dyn Conversation>,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    started: Vec<Instant>,
+}
+
+impl Connection {
+    /// Connects, and greets with the first call.
+    pub(super) fn open(
+        address: SocketAddr,
+        mut conversation: Box<dyn Conversation>,
+        poll: &Poll,
+        index: usize,
+        slots: usize,
+    ) -> Result<Self> {
+        let socket = std::net::TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        let mut socket = TcpStream::from_std(socket);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut socket, Token(index), interest)?;
+        let mut output = Vec::new();
+        conversation.greet(&mut output);
+        let started = vec![Instant::now(); slots];
+        Ok(Self { socket, conversation, input: Vec::new(), output, started })
+    }
+
+    /// Makes a call that counts from `started`. `false`: not now.
+    pub(super) fn call(&mut self, slot: usize, message: &[u8], started: Instant) -> bool {
+        let called = self.conversation.call(slot, message, &mut self.output);
+        if called {
+            self.started[slot] = started;
+        }
+        called
+    }
+
+    /// Writes what the socket takes; the rest waits until it is writable.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        while !self.output.is_empty() {
+            match self.socket.write(&self.output) {
+                Ok(0) => return Err("a server closed a connection".into()),
+                Ok(written) => drop(self.output.drain(..written)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all there is.
+    pub(super) fn receive(&mut self, answered: &mut dyn FnMut(Answer<'_>)) -> Result<()> {
+        loop {
+            let kept = self.input.len();
+            self.input.resize(kept + READ_BYTES, 0);
+            let read = match self.socket.read(&mut self.input[kept..]) {
+                Ok(0) => return Err("a server closed a connection".into()),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    self.input.truncate(kept);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            self.input.truncate(kept + read);
+            if read == 0 {
+                return Ok(());
+            }
+            let arrived = Instant::now();
+            let Self { conversation, input, output, started, .. } = self;
+            let done = conversation.hear(input, output, &mut |slot, message| {
+                answered(Answer { slot, started: started[slot], arrived, message });
+            })?;
+            self.input.drain(..done);
+        }
+    }
+}

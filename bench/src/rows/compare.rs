@@ -1,0 +1,58 @@
+//! Turns for each side, round by round: whatever disturbs the machine disturbs
+//! all of them.
+
+use std::io::Write;
+
+use crate::Result;
+use crate::load::{self, Lengths, Pace, Shape, Turn};
+use crate::report::{Measured, median};
+use crate::rows::Bench;
+use crate::servers::Side;
+
+/// Warming up, as a part of what is measured.
+const WARM_UP_PART: u32 = 4;
+/// Of the slower side's closed-loop throughput, at a fixed rate.
+const OPEN_LOOP_PART: f64 = 0.5;
+
+/// Every side as fast as it answers.
+pub(super) fn closed(bench: &Bench, sides: &mut [Side], shape: Shape) -> Result<Vec<Measured>> {
+    rounds(bench, sides, shape, Pace::Closed)
+}
+
+/// Every side at the same fixed rate: half of what the slowest can do. Returns
+/// the rate.
+pub(super) fn open(
+    bench: &Bench,
+    sides: &mut [Side],
+    shape: Shape,
+    closed: &[Measured],
+) -> Result<(f64, Vec<Measured>)> {
+    let speeds = closed.iter().map(|side| median(&side.calls_per_second));
+    let rate = (speeds.fold(f64::INFINITY, f64::min) * OPEN_LOOP_PART).max(1.0);
+    Ok((rate, rounds(bench, sides, shape, Pace::Open(rate))?))
+}
+
+fn rounds(bench: &Bench, sides: &mut [Side], shape: Shape, pace: Pace) -> Result<Vec<Measured>> {
+    let lengths = Lengths { warm_up: bench.turn / WARM_UP_PART, measured: bench.turn };
+    let mut measured: Vec<Measured> =
+        sides.iter().map(|side| Measured::new(&side.name, side.durability)).collect();
+    for round in 1..=bench.rounds {
+        for (side, measured) in sides.iter_mut().zip(&mut measured) {
+            let calls = side.calls.as_mut();
+            let turn = load::run(&side.process, side.address, calls, shape, pace, lengths)?;
+            progress(round, &side.name, &turn);
+            measured.add(&turn);
+        }
+    }
+    Ok(measured)
+}
+
+fn progress(round: u32, name: &str, turn: &Turn) {
+    // A run is worth finishing where nobody watches.
+    let _closed = writeln!(
+        std::io::stderr(),
+        "round {round}: {name}: {:.0} calls/s, {:.1} µs of processor per call",
+        turn.calls_per_second,
+        turn.server_cpu_per_call.as_secs_f64() * 1e6,
+    );
+}

@@ -1,0 +1,46 @@
+//! Memory of a gateway and a sidecar that have nothing to do: fresh, and at rest
+//! after a burst of cached reads.
+
+use super::Bench;
+use crate::Result;
+use crate::load::{self, Lengths, Pace, Shape};
+use crate::report::{MemoryUse, Table, Target};
+use crate::servers::{Gateway, Sidecar};
+
+const BURST: Shape = Shape { connections: 16, streams: 16 };
+/// What was promised for a sidecar at rest.
+const SIDECAR_MAX_MB: f64 = 20.0;
+
+/// Both processes, fresh and after a burst.
+pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
+    let gateway = Gateway::start(bench, "idle-memory-gateway")?;
+    let sidecar = Sidecar::start(bench, &gateway, "idle-memory-sidecar")?;
+    let promised = Some(Target::AtMost(SIDECAR_MAX_MB));
+    let mut memory = vec![
+        MemoryUse::new("vdom gateway, fresh", gateway.memory_at_rest()?, None),
+        MemoryUse::new("vdom sidecar, fresh", sidecar.memory_at_rest()?, promised),
+    ];
+
+    sidecar.fill_cache(bench)?;
+    let mut side = sidecar.reads();
+    let lengths = Lengths { warm_up: bench.turn / 4, measured: bench.turn };
+    let turn =
+        load::run(&side.process, side.address, side.calls.as_mut(), BURST, Pace::Closed, lengths)?;
+    memory.push(MemoryUse::new(
+        "vdom sidecar, at rest after a burst",
+        side.process.memory()?,
+        promised,
+    ));
+    Ok(vec![Table {
+        row: "idle-memory",
+        load: "at rest".to_owned(),
+        memory,
+        notes: vec![format!(
+            "the burst: cached reads over {} connections for {:.0} s, {:.0} calls/s",
+            BURST.connections,
+            bench.turn.as_secs_f64(),
+            turn.calls_per_second
+        )],
+        ..Table::default()
+    }])
+}

@@ -1,0 +1,138 @@
+//! Messages above their limits: before they are decoded, before they are
+//! inflated.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderValue, Method};
+use tonic::codec::CompressionEncoding;
+use vdom_core::Diff;
+use vdom_core::diff::TextOperation;
+use vdom_proto::v1;
+use vdom_testkit::http::{HttpAnswer, HttpClient, Place, request};
+
+use super::{Server, document, meta_request};
+
+const MIB: usize = 1 << 20;
+
+#[tokio::test]
+async fn a_unary_message_has_at_most_4_mib() {
+    let mut server = Server::start().await;
+    for size in [4 * MIB, 5 * MIB, 20 * MIB] {
+        let request = server.client.put_request("large", &vec![7; size]);
+        let words = ["4194304 bytes", "WriteDiffsStream"];
+        server.refuse(&format!("{size} bytes"), request, "TooLarge", &words).await;
+    }
+    let many = (0..100_001).map(|_| TextOperation::Retain(0)).collect::<Vec<_>>();
+    let request = server.edit_file(Diff::text(&many));
+    server.refuse("100,001 operations", request, "TooLarge", &["100000 operations"]).await;
+    let text = "x".repeat(2 * MIB);
+    let request = server.edit_file(Diff::text(&[TextOperation::insert(&text)]));
+    server.refuse("a large edit", request, "TooLarge", &["1048576 are allowed", "`put`"]).await;
+    server.check_serves().await;
+}
+
+#[tokio::test]
+async fn a_message_that_inflates_beyond_the_limit_is_refused() {
+    for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
+        let mut server = Server::start().await;
+        let mut client = server.client.raw.clone().send_compressed(encoding);
+        let bomb = server.client.put_request("bomb", &vec![0; 64 * MIB]);
+        let answer = client.write_diff(bomb).await;
+        let what = format!("{encoding:?}");
+        let words = ["4194304 bytes", "decompressed"];
+        server.check_refused(&what, answer.map(drop), "TooLarge", &words);
+        server.check_untouched(&what).await;
+        // What is compressed and stays within the limit is fine.
+        let fine = server.client.put_request("fine", &vec![0; 3 * MIB]);
+        let written = client.write_diff(fine).await.expect("written").into_inner();
+        server.meta.revision = written.revision;
+        server.check_serves().await;
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_content_has_at_most_100_mb() {
+    use v1::write_diffs_chunk::Chunk;
+    let mut server = Server::start().await;
+    let diff = v1::WriteDiffRequest {
+        diff_bson: Bytes::new(),
+        ..server.client.put_request("large", b"")
+    };
+    let piece = Bytes::from(vec![7; MIB]);
+    let pieces = std::iter::repeat_n(Chunk::Content(piece), 96);
+    let chunks = [Chunk::Header(v1::WriteDiffsRequest::default()), Chunk::Diff(diff)];
+    let chunks = chunks.into_iter().chain(pieces);
+    let chunks = chunks.map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) });
+    let answer = server.client.raw.write_diffs_stream(tokio_stream::iter(chunks)).await;
+    server.check_refused("96 MiB", answer.map(drop), "TooLarge", &["100000000 bytes"]);
+    server.check_untouched("96 MiB").await;
+    server.check_serves().await;
+}
+
+/// Sends the body of a gRPC-Web call as it is.
+async fn send_frame(server: &Server, body: Bytes, encoding: Option<&str>) -> HttpAnswer {
+    let mut call = request(Method::POST, "/virtualdom.v1.MemoryGateway/WriteDiff", body);
+    let headers = call.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static("application/grpc-web+proto"));
+    if let Some(encoding) = encoding {
+        headers.insert("grpc-encoding", HeaderValue::try_from(encoding).expect("text"));
+    }
+    HttpClient::new(Place::Tcp(server.gateway.addresses.http), None).send(call).await
+}
+
+fn frame(flags: u8, length: u32, message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::new();
+    frame.put_u8(flags);
+    frame.put_u32(length);
+    frame.put_slice(message);
+    frame.freeze()
+}
+
+/// The status of a gRPC-Web answer, from its head or its trailers.
+fn grpc_status(answer: &HttpAnswer) -> Option<u32> {
+    let in_head = answer.header("grpc-status").map(str::to_owned);
+    let in_trailers = || {
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let status = text.split("grpc-status:").nth(1)?;
+        Some(status.split("\r\n").next()?.trim().to_owned())
+    };
+    in_head.or_else(in_trailers)?.parse().ok()
+}
+
+#[tokio::test]
+async fn frames_that_lie_are_refused() {
+    const INVALID_ARGUMENT: u32 = 3;
+    const RESOURCE_EXHAUSTED: u32 = 8;
+    const UNIMPLEMENTED: u32 = 12;
+    let mut server = Server::start().await;
+    let message = prost::Message::encode_to_vec(&server.client.put_request("new", b"content"));
+    let length = u32::try_from(message.len()).expect("small");
+    let long = u32::try_from(5 * MIB).expect("small");
+    for (what, body, encoding, statuses) in [
+        ("no frame", Bytes::new(), None, &[INVALID_ARGUMENT][..]),
+        ("half a frame's head", Bytes::from_static(b"\0\0\0"), None, &[INVALID_ARGUMENT]),
+        ("4 GiB announced", frame(0, u32::MAX, &message), None, &[RESOURCE_EXHAUSTED]),
+        ("5 MiB announced", frame(0, long, &message), None, &[RESOURCE_EXHAUSTED]),
+        ("more than is there", frame(0, length + 9, &message), None, &[INVALID_ARGUMENT]),
+        ("less than is there", frame(0, length - 9, &message), None, &[INVALID_ARGUMENT]),
+        ("unknown flags", frame(0x42, length, &message), None, &[INVALID_ARGUMENT]),
+        ("not compressed", frame(1, length, &message), Some("gzip"), &[INVALID_ARGUMENT]),
+        ("unnamed compression", frame(1, length, &message), None, &[INVALID_ARGUMENT]),
+        ("unknown compression", frame(1, length, &message), Some("br"), &[UNIMPLEMENTED]),
+        ("no message", frame(0, 4, b"\xff\xff\xff\xff"), None, &[INVALID_ARGUMENT]),
+    ] {
+        let answer = send_frame(&server, body, encoding).await;
+        let status = grpc_status(&answer);
+        assert!(status.is_some_and(|it| statuses.contains(&it)), "{what}: {answer:?}");
+        server.check_untouched(what).await;
+    }
+    server.check_serves().await;
+}
+
+#[tokio::test]
+async fn a_document_has_at_most_what_a_message_takes() {
+    let mut server = Server::start().await;
+    let large = document(|it| it.append_bytes("b", &vec![0; 5 * MIB]));
+    let request = meta_request(&server.client, "new", &large);
+    server.refuse("5 MiB", request, "TooLarge", &["4194304"]).await;
+    server.check_serves().await;
+}

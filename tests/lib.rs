@@ -1,1 +1,1 @@
-//! none
+//! Nothing: the package holds the integration tests alone.

@@ -1,4 +1,5 @@
-//! tests
+//! The integration tests of vdom: one binary, a folder for each subject.
+
 mod architecture;
 mod authz;
 mod bad_input;

@@ -16,6 +16,7 @@ use hdrhistogram::Histogram;
 use mio::{Events, Poll};
 
 use crate::Result;
+use crate::machine;
 use crate::servers::process::{self, ServerProcess};
 use connection::Connection;
 pub(crate) use grpc::Grpc;
@@ -88,6 +89,8 @@ pub(crate) struct Turn {
     pub(crate) server_busy: f64,
     /// Which part of its core the generator used; at a fixed rate it spins.
     pub(crate) generator_busy: f64,
+    /// How many cores everything else used, the kernel's own work included.
+    pub(crate) others_busy: f64,
     /// Calls that were answered, but not with what was asked for.
     pub(crate) refused: u64,
 }
@@ -115,8 +118,9 @@ pub(crate) fn run(
         calls_per_second: generator.measured as f64 / length,
         latency: generator.latency,
         server_cpu_per_call: cpu.div_f64(all_calls as f64),
-        server_busy: window.server_cpu.as_secs_f64() / length,
-        generator_busy: window.generator_cpu.as_secs_f64() / length,
+        server_busy: window.used.server.as_secs_f64() / length,
+        generator_busy: window.used.generator.as_secs_f64() / length,
+        others_busy: window.used.others().as_secs_f64() / length,
         refused: generator.refused,
     })
 }
@@ -142,11 +146,40 @@ struct Schedule {
     due: Instant,
 }
 
-/// What the measured part of a turn cost.
+/// The measured part of a turn.
 struct Window {
     length: Duration,
-    server_cpu: Duration,
-    generator_cpu: Duration,
+    used: Used,
+}
+
+/// Processor time.
+#[derive(Clone, Copy)]
+struct Used {
+    server: Duration,
+    generator: Duration,
+    machine: Duration,
+}
+
+impl Used {
+    fn so_far(server: &ServerProcess) -> Result<Self> {
+        Ok(Self {
+            server: server.cpu_time()?,
+            generator: process::own_cpu_time()?,
+            machine: machine::cpu_time()?,
+        })
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            server: self.server.saturating_sub(before.server),
+            generator: self.generator.saturating_sub(before.generator),
+            machine: self.machine.saturating_sub(before.machine),
+        }
+    }
+
+    fn others(&self) -> Duration {
+        self.machine.saturating_sub(self.server + self.generator)
+    }
 }
 
 impl Generator {
@@ -201,16 +234,11 @@ impl Generator {
         loop {
             let now = Instant::now();
             if now >= self.measured_from && opened.is_none() {
-                opened = Some((now, server.cpu_time()?, process::own_cpu_time()?));
+                opened = Some((now, Used::so_far(server)?));
             }
-            if let (true, None, Some((from, server_cpu, own_cpu))) =
-                (now >= self.end, &window, opened)
-            {
-                window = Some(Window {
-                    length: now - from,
-                    server_cpu: server.cpu_time()?.saturating_sub(server_cpu),
-                    generator_cpu: process::own_cpu_time()?.saturating_sub(own_cpu),
-                });
+            if let (true, None, Some((from, before))) = (now >= self.end, &window, &opened) {
+                let used = Used::so_far(server)?.since(before);
+                window = Some(Window { length: now - *from, used });
             }
             self.send(now, calls)?;
             let wait = self.wait(now);
@@ -305,3 +333,6 @@ impl Generator {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

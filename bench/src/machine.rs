@@ -15,6 +15,9 @@ pub(crate) const SERVER_CORE: usize = 0;
 /// The load generator runs here.
 pub(crate) const GENERATOR_CORE: usize = 1;
 
+/// In which `/proc` counts processor time, on every Linux.
+pub(crate) const TICKS_PER_SECOND: u64 = 100;
+
 const PROBES: usize = 200;
 
 /// What a result was measured on.
@@ -42,6 +45,19 @@ pub(crate) fn pin_generator() {
     };
     // A note: the result says how busy each side was.
     let _closed = writeln!(std::io::stderr(), "not pinned to core {core}: {problem}");
+}
+
+/// Processor time of the whole machine so far.
+pub(crate) fn cpu_time() -> Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let all = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).unwrap_or_default();
+    let ticks: Vec<u64> =
+        all.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
+    let [user, nice, system, _idle, _waiting, interrupts, soft_interrupts, ..] = ticks[..] else {
+        return Err("/proc/stat does not tell the time of all processors".into());
+    };
+    let busy = user + nice + system + interrupts + soft_interrupts;
+    Ok(Duration::from_millis(busy * 1_000 / TICKS_PER_SECOND))
 }
 
 /// Describes the machine and the disk under `folder`.

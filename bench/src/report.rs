@@ -54,6 +54,8 @@ pub(crate) struct Measured {
     /// Parts of one core.
     server_busy: Vec<f64>,
     generator_busy: Vec<f64>,
+    /// Cores; the kernel's own work included.
+    others_busy: Vec<f64>,
     refused: u64,
 }
 
@@ -70,6 +72,7 @@ impl Measured {
             server_cpu_us_per_call: Vec::new(),
             server_busy: Vec::new(),
             generator_busy: Vec::new(),
+            others_busy: Vec::new(),
             refused: 0,
         }
     }
@@ -84,6 +87,7 @@ impl Measured {
         self.server_cpu_us_per_call.push(turn.server_cpu_per_call.as_secs_f64() * 1e6);
         self.server_busy.push(turn.server_busy);
         self.generator_busy.push(turn.generator_busy);
+        self.others_busy.push(turn.others_busy);
         self.refused += turn.refused;
     }
 }
@@ -216,13 +220,13 @@ impl fmt::Display for Table {
             writeln!(
                 formatter,
                 "| side | calls/s | p50 µs | p99 µs | p99.9 µs | server CPU µs/call | server busy \
-                 | generator busy | refused |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+                 | generator busy | others busy | refused |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
             )?;
         }
         for side in &self.sides {
             writeln!(
                 formatter,
-                "| {} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} | {:.0} % | {:.0} % | {} |",
+                "| {} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} | {:.0} % | {:.0} % | {:.0} % | {} |",
                 side.name,
                 median(&side.calls_per_second),
                 median(&side.p50_us),
@@ -231,6 +235,7 @@ impl fmt::Display for Table {
                 median(&side.server_cpu_us_per_call),
                 median(&side.server_busy) * 100.0,
                 median(&side.generator_busy) * 100.0,
+                median(&side.others_busy) * 100.0,
                 side.refused,
             )?;
         }
@@ -299,3 +304,6 @@ impl fmt::Display for Judged {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

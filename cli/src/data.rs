@@ -41,6 +41,10 @@ impl DataOptions {
                 ));
             }
         };
+        // Printed paths are pasted elsewhere.
+        let root = std::path::absolute(&root).map_err(|error| {
+            Failure::failed(format!("{} is no directory: {error}", root.display()))
+        })?;
         Ok(DataDirectory { root })
     }
 }
@@ -190,7 +194,7 @@ mod tests {
             subject: "me".to_owned(),
             realm: None,
             scopes: Scopes::all(),
-            lifetime: Duration::from_mins(1),
+            lifetime: Duration::from_secs(60),
         };
         let failure = data.mint(&grant).expect_err("no key");
         assert!(failure.message.contains("private.pem"), "{failure}");

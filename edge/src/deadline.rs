@@ -11,7 +11,12 @@ use crate::caller::Caller;
 /// The deadline of a unary call: the caller's own, else the default, which the
 /// caller then has.
 pub fn of_unary(caller: &mut Caller) -> Instant {
-    *caller.deadline.get_or_insert_with(|| Instant::now() + UNARY_DEADLINE_DEFAULT)
+    *caller.deadline.get_or_insert_with(|| now() + UNARY_DEADLINE_DEFAULT)
+}
+
+/// The runtime's clock, which tests may hold.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// The answer of `call`, or `DeadlineExceeded` where it comes too late.

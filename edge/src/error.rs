@@ -228,6 +228,12 @@ fn log_context(error: &Error, request_id: &str) {
     }
 }
 
+/// Whether an error of this type lies below the status.
+fn has_source<E: std::error::Error + 'static>(status: &Status) -> bool {
+    let below = std::error::Error::source(status);
+    std::iter::successors(below, |error| error.source()).any(<dyn std::error::Error>::is::<E>)
+}
+
 fn from_foreign_status(status: &Status) -> Error {
     let code = match status.code() {
         Code::InvalidArgument => ErrorCode::InvalidArgument,
@@ -241,6 +247,10 @@ fn from_foreign_status(status: &Status) -> Error {
         // Compaction always names itself; a message above the limit of the
         // library that decodes it does not.
         Code::OutOfRange => ErrorCode::TooLarge,
+        // The client's own clock ran out.
+        Code::Cancelled if has_source::<tonic::TimeoutExpired>(status) => {
+            ErrorCode::DeadlineExceeded
+        }
         // The peer went away in the middle of the call.
         Code::Unavailable | Code::Cancelled => ErrorCode::Unavailable,
         Code::DeadlineExceeded => ErrorCode::DeadlineExceeded,

@@ -26,6 +26,9 @@ use crate::dom::{Dom, DomStream};
 /// The epoch of its one branch.
 pub(crate) const EPOCH: u64 = 7;
 
+/// The path of a node that takes forever to read.
+pub(crate) const ENDLESS_PATH: &str = "endless";
+
 /// One branch, whatever it is called; contents above 1 MiB are read in pieces.
 #[derive(Default)]
 pub(crate) struct FakeDom {
@@ -58,7 +61,7 @@ impl FakeDom {
         self.state.lock().written.clone()
     }
 
-    fn write(&self, caller: &Caller, request: WriteDiff, diff: &Diff) -> Result<WriteOutcome> {
+    fn write(&self, caller: &Caller, request: &WriteDiff, diff: &Diff) -> Result<WriteOutcome> {
         let state = &mut *self.state.lock();
         state.written.push(request.clone());
         let by_id = |id| state.nodes.values().find(|node| node.id == id).map(|n| n.path.clone());
@@ -110,7 +113,7 @@ impl FakeDom {
         node.version += 1;
         node.clock = node.clock.incremented(&actor, |_| 0);
         node.author = request.author.clone().unwrap_or_else(|| caller.subject.to_string());
-        node.timestamp_ms = 1_700_000_000_000 + revision as i64;
+        node.timestamp_ms = 1_700_000_000_000 + revision.cast_signed();
         node.metadata = request.metadata.clone();
         node.changed_revision = revision;
         state.nodes.remove(&path);
@@ -123,7 +126,7 @@ impl FakeDom {
             (_, _, Some(_)) => ChangeKind::Rename,
             _ => ChangeKind::Update,
         };
-        state.changes.push(change(&node, kind, old_path, actor, &request, revision));
+        state.changes.push(change(&node, kind, old_path, actor, request, revision));
         Ok(WriteOutcome::Written(Written {
             node_id: node.id,
             version: node.version,
@@ -161,7 +164,7 @@ impl Dom for FakeDom {
             return Err(Error::internal("staged content in a test"));
         };
         let diff = Diff::parse(bytes)?;
-        self.write(caller, request, &diff)
+        self.write(caller, &request, &diff)
     }
 
     async fn write_content(
@@ -175,10 +178,13 @@ impl Dom for FakeDom {
             bytes.extend_from_slice(&piece?);
         }
         let diff = Diff::Put(vdom_core::diff::PutContent::Bytes(bytes.freeze()));
-        self.write(caller, request, &diff)
+        self.write(caller, &request, &diff)
     }
 
     async fn read_snapshot(&self, _: &Caller, request: ReadSnapshot) -> Result<Snapshot> {
+        if matches!(&request.node, NodeSelector::Path(path) if path.as_str() == ENDLESS_PATH) {
+            std::future::pending::<()>().await;
+        }
         let snapshot = self.find(&request)?;
         if snapshot.node.content.len() > CHUNK_BYTES as u64 {
             return Err(Error::too_large("read it as a stream"));

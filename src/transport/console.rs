@@ -13,9 +13,10 @@ use tower::ServiceBuilder;
 use tower_http::services::{ServeDir, ServeFile};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-/// Nothing from elsewhere, no inline script; calls may go to other gateways.
-const POLICY: &str = "default-src 'self'; connect-src *; img-src 'self' data:; \
-                      style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+/// Nothing from elsewhere and nothing inline; calls may go to other gateways.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+                      img-src 'self' data:; connect-src 'self' https:; \
+                      frame-ancestors 'none'; base-uri 'none'";
 
 /// Shown where no console was built.
 const MISSING: &str = "<!doctype html><title>vdom</title><h1>vdom gateway</h1>\
@@ -40,10 +41,18 @@ pub fn router(folder: Option<&Path>) -> Router {
     let page = ServiceBuilder::new()
         .layer(header(CACHE_CONTROL, "no-cache"))
         .service(ServeFile::new(folder.join("index.html")));
+    // The client as a module keeps its name, so that other pages can name it.
+    let module = ServiceBuilder::new()
+        .layer(header(CACHE_CONTROL, "no-cache"))
+        .service(ServeFile::new(folder.join("assets/vdom-sdk.js")));
     let assets = ServiceBuilder::new()
         .layer(header(CACHE_CONTROL, "public, max-age=31536000, immutable"))
         .service(ServeDir::new(folder.join("assets")));
-    Router::new().route_service("/", page).nest_service("/assets", assets).layer(headers)
+    Router::new()
+        .route_service("/", page)
+        .route_service("/assets/vdom-sdk.js", module)
+        .nest_service("/assets", assets)
+        .layer(headers)
 }
 
 /// The checkout's build, or what is installed beside the program.

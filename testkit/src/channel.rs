@@ -10,6 +10,7 @@ use http::{HeaderValue, Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::Endpoint;
 use tonic_web::GrpcWebClientLayer;
@@ -17,7 +18,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 
 /// Carries gRPC calls, with a token or without.
-pub type AnyChannel = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
+pub type AnyChannel = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -69,7 +70,7 @@ where
             request
         })
         .map_response(|response: Response<B>| response.map(Body::new))
-        .map_err(Into::into)
+        .map_err(|error: S::Error| Status::from_error(error.into()))
         .service(service);
     BoxCloneSyncService::new(service)
 }

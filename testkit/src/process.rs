@@ -1,7 +1,7 @@
 //! The `vdom` command as a process of its own, ended with the test.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -55,6 +55,17 @@ impl ServerProcess {
             .expect("vdom says where it listens before it ends");
         let said = serde_json::from_str(&line).expect("one line of JSON");
         Self { child, said }
+    }
+
+    /// `vdom up` on a data directory, with ports by the system.
+    pub async fn up(data: &Path, more: &[&str]) -> Self {
+        let data = data.display().to_string();
+        let mut arguments = vec!["--json", "up", "--data", &data];
+        for port in ["--grpc", "--http", "--admin", "--sidecar", "--sidecar-admin"] {
+            arguments.extend([port, "0"]);
+        }
+        arguments.extend(more);
+        Self::start(arguments).await
     }
 
     /// `kill -9`.

@@ -69,7 +69,7 @@ async function writeOutside(path, text) {
       ...(settings.token && { authorization: `Bearer ${settings.token}` }),
     },
     body: text,
-  });
+  }).catch((error) => assert.fail(`PUT ${url}: ${error.cause?.message ?? error.message}`));
   assert.ok(answer.ok, `PUT ${url}: ${answer.status} ${await answer.text()}`);
 }
 

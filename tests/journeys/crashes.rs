@@ -13,19 +13,8 @@ use vdom_testkit::process::ServerProcess;
 const KILLS: u64 = 20;
 const WRITERS: u64 = 8;
 
-async fn gateway(store: &Path) -> ServerProcess {
-    let store = format!("store.path={}", store.display());
-    let mut arguments = vec!["--json", "gateway", "--dev", "--set", &store];
-    for port in ["listen.grpc", "listen.http", "listen.admin"] {
-        arguments.push("--set");
-        arguments.push(match port {
-            "listen.grpc" => "listen.grpc=127.0.0.1:0",
-            "listen.http" => "listen.http=127.0.0.1:0",
-            _ => "listen.admin=127.0.0.1:0",
-        });
-    }
-    arguments.extend(["--set", "log.filter=error"]);
-    ServerProcess::start(arguments).await
+async fn gateway(data: &Path) -> ServerProcess {
+    ServerProcess::up(data, &["--dev", "--log", "error"]).await
 }
 
 /// Writes until it is told to stop; every write is repeated under its operation
@@ -61,12 +50,12 @@ async fn write(
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_kills_lose_and_double_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = folder.path().join("store");
+    let data = folder.path().join("data");
     let mut acknowledged = BTreeMap::new();
     let mut unknown: Vec<Option<u64>> = vec![None; WRITERS as usize];
     for round in 0..=KILLS {
-        let server = gateway(&store).await;
-        let url = format!("http://{}", server.text("grpc"));
+        let server = gateway(&data).await;
+        let url = format!("http://{}", server.text("gateway.grpc"));
         let stop = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
@@ -89,8 +78,8 @@ async fn twenty_kills_lose_and_double_nothing() {
     }
     assert_eq!(unknown, vec![None; WRITERS as usize], "the last gateway was not killed");
 
-    let server = gateway(&store).await;
-    let mut client = Client::connect(&format!("http://{}", server.text("grpc")), None).await;
+    let server = gateway(&data).await;
+    let mut client = Client::connect(&format!("http://{}", server.text("gateway.grpc")), None).await;
     let epoch = acknowledged.values().next().expect("some").epoch;
     let mut events = client.subscribe(Some((epoch, 0))).await.expect("a stream");
     let mut found = BTreeMap::new();

@@ -68,14 +68,14 @@ async fn a_python_subscriber_sees_what_a_sidecar_writes() {
     let mut lines = BufReader::new(subscriber.stdout.take().expect("its output")).lines();
     // Its first line is the progress event: it watches from there on.
     let first = lines.next_line().await.expect("read").expect("a line");
-    assert!(first.contains("PROGRESS"), "{first}");
+    assert!(first.contains("progress"), "{first}");
     for number in 0..3 {
         writer.overwrite(&format!("n{number}"), b"x").await.expect("written");
     }
     let mut paths = Vec::new();
     while let Some(line) = lines.next_line().await.expect("read") {
         let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-        if event["type"] != "PROGRESS" {
+        if event["type"] != "progress" {
             paths.push(event["path"].as_str().expect("a path").to_owned());
         }
     }

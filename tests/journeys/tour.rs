@@ -18,13 +18,7 @@ async fn every_command_of_the_tour_works() {
 
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    let mut arguments: Vec<String> =
-        ["--json", "up", "--data"].map(str::to_owned).into_iter().collect();
-    arguments.push(data.display().to_string());
-    for port in ["--grpc", "--http", "--admin", "--sidecar", "--sidecar-admin"] {
-        arguments.extend([port.to_owned(), "0".to_owned()]);
-    }
-    let up = ServerProcess::start(arguments).await;
+    let up = ServerProcess::up(&data, &[]).await;
     let program = vdom();
     let programs = program.parent().expect("a folder").display().to_string();
     let path = format!("{programs}:{}", std::env::var("PATH").expect("a PATH"));

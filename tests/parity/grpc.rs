@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use tonic::{Code, Status};
-use vdom_core::diff::{PatchOperation, Pointer, TextOperation, Value};
+use vdom_core::diff::{PatchOperation, Pointer, TextOperation};
+use vdom_core::document::Value;
 use vdom_core::{Diff, NodeKind, NodePath};
 use vdom_proto::v1;
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
@@ -101,13 +102,8 @@ impl GrpcDoor {
         diff: v1::WriteDiffRequest,
         content: &Bytes,
     ) -> Result<v1::WriteDiffResponse, Status> {
-        let pieces = content.chunks(PIECE_BYTES).map(|piece| content.slice_ref(piece));
-        let chunks: Vec<_> = [Chunk::Header(v1::WriteDiffsRequest::default()), Chunk::Diff(diff)]
-            .into_iter()
-            .chain(pieces.map(Chunk::Content))
-            .map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) })
-            .collect();
-        let answer = self.client.write_diffs_stream(tokio_stream::iter(chunks)).await?;
+        let chunks = tokio_stream::iter(chunks(diff, content));
+        let answer = self.client.write_diffs_stream(chunks).await?;
         Ok(answer.into_inner().results.remove(0))
     }
 
@@ -238,6 +234,15 @@ impl Door for GrpcDoor {
             code => Answer::Refused(code),
         }))
     }
+}
+
+fn chunks(diff: v1::WriteDiffRequest, content: &Bytes) -> Vec<v1::WriteDiffsChunk> {
+    let pieces = content.chunks(PIECE_BYTES).map(|piece| Chunk::Content(content.slice_ref(piece)));
+    [Chunk::Header(v1::WriteDiffsRequest::default()), Chunk::Diff(diff)]
+        .into_iter()
+        .chain(pieces)
+        .map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) })
+        .collect()
 }
 
 fn diff(change: &Change) -> Bytes {

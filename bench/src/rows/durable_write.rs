@@ -1,74 +1,84 @@
-//! Writes of 1 KB by 64 clients, each answered when it is durable, against etcd
-//! and, beside them, Redis.
+//! Writes of 1 KB, each answered when it is durable, against etcd and, beside
+//! them, Redis: by 64 clients and by one.
 
 use super::{Bench, compare};
 use crate::Result;
 use crate::load::Shape;
-use crate::report::{Comparison, Table, Target};
-use crate::servers::{Gateway, Missing, etcd, redis};
+use crate::report::{Comparison, Measured, Table, Target};
+use crate::servers::{Gateway, Missing, Side, etcd, redis};
 
-const CLIENTS: Shape = Shape { connections: 64, streams: 1 };
+const MANY: Shape = Shape { connections: 64, streams: 1 };
+const ONE: Shape = Shape { connections: 1, streams: 1 };
 
-/// What was promised against etcd.
+/// What was promised against etcd, for many clients.
 const THROUGHPUT: Target = Target::AtLeast(1.2);
 const PROCESSOR_TIME: Target = Target::AtMost(0.5);
 
-/// Closed loop, then open loop. A peer that is not installed is named.
+const WHAT_IS_WRITTEN: &str = "one branch, 1,024 nodes in turns, each write with an operation id \
+                               and a checked token; the peers: 1,024 keys in turns, no \
+                               authentication";
+
+/// Closed loop, open loop, and one client alone. A peer that is not installed is
+/// named.
 pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
     let mut sides = vec![Gateway::start(bench, "durable-write-gateway")?.writes()];
-    let mut missing: Vec<Missing> = Vec::new();
-    let etcd_at = match etcd(&bench.folder)? {
-        Ok(side) => {
-            sides.push(side);
-            Some(sides.len() - 1)
-        }
-        Err(absent) => {
-            missing.push(absent);
-            None
-        }
-    };
-    match redis(&bench.folder)? {
-        Ok(side) => sides.push(side),
-        Err(absent) => missing.push(absent),
-    }
-    let peers = 1..sides.len();
-    let target = |peer, target| (Some(peer) == etcd_at).then_some(target);
-
-    let closed = compare::closed(bench, &mut sides, CLIENTS)?;
-    let closed_loop = Table {
+    let mut missing = Vec::new();
+    let has_etcd = invite(etcd(&bench.folder)?, &mut sides, &mut missing);
+    invite(redis(&bench.folder)?, &mut sides, &mut missing);
+    // Right after ours, if it is there.
+    let promised = |peer, target| (has_etcd && peer == 1).then_some(target);
+    let table = |load, sides, comparisons| Table {
         row: "durable-write",
-        load: format!("closed loop, {} clients with a connection each", CLIENTS.connections),
-        comparisons: peers
-            .clone()
-            .flat_map(|peer| {
-                [
-                    Comparison::throughput(&closed, peer, target(peer, THROUGHPUT)),
-                    Comparison::cpu(&closed, peer, target(peer, PROCESSOR_TIME)),
-                ]
-            })
-            .collect(),
-        missing: missing.iter().map(ToString::to_string).collect(),
-        notes: vec![
-            "one branch, 1,024 nodes in turns, each write with an operation id; the peers: 1,024 \
-             keys in turns, no authentication"
-                .to_owned(),
-        ],
-        sides: closed.clone(),
-        memory: Vec::new(),
-    };
-
-    let (rate, measured) = compare::open(bench, &mut sides, CLIENTS, &closed)?;
-    let open_loop = Table {
-        row: "durable-write",
-        load: format!("open loop, {rate:.0} calls/s, {} clients", CLIENTS.connections),
-        comparisons: peers
-            .flat_map(|peer| {
-                [Comparison::p99(&measured, peer, None), Comparison::cpu(&measured, peer, None)]
-            })
-            .collect(),
-        missing: missing.iter().map(ToString::to_string).collect(),
-        sides: measured,
+        load,
+        sides,
+        comparisons,
+        missing: missing.clone(),
         ..Table::default()
     };
-    Ok(vec![closed_loop, open_loop])
+
+    let closed = compare::closed(bench, &mut sides, MANY)?;
+    let comparisons = with_peers(&closed, |peer| {
+        [
+            Comparison::throughput(&closed, peer, promised(peer, THROUGHPUT)),
+            Comparison::cpu(&closed, peer, promised(peer, PROCESSOR_TIME)),
+        ]
+    });
+    let load = format!("closed loop, {} clients with a connection each", MANY.connections);
+    let mut many = table(load, closed.clone(), comparisons);
+    many.notes.push(WHAT_IS_WRITTEN.to_owned());
+
+    let (rate, open) = compare::open(bench, &mut sides, MANY, &closed)?;
+    let comparisons = with_peers(&open, |peer| {
+        [Comparison::p99(&open, peer, None), Comparison::cpu(&open, peer, None)]
+    });
+    let load = format!("open loop, {rate:.0} calls/s, {} clients", MANY.connections);
+    let scheduled = table(load, open, comparisons);
+
+    let alone = compare::closed(bench, &mut sides, ONE)?;
+    let comparisons = with_peers(&alone, |peer| {
+        [Comparison::throughput(&alone, peer, None), Comparison::cpu(&alone, peer, None)]
+    });
+    let one = table("closed loop, one client".to_owned(), alone, comparisons);
+    Ok(vec![many, scheduled, one])
+}
+
+/// Whether it came.
+fn invite(
+    peer: std::result::Result<Side, Missing>,
+    sides: &mut Vec<Side>,
+    missing: &mut Vec<String>,
+) -> bool {
+    let came = peer.is_ok();
+    match peer {
+        Ok(side) => sides.push(side),
+        Err(absent) => missing.push(absent.to_string()),
+    }
+    came
+}
+
+fn with_peers(
+    measured: &[Measured],
+    compare: impl Fn(usize) -> [Comparison; 2],
+) -> Vec<Comparison> {
+    (1..measured.len()).flat_map(compare).collect()
 }

@@ -8,11 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::machine::SERVER_CORE;
+use crate::machine::{SERVER_CORE, TICKS_PER_SECOND};
 use crate::{Failure, Result};
 
-/// In which `/proc` counts processor time, on every Linux.
-const TICKS_PER_SECOND: u64 = 100;
 /// At most one tick in such a time, and a server is at rest.
 const REST: Duration = Duration::from_millis(250);
 const REST_DEADLINE: Duration = Duration::from_secs(20);

@@ -48,7 +48,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let shutdown = serve::termination()?;
     let config = config(arguments)?;
     serve::install_log(&config.log.format, &config.log.filter)?;
-    Ok(vdom_gateway::run(config, shutdown).await?)
+    vdom_gateway::run(config, shutdown).await.map_err(serve::not_started)
 }
 
 fn config(arguments: Arguments) -> Result<GatewayConfig, Failure> {

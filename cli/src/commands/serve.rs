@@ -58,6 +58,11 @@ pub(crate) fn wrong_settings(error: Error) -> Failure {
     Failure::new(Exit::Usage, error.message)
 }
 
+/// Why a server did not start, or did not end well.
+pub(crate) fn not_started(error: Error) -> Failure {
+    Failure { exit: Exit::Failed, ..error.into() }
+}
+
 /// Sends the log of this process to standard error.
 pub(crate) fn install_log(format: &str, filter: &str) -> Result<(), Failure> {
     let format = format.parse().map_err(wrong_settings)?;

@@ -16,10 +16,9 @@ use super::{gateway, serve, sidecar};
 use crate::data::{AUDIENCE, DataDirectory, DataOptions, ISSUER};
 use crate::exit::Failure;
 use crate::output::{Output, Painter, Tone};
-use crate::server::DEFAULT_SERVER;
 
 /// How long the sidecar's own token is good; it is renewed after half of that.
-const SIDECAR_TOKEN_LIFETIME: Duration = Duration::from_hours(24);
+const SIDECAR_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 /// The longest path of a unix socket, with its closing NUL.
 const SOCKET_PATH_MAX_BYTES: usize = 108;
 
@@ -104,7 +103,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
     };
     let running = Running {
         gateway: gateway.addresses(),
-        sidecar: sidecar.addresses(),
+        sidecar: sidecar.addresses().clone(),
         token: data.mint(&grant)?,
         expires_at: humantime::format_rfc3339_seconds(SystemTime::now() + arguments.ttl)
             .to_string(),
@@ -179,16 +178,15 @@ impl Running {
         lines.push(String::new());
         lines.push(format!("  export VDOM_TOKEN={token}"));
         let server = format!("http://{}", sidecar.tcp);
-        if server != DEFAULT_SERVER {
-            lines.push(format!("  export VDOM_SERVER={server}"));
-        }
+        lines.push(format!("  export VDOM_SERVER={server}"));
         lines.push(String::new());
         lines.push("Then try:".to_owned());
         lines.push(String::new());
-        lines.push(format!(
+        lines.push(
             "  curl -X PUT -H \"Authorization: Bearer $VDOM_TOKEN\" --data-binary 'hello' \
-             {server}/v1/repos/demo/branches/main/nodes/hello.txt"
-        ));
+             $VDOM_SERVER/v1/repos/demo/branches/main/nodes/hello.txt"
+                .to_owned(),
+        );
         lines.push("  vdom ls --long demo".to_owned());
         lines.push(format!("  http://{}/ in a browser", gateway.http));
         lines.push(String::new());
@@ -260,7 +258,7 @@ fn name_flag(error: vdom_core::Error, arguments: &Arguments) -> Failure {
         ("--sidecar", arguments.sidecar),
         ("--sidecar-admin", arguments.sidecar_admin),
     ];
-    let failure = Failure::from(error);
+    let failure = serve::not_started(error);
     match flags.iter().find(|(_, address)| failure.message.contains(&address.to_string())) {
         Some((flag, _)) => failure.advice(format!(
             "is `vdom up` running already? `vdom status` asks it; else choose another port with \

@@ -89,4 +89,6 @@ fn foreign_statuses_keep_their_meaning() {
     assert_eq!(read(Code::Unknown), ErrorCode::Internal);
     let broken = Status::from_error(Box::new(std::io::Error::other("connection reset")));
     assert_eq!(from_status(&broken).code, ErrorCode::Unavailable);
+    let late = Status::from_error(Box::new(tonic::TimeoutExpired(())));
+    assert_eq!(from_status(&late).code, ErrorCode::DeadlineExceeded);
 }

@@ -261,7 +261,7 @@ impl Call {
         let caller = caller::of(extensions)
             .map_err(|error| to_status(error, &caller::request_id(extensions)))?;
         Ok(Self {
-            deadline: caller.deadline.unwrap_or_else(|| Instant::now() + UNARY_DEADLINE_DEFAULT),
+            deadline: caller.deadline.unwrap_or_else(|| deadline::now() + UNARY_DEADLINE_DEFAULT),
             draining: extensions.get::<Draining>().cloned(),
             caller,
         })

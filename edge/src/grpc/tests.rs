@@ -17,11 +17,13 @@ use vdom_core::calls::{OnConflict, WriteOutcome};
 use vdom_core::diff::Diff;
 use vdom_proto::v1 as wire;
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
+use vdom_proto::v1::memory_gateway_server::MemoryGateway;
 use vdom_proto::v1::write_diffs_chunk::Chunk;
 
 use super::*;
+use crate::caller::{Caller, CheckedCaller};
 use crate::error::from_status;
-use crate::fake::{EPOCH, FakeDom};
+use crate::fake::{ENDLESS_PATH, EPOCH, FakeDom, caller};
 use crate::observe::Metrics;
 use crate::serve::{Bind, Listener, RequestContext, Requests, ServeSettings, Server};
 use crate::token::{TokenCheck, TokenSettings, generate_secret_file};
@@ -32,7 +34,6 @@ struct Door {
     dom: Arc<FakeDom>,
     metrics: Metrics,
     client: MemoryGatewayClient<Channel>,
-    draining: CancellationToken,
     _server: Server,
 }
 
@@ -44,14 +45,13 @@ impl Door {
     async fn with_tokens(tokens: TokenCheck) -> Self {
         let dom = Arc::new(FakeDom::default());
         let metrics = Metrics::new("test", "1");
-        let draining = CancellationToken::new();
         let context = RequestContext {
             tokens,
             randomness: Arc::new(|| [0xcd; 16]),
             now: SystemTime::now,
             metrics: metrics.requests(),
             transport: "tcp",
-            draining: draining.clone(),
+            draining: CancellationToken::new(),
         };
         let routes = Routes::new(server(Arc::clone(&dom), Compression::WhereAccepted));
         let service = Requests::new(routes.prepare().into_axum_router(), context);
@@ -61,7 +61,7 @@ impl Door {
         let server = Server::start(listener, service, ServeSettings::default());
         let url = format!("http://{}", server.local_address());
         let client = MemoryGatewayClient::connect(url).await.expect("connected");
-        Self { dom, metrics, client, draining, _server: server }
+        Self { dom, metrics, client, _server: server }
     }
 
     async fn write(&mut self, path: &str, content: &[u8]) -> wire::WriteDiffResponse {
@@ -309,24 +309,28 @@ async fn nobody_gets_nothing() {
     assert_eq!(status.expect_err("refused").code(), Code::Unauthenticated);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_at_the_callers_deadline_or_at_the_default() {
+    let service = service::DomService::new(Arc::new(FakeDom::default()));
+    let begun = tokio::time::Instant::now();
+    let named = std::time::Instant::now() + Duration::from_secs(5);
+    for (deadline, seconds) in [(Some(named), 5), (None, 35)] {
+        let mut request = Request::new(read(ENDLESS_PATH));
+        let caller = Caller { deadline, ..caller() };
+        request.extensions_mut().insert(CheckedCaller(Ok(caller)));
+        let status = service.read_snapshot(request).await.expect_err("late");
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert!(begun.elapsed() >= Duration::from_secs(seconds), "{:?}", begun.elapsed());
+    }
+}
+
 #[tokio::test]
-async fn a_deadline_that_has_passed_is_said_so() {
+async fn a_deadline_that_cannot_be_read_is_refused() {
     let mut door = Door::open().await;
-    let mut late = Request::new(read("a"));
-    // Named in the header alone, so that the client does not answer itself.
-    late.metadata_mut().insert("grpc-timeout", "0n".parse().expect("ASCII"));
-    let status = door.client.read_snapshot(late).await.expect_err("late");
-    assert!(matches!(status.code(), Code::DeadlineExceeded | Code::NotFound), "{status:?}");
-    let mut bad = Request::new(read("a"));
-    bad.metadata_mut().insert("grpc-timeout", "soon".parse().expect("ASCII"));
-    let status = door.client.read_snapshot(bad).await.expect_err("bad");
+    let mut request = Request::new(read("a"));
+    request.metadata_mut().insert("grpc-timeout", "soon".parse().expect("ASCII"));
+    let status = door.client.read_snapshot(request).await.expect_err("refused");
     assert_eq!(status.code(), Code::InvalidArgument);
-    door.draining.cancel();
-    assert!(
-        tokio::time::timeout(Duration::from_secs(10), door.client.read_snapshot(read("a")))
-            .await
-            .is_ok()
-    );
 }
 
 #[test]

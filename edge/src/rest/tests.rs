@@ -142,7 +142,7 @@ async fn names_with_slashes_and_unicode_are_read_from_the_path() {
     assert_eq!(door.put(path, &[], "a").await.status, 201);
     let write = &door.dom.written()[0];
     assert_eq!(write.address.to_string(), "default/vdom/feature/x");
-    assert_eq!(write.path.as_ref().map(|path| path.as_str()), Some("docs/über uns/100%.md"));
+    assert_eq!(write.path.as_ref().map(vdom_core::NodePath::as_str), Some("docs/über uns/100%.md"));
     assert_eq!(door.get(path, &[]).await.text(), "a");
 
     for (bad, why) in [

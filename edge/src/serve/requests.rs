@@ -21,7 +21,7 @@ use super::access::{Observation, Observed, log_panic};
 use super::call_name::call_name;
 use super::correlation::{self, REQUEST_ID};
 use crate::caller::{Caller, CheckedCaller, RequestId};
-use crate::deadline::parse_grpc_timeout;
+use crate::deadline::{self, parse_grpc_timeout};
 use crate::error::{to_response, to_status};
 use crate::observe::RequestMetrics;
 use crate::stream::Draining;
@@ -151,7 +151,7 @@ fn caller(context: &RequestContext, headers: &HeaderMap, request_id: &Arc<str>) 
         Some(timeout) => {
             let timeout = parse_grpc_timeout(timeout.to_str().unwrap_or_default())?;
             // A time that cannot be represented never comes.
-            Instant::now().checked_add(timeout)
+            deadline::now().checked_add(timeout)
         }
     };
     Ok(Caller {

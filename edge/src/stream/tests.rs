@@ -1,20 +1,7 @@
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
-use crate::caller::Scopes;
-
-fn caller() -> Caller {
-    Caller {
-        subject: Arc::from("ann"),
-        realm: None,
-        scopes: Scopes::all(),
-        deadline: None,
-        expires_at: None,
-        request_id: Arc::from("r"),
-        bearer: None,
-    }
-}
+use crate::fake::caller;
 
 fn endless() -> DomStream<u32> {
     stream::iter([Ok(1)]).chain(stream::pending()).boxed()

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,11 +17,6 @@ use vdom_core::{Error, RealmName, Result};
 use super::claims::{Claims, OneOrMany};
 use super::keys::{bad_file, is_pem, read_key_file, secret};
 use crate::caller::Scopes;
-
-/// What precedes the 32 bytes of an Ed25519 public key in a
-/// `SubjectPublicKeyInfo` (RFC 8410).
-const ED25519_PUBLIC_KEY_PREFIX: [u8; 12] =
-    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// What a token shall say.
 #[derive(Clone, Debug)]
@@ -95,12 +90,11 @@ pub fn generate_secret_file(path: &Path) -> Result<()> {
 /// Writes a new Ed25519 key pair in PEM; the private key is readable by the
 /// owner alone. Files that are there already are left alone and refused.
 pub fn generate_key_pair(private: &Path, public: &Path) -> Result<()> {
-    let pkcs8 =
-        Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| no_randomness())?;
-    let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).map_err(Error::internal)?;
-    let spki = [&ED25519_PUBLIC_KEY_PREFIX, pair.public_key().as_ref()].concat();
+    let pair = Ed25519KeyPair::generate().map_err(|_| no_randomness())?;
+    let pkcs8: Pkcs8V1Der<'_> = pair.as_der().map_err(Error::internal)?;
+    let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(Error::internal)?;
     write_new(private, 0o600, &pem("PRIVATE KEY", pkcs8.as_ref()))?;
-    write_new(public, 0o644, &pem("PUBLIC KEY", &spki))
+    write_new(public, 0o644, &pem("PUBLIC KEY", spki.as_ref()))
 }
 
 fn pem(label: &str, der: &[u8]) -> String {

@@ -3,8 +3,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rsa::{KeySize, PublicKeyEncodingX509};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::KeyPair;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -79,6 +80,21 @@ impl Keys {
         let spki = STANDARD.decode(base64).expect("base64");
         let x = URL_SAFE_NO_PAD.encode(&spki[12..]);
         json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x })
+    }
+
+    /// Adds `rsa.pub.pem`; the private key is only here.
+    fn add_rsa(&self) -> EncodingKey {
+        let pem = |label: &str, der: &[u8]| {
+            let text = STANDARD.encode(der);
+            format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+        };
+        let pair = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).expect("a pair");
+        let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("DER");
+        std::fs::write(self.path("rsa.pub.pem"), pem("PUBLIC KEY", spki.as_ref()))
+            .expect("written");
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().expect("DER");
+        let private = pem("PRIVATE KEY", pkcs8.as_ref());
+        EncodingKey::from_rsa_pem(private.as_bytes()).expect("a key")
     }
 
     async fn check(&self, files: &[&str]) -> TokenCheck {
@@ -203,16 +219,7 @@ async fn unsigned_forged_and_malformed_tokens_are_refused() {
 #[tokio::test]
 async fn a_public_key_never_checks_as_a_secret() {
     let keys = Keys::new();
-    let rsa = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).expect("a pair");
-    let spki = AsDer::<PublicKeyEncodingX509<'_>>::as_der(
-        &aws_lc_rs::signature::KeyPair::public_key(&rsa).clone(),
-    )
-    .expect("DER");
-    let pem = format!(
-        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-        STANDARD.encode(spki.as_ref())
-    );
-    std::fs::write(keys.path("rsa.pub.pem"), &pem).expect("written");
+    keys.add_rsa();
     for file in ["rsa.pub.pem", "ed.pub.pem"] {
         let check = keys.check(&[file]).await;
         for secret in [keys.read(file), keys.read(file).trim_ascii().to_vec()] {
@@ -227,20 +234,7 @@ async fn a_public_key_never_checks_as_a_secret() {
 #[tokio::test]
 async fn each_algorithm_is_checked_by_its_own_key() {
     let keys = Keys::new();
-    let rsa = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).expect("a pair");
-    let public = aws_lc_rs::signature::KeyPair::public_key(&rsa).clone();
-    let spki = AsDer::<PublicKeyEncodingX509<'_>>::as_der(&public).expect("DER");
-    let pem = format!(
-        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-        STANDARD.encode(spki.as_ref())
-    );
-    std::fs::write(keys.path("rsa.pub.pem"), pem).expect("written");
-    let pkcs8 = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&rsa).expect("DER");
-    let pem = format!(
-        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-        STANDARD.encode(pkcs8.as_ref())
-    );
-    let rsa = EncodingKey::from_rsa_pem(pem.as_bytes()).expect("a key");
+    let rsa = keys.add_rsa();
     let check = keys.check(&["secret", "ed.pub.pem", "rsa.pub.pem"]).await;
     for (algorithm, key) in [
         (Algorithm::HS256, &keys.secret()),

@@ -53,9 +53,11 @@ class Client:
 
     def __init__(self, arguments, messages, services):
         target = f"unix:{arguments.unix}" if arguments.unix else arguments.target
-        self.channel = grpc.insecure_channel(
-            target, options=[("grpc.max_receive_message_length", 8 << 20)]
-        )
+        options = [("grpc.max_receive_message_length", 8 << 20)]
+        if arguments.unix:
+            # grpcio names the socket's path as :authority, which HTTP/2 does not allow.
+            options.append(("grpc.default_authority", "localhost"))
+        self.channel = grpc.insecure_channel(target, options=options)
         self.stub = services.MemoryGatewayStub(self.channel)
         self.messages = messages
         self.timeout = arguments.timeout

@@ -18,7 +18,7 @@ export function size(bytes: number): string {
     value /= 1024;
     unit = next;
   }
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`;
+  return `${Number(value.toFixed(value < 10 ? 1 : 0))} ${unit}`;
 }
 
 export function ago(time: Date, now: number): string {

@@ -1,0 +1,63 @@
+//! Medians, ratios and the text of a report.
+
+use hdrhistogram::Histogram;
+use std::time::Duration;
+
+use super::*;
+
+fn side(name: &str, rounds: &[f64]) -> Measured {
+    let mut side = Measured::new(name, "fsync");
+    for calls_per_second in rounds {
+        let mut latency = Histogram::new(3).expect("a histogram");
+        latency.record(2_000_000).expect("in range");
+        side.add(&Turn {
+            calls_per_second: *calls_per_second,
+            latency,
+            server_cpu_per_call: Duration::from_micros(30),
+            server_busy: 1.0,
+            generator_busy: 0.5,
+            others_busy: 0.0,
+            refused: 0,
+        });
+    }
+    side
+}
+
+#[test]
+fn the_median_of_an_even_number_is_between_two() {
+    assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
+    assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
+    assert!(median(&[]).abs() < 1e-9);
+}
+
+#[test]
+fn a_ratio_compares_sides_within_each_round() {
+    // The machine was slow in the last two rounds, for both sides.
+    let sides = [side("vdom", &[200.0, 20.0, 10.0]), side("peer", &[100.0, 10.0, 5.0])];
+    let comparison = Comparison::throughput(&sides, 1, Some(Target::AtLeast(2.5)));
+    assert!((comparison.ratio - 2.0).abs() < 1e-9);
+    let table = Table {
+        row: "a-row",
+        load: "closed loop".to_owned(),
+        sides: sides.to_vec(),
+        comparisons: vec![comparison],
+        missing: vec!["Redis is not installed: Debian package redis-server".to_owned()],
+        ..Table::default()
+    };
+    let text = table.to_string();
+    assert!(text.contains("| throughput / peer | 2.00 | ≥ 2.5 | no |"), "{text}");
+    assert!(text.contains("| vdom | 20 | 2001 | 2001 |"), "{text}");
+    assert!(text.contains("- Redis is not installed"), "{text}");
+    assert!(text.contains("- peer: fsync"), "{text}");
+}
+
+#[test]
+fn memory_is_judged_by_its_target() {
+    let memory = Memory { resident: 20_500_000, proportional: None };
+    let table = Table {
+        memory: vec![MemoryUse::new("sidecar", memory, Some(Target::AtMost(20.0)))],
+        ..Table::default()
+    };
+    let text = table.to_string();
+    assert!(text.contains("| sidecar | 20.5 | not readable | ≤ 20 | no |"), "{text}");
+}

@@ -3,6 +3,7 @@
 mod architecture;
 mod authz;
 mod bad_input;
+mod cli;
 mod journeys;
 mod parity;
 mod refusal;

@@ -58,6 +58,10 @@ pub(crate) struct RunOptions {
     /// The `vdom` command [default: beside this program]
     #[arg(long, value_name = "PATH")]
     vdom: Option<PathBuf>,
+    /// Let vdom log every call, as it does unless told otherwise; its peers do
+    /// not
+    #[arg(long)]
+    access_log: bool,
     /// Where the servers keep their data, on the disk to be measured [default:
     /// beside this program]
     #[arg(long, value_name = "DIR")]
@@ -99,6 +103,7 @@ fn run(options: &RunOptions, rows: &[Row]) -> Result<()> {
         vdom: options.vdom.clone().unwrap_or_else(|| beside.join("vdom")),
         echo: program.clone(),
         folder: folder.path().to_owned(),
+        access_log: options.access_log,
         rounds: options.rounds,
         turn: Duration::from_secs(options.seconds),
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,

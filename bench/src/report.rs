@@ -20,6 +20,8 @@ pub(crate) struct Report {
     machine: Machine,
     rounds: u32,
     seconds: u64,
+    /// Whether vdom logged every call.
+    access_log: bool,
     pub(crate) rows: Vec<Table>,
 }
 
@@ -185,8 +187,8 @@ impl Report {
     /// Without rows yet.
     pub(crate) fn new(machine: Machine, options: &RunOptions) -> Self {
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let (rounds, seconds) = (options.rounds, options.seconds);
-        Self { date, machine, rounds, seconds, rows: Vec::new() }
+        let RunOptions { rounds, seconds, access_log, .. } = *options;
+        Self { date, machine, rounds, seconds, access_log, rows: Vec::new() }
     }
 
     /// As JSON.
@@ -206,8 +208,12 @@ impl fmt::Display for Report {
             formatter,
             "{}: {} rounds of {} s each side. {cores} cores ({processor}), Linux {kernel}; data \
              on {file_system}, fdatasync of 1 KB {fdatasync_us} µs (median). Servers on core \
-             {SERVER_CORE}, generator on core {GENERATOR_CORE}.",
-            self.date, self.rounds, self.seconds
+             {SERVER_CORE}, generator on core {GENERATOR_CORE}. Access log \
+             of vdom: {}.",
+            self.date,
+            self.rounds,
+            self.seconds,
+            if self.access_log { "on" } else { "off" }
         )?;
         self.rows.iter().try_for_each(|table| write!(formatter, "\n{table}"))
     }

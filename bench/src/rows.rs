@@ -21,6 +21,8 @@ pub(crate) struct Bench {
     pub(crate) echo: PathBuf,
     /// For the servers' data; removed at the end.
     pub(crate) folder: PathBuf,
+    /// Whether vdom logs every call.
+    pub(crate) access_log: bool,
     pub(crate) rounds: u32,
     /// How long a turn is measured.
     pub(crate) turn: Duration,

@@ -8,10 +8,11 @@ use vdom_core::{Error, ErrorCode, Result};
 
 use crate::caller::Caller;
 
-/// The deadline of a unary call: the caller's own, else the default, which the
-/// caller then has.
-pub fn of_unary(caller: &mut Caller) -> Instant {
-    *caller.deadline.get_or_insert_with(|| now() + UNARY_DEADLINE_DEFAULT)
+/// The deadline of a unary call, and of a stream's beginning: the caller's own,
+/// else the default. A caller who named none goes on having none: waits have
+/// shorter limits of their own then.
+pub fn of_answer(caller: &Caller) -> Instant {
+    caller.deadline.unwrap_or_else(|| now() + UNARY_DEADLINE_DEFAULT)
 }
 
 /// The runtime's clock, which tests may hold.

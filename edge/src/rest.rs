@@ -18,10 +18,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::routing::{MethodFilter, MethodRouter, any, get, on};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
-use vdom_core::Result;
+use vdom_core::{Error, Result};
 
 use crate::caller;
 use crate::dom::Dom;
@@ -52,6 +52,8 @@ pub fn router<D: Dom>(dom: Arc<D>) -> Router {
             "/v1/repos/{repo}/branches/{branch}/history",
             answer(MethodFilter::GET, lists::history),
         )
+        // Without it a mistyped path would get the console's page, or nothing.
+        .route("/v1/{*other}", any(no_such_route))
         .with_state(dom)
 }
 
@@ -71,6 +73,14 @@ where
         };
         answered.unwrap_or_else(|error| to_response(&error, &request_id))
     })
+}
+
+async fn no_such_route(request: Request) -> Response<Body> {
+    let error = Error::not_found(format!(
+        "there is no {}: /v1/openapi.json lists the routes",
+        request.uri().path()
+    ));
+    to_response(&error, &caller::request_id(request.extensions()))
 }
 
 async fn openapi() -> Response<Body> {

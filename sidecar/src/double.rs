@@ -48,6 +48,8 @@ struct State {
     /// Answers of writes that get lost on their way.
     lost_answers: u32,
     denied: bool,
+    /// The only token that may watch; `None`: any.
+    watcher: Option<String>,
     reads: Vec<String>,
     writes: Vec<wire::WriteDiffRequest>,
     tokens: Vec<Option<String>>,
@@ -67,6 +69,7 @@ impl Double {
             events_held: false,
             lost_answers: 0,
             denied: false,
+            watcher: None,
             reads: Vec::new(),
             writes: Vec::new(),
             tokens: Vec::new(),
@@ -126,6 +129,11 @@ impl Double {
     /// Takes the right to read away.
     pub(crate) fn deny(&self, denied: bool) {
         self.tell(|state| state.denied = denied);
+    }
+
+    /// Ends every stream, and lets only this token watch from now on.
+    pub(crate) fn let_watch(&self, token: &str) {
+        self.tell(|state| state.watcher = Some(format!("Bearer {token}")));
     }
 
     /// Begins another incarnation of the log, with nothing in it.
@@ -275,6 +283,12 @@ impl State {
         })
     }
 
+    fn refusal_to_watch(&self, token: Option<&str>) -> Option<Error> {
+        let watcher = self.watcher.as_deref()?;
+        let refusal = || Error::new(ErrorCode::Unauthenticated, "the token has expired");
+        (token != Some(watcher)).then(refusal)
+    }
+
     fn refusal(&self, epoch: u64) -> Option<Error> {
         if self.denied {
             return Some(Error::new(ErrorCode::PermissionDenied, "not any more"));
@@ -282,6 +296,11 @@ impl State {
         let other_epoch = epoch != 0 && epoch != self.epoch;
         other_epoch.then(|| Error::new(ErrorCode::EpochChanged, "another epoch"))
     }
+}
+
+fn bearer<T>(request: &Request<T>) -> Option<String> {
+    let value = request.metadata().get("authorization")?;
+    Some(value.to_str().unwrap().to_owned())
 }
 
 fn refused(error: Error) -> Status {
@@ -369,8 +388,7 @@ impl MemoryGateway for Double {
         &self,
         request: Request<wire::ReadSnapshotRequest>,
     ) -> Answer<wire::ReadSnapshotResponse> {
-        let token = request.metadata().get("authorization");
-        let token = token.map(|value| value.to_str().unwrap().to_owned());
+        let token = bearer(&request);
         let request = request.into_inner();
         self.tell(|state| {
             state.reads.push(request.path.clone());
@@ -414,19 +432,24 @@ impl MemoryGateway for Double {
         &self,
         request: Request<wire::SubscribeRequest>,
     ) -> Answer<Self::SubscribeChangesStream> {
+        let token = bearer(&request);
         let request = request.into_inner();
         self.tell(|state| state.subscriptions += 1);
+        if let Some(error) = self.state.lock().refusal_to_watch(token.as_deref()) {
+            return Err(refused(error));
+        }
         if let Some(error) = self.state.lock().refusal(request.from_epoch) {
             return Err(refused(error));
         }
         let double = self.clone();
         let epoch = request.from_epoch;
         let events = stream::unfold(Some(request.from_revision), move |at| {
-            let double = double.clone();
+            let (double, token) = (double.clone(), token.clone());
             async move {
                 let at = at?;
                 let next = double.until(|state| {
-                    if let Some(error) = state.refusal(epoch) {
+                    let refusal = state.refusal_to_watch(token.as_deref());
+                    if let Some(error) = refusal.or_else(|| state.refusal(epoch)) {
                         return Some(Err(refused(error)));
                     }
                     let held = state.events_held;

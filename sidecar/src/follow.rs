@@ -44,6 +44,7 @@ pub(crate) async fn follow(
         at: ResumePoint { epoch: start.epoch, revision: start.revision, hash: None },
         next_revision: start.revision + 1,
         branch,
+        token: None,
         upstream,
         idle_after,
         failures: 0,
@@ -54,6 +55,8 @@ pub(crate) async fn follow(
             Err(error) => error,
         };
         match error.code {
+            // A token that was replaced in time is no right that was taken away.
+            ErrorCode::Unauthenticated if follower.has_new_token().await => continue,
             ErrorCode::Unauthenticated | ErrorCode::PermissionDenied => {
                 return Ended::Denied(error);
             }
@@ -81,6 +84,8 @@ pub(crate) async fn follow(
 struct Follower {
     branch: Arc<Branch>,
     upstream: Upstream,
+    /// What the stream was begun with.
+    token: Option<Arc<str>>,
     idle_after: Duration,
     /// Everything up to here is applied.
     at: ResumePoint,
@@ -100,6 +105,7 @@ impl Follower {
             include_diffs: true,
         };
         let upstream = self.upstream.clone();
+        self.token = upstream.identity().token();
         let branch = Arc::clone(&self.branch);
         let mut events = tokio::select! {
             () = branch.over() => return Ok(Ended::Over),
@@ -171,6 +177,13 @@ impl Follower {
             "the stream of {} is at revision {revision}, where {} comes next",
             self.branch.address, self.next_revision
         ))
+    }
+
+    /// Whether the sidecar has another token by now than the stream had.
+    async fn has_new_token(&self) -> bool {
+        let identity = self.upstream.identity();
+        identity.read_again().await;
+        identity.token() != self.token
     }
 
     /// Waits; says so where the branch ends meanwhile.

@@ -62,20 +62,26 @@ impl OwnIdentity {
         }
     }
 
+    /// Reads the file again; the last good token stays where that fails.
+    pub(crate) async fn read_again(&self) {
+        let Kind::Token { file, token } = &self.kind else { return };
+        let path = file.clone();
+        let read = tokio::task::spawn_blocking(move || read_token(&path)).await;
+        match read.unwrap_or_else(|error| Err(Error::internal(error))) {
+            Ok(fresh) => *token.write() = fresh,
+            Err(error) => {
+                tracing::warn!(context = error.context, "the last good token stays: {error}");
+            }
+        }
+    }
+
     /// Reads the file again and again until the end.
     pub(crate) async fn keep_fresh(self, end: CancellationToken) {
-        let Kind::Token { file, token } = self.kind else { return };
         loop {
             tokio::select! {
                 () = end.cancelled() => return,
-                () = tokio::time::sleep(READ_AGAIN_EVERY) => {}
-            }
-            let path = file.clone();
-            match tokio::task::spawn_blocking(move || read_token(&path)).await {
-                Ok(Ok(fresh)) => *token.write() = fresh,
-                Ok(Err(error)) => tracing::warn!("the last good token stays: {error}"),
-                Err(_) => return,
-            }
+                () = tokio::time::sleep(READ_AGAIN_EVERY) => self.read_again().await,
+            };
         }
     }
 }

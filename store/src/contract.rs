@@ -96,7 +96,8 @@ pub trait Store: Send + Sync + 'static {
     /// Puts `batch` at `number` of `log` if nothing stands there. Answers
     /// [`Append::Committed`] also when this very batch (same id) already stands
     /// there and is committed. [`StoreErrorKind::OutcomeUnknown`] is settled by
-    /// appending the same batch again.
+    /// appending the same batch again. [`StoreErrorKind::Invalid`] where the batch
+    /// cannot stand there: a gap, a wrong digest of the batch before, a closed log.
     async fn append(&self, log: LogId, number: u64, batch: &Batch) -> StoreResult<Append>;
 
     /// Committed batches from `from` on, consecutive, until about `max_bytes`
@@ -107,7 +108,8 @@ pub trait Store: Send + Sync + 'static {
     async fn last(&self, log: LogId) -> StoreResult<Option<Numbered>>;
 
     /// The number of the batch that holds `revision` (the greatest number whose
-    /// `first_revision` is at or below it and whose `count` is above 0).
+    /// `first_revision` is at or below it and whose `count` is above 0); past the
+    /// head, of the last batch that holds a change.
     async fn number_of(&self, log: LogId, revision: u64) -> StoreResult<Option<u64>>;
 
     /// Proves whether `head` + 1 was still free at a moment after the call began.
@@ -165,6 +167,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> StoreResult<Vec<View>>;
 
     /// Stores a chunk, or touches it; durable when it answers.
+    /// [`StoreErrorKind::Invalid`] above [`CHUNK_MAX_BYTES`] or under a wrong name.
     async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()>;
 
     /// Reads a chunk; `None` if it is not there.

@@ -125,6 +125,10 @@ fn rooms_know_no_backend_and_no_wire() {
 #[test]
 fn core_needs_no_runtime_and_no_clock() {
     for source in sources(&root().join("core/src")) {
+        // Tests may read files and keep time.
+        if source.components().any(|part| part.as_os_str() == "tests") {
+            continue;
+        }
         let text = std::fs::read_to_string(&source).expect("readable");
         for forbidden in ["tokio", "std::fs", "std::net", "SystemTime::now", "Instant::now"] {
             assert!(!text.contains(forbidden), "{} names {forbidden}", source.display());

@@ -76,7 +76,7 @@ async fn a_clock_that_is_none_is_refused() {
         ("a long actor", long, &["256 bytes"]),
         ("a control character", control, &["a\\nb", "control"]),
         ("no node", without_node, &["vector_clock", "`node_id`"]),
-        ("a short node", short_node, &["16 bytes"]),
+        ("a short node", short_node, &["node_id has 15 bytes, needs 16"]),
     ] {
         server.refuse(what, request, "InvalidArgument", words).await;
     }

@@ -138,5 +138,17 @@ fn document(build: impl FnOnce(&mut DocumentBuilder) -> &mut DocumentBuilder) ->
 
 /// A document that nests this deep, itself included.
 fn nested(depth: usize) -> Bytes {
-    (1..depth).fold(document(|it| it), |inner, _| document(|it| it.append_document("d", &inner)))
+    /// The least document, and what each level puts around another.
+    const EMPTY: usize = 5;
+    const LEVEL: usize = 8;
+    let mut document = Vec::new();
+    for inner in (0..depth).rev() {
+        let length = i32::try_from(EMPTY + inner * LEVEL).expect("31 bits");
+        document.extend_from_slice(&length.to_le_bytes());
+        if inner > 0 {
+            document.extend_from_slice(b"\x03d\0");
+        }
+    }
+    document.extend(std::iter::repeat_n(0, depth));
+    document.into()
 }

@@ -7,7 +7,9 @@ use tonic::codec::CompressionEncoding;
 use vdom_core::Diff;
 use vdom_core::diff::TextOperation;
 use vdom_proto::v1;
+use vdom_testkit::channel::http2;
 use vdom_testkit::http::{HttpAnswer, HttpClient, Place, request};
+use vdom_testkit::raw;
 
 use super::{Server, document, meta_request};
 
@@ -123,6 +125,31 @@ async fn frames_that_lie_are_refused() {
         let answer = send_frame(&server, body, encoding).await;
         let status = grpc_status(&answer);
         assert!(status.is_some_and(|it| statuses.contains(&it)), "{what}: {answer:?}");
+        server.check_untouched(what).await;
+    }
+    server.check_serves().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_read_is_refused() {
+    let mut server = Server::start().await;
+    let channel = http2(&server.gateway.grpc_url(), None).await;
+    let header = v1::WriteDiffsChunk {
+        chunk: Some(v1::write_diffs_chunk::Chunk::Header(v1::WriteDiffsRequest::default())),
+    };
+    let header = Bytes::from(prost::Message::encode_to_vec(&header));
+    let garbage = Bytes::from_static(b"\xff\xff\xff\xff");
+    let large = Bytes::from(vec![0; 5 * MIB]);
+    for (what, messages, code, words) in [
+        ("nothing", vec![], "InvalidArgument", "begin with a header"),
+        ("no chunk", vec![Bytes::new()], "InvalidArgument", "neither header, diff nor content"),
+        ("no diff", vec![header.clone()], "InvalidArgument", "followed by a diff"),
+        ("two headers", vec![header.clone(), header.clone()], "InvalidArgument", "by a diff"),
+        ("garbage", vec![garbage], "InvalidArgument", "cannot be read"),
+        ("a large piece", vec![header, large], "TooLarge", "4194304 bytes"),
+    ] {
+        let answer = raw::first_answer(&channel, "WriteDiffsStream", messages).await;
+        server.check_refused(what, answer.map(drop), code, &[words]);
         server.check_untouched(what).await;
     }
     server.check_serves().await;

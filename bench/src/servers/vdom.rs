@@ -55,7 +55,7 @@ impl Gateway {
             ("store.path", folder.join("store").display().to_string()),
             ("auth.key_files", key),
         ];
-        let arguments = command_line("gateway", &settings);
+        let arguments = command_line(bench, "gateway", &settings);
         let mut process = ServerProcess::start(name, &bench.vdom, &folder, arguments)?;
         process.await_port(address)?;
         Ok(Self { process, address, secret, token, version })
@@ -107,7 +107,7 @@ impl Sidecar {
             ("upstream.token_file", token_file.display().to_string()),
             ("auth.key_files", gateway.secret.display().to_string()),
         ];
-        let arguments = command_line("sidecar", &settings);
+        let arguments = command_line(bench, "sidecar", &settings);
         let mut process = ServerProcess::start(name, &bench.vdom, &folder, arguments)?;
         process.await_port(address)?;
         let (token, version) = (gateway.token.clone(), gateway.version.clone());
@@ -181,10 +181,12 @@ impl Sidecar {
     }
 }
 
-fn command_line(verb: &str, settings: &[(&str, String)]) -> Vec<String> {
-    let named = settings.iter().map(|(key, value)| format!("{key}={value}"));
+fn command_line(bench: &Bench, verb: &str, settings: &[(&str, String)]) -> Vec<String> {
+    let filter = if bench.access_log { "info" } else { "info,vdom::access=warn" };
+    let log = std::iter::once(format!("log.filter={filter}"));
+    let settings = settings.iter().map(|(key, value)| format!("{key}={value}")).chain(log);
     std::iter::once(verb.to_owned())
-        .chain(named.flat_map(|setting| ["--set".to_owned(), setting]))
+        .chain(settings.flat_map(|setting| ["--set".to_owned(), setting]))
         .collect()
 }
 

@@ -82,6 +82,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
     data.renew_sidecar_token(SIDECAR_TOKEN_LIFETIME)?;
 
     let config = gateway_config(&arguments, &data)?;
+    config.check().map_err(serve::wrong_settings)?;
     let gateway = vdom_gateway::start(config, vdom_gateway::environment::Environment::system())
         .await
         .map_err(|error| name_flag(error, &arguments))?;
@@ -259,7 +260,10 @@ fn name_flag(error: vdom_core::Error, arguments: &Arguments) -> Failure {
         ("--sidecar-admin", arguments.sidecar_admin),
     ];
     let failure = serve::not_started(error);
-    match flags.iter().find(|(_, address)| failure.message.contains(&address.to_string())) {
+    let taken = |(_, address): &&(_, SocketAddr)| {
+        failure.message.starts_with(&format!("cannot listen on {address}:"))
+    };
+    match flags.iter().find(taken) {
         Some((flag, _)) => failure.advice(format!(
             "is `vdom up` running already? `vdom status` asks it; else choose another port with \
              {flag}, 0 for any"

@@ -12,14 +12,18 @@ use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower::Service;
-use vdom_core::Error;
 use vdom_core::limits::UNARY_MESSAGE_MAX_BYTES;
+use vdom_core::{Error, ErrorCode};
 use vdom_proto::v1::memory_gateway_server::MemoryGatewayServer;
 
 use super::service::DomService;
 use crate::caller;
+use crate::deadline;
 use crate::dom::Dom;
 use crate::error::to_status;
+
+/// Calls whose requests stream, for as long as they need.
+const UPLOADS: [&str; 3] = ["/WriteDiffsStream", "/ReplayDiffs", "/CollaborativeSession"];
 
 /// When answers above 1 KiB are compressed. Requests may be, always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +75,26 @@ impl<D: Dom> Service<Request<Body>> for DomServer<D> {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let request_id = caller::request_id(request.extensions());
+        // Nobody's request is not even read.
+        let deadline = match caller::of(request.extensions()) {
+            Ok(caller) => deadline::of_answer(&caller),
+            Err(error) => {
+                let refusal = to_status(error, &request_id).into_http();
+                return Box::pin(std::future::ready(Ok(refusal)));
+            }
+        };
+        let is_upload = UPLOADS.iter().any(|call| request.uri().path().ends_with(call));
         let answer = self.server.call(request);
         Box::pin(async move {
-            let response = answer.await?;
+            let response = if is_upload {
+                answer.await?
+            } else {
+                // The library waits for the whole request before it asks us.
+                match tokio::time::timeout_at(deadline.into(), answer).await {
+                    Ok(response) => response?,
+                    Err(_) => return Ok(to_status(deadline::exceeded(), &request_id).into_http()),
+                }
+            };
             let refusal = response.extensions().get::<Status>().and_then(library_refusal);
             Ok(match refusal {
                 Some(error) => to_status(error, &request_id).into_http(),
@@ -83,8 +104,8 @@ impl<D: Dom> Service<Request<Body>> for DomServer<D> {
     }
 }
 
-/// The gRPC library refuses some requests before they reach us.
-fn library_refusal(status: &Status) -> Option<Error> {
+/// The gRPC library refuses some messages before they reach us.
+pub(super) fn library_refusal(status: &Status) -> Option<Error> {
     if !status.details().is_empty() {
         return None;
     }
@@ -99,9 +120,9 @@ fn library_refusal(status: &Status) -> Option<Error> {
         Code::ResourceExhausted if message.contains("decompressing") => Some(Error::too_large(
             format!("the message is larger than {UNARY_MESSAGE_MAX_BYTES} bytes once decompressed"),
         )),
-        Code::Internal if message.contains("decode") || message.contains("decompress") => {
-            Some(Error::invalid(format!("the message cannot be read: {message}")))
-        }
+        // What is wrong with a frame or a message: never a fault of ours.
+        Code::Internal => Some(Error::invalid(format!("the message cannot be read: {message}"))),
+        Code::Unimplemented => Some(Error::new(ErrorCode::Unimplemented, message)),
         _ => None,
     }
 }

@@ -9,16 +9,17 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use vdom_core::calls::WriteOutcome;
-use vdom_core::limits::{COMPRESS_ABOVE_BYTES, UNARY_DEADLINE_DEFAULT};
+use vdom_core::limits::COMPRESS_ABOVE_BYTES;
 use vdom_core::{Error, RealmName, Result};
 use vdom_proto::v1 as wire;
 use vdom_proto::v1::memory_gateway_server::MemoryGateway;
 
+use super::server::library_refusal;
 use super::{from_wire, to_wire, write_stream};
 use crate::caller::{self, Caller};
 use crate::deadline;
 use crate::dom::{Dom, DomStream};
-use crate::error::to_status;
+use crate::error::{from_status, to_status};
 use crate::stream::{Draining, bounded};
 
 type Answer<T> = std::result::Result<Response<T>, Status>;
@@ -49,7 +50,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::WriteDiffRequest>,
     ) -> Answer<wire::WriteDiffResponse> {
-        let call = Call::unary(&request)?;
+        let call = Call::new(&request)?;
         let outcome = async {
             let request = from_wire::write_diff(request.into_inner(), call.realm())?;
             self.dom.write_diff(&call.caller, request).await
@@ -61,8 +62,8 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         &self,
         request: Request<Streaming<wire::WriteDiffsChunk>>,
     ) -> Answer<wire::WriteDiffsResponse> {
-        let call = Call::streamed(&request)?;
-        let chunks = request.into_inner().map_err(|status| crate::error::from_status(&status));
+        let call = Call::new(&request)?;
+        let chunks = request.into_inner().map_err(|status| unreadable(&status));
         let outcome = match call.within(write_stream::open(chunks.boxed(), call.realm())).await? {
             write_stream::Opened::Whole(request) => {
                 call.within(self.dom.write_diff(&call.caller, request)).await?
@@ -79,7 +80,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ReadSnapshotRequest>,
     ) -> Answer<wire::ReadSnapshotResponse> {
-        let call = Call::unary(&request)?;
+        let call = Call::new(&request)?;
         let snapshot = async {
             let request = from_wire::read_snapshot(request.get_ref(), call.realm())?;
             self.dom.read_snapshot(&call.caller, request).await
@@ -91,7 +92,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ReadSnapshotRequest>,
     ) -> Answer<Self::ReadSnapshotStreamStream> {
-        let call = Call::streamed(&request)?;
+        let call = Call::new(&request)?;
         let content = async {
             let request = from_wire::read_snapshot(request.get_ref(), call.realm())?;
             self.dom.read_content(&call.caller, request).await
@@ -111,7 +112,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ReadTreeRequest>,
     ) -> Answer<Self::ReadTreeStream> {
-        let call = Call::streamed(&request)?;
+        let call = Call::new(&request)?;
         let entries = async {
             let request = from_wire::read_tree(request.get_ref(), call.realm())?;
             self.dom.read_tree(&call.caller, request).await
@@ -124,7 +125,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::SubscribeRequest>,
     ) -> Answer<Self::SubscribeChangesStream> {
-        let call = Call::streamed(&request)?;
+        let call = Call::new(&request)?;
         let request = call.decoded(from_wire::subscribe(request.into_inner(), call.realm()))?;
         let address = request.address.clone();
         let with_diffs = request.include_diffs;
@@ -141,7 +142,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::GetHistoryRequest>,
     ) -> Answer<wire::GetHistoryResponse> {
-        let call = Call::unary(&request)?;
+        let call = Call::new(&request)?;
         let request = call.decoded(from_wire::get_history(request.get_ref(), call.realm()))?;
         let address = request.address.clone();
         let page = call.within(self.dom.history(&call.caller, request)).await?;
@@ -152,7 +153,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ListReposRequest>,
     ) -> Answer<wire::ListReposResponse> {
-        let call = Call::unary(&request)?;
+        let call = Call::new(&request)?;
         let repos = async {
             let realm = from_wire::list_repos(request.get_ref(), call.realm())?;
             self.dom.list_repos(&call.caller, realm).await
@@ -165,7 +166,7 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ListBranchesRequest>,
     ) -> Answer<wire::ListBranchesResponse> {
-        let call = Call::unary(&request)?;
+        let call = Call::new(&request)?;
         let branches = async {
             let (realm, repo) = from_wire::list_branches(request.get_ref(), call.realm())?;
             self.dom.list_branches(&call.caller, realm, repo).await
@@ -247,21 +248,14 @@ struct Call {
 }
 
 impl Call {
-    /// A call with one answer, which therefore has a deadline.
-    fn unary<T>(request: &Request<T>) -> std::result::Result<Self, Status> {
-        let mut call = Self::streamed(request)?;
-        call.deadline = deadline::of_unary(&mut call.caller);
-        Ok(call)
-    }
-
-    /// A call with a stream, which has only the deadline that the caller names;
-    /// its beginning has the one of a unary call.
-    fn streamed<T>(request: &Request<T>) -> std::result::Result<Self, Status> {
+    /// A call whose answer, or whose stream's beginning, has a deadline; what
+    /// follows of a stream has only the one that the caller names.
+    fn new<T>(request: &Request<T>) -> std::result::Result<Self, Status> {
         let extensions = request.extensions();
         let caller = caller::of(extensions)
             .map_err(|error| to_status(error, &caller::request_id(extensions)))?;
         Ok(Self {
-            deadline: caller.deadline.unwrap_or_else(|| deadline::now() + UNARY_DEADLINE_DEFAULT),
+            deadline: deadline::of_answer(&caller),
             draining: extensions.get::<Draining>().cloned(),
             caller,
         })
@@ -322,8 +316,13 @@ fn unary<T: prost::Message>(answer: T) -> Response<T> {
     response
 }
 
+/// Why the next message of a request's stream cannot be read.
+fn unreadable(status: &Status) -> Error {
+    library_refusal(status).unwrap_or_else(|| from_status(status))
+}
+
 fn not_offered<T, A>(request: &Request<T>, call: &str) -> Answer<A> {
-    Err(Call::streamed(request)?.status(Error::unimplemented(call)))
+    Err(Call::new(request)?.status(Error::unimplemented(call)))
 }
 
 fn change_set_of_one(outcome: WriteOutcome) -> wire::WriteDiffsResponse {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use futures::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
@@ -12,6 +14,7 @@ use tonic::service::Routes;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
+use tower::Service;
 use vdom_core::ErrorCode;
 use vdom_core::calls::{OnConflict, WriteOutcome};
 use vdom_core::diff::Diff;
@@ -241,21 +244,61 @@ async fn large_contents_stream_both_ways() {
     assert!(received == content, "byte for byte");
 }
 
+/// Asks the service itself; the first byte of the answer, which says whether it
+/// is compressed, and the encoding that the head names.
+async fn compressed(dom: &Arc<FakeDom>, path: &str, accepted: &str) -> (u8, String) {
+    let mut message = BytesMut::from(&[0][..]);
+    let request = read(path).encode_to_vec();
+    message.put_u32(request.len() as u32);
+    message.extend_from_slice(&request);
+    let mut request = http::Request::post("/virtualdom.v1.MemoryGateway/ReadSnapshot")
+        .header("content-type", "application/grpc")
+        .header("grpc-accept-encoding", accepted)
+        .body(tonic::body::Body::new(Full::new(message.freeze())))
+        .expect("a request");
+    request.extensions_mut().insert(CheckedCaller(Ok(caller())));
+    let mut server = server(Arc::clone(dom), Compression::WhereAccepted);
+    let response = server.call(request).await.expect("infallible");
+    let encoding = response.headers().get("grpc-encoding");
+    let encoding = encoding.map_or("", |value| value.to_str().expect("ASCII")).to_owned();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    (body[0], encoding)
+}
+
 #[tokio::test]
 async fn answers_above_one_kibibyte_are_compressed_for_who_accepts_it() {
     let mut door = Door::open().await;
     door.write("small", b"x").await;
     door.write("large", &[b'x'; 10_000]).await;
-    for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
-        let mut client = door.client.clone().accept_compressed(encoding);
-        for (path, size) in [("small", 1), ("large", 10_000)] {
-            let answer = client.read_snapshot(read(path)).await.expect("read").into_inner();
-            assert_eq!(answer.content.len(), size);
-        }
+    for (accepted, flag) in [("gzip", 1), ("zstd", 1), ("identity", 0), ("br", 0)] {
+        let (compressed_flag, encoding) = compressed(&door.dom, "large", accepted).await;
+        assert_eq!(compressed_flag, flag, "{accepted}");
+        assert_eq!(encoding, if flag == 1 { accepted } else { "" });
+        assert_eq!(compressed(&door.dom, "small", accepted).await.0, 0, "{accepted}");
     }
-    let answer =
-        wire::ReadSnapshotResponse { content: vec![0; 10_000].into(), ..Default::default() };
-    assert!(answer.encoded_len() > vdom_core::limits::COMPRESS_ABOVE_BYTES);
+    for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
+        let client = door.client.clone().accept_compressed(encoding).send_compressed(encoding);
+        let answer = client.clone().read_snapshot(read("large")).await.expect("read");
+        assert_eq!(answer.into_inner().content.len(), 10_000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_never_ends_is_given_up_and_nobodys_is_not_read() {
+    let endless = || {
+        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Status>>());
+        http::Request::post("/virtualdom.v1.MemoryGateway/ReadSnapshot")
+            .header("content-type", "application/grpc")
+            .body(tonic::body::Body::new(body))
+            .expect("a request")
+    };
+    let mut server = server(Arc::new(FakeDom::default()), Compression::Never);
+    let nobody = server.call(endless()).await.expect("infallible");
+    assert_eq!(nobody.headers()["grpc-status"], "16");
+    let mut request = endless();
+    request.extensions_mut().insert(CheckedCaller(Ok(caller())));
+    let late = server.call(request).await.expect("infallible");
+    assert_eq!(late.headers()["grpc-status"], "4");
 }
 
 #[tokio::test]

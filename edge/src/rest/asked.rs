@@ -43,9 +43,9 @@ impl Asked {
         Ok((asked, body))
     }
 
-    /// The deadline of a call with one answer.
-    pub(super) fn deadline(&mut self) -> Instant {
-        deadline::of_unary(&mut self.caller)
+    /// The deadline of an answer, or of its beginning where it streams.
+    pub(super) fn deadline(&self) -> Instant {
+        deadline::of_answer(&self.caller)
     }
 
     /// `?realm=`, else the token's, else `default`.

@@ -25,11 +25,7 @@ const HEAD: &[u8] = b"retry: 1000\n\n";
 
 /// Watches a branch. `event: change` and `event: progress` carry an id wherever
 /// a reader may resume; `event: problem` is the last before the stream ends.
-pub(super) async fn changes<D: Dom>(
-    dom: Arc<D>,
-    mut asked: Asked,
-    _: Body,
-) -> Result<Response<Body>> {
+pub(super) async fn changes<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[&["from", "paths", "include_diffs"]])?;
     let paths: Vec<_> = asked.parameters.all("paths").map(parse_prefix).collect::<Result<_>>()?;
     if paths.len() > SUBSCRIPTION_MAX_PATHS {
@@ -50,10 +46,8 @@ pub(super) async fn changes<D: Dom>(
         from,
         include_diffs: asked.parameters.flag("include_diffs")?,
     };
-    let named_deadline = asked.caller.deadline;
     let deadline = asked.deadline();
     let events = deadline::within(deadline, dom.subscribe(&asked.caller, request)).await?;
-    asked.caller.deadline = named_deadline;
 
     let request_id = Arc::clone(&asked.caller.request_id);
     let messages = bounded(events, &asked.caller, asked.draining).map(move |event| match event {

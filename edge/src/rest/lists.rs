@@ -19,11 +19,7 @@ use crate::grpc::from_wire::history_limit;
 const HISTORY: [&str; 4] = ["history", "before_revision", "limit", "include_diffs"];
 
 /// The repos of a realm.
-pub(super) async fn repos<D: Dom>(
-    dom: Arc<D>,
-    mut asked: Asked,
-    _: Body,
-) -> Result<Response<Body>> {
+pub(super) async fn repos<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[])?;
     let deadline = asked.deadline();
     let realm = asked.realm()?;
@@ -33,11 +29,7 @@ pub(super) async fn repos<D: Dom>(
 }
 
 /// The branches of a repo.
-pub(super) async fn branches<D: Dom>(
-    dom: Arc<D>,
-    mut asked: Asked,
-    _: Body,
-) -> Result<Response<Body>> {
+pub(super) async fn branches<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[])?;
     let deadline = asked.deadline();
     let (realm, repo) = (asked.realm()?, asked.repo()?);
@@ -60,7 +52,7 @@ pub(super) async fn node_history<D: Dom>(dom: Arc<D>, asked: Asked) -> Result<Re
 
 async fn list_changes<D: Dom>(
     dom: Arc<D>,
-    mut asked: Asked,
+    asked: Asked,
     node: Option<NodeSelector>,
 ) -> Result<Response<Body>> {
     let parameters = &asked.parameters;

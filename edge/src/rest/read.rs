@@ -31,7 +31,7 @@ pub(super) enum Opened {
 }
 
 /// Reads a node; with `?history`, its changes.
-pub(super) async fn node<D: Dom>(dom: Arc<D>, mut asked: Asked, _: Body) -> Result<Response<Body>> {
+pub(super) async fn node<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result<Response<Body>> {
     if asked.parameters.all("history").next().is_some() {
         return lists::node_history(dom, asked).await;
     }
@@ -43,11 +43,9 @@ pub(super) async fn node<D: Dom>(dom: Arc<D>, mut asked: Asked, _: Body) -> Resu
     };
     let not_modified = EntityTags::parse(&asked.headers, &IF_NONE_MATCH);
     // The deadline is for finding the node; a large content may take longer.
-    let named_deadline = asked.caller.deadline;
     let deadline = asked.deadline();
     let opened = open(&dom, &asked.caller, request);
     let (snapshot, content) = deadline::within(deadline, opened).await?;
-    asked.caller.deadline = named_deadline;
 
     let node = &snapshot.node;
     let mut response = if not_modified.is_some_and(|tags| tags.match_node(node.id, node.version)) {

@@ -413,6 +413,24 @@ async fn histories_and_lists_are_json() {
 }
 
 #[tokio::test]
+async fn a_head_has_no_body_and_a_wrong_route_is_named() {
+    let door = Door::new();
+    let path = format!("{NODES}/a");
+    door.put(&path, &[], "content").await;
+    let head = door.ask(Method::HEAD, &path, &[], Body::empty()).await;
+    assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
+    assert_eq!(head.header("x-vdom-version"), "1");
+    for path in
+        ["/v1/repo", "/v1/repos/vdom/branches/main/nodes", "/v1/repos/vdom/branches/a/b/tree"]
+    {
+        let wrong = door.get(path, &[]).await;
+        assert_eq!(wrong.status, 404, "{path}");
+        assert!(wrong.json()["detail"].to_string().contains(path), "{}", wrong.text());
+    }
+    assert_eq!(door.ask(Method::POST, "/v1/repos", &[], Body::empty()).await.status, 405);
+}
+
+#[tokio::test]
 async fn nobody_is_told_to_bring_a_token() {
     let router = router(Arc::new(FakeDom::default()));
     let request = Request::get("/v1/repos").body(Body::empty()).expect("a request");

@@ -22,7 +22,7 @@ use crate::stream::bounded;
 const NDJSON: &str = "application/x-ndjson";
 
 /// Reads a subtree: one JSON object, or one line for each node.
-pub(super) async fn tree<D: Dom>(dom: Arc<D>, mut asked: Asked, _: Body) -> Result<Response<Body>> {
+pub(super) async fn tree<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[&parameters::READ_AT, &["prefix", "include_content"]])?;
     let request = ReadTree {
         address: asked.address()?,
@@ -30,7 +30,6 @@ pub(super) async fn tree<D: Dom>(dom: Arc<D>, mut asked: Asked, _: Body) -> Resu
         at: asked.parameters.read_at()?,
         include_content: asked.parameters.flag("include_content")?,
     };
-    let named_deadline = asked.caller.deadline;
     let deadline = asked.deadline();
     // The first entry is awaited, so that a refusal still has its status.
     let opened = async {
@@ -39,7 +38,6 @@ pub(super) async fn tree<D: Dom>(dom: Arc<D>, mut asked: Asked, _: Body) -> Resu
         Ok((first, entries))
     };
     let (first, rest) = deadline::within(deadline, opened).await?;
-    asked.caller.deadline = named_deadline;
     let place = first.as_ref().map(|entry| (entry.epoch, entry.revision));
     let entries = stream::iter(first.map(Ok)).chain(bounded(rest, &asked.caller, None)).boxed();
     Ok(if asked.accepts(NDJSON) {

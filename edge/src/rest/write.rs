@@ -42,11 +42,7 @@ const PATH_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'+');
 
 /// Creates or replaces a node.
-pub(super) async fn put<D: Dom>(
-    dom: Arc<D>,
-    mut asked: Asked,
-    body: Body,
-) -> Result<Response<Body>> {
+pub(super) async fn put<D: Dom>(dom: Arc<D>, asked: Asked, body: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[&WRITE, &["kind"]])?;
     let media_type = media_type(&asked);
     let kind = put_kind(&asked, &media_type)?;
@@ -68,11 +64,7 @@ pub(super) async fn put<D: Dom>(
 }
 
 /// Edits a node by a diff whose kind the media type names.
-pub(super) async fn patch<D: Dom>(
-    dom: Arc<D>,
-    mut asked: Asked,
-    body: Body,
-) -> Result<Response<Body>> {
+pub(super) async fn patch<D: Dom>(dom: Arc<D>, asked: Asked, body: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[&WRITE])?;
     let media_type = media_type(&asked);
     let deadline = asked.deadline();
@@ -110,7 +102,7 @@ pub(super) async fn rename<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result
 
 async fn write<D: Dom>(
     dom: Arc<D>,
-    mut asked: Asked,
+    asked: Asked,
     diff: Bytes,
     kind: Option<NodeKind>,
 ) -> Result<Response<Body>> {

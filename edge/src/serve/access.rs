@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::Code;
@@ -27,18 +28,22 @@ pub(super) struct Observation {
     pub(super) span: Span,
     pub(super) request_id: Arc<str>,
     pub(super) method: http::Method,
-    pub(super) path: String,
+    pub(super) uri: Uri,
     pub(super) call: &'static str,
     pub(super) user: Arc<str>,
     pub(super) started: Instant,
     pub(super) status: Option<StatusCode>,
     pub(super) grpc_status: Option<i32>,
+    pub(super) is_grpc_web: bool,
 }
 
 impl Observation {
     /// Takes the status of an answer from its head.
     pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
         self.status = Some(status);
+        self.is_grpc_web = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc-web"));
         self.read_grpc_status(headers);
     }
 
@@ -46,6 +51,21 @@ impl Observation {
         if let Some(status) = headers.get("grpc-status") {
             self.grpc_status = status.to_str().ok().and_then(|text| text.parse().ok());
         }
+    }
+
+    /// Takes the status of a gRPC-Web answer from the frame that holds its
+    /// trailers.
+    fn read_grpc_web_status(&mut self, data: &Bytes) {
+        const TRAILERS: u8 = 0x80;
+        const HEAD_BYTES: usize = 5;
+        if !self.is_grpc_web || data.first() != Some(&TRAILERS) {
+            return;
+        }
+        let trailers = data.get(HEAD_BYTES..).and_then(|text| std::str::from_utf8(text).ok());
+        let status = trailers.and_then(|trailers| {
+            trailers.lines().find_map(|line| line.strip_prefix("grpc-status:"))
+        });
+        self.grpc_status = status.and_then(|text| text.trim().parse().ok());
     }
 
     fn code(&self) -> Cow<'static, str> {
@@ -65,7 +85,7 @@ impl Drop for Observation {
         tracing::info!(
             target: "vdom::access",
             method = %self.method,
-            path = self.path,
+            path = self.uri.path(),
             status = self.status.map_or(CLIENT_GONE, |status| status.as_u16()),
             grpc_status = self.grpc_status,
             latency_ms = latency.as_secs_f64() * 1_000.0,
@@ -120,6 +140,8 @@ where
         if let Some(Ok(frame)) = &frame {
             if let Some(trailers) = frame.trailers_ref() {
                 observation.read_grpc_status(trailers);
+            } else if let Some(data) = frame.data_ref() {
+                observation.read_grpc_web_status(data);
             }
         } else {
             *this.observation = None;

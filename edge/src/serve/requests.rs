@@ -101,12 +101,13 @@ where
             span: span.clone(),
             request_id: Arc::clone(&request_id),
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            uri: request.uri().clone(),
             call: call_name(request.uri().path()),
             user,
             started,
             status: None,
             grpc_status: None,
+            is_grpc_web: false,
             context,
         };
         let is_grpc = is_grpc(request.headers());

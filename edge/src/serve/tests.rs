@@ -20,6 +20,8 @@ use super::*;
 use crate::observe::Metrics;
 use crate::token::TokenCheck;
 
+mod access;
+
 const ANY_PORT: &str = "127.0.0.1:0";
 
 async fn listen() -> Listener {

@@ -33,3 +33,6 @@ pub fn load(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
 fn bad_file(path: &Path, what: &str, error: impl Display) -> Error {
     Error::invalid(format!("TLS: {what} cannot be read from {}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

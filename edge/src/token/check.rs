@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -11,16 +11,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::RwLock;
 use serde::Deserialize;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
 use vdom_core::limits::TOKEN_MAX_BYTES;
 use vdom_core::{Error, ErrorCode, RealmName, Result};
 
-use super::claims::Claims;
+use super::claims::{Claims, Verified};
 use super::fetch::JwksUrl;
 use super::keys::KeySet;
 use crate::caller::Scopes;
 
-/// How many tokens are remembered whose signature was good.
+/// How many good tokens are remembered.
 const REMEMBERED_TOKENS_MAX: usize = 256;
 /// How long to wait after a failed fetch of keys, and at least between two
 /// fetches for the sake of an unknown key id.
@@ -76,6 +76,7 @@ pub struct TokenCheck {
     inner: Arc<Inner>,
 }
 
+#[derive(Default)]
 struct Inner {
     issuer: String,
     audience: String,
@@ -85,10 +86,10 @@ struct Inner {
     /// From the URL; the last good ones.
     fetched_keys: RwLock<Option<KeySet>>,
     jwks_url: Option<JwksUrl>,
-    fetch_wanted: Notify,
-    refresh: RwLock<Option<AbortHandle>>,
-    /// Tokens whose signature was good under the present keys.
-    remembered: RwLock<HashMap<Box<str>, Arc<Claims>>>,
+    fetch_wanted: Arc<Notify>,
+    refreshing: RwLock<Option<AbortOnDropHandle<()>>>,
+    /// Tokens that are good under the present keys, but for their times.
+    remembered: RwLock<HashMap<Box<str>, Arc<Verified>>>,
 }
 
 impl TokenCheck {
@@ -116,58 +117,31 @@ impl TokenCheck {
                 "tokens are checked against an issuer and an audience: name both",
             ));
         }
-        let check = Self {
-            inner: Arc::new(Inner {
-                issuer: settings.issuer,
-                audience: settings.audience,
-                anonymous: settings.anonymous,
-                own_keys,
-                fetched_keys: RwLock::new(None),
-                jwks_url,
-                fetch_wanted: Notify::new(),
-                refresh: RwLock::new(None),
-                remembered: RwLock::new(HashMap::new()),
-            }),
+        let inner = Inner {
+            issuer: settings.issuer,
+            audience: settings.audience,
+            anonymous: settings.anonymous,
+            own_keys,
+            jwks_url,
+            ..Inner::default()
         };
+        let check = Self { inner: Arc::new(inner) };
         if check.inner.jwks_url.is_some() {
             let every = match settings.jwks_refresh {
                 Duration::ZERO => Duration::from_secs(300),
                 every => every,
             };
-            let first = check.refresh().await;
-            let weak = Arc::downgrade(&check.inner);
-            let task = tokio::spawn(async move {
-                let mut last = first;
-                loop {
-                    let Some(inner) = weak.upgrade() else { return };
-                    let pause = if last.is_ok() { every } else { FETCH_AGAIN_AFTER };
-                    tokio::time::sleep(FETCH_AGAIN_AFTER.min(pause)).await;
-                    let rest = pause.saturating_sub(FETCH_AGAIN_AFTER);
-                    // Passing the rest without a wish is the usual case.
-                    let _ = tokio::time::timeout(rest, inner.fetch_wanted.notified()).await;
-                    last = Self { inner }.refresh().await;
-                }
-            });
-            *check.inner.refresh.write() = Some(task.abort_handle());
+            let fetched = check.refresh().await.is_ok();
+            let wanted = Arc::clone(&check.inner.fetch_wanted);
+            let task = refresh_again(Arc::downgrade(&check.inner), wanted, every, fetched);
+            *check.inner.refreshing.write() = Some(AbortOnDropHandle::new(tokio::spawn(task)));
         }
         Ok(check)
     }
 
     /// Dev mode: everyone is anonymous and has every right.
     pub fn anonymous() -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                issuer: String::new(),
-                audience: String::new(),
-                anonymous: true,
-                own_keys: KeySet::default(),
-                fetched_keys: RwLock::new(None),
-                jwks_url: None,
-                fetch_wanted: Notify::new(),
-                refresh: RwLock::new(None),
-                remembered: RwLock::new(HashMap::new()),
-            }),
-        }
+        Self { inner: Arc::new(Inner { anonymous: true, ..Inner::default() }) }
     }
 
     /// Who the token speaks for at `now`; `Unauthenticated` says which check
@@ -190,11 +164,11 @@ impl TokenCheck {
             )));
         }
         let remembered = self.inner.remembered.read().get(token).cloned();
-        let claims = match remembered {
-            Some(claims) => claims,
+        let verified = match remembered {
+            Some(verified) => verified,
             None => self.verify(token)?,
         };
-        claims.identity(&self.inner.issuer, &self.inner.audience, now)
+        verified.identity_at(now)
     }
 
     /// Fetches the keys of the URL; on failure the last good ones stay.
@@ -223,8 +197,8 @@ impl TokenCheck {
         !self.inner.own_keys.is_empty() || self.inner.jwks_url.is_some()
     }
 
-    /// Checks the signature, and remembers a good one.
-    fn verify(&self, token: &str) -> Result<Arc<Claims>> {
+    /// Checks all but the times, and remembers what is good.
+    fn verify(&self, token: &str) -> Result<Arc<Verified>> {
         let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
         let (header, payload) = message.split_once('.').ok_or_else(malformed)?;
         let header: Header = decode_json(header).ok_or_else(malformed)?;
@@ -237,13 +211,13 @@ impl TokenCheck {
         self.verify_signature(&header, message, signature)?;
         let claims: Claims = decode_json(payload)
             .ok_or_else(|| refused("the token's claims are not the JSON object of a JWT"))?;
-        let claims = Arc::new(claims);
+        let verified = Arc::new(claims.verify(&self.inner.issuer, &self.inner.audience)?);
         let mut remembered = self.inner.remembered.write();
         if remembered.len() >= REMEMBERED_TOKENS_MAX {
             remembered.clear();
         }
-        remembered.insert(token.into(), Arc::clone(&claims));
-        Ok(claims)
+        remembered.insert(token.into(), Arc::clone(&verified));
+        Ok(verified)
     }
 
     fn verify_signature(&self, header: &Header, message: &str, signature: &str) -> Result<()> {
@@ -293,11 +267,21 @@ impl std::fmt::Debug for TokenCheck {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(refresh) = self.refresh.get_mut() {
-            refresh.abort();
-        }
+/// Fetches the keys now and then, and for the sake of an unknown key id.
+async fn refresh_again(
+    check: Weak<Inner>,
+    wanted: Arc<Notify>,
+    every: Duration,
+    mut fetched: bool,
+) {
+    loop {
+        let pause = if fetched { every } else { FETCH_AGAIN_AFTER };
+        let least = FETCH_AGAIN_AFTER.min(pause);
+        tokio::time::sleep(least).await;
+        // That nobody wishes for it is the usual case.
+        let _ = tokio::time::timeout(pause.saturating_sub(least), wanted.notified()).await;
+        let Some(inner) = check.upgrade() else { return };
+        fetched = TokenCheck { inner }.refresh().await.is_ok();
     }
 }
 

@@ -51,14 +51,17 @@ impl OneOrMany {
     }
 }
 
+/// What a token says once all but its times is checked.
+pub(super) struct Verified {
+    identity: Identity,
+    expires_at: SystemTime,
+    not_before: SystemTime,
+    issued_at: Option<SystemTime>,
+}
+
 impl Claims {
-    /// Who the claims speak for, where all checks pass at `now`.
-    pub(super) fn identity(
-        &self,
-        issuer: &str,
-        audience: &str,
-        now: SystemTime,
-    ) -> Result<Identity> {
+    /// Checks all but the times.
+    pub(super) fn verify(&self, issuer: &str, audience: &str) -> Result<Verified> {
         match self.iss.as_deref() {
             Some(iss) if iss == issuer => {}
             Some(iss) => {
@@ -74,21 +77,6 @@ impl Claims {
                 "the token has the wrong audience: `aud` is {audiences:?}, not {audience:?}"
             )));
         }
-        let expires_at = time("exp", self.exp.as_ref())?.ok_or_else(|| missing("exp"))?;
-        let not_before = time("nbf", self.nbf.as_ref())?.ok_or_else(|| missing("nbf"))?;
-        let issued_at = time("iat", self.iat.as_ref())?;
-        if expires_at + TOKEN_LEEWAY <= now {
-            return Err(refused(format!("the token expired at {}", text(expires_at))));
-        }
-        if not_before > now + TOKEN_LEEWAY {
-            return Err(refused(format!("the token is not valid before {}", text(not_before))));
-        }
-        if let Some(issued_at) = issued_at.filter(|issued_at| *issued_at > now + TOKEN_LEEWAY) {
-            return Err(refused(format!(
-                "the token says that it was issued in the future, at {}",
-                text(issued_at)
-            )));
-        }
         let subject = self.sub.as_deref().ok_or_else(|| missing("sub"))?;
         check_actor(subject).map_err(|error| {
             refused(format!("the token's `sub` is no subject: {}", error.message))
@@ -99,12 +87,41 @@ impl Claims {
             [self.scope.as_slice(), self.scp.as_ref().map(OneOrMany::as_slice).unwrap_or_default()]
                 .concat()
                 .join(" ");
-        Ok(Identity {
-            subject: Arc::from(subject),
-            realm: Some(realm),
-            scopes: Scopes::parse(&names),
-            expires_at: Some(expires_at),
+        let expires_at = time("exp", self.exp.as_ref())?.ok_or_else(|| missing("exp"))?;
+        Ok(Verified {
+            identity: Identity {
+                subject: Arc::from(subject),
+                realm: Some(realm),
+                scopes: Scopes::parse(&names),
+                expires_at: Some(expires_at),
+            },
+            expires_at,
+            not_before: time("nbf", self.nbf.as_ref())?.ok_or_else(|| missing("nbf"))?,
+            issued_at: time("iat", self.iat.as_ref())?,
         })
+    }
+}
+
+impl Verified {
+    /// Who the token speaks for, where its times are right at `now`.
+    pub(super) fn identity_at(&self, now: SystemTime) -> Result<Identity> {
+        if self.expires_at + TOKEN_LEEWAY <= now {
+            return Err(refused(format!("the token expired at {}", text(self.expires_at))));
+        }
+        let latest = now + TOKEN_LEEWAY;
+        if self.not_before > latest {
+            return Err(refused(format!(
+                "the token is not valid before {}",
+                text(self.not_before)
+            )));
+        }
+        if let Some(issued_at) = self.issued_at.filter(|issued_at| *issued_at > latest) {
+            return Err(refused(format!(
+                "the token says that it was issued in the future, at {}",
+                text(issued_at)
+            )));
+        }
+        Ok(self.identity.clone())
     }
 }
 

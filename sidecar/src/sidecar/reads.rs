@@ -278,6 +278,6 @@ fn answer(hit: Hit, epoch: u64) -> Result<Box<Snapshot>> {
             revision: hit.revision,
             freshness: hit.freshness,
         })),
-        Found::Missing(missing) => Err(missing.error.clone()),
+        Found::Missing(missing) => Err(missing.error.clone().at(epoch, hit.revision)),
     }
 }

@@ -320,6 +320,26 @@ async fn a_right_that_is_taken_away_ends_what_is_cached() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_replaced_in_time_changes_nothing() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "first-token").unwrap();
+    let identity = OwnIdentity::from_file(file.path()).unwrap();
+    let setup = Setup::with(identity, SOON).await;
+    setup.double.put("a", b"one");
+    setup.text("a").await;
+    until(|| setup.double.subscriptions() == 1).await;
+    std::fs::write(file.path(), "second-token").unwrap();
+    setup.double.let_watch("second-token");
+    setup.double.put("a", b"two");
+    setup.caught_up().await;
+    assert_eq!(setup.text("a").await, "two");
+    assert_eq!(setup.double.reads().len(), 1, "what was cached stayed");
+
+    setup.double.let_watch("third-token");
+    until(|| setup.sidecar.branches().all().is_empty()).await;
+}
+
+#[tokio::test]
 async fn a_branch_that_nobody_reads_is_let_go() {
     let setup = Setup::with(OwnIdentity::anonymous(), Duration::from_millis(100)).await;
     setup.double.put("a", b"one");

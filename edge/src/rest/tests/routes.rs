@@ -20,8 +20,11 @@ async fn the_document_lists_exactly_the_routes() {
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().expect("paths");
     let source = include_str!("../../rest.rs");
-    let routes: BTreeSet<_> =
-        source.split('"').filter(|text| text.starts_with("/v1/")).map(str::to_owned).collect();
+    let routes: BTreeSet<_> = source
+        .split('"')
+        .filter(|text| text.starts_with("/v1/") && !text.contains("{*other}"))
+        .map(str::to_owned)
+        .collect();
     let documented: BTreeSet<_> = paths.keys().map(|path| example(path).0).collect();
     assert_eq!(documented, routes);
 

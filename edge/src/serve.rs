@@ -10,6 +10,7 @@ mod preface;
 mod requests;
 mod server;
 pub mod tls;
+mod unread;
 
 pub use connection::{ServeSettings, serve_connection};
 pub use listener::{Bind, Listener, LocalAddress, Stream};

@@ -1,10 +1,11 @@
 //! The embedded backend: one process, one disk, one fsync for all who wait.
 //!
-//! One thread, the [`committer`], makes every write; reads go to the engine at once.
+//! One thread, the committer, makes every write; reads go to the engine at once.
 //! Point reads are made where they are asked for, scans on the blocking pool.
 
 mod committer;
 mod directory;
+mod disk;
 mod engine;
 mod group;
 mod keys;
@@ -24,6 +25,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use self::committer::{Committer, Request};
 use self::directory::Directory;
+use self::disk::Disk;
 use self::engine::{Engine, Moment};
 use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey};
 use crate::chain;
@@ -36,7 +38,7 @@ use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 /// So many point reads are made in place; more go to the blocking pool.
 const POINT_READS_IN_PLACE: usize = 64;
 
-/// How much memory the embedded store may take.
+/// How much memory and disk the embedded store may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbeddedOptions {
     /// For blocks read from disk, in bytes.
@@ -46,19 +48,31 @@ pub struct EmbeddedOptions {
     pub memtable_bytes: u64,
     /// Open files kept at hand; at least 10.
     pub open_files: usize,
+    /// Writes are refused while the disk has less room than this, in bytes.
+    pub min_free_bytes: u64,
 }
 
 impl Default for EmbeddedOptions {
     /// For a gateway.
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20, memtable_bytes: 16 << 20, open_files: 512 }
+        Self {
+            cache_bytes: 64 << 20,
+            memtable_bytes: 16 << 20,
+            open_files: 512,
+            min_free_bytes: 256 << 20,
+        }
     }
 }
 
 impl EmbeddedOptions {
     /// For a process that must stay small.
     pub fn small() -> Self {
-        Self { cache_bytes: 1 << 20, memtable_bytes: 1 << 20, open_files: 32 }
+        Self {
+            cache_bytes: 1 << 20,
+            memtable_bytes: 1 << 20,
+            open_files: 32,
+            min_free_bytes: 64 << 20,
+        }
     }
 }
 
@@ -68,6 +82,7 @@ pub struct Embedded {
     /// Ends when the last user of the directory is gone.
     released: Mutex<Option<oneshot::Receiver<()>>>,
     early: broadcast::Sender<Early>,
+    disk: Disk,
     shown_path: String,
 }
 
@@ -109,6 +124,7 @@ impl Embedded {
             open: RwLock::new(Some(Arc::new(open))),
             released: Mutex::new(Some(released)),
             early,
+            disk: Disk::new(path, options.min_free_bytes),
             shown_path: path.display().to_string(),
         })
     }
@@ -121,6 +137,12 @@ impl Embedded {
             ));
         };
         open.committer.check()?;
+        Ok(open)
+    }
+
+    fn reach_to_write(&self) -> StoreResult<Arc<Open>> {
+        let open = self.reach()?;
+        self.disk.check()?;
         Ok(open)
     }
 
@@ -152,7 +174,7 @@ impl Store for Embedded {
     }
 
     async fn append(&self, log: LogId, number: u64, batch: &Batch) -> StoreResult<Append> {
-        let open = self.reach()?;
+        let open = self.reach_to_write()?;
         chain::check_shape(log, number, batch)?;
         let encoded = batch.encode()?;
         let batch = Box::new(batch.clone());
@@ -215,7 +237,7 @@ impl Store for Embedded {
         writes: &[ViewWrite],
         watermark: Option<Watermark>,
     ) -> StoreResult<()> {
-        let open = self.reach()?;
+        let open = self.reach_to_write()?;
         writes.iter().try_for_each(ViewWrite::check)?;
         let writes = writes.to_vec();
         open.committer.ask(|answer| Request::Views { log, writes, watermark, answer }).await
@@ -251,7 +273,7 @@ impl Store for Embedded {
     }
 
     async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
-        let open = self.reach()?;
+        let open = self.reach_to_write()?;
         check_chunk(id, &bytes)?;
         let realm = realm.to_owned();
         open.committer.ask(|answer| Request::Chunk { realm, id, bytes, answer }).await
@@ -263,7 +285,7 @@ impl Store for Embedded {
     }
 
     async fn ready(&self) -> StoreResult<()> {
-        self.reach().map(|_| ())
+        self.reach_to_write().map(|_| ())
     }
 
     async fn close(&self) -> StoreResult<()> {

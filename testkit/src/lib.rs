@@ -15,11 +15,14 @@ pub mod process;
 pub mod sidecar;
 pub mod raw;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 /// Says by name why a test does not run here. The caller returns then.
 pub fn skipped(test: &str, reason: &str) {
-    eprintln!("skipped: {test}: {reason}");
+    // Not `eprintln!`, which the test runner keeps to itself.
+    let line = format!("skipped: {test}: {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error");
 }
 
 /// Independent test data that lies beside the checkout, where it does.

@@ -86,8 +86,9 @@ async fn status_tells_how_the_servers_are_and_what_they_hold() {
     let gateway = shell.up.text("gateway.grpc");
     let arguments = ["status", "site@feature/a", "--server", &gateway, "--admin", &admin, "--json"];
     let records = shell.run(&arguments).await.succeeded().records();
-    assert_eq!(records[0]["ready"], true);
-    let checks = records[0]["details"]["checks"].as_array().expect("checks");
+    let readiness = &records[0]["readiness"][0];
+    assert_eq!(readiness["ready"], true);
+    let checks = readiness["checks"].as_array().expect("checks");
     let store = checks.iter().find(|check| check["name"] == "store").expect("the store");
     assert!(store["detail"].as_str().is_some_and(|detail| detail.contains("fsync")), "{store}");
     assert_eq!((&records[1]["revision"], &records[1]["stale"]), (&1.into(), &false.into()));

@@ -8,9 +8,12 @@ mod script;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use vdom_testkit::channel::{grpc_web, http2};
+use vdom_testkit::channel::{AnyChannel, grpc_web, http2, unix};
 use vdom_testkit::gateway::TestGateway;
 use vdom_testkit::http::{HttpClient, Place};
+use vdom_testkit::mongo::MongoServer;
+use vdom_testkit::sidecar::TestSidecar;
+use vdom_testkit::skipped;
 
 use answer::{Answer, Ask};
 use grpc::GrpcDoor;
@@ -29,16 +32,45 @@ type Named = (&'static str, Box<dyn Door>);
 
 /// What a gateway offers.
 async fn gateway_doors(gateway: &TestGateway) -> Vec<Named> {
-    let (grpc, http) = (gateway.grpc_url(), gateway.http_url());
-    let rest = HttpClient::new(Place::Tcp(gateway.addresses.http), None);
     vec![
-        ("gateway-grpc", Box::new(GrpcDoor::new(http2(&grpc, None).await, "gateway-grpc"))),
-        ("gateway-web", Box::new(GrpcDoor::new(grpc_web(&http, None), "gateway-web"))),
-        ("gateway-rest", Box::new(RestDoor::new(rest, "gateway-rest"))),
+        over_grpc("gateway-grpc", http2(&gateway.grpc_url(), None).await),
+        over_grpc("gateway-web", grpc_web(&gateway.http_url(), None)),
+        over_rest("gateway-rest", Place::Tcp(gateway.addresses.http)),
     ]
 }
 
-/// Asks everything, in order.
+/// What a sidecar offers.
+async fn sidecar_doors(sidecar: &TestSidecar) -> Vec<Named> {
+    let (url, socket) = (sidecar.url(), sidecar.socket());
+    vec![
+        over_grpc("sidecar-grpc", http2(&url, None).await),
+        over_grpc("sidecar-web", grpc_web(&url, None)),
+        over_grpc("sidecar-unix-grpc", unix(&socket, None).await),
+        over_rest("sidecar-rest", Place::Tcp(sidecar.addresses.tcp)),
+        over_rest("sidecar-unix-rest", Place::Unix(socket)),
+    ]
+}
+
+fn over_grpc(name: &'static str, channel: AnyChannel) -> Named {
+    (name, Box::new(GrpcDoor::new(channel, name)))
+}
+
+fn over_rest(name: &'static str, place: Place) -> Named {
+    (name, Box::new(RestDoor::new(HttpClient::new(place, None), name)))
+}
+
+/// Asks everything at every door, in order at each.
+async fn check(doors: Vec<Named>) {
+    let script = Arc::new(script::rows());
+    let runs: Vec<_> = doors
+        .into_iter()
+        .map(|(name, door)| tokio::spawn(run(name, door, Arc::clone(&script))))
+        .collect();
+    for run in join_all(runs).await {
+        run.expect("the same answers");
+    }
+}
+
 async fn run(name: &'static str, mut door: Box<dyn Door>, script: Arc<Vec<script::Row>>) {
     for row in script.iter() {
         let what = &row.what;
@@ -52,11 +84,34 @@ async fn run(name: &'static str, mut door: Box<dyn Door>, script: Arc<Vec<script
 #[tokio::test]
 async fn every_door_of_the_gateway_answers_alike() {
     let gateway = TestGateway::start().await;
-    let script = Arc::new(script::rows());
-    let doors = gateway_doors(&gateway).await.into_iter();
-    let runs: Vec<_> =
-        doors.map(|(name, door)| tokio::spawn(run(name, door, Arc::clone(&script)))).collect();
-    for run in join_all(runs).await {
-        run.expect("the same answers");
-    }
+    check(gateway_doors(&gateway).await).await;
+}
+
+#[tokio::test]
+async fn every_door_of_a_sidecar_answers_like_the_gateway() {
+    let gateway = TestGateway::start().await;
+    let sidecar = TestSidecar::start(&gateway.grpc_url()).await;
+    check(sidecar_doors(&sidecar).await).await;
+}
+
+#[tokio::test]
+async fn every_door_answers_alike_on_the_embedded_store() {
+    let gateway = TestGateway::embedded().await;
+    let sidecar = TestSidecar::start(&gateway.grpc_url()).await;
+    let mut doors = gateway_doors(&gateway).await;
+    doors.extend(sidecar_doors(&sidecar).await);
+    check(doors).await;
+}
+
+#[tokio::test]
+async fn every_door_answers_alike_on_mongodb() {
+    let server = match tokio::task::spawn_blocking(MongoServer::shared).await.expect("started") {
+        Ok(server) => server,
+        Err(reason) => return skipped("every_door_answers_alike_on_mongodb", &reason),
+    };
+    let gateway = TestGateway::mongodb(server.uri(), &MongoServer::fresh_database()).await;
+    let sidecar = TestSidecar::start(&gateway.grpc_url()).await;
+    let mut doors = gateway_doors(&gateway).await;
+    doors.extend(sidecar_doors(&sidecar).await);
+    check(doors).await;
 }

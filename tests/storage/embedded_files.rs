@@ -68,6 +68,29 @@ async fn a_directory_that_cannot_be_one_is_refused() {
 }
 
 #[tokio::test]
+async fn a_disk_that_fills_up_takes_no_writes_and_serves_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    fill(&store, 1..3).await;
+    store.close().await.unwrap();
+    let options = EmbeddedOptions { min_free_bytes: u64::MAX, ..EmbeddedOptions::small() };
+    let store = Embedded::open(directory.path(), options).unwrap();
+    check(&store, 3).await.unwrap();
+    let next = batch(0, 3, digest_before(&store, 0, 3).await);
+    for error in [
+        store.append(log(0), 3, &next).await.unwrap_err(),
+        store.write_views(log(0), &rows(3), None).await.unwrap_err(),
+        store.put_chunk("acme", ChunkId::of(&chunk(3)), chunk(3)).await.unwrap_err(),
+        store.ready().await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind, StoreErrorKind::Unavailable);
+        assert!(error.message.contains("free"), "{error}");
+        assert!(error.message.contains(&directory.path().display().to_string()), "{error}");
+    }
+    check(&store, 3).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_journal_that_lost_its_end_is_found_out() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();

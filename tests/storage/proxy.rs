@@ -152,7 +152,7 @@ async fn connection(client: TcpStream, shared: &Shared) -> io::Result<()> {
 async fn message(from: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
     let mut message = vec![0; 4];
     from.read_exact(&mut message).await?;
-    let length = i32::from_le_bytes([message[0], message[1], message[2], message[3]]);
+    let length = u32::from_le_bytes([message[0], message[1], message[2], message[3]]);
     message.resize(length as usize, 0);
     from.read_exact(&mut message[4..]).await?;
     Ok(message)
@@ -161,7 +161,7 @@ async fn message(from: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
 /// The message that answers a request.
 fn reply(request: &[u8], answer: &Document) -> Vec<u8> {
     let body = answer.to_vec().unwrap();
-    let length = (HEADER_BYTES + 5 + body.len()) as i32;
+    let length = (HEADER_BYTES + 5 + body.len()) as u32;
     let mut reply = length.to_le_bytes().to_vec();
     reply.extend(0_i32.to_le_bytes());
     reply.extend(&request[4..8]);

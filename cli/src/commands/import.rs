@@ -280,9 +280,8 @@ fn progress_bar(files: u64, is_drawn: bool) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(files), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template(
-        "{bar:32} {human_pos}/{human_len} files  {msg}  {per_sec}  {eta} left",
-    );
+    let style =
+        ProgressStyle::with_template("{bar:24} {human_pos}/{human_len} files  {msg}  {eta} left");
     // The template is ours and valid; the default style is no loss.
     if let Ok(style) = style {
         bar.set_style(style);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -11,7 +12,7 @@ use vdom_proto::v1::{Freshness, ListBranchesRequest, ListReposRequest, Subscribe
 use crate::branch::Branch;
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Tone, printable};
+use crate::output::{Output, Painter, Tone, printable};
 use crate::readiness::{self, Readiness};
 use crate::server::{ServerOptions, ServerUrl};
 
@@ -24,9 +25,10 @@ pub(crate) struct Arguments {
     /// Only this branch, and how current the server's view of it is
     #[arg(value_name = "REPO[@BRANCH]")]
     branch: Option<Branch>,
-    /// HTTP address of its health endpoints [default: its own port, then 9464 or 9465]
-    #[arg(long, env = "VDOM_ADMIN", value_name = "URL")]
-    admin: Option<ServerUrl>,
+    /// HTTP address of health endpoints, of as many servers as you like [default: the server's own
+    /// port, 9464 of a gateway, 9465 of a sidecar and 9464 of the gateway beside it]
+    #[arg(long, env = "VDOM_ADMIN", value_name = "URL", value_delimiter = ',')]
+    admin: Vec<ServerUrl>,
     #[command(flatten)]
     server: ServerOptions,
 }
@@ -37,18 +39,17 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
     let client = Client::connect(&arguments.server).await?;
     let connected = started.elapsed();
     let health = health(&client).await;
-    let admin = match &arguments.admin {
-        Some(admin) => vec![admin.clone()],
-        None => admin_addresses(client.server()),
-    };
-    let readiness = readiness::ask(&admin).await;
-    show_server(&client, connected, &health, &readiness, output)?;
+    let answers = ask_all(&arguments.admin, client.server()).await;
+    show_server(&client, connected, &health, &answers, output)?;
     match &arguments.branch {
         Some(branch) => show_branch(&client, branch, output).await?,
         None => show_branches(&client, output).await?,
     }
-    let is_ready = readiness.map_or(health == Health::Serving, |readiness| readiness.is_ready);
-    if is_ready { Ok(()) } else { Err(Failure::new(Exit::Unavailable, "the server is not ready")) }
+    let is_refusing = answers.iter().flatten().any(|readiness| !readiness.is_ready);
+    if is_refusing || health == Health::NotServing {
+        return Err(Failure::new(Exit::Unavailable, "not every server is ready"));
+    }
+    Ok(())
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,25 +81,37 @@ async fn health(client: &Client) -> Health {
     }
 }
 
-/// Where health endpoints may be: on the server's own port, or on the admin
-/// port that goes with it by default.
-fn admin_addresses(server: &ServerUrl) -> Vec<ServerUrl> {
-    let mut addresses = vec![server.clone()];
-    let host_and_port = server.plain_authority().and_then(|authority| authority.rsplit_once(':'));
-    let admin = match host_and_port {
-        Some((host, "50051")) => format!("http://{host}:9464"),
-        Some((host, "50151")) => format!("http://{host}:9465"),
-        _ => return addresses,
-    };
-    addresses.extend(admin.parse::<ServerUrl>());
-    addresses
+/// What the servers behind these addresses say; where none is named, what
+/// `server` says and, if it is a sidecar, the gateway beside it.
+async fn ask_all(named: &[ServerUrl], server: &ServerUrl) -> Vec<Result<Readiness, String>> {
+    if !named.is_empty() {
+        let answers = named.iter().map(|address| readiness::ask(std::slice::from_ref(address)));
+        return join_all(answers).await;
+    }
+    let (own, beside) = default_addresses(server);
+    let (own, beside) = tokio::join!(readiness::ask(&own), readiness::ask(&beside));
+    // There need not be a gateway on this machine.
+    [Some(own), beside.ok().map(Ok)].into_iter().flatten().collect()
+}
+
+/// Where the health endpoints of a server may be, and those of a gateway beside
+/// it: on its own port, or on the admin port that goes with it by default.
+fn default_addresses(server: &ServerUrl) -> (Vec<ServerUrl>, Vec<ServerUrl>) {
+    let at = |host: &str, port: u16| format!("http://{host}:{port}").parse::<ServerUrl>().ok();
+    let (admin, beside) =
+        match server.plain_authority().and_then(|authority| authority.rsplit_once(':')) {
+            Some((host, "50051")) => (at(host, 9464), None),
+            Some((host, "50151")) => (at(host, 9465), at(host, 9464)),
+            _ => (None, None),
+        };
+    ([Some(server.clone()), admin].into_iter().flatten().collect(), Vec::from_iter(beside))
 }
 
 fn show_server(
     client: &Client,
     connected: Duration,
     health: &Health,
-    readiness: &Result<Readiness, String>,
+    answers: &[Result<Readiness, String>],
     output: &mut Output,
 ) -> Result<(), Failure> {
     output.result(
@@ -107,9 +120,7 @@ fn show_server(
                 "server": client.server().as_str(),
                 "connected_ms": connected.as_secs_f64() * 1_000.0,
                 "health": health.text(),
-                "ready": readiness.as_ref().ok().map(|readiness| readiness.is_ready),
-                "details": readiness.as_ref().map(|readiness| &readiness.details).ok(),
-                "details_problem": readiness.as_ref().err(),
+                "readiness": answers.iter().map(readiness_record).collect::<Vec<_>>(),
             })
         },
         |painter| {
@@ -118,19 +129,33 @@ fn show_server(
                 format!("server  {}  (connected in {connected:.1?})", client.server()),
                 format!("health  {}", painter.paint(tone, health.text())),
             ];
-            match readiness {
-                Err(problem) => lines.push(format!("ready   not known: {}", printable(problem))),
-                Ok(readiness) => {
-                    let (tone, text) =
-                        if readiness.is_ready { (Tone::Good, "yes") } else { (Tone::Bad, "no") };
-                    lines.push(format!("ready   {}", painter.paint(tone, text)));
-                    lines.extend(check_lines(&readiness.details));
-                }
+            for answer in answers {
+                lines.extend(readiness_lines(answer, painter));
             }
             lines.join("\n")
         },
     )?;
     Ok(())
+}
+
+fn readiness_record(answer: &Result<Readiness, String>) -> Value {
+    match answer {
+        Ok(Readiness { url, is_ready, details }) => {
+            json!({ "url": url, "ready": is_ready, "checks": details["checks"] })
+        }
+        Err(problem) => json!({ "problem": problem }),
+    }
+}
+
+fn readiness_lines(answer: &Result<Readiness, String>, painter: &Painter) -> Vec<String> {
+    let readiness = match answer {
+        Ok(readiness) => readiness,
+        Err(problem) => return vec![format!("ready   not known: {}", printable(problem))],
+    };
+    let (tone, text) = if readiness.is_ready { (Tone::Good, "yes") } else { (Tone::Bad, "no") };
+    let mut lines = vec![format!("ready   {}  {}", painter.paint(tone, text), readiness.url)];
+    lines.extend(check_lines(&readiness.details));
+    lines
 }
 
 /// What readiness depends on: one line for each check.
@@ -233,12 +258,18 @@ mod tests {
     #[test]
     fn the_admin_port_follows_from_the_default_ports_only() {
         let addresses = |server: &str| {
-            let server = server.parse::<ServerUrl>().expect("a URL");
-            admin_addresses(&server).iter().map(ToString::to_string).collect::<Vec<_>>()
+            let (own, beside) = default_addresses(&server.parse().expect("a URL"));
+            let text = |urls: Vec<ServerUrl>| {
+                urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            };
+            (text(own), text(beside))
         };
-        assert_eq!(addresses("http://h:50051"), ["http://h:50051", "http://h:9464"]);
-        assert_eq!(addresses("http://h:50151"), ["http://h:50151", "http://h:9465"]);
-        assert_eq!(addresses("http://h:1234"), ["http://h:1234"]);
+        let gateway = addresses("http://h:50051");
+        assert_eq!(gateway, ("http://h:50051 http://h:9464".into(), String::new()));
+        let sidecar = addresses("http://h:50151");
+        assert_eq!(sidecar, ("http://h:50151 http://h:9465".into(), "http://h:9464".into()));
+        let other = addresses("http://h:1234");
+        assert_eq!(other, ("http://h:1234".into(), String::new()));
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let client = Client::connect(&arguments.server).await?;
     let mut watch = Watch { resume: arguments.from.clone(), printed: None };
+    output.note(&format!("watching {}; Ctrl-C ends it", arguments.branch))?;
     tokio::select! {
         outcome = watch.run(&client, &arguments, output) => outcome,
         _ = tokio::signal::ctrl_c() => {

@@ -34,17 +34,20 @@ const ALLOWED_HEADERS: [&str; 14] = [
     "x-user-agent",
 ];
 
-const EXPOSED_HEADERS: [&str; 14] = [
+const EXPOSED_HEADERS: [&str; 17] = [
     "etag",
     "grpc-message",
     "grpc-status",
     "grpc-status-details-bin",
+    "location",
     "retry-after",
     "x-request-id",
     "x-vdom-author",
     "x-vdom-changed-revision",
     "x-vdom-epoch",
     "x-vdom-freshness-age-ms",
+    "x-vdom-freshness-source",
+    "x-vdom-freshness-stale",
     "x-vdom-kind",
     "x-vdom-node-id",
     "x-vdom-revision",
@@ -86,3 +89,6 @@ pub fn cors(origins: &[String]) -> Result<CorsLayer> {
         .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static))
         .max_age(PREFLIGHT_MAX_AGE))
 }
+
+#[cfg(test)]
+mod tests;

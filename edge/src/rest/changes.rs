@@ -37,8 +37,8 @@ pub(super) async fn changes<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Resul
     }
     // A browser that reconnects repeats the URL it began with: the header is newer.
     let from = match asked.header("last-event-id")?.filter(|id| !id.is_empty()) {
-        Some(id) => Some(resume_point(id)?),
-        None => asked.parameters.get("from").map(resume_point).transpose()?,
+        Some(id) => resume_point(id)?,
+        None => asked.parameters.get("from").map(resume_point).transpose()?.flatten(),
     };
     let request = Subscribe {
         address: asked.address()?,
@@ -72,16 +72,20 @@ pub(super) async fn changes<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Resul
     Ok(response)
 }
 
-/// `<epoch>.<revision>`.
-fn resume_point(text: &str) -> Result<ResumePoint> {
-    text.split_once('.')
-        .and_then(|(epoch, revision)| Some((epoch.parse().ok()?, revision.parse().ok()?)))
-        .map(|(epoch, revision)| ResumePoint { epoch, revision, hash: None })
-        .ok_or_else(|| {
-            Error::invalid(format!(
-                "{text:?} is no resume point: write <epoch>.<revision>, such as the id of an event"
-            ))
-        })
+/// `<epoch>.<revision>`; `0.0` is from now, as epoch 0 is everywhere.
+fn resume_point(text: &str) -> Result<Option<ResumePoint>> {
+    let numbers = text
+        .split_once('.')
+        .and_then(|(epoch, revision)| Some((epoch.parse().ok()?, revision.parse().ok()?)));
+    match numbers {
+        Some((0, 0)) => Ok(None),
+        Some((epoch, revision)) if epoch > 0 => {
+            Ok(Some(ResumePoint { epoch, revision, hash: None }))
+        }
+        _ => Err(Error::invalid(format!(
+            "{text:?} is no resume point: write <epoch>.<revision>, such as the id of an event"
+        ))),
+    }
 }
 
 fn message(event: &str, id: Option<(u64, u64)>, data: &Value) -> Bytes {

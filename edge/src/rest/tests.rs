@@ -388,7 +388,11 @@ async fn changes_are_events_that_a_browser_resumes_by_itself() {
     assert!(resumed.text().contains("id: 7.2\n"));
 
     assert_eq!(door.get(&format!("{changes}?from=6.1"), &[]).await.status, 412);
-    assert_eq!(door.get(&format!("{changes}?from=yesterday"), &[]).await.status, 400);
+    for bad in ["yesterday", "7", "0.5", "-1.0"] {
+        assert_eq!(door.get(&format!("{changes}?from={bad}"), &[]).await.status, 400, "{bad}");
+    }
+    let from_now = door.get(&format!("{changes}?from=0.0"), &[]).await.text();
+    assert!(!from_now.contains("event: change"), "{from_now}");
 }
 
 #[tokio::test]

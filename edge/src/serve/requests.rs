@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
 use axum::body::Body;
+use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -20,6 +21,7 @@ use vdom_core::{Error, ErrorCode, Result};
 use super::access::{Observation, Observed, log_panic};
 use super::call_name::call_name;
 use super::correlation::{self, REQUEST_ID};
+use super::unread::read_to_end;
 use crate::caller::{Caller, CheckedCaller, RequestId};
 use crate::deadline::{self, parse_grpc_timeout};
 use crate::error::{to_response, to_status};
@@ -64,8 +66,10 @@ impl<S> Requests<S> {
 
 impl<S, B> Service<Request<B>> for Requests<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<axum::BoxError>,
 {
     type Response = Response<Observed<Body>>;
     type Error = Infallible;
@@ -113,7 +117,7 @@ where
         let is_grpc = is_grpc(request.headers());
         let answer = {
             let _entered = span.enter();
-            self.service.call(request)
+            self.service.call(read_to_end(request))
         };
         let answered = async move {
             // A fault in one request must not end the others of its connection.

@@ -174,7 +174,7 @@ async fn fetch_http2_refused(server: &Server, value: &str) -> bool {
 
 #[tokio::test]
 async fn who_sends_nothing_or_half_a_head_is_cut_off() {
-    let handshake_deadline = Duration::from_millis(200);
+    let handshake_deadline = Duration::from_millis(500);
     let server = start(ServeSettings { handshake_deadline, ..ServeSettings::default() }).await;
     for bytes in [&b""[..], b"PRI * HTTP/2.0", b"GET / HTTP/1.1\r\nhost: a\r\nx-slow: "] {
         let closed =

@@ -46,10 +46,11 @@ pub async fn rows_only_move_forward(subject: &mut dyn Subject) -> Outcome {
 pub async fn kinds_and_logs_are_apart(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
     let (one, two) = (Writer::new("one").log, Writer::new("two").log);
-    let writes = [ViewKind::Node, ViewKind::History, ViewKind::Actor].map(|kind| {
-        let revision = 10 + kind as u64;
-        row(kind, b"same", revision)
-    });
+    let writes =
+        [ViewKind::Node, ViewKind::History, ViewKind::Actor, ViewKind::Place].map(|kind| {
+            let revision = 10 + kind as u64;
+            row(kind, b"same", revision)
+        });
     store.write_views(one, &writes, None).await.unwrap();
     for write in &writes {
         let view = store.view(one, write.kind, b"same").await.unwrap();

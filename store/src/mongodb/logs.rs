@@ -17,6 +17,9 @@ use crate::contract::{Append, LogFilter, StoreResult};
 /// So many `_id`s in one query.
 const SLICE: usize = 500;
 
+/// Hardly any batch takes less.
+const SMALL_BATCH_BYTES: usize = 256;
+
 /// Between two looks for a batch that is there and not committed yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -71,8 +74,11 @@ impl MongoStore {
         max_bytes: usize,
     ) -> StoreResult<Vec<Numbered>> {
         let filter = doc! { "_id": documents::batch_ids_from(log, from) };
+        // Of small batches an answer holds many; it is cut at the bytes that are wanted.
+        let answer = (max_bytes / SMALL_BATCH_BYTES).clamp(1, SLICE);
         let mut find = self.collections.changes.find(filter).sort(doc! { "_id": 1 });
-        if max_bytes == 0 {
+        find = find.batch_size(answer as u32);
+        if max_bytes < SMALL_BATCH_BYTES {
             find = find.limit(1);
         }
         self.boundary
@@ -89,6 +95,9 @@ impl MongoStore {
                         break;
                     }
                     page.push(row);
+                    if bytes >= max_bytes {
+                        break;
+                    }
                 }
                 Ok(Ok(page))
             })

@@ -6,11 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use vdom_core::{Error, Result};
 
+type Now = dyn Fn() -> SystemTime + Send + Sync;
+type Fill = dyn Fn(&mut [u8]) -> Result<()> + Send + Sync;
+
 /// What the gateway asks of the world besides its store.
 #[derive(Clone)]
 pub struct Environment {
-    now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
-    fill: Arc<dyn Fn(&mut [u8]) -> Result<()> + Send + Sync>,
+    now: Arc<Now>,
+    fill: Arc<Fill>,
 }
 
 impl Environment {

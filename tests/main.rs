@@ -7,4 +7,5 @@ mod cli;
 mod journeys;
 mod parity;
 mod refusal;
+mod sidecar;
 mod storage;

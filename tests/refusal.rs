@@ -46,7 +46,8 @@ impl Refusal {
         let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
         assert_eq!(info.domain, "virtualdom.v1", "{status:?}");
         assert_eq!(status.code(), row(&info.reason).1, "{status:?}");
-        let request = details.request_info().unwrap_or_else(|| panic!("no RequestInfo: {status:?}"));
+        let request =
+            details.request_info().unwrap_or_else(|| panic!("no RequestInfo: {status:?}"));
         assert!(!request.request_id.is_empty(), "{status:?}");
         Self {
             code: info.reason.clone(),

@@ -23,7 +23,7 @@ pub(crate) struct Readiness {
     pub(crate) url: String,
     /// Whether it takes calls.
     pub(crate) is_ready: bool,
-    /// What it says beside that; null where it is not JSON.
+    /// All that it says.
     pub(crate) details: Value,
 }
 
@@ -64,14 +64,13 @@ async fn get(
     // What breaks the connection breaks the exchange, which says so.
     let (answer, _) = tokio::join!(exchange, connection);
     let (status, body) = answer?;
-    if !status.is_success() && status.as_u16() != 503 {
+    // A gRPC port answers 200 to everything, and says in a trailer that it knows nothing of it.
+    let Ok(details @ Value::Object(_)) = serde_json::from_slice(&body) else { return Ok(None) };
+    if details["status"].is_null() || !(status.is_success() || status.as_u16() == 503) {
         return Ok(None);
     }
-    Ok(Some(Readiness {
-        url: format!("http://{authority}{PATH}"),
-        is_ready: status.is_success(),
-        details: serde_json::from_slice(&body).unwrap_or_default(),
-    }))
+    let url = format!("http://{authority}{PATH}");
+    Ok(Some(Readiness { url, is_ready: status.is_success(), details }))
 }
 
 fn has_port(authority: &str) -> bool {
@@ -99,19 +98,23 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_not_ready_says_why() {
         let server = answering(
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 18\r\n\r\n{\"reason\":\"drain\"}",
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 17\r\n\r\n{\"status\":\"away\"}",
         )
         .await;
         let readiness = ask(&[server]).await.expect("an answer");
         assert!(!readiness.is_ready);
-        assert_eq!(readiness.details["reason"], "drain");
+        assert_eq!(readiness.details["status"], "away");
     }
 
     #[tokio::test]
     async fn the_next_address_is_asked_where_the_first_has_no_such_endpoint() {
         let other = answering("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
-        let server = answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
-        assert!(ask(&[other.clone(), server]).await.is_ok_and(|readiness| readiness.is_ready));
+        let grpc = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        let server =
+            answering("HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{\"status\":\"ready\"}").await;
+        let asked = ask(&[other, grpc, server]).await;
+        assert!(asked.as_ref().is_ok_and(|readiness| readiness.is_ready), "{asked:?}");
+        let other = answering("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
         assert!(ask(&[other]).await.is_err());
     }
 }

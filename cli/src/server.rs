@@ -104,7 +104,9 @@ impl FromStr for ServerUrl {
             format!("{error}: give http://HOST:PORT, https://HOST:PORT or unix:///PATH")
         })?;
         match (parsed.scheme_str(), parsed.authority()) {
-            (Some("http" | "https"), Some(_)) => Ok(Self(url)),
+            (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => {
+                Ok(Self(url))
+            }
             _ => Err("give http://HOST:PORT, https://HOST:PORT or unix:///PATH".to_owned()),
         }
     }
@@ -156,7 +158,7 @@ mod tests {
 
     #[test]
     fn another_scheme_or_a_relative_socket_is_refused_with_the_right_form() {
-        for text in ["ftp://host", "unix:relative", "http://", "unix://"] {
+        for text in ["ftp://host", "unix:relative", "http://", ":50051", "unix://"] {
             let refused = text.parse::<ServerUrl>().expect_err(text);
             assert!(refused.contains("unix:///"), "{text}: {refused}");
         }

@@ -186,13 +186,14 @@ impl Follower {
         identity.token() != self.token
     }
 
-    /// Waits; says so where the branch ends meanwhile.
+    /// Waits, but not longer than the gateway is away; says so where the branch
+    /// ends meanwhile.
     async fn rest(&self, pause: Duration) -> Option<Ended> {
         tokio::select! {
-            () = self.branch.over() => Some(Ended::Over),
-            () = tokio::time::sleep(pause) => {
-                (self.branch.idle() > self.idle_after).then_some(Ended::Idle)
-            }
+            () = self.branch.over() => return Some(Ended::Over),
+            () = tokio::time::sleep(pause) => {}
+            () = self.upstream.back() => {}
         }
+        (self.branch.idle() > self.idle_after).then_some(Ended::Idle)
     }
 }

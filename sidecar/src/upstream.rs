@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
@@ -72,6 +73,8 @@ struct Contact {
     answered_at_ms: AtomicU64,
     /// The last call was not answered.
     is_away: AtomicBool,
+    /// Told when the gateway answers again.
+    back: Notify,
 }
 
 /// Whether the gateway is there.
@@ -116,6 +119,11 @@ impl Upstream {
         } else {
             Reach::There
         }
+    }
+
+    /// Done when the gateway answers again after it was away.
+    pub(crate) async fn back(&self) {
+        self.contact.back.notified().await;
     }
 
     /// Asks the gateway whether it is there. Any answer at all says that it is.
@@ -189,7 +197,10 @@ impl Upstream {
 
     fn note(&self, status: Option<&Status>) {
         let is_away = status.is_some_and(is_of_the_connection);
-        self.contact.is_away.store(is_away, Ordering::Relaxed);
+        let was_away = self.contact.is_away.swap(is_away, Ordering::Relaxed);
+        if was_away && !is_away {
+            self.contact.back.notify_waiters();
+        }
         if !is_away {
             self.contact.answered_at_ms.fetch_max(self.now_ms(), Ordering::Relaxed);
         }

@@ -234,7 +234,7 @@ impl Branch {
         if revision >= head {
             return Some(Vec::new());
         }
-        let first = state.tail.iter().flat_map(|batch| batch.changes.first()).next()?;
+        let first = state.tail.iter().find_map(|batch| batch.changes.first())?;
         if first.entry.change.revision > revision + 1 {
             return None;
         }

@@ -29,21 +29,16 @@ pub(crate) async fn run(room: Weak<Shared>) {
             word = next_word(&mut early) => word,
         };
         let Some(room) = room.upgrade() else { return };
-        match word {
-            Some(word) => {
-                for handle in room.opened() {
-                    let behind = handle.branch.head().number < word.number;
-                    if handle.branch.log == word.log && behind {
-                        wake(&handle);
-                    }
-                }
-            }
-            None => {
-                room.close_idle();
-                if shared {
-                    poll_all(&room).await;
-                }
-            }
+        if let Some(word) = word {
+            let is_behind = |handle: &&Arc<BranchHandle>| {
+                handle.branch.log == word.log && handle.branch.head().number < word.number
+            };
+            room.opened().iter().filter(is_behind).for_each(wake);
+            continue;
+        }
+        room.close_idle();
+        if shared {
+            poll_all(&room).await;
         }
     }
 }

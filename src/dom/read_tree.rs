@@ -28,14 +28,14 @@ const ROWS_PER_PAGE: usize = 256;
 const VIEWS_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Streams the entries of a subtree.
-pub(crate) fn read(handle: Arc<BranchHandle>, request: ReadTree) -> Result<DomStream<TreeEntry>> {
+pub(crate) fn read(handle: Arc<BranchHandle>, request: ReadTree) -> DomStream<TreeEntry> {
     let walk =
         Walk { handle, request, ready: VecDeque::new(), stage: Stage::Start, seen: HashSet::new() };
     let entries = stream::try_unfold(walk, |mut walk| async move {
         let entry = walk.next().await?;
         Ok(entry.map(|entry| (entry, walk)))
     });
-    Ok(entries.boxed())
+    entries.boxed()
 }
 
 struct Walk {

@@ -185,20 +185,17 @@ impl Shared {
         }
         let cell = {
             let mut slots = self.slots.lock();
-            match slots.get_mut(address) {
-                Some(slot) => {
-                    slot.used_at = Instant::now();
-                    if let Some(open) = slot.cell.get() {
-                        return Ok(open.handle.clone());
-                    }
-                    slot.cell.clone()
+            if let Some(slot) = slots.get_mut(address) {
+                slot.used_at = Instant::now();
+                if let Some(open) = slot.cell.get() {
+                    return Ok(open.handle.clone());
                 }
-                None => {
-                    let cell = Arc::new(OnceCell::new());
-                    let slot = Slot { cell: cell.clone(), used_at: Instant::now() };
-                    slots.insert(address.clone(), slot);
-                    cell
-                }
+                slot.cell.clone()
+            } else {
+                let cell = Arc::new(OnceCell::new());
+                let slot = Slot { cell: cell.clone(), used_at: Instant::now() };
+                slots.insert(address.clone(), slot);
+                cell
             }
         };
         let opened = cell.get_or_try_init(|| self.open_anew(address, create)).await;
@@ -406,7 +403,7 @@ impl Dom for DocumentRoom {
 
     async fn read_tree(&self, caller: &Caller, request: ReadTree) -> Result<DomStream<TreeEntry>> {
         let handle = self.reader_at(caller, &request.address, &request.at).await?;
-        read_tree::read(handle, request)
+        Ok(read_tree::read(handle, request))
     }
 
     async fn subscribe(&self, caller: &Caller, request: Subscribe) -> Result<DomStream<Event>> {

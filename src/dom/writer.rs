@@ -149,7 +149,9 @@ impl Writer {
                 self.append(std::mem::take(&mut staging.changes), begun).await?
             };
             if proven {
-                verdicts.iter().for_each(|verdict| self.metrics.judged(verdict.outcome()));
+                for verdict in &verdicts {
+                    self.metrics.judged(verdict.outcome());
+                }
                 return Ok(verdicts.into_iter().map(Verdict::into_answer).collect());
             }
             self.catch_up().await?;

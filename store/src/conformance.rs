@@ -89,6 +89,7 @@ pub async fn run<F>(
 
 /// Written past the test harness, which would keep it to itself.
 fn skipped(name: &str, reason: &str) {
+    let name = name.split_once("::").map_or(name, |(_crate, test)| test);
     // A test is not failed because nobody reads its remarks.
     let _ = writeln!(std::io::stderr(), "skipped: {name}: {reason}");
 }

@@ -91,7 +91,8 @@ async fn ask(admin: HttpClient) -> Option<u16> {
     let ready = admin.get("/ready").await;
     let listeners = admin.get("/listeners?format=json").await.json();
     let listener = listeners["listener_statuses"].as_array()?.first()?.clone();
-    let port = listener.pointer("/local_address/socket_address/port_value").and_then(Value::as_u64)?;
+    let port =
+        listener.pointer("/local_address/socket_address/port_value").and_then(Value::as_u64)?;
     let is_ready = ready.status.is_success() && port != 0;
     is_ready.then(|| u16::try_from(port).ok()).flatten()
 }

@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use vdom_gateway::config::{AuthConfig, GatewayConfig, ListenConfig, Secret, StoreConfig, StoreKind};
+use vdom_gateway::config::{
+    AuthConfig, GatewayConfig, ListenConfig, Secret, StoreConfig, StoreKind,
+};
 use vdom_gateway::environment::Environment;
 use vdom_gateway::{Addresses, Gateway};
 
@@ -16,7 +18,8 @@ pub struct TestGateway {
     pub gateway: Gateway,
     pub addresses: Addresses,
     pub config: GatewayConfig,
-    _folder: Option<TempDir>,
+    /// Kept as long as the store in it is used.
+    pub folder: Option<TempDir>,
 }
 
 /// The configuration of a test: loopback, ports by the system, no tokens.
@@ -40,7 +43,7 @@ impl TestGateway {
     pub async fn embedded() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut gateway = Self::with(on_embedded(folder.path().join("store"))).await;
-        gateway._folder = Some(folder);
+        gateway.folder = Some(folder);
         gateway
     }
 
@@ -69,7 +72,7 @@ impl TestGateway {
         crate::install_crypto();
         let gateway =
             vdom_gateway::start(config.clone(), Environment::system()).await.expect("a gateway");
-        Self { addresses: gateway.addresses(), gateway, config, _folder: None }
+        Self { addresses: gateway.addresses(), gateway, config, folder: None }
     }
 
     /// `http://…` of the gRPC port.

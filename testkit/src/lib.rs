@@ -12,8 +12,8 @@ pub mod http;
 pub mod keys;
 pub mod mongo;
 pub mod process;
-pub mod sidecar;
 pub mod raw;
+pub mod sidecar;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -54,7 +54,6 @@ where
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    if tokio::time::timeout(std::time::Duration::from_secs(20), asked).await.is_err() {
-        panic!("not within 20 s: {what}");
-    }
+    let asked = tokio::time::timeout(std::time::Duration::from_secs(20), asked).await;
+    assert!(asked.is_ok(), "not within 20 s: {what}");
 }

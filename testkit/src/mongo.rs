@@ -107,15 +107,11 @@ impl MongoServer {
         let mut line = String::new();
         // Ends with a line, or with the process.
         let read = BufReader::new(stdout).read_line(&mut line);
-        match line.trim_end().strip_prefix("ready ") {
-            Some(port) => {
-                Ok(Self { uri: format!("mongodb://127.0.0.1:{port}/"), java: Some(java) })
-            }
-            None => {
-                java.kill();
-                Err(format!("the Java server does not start: {read:?} {line:?}"))
-            }
+        if let Some(port) = line.trim_end().strip_prefix("ready ") {
+            return Ok(Self { uri: format!("mongodb://127.0.0.1:{port}/"), java: Some(java) });
         }
+        java.kill();
+        Err(format!("the Java server does not start: {read:?} {line:?}"))
     }
 }
 

@@ -30,8 +30,7 @@ impl TestSidecar {
         config.listen.unix = Some(folder.path().join("vdom.sock"));
         config.upstream.address = gateway.to_owned();
         change(&mut config);
-        let sidecar =
-            vdom_sidecar::start(config, Environment::system()).await.expect("a sidecar");
+        let sidecar = vdom_sidecar::start(config, Environment::system()).await.expect("a sidecar");
         let addresses = sidecar.addresses().clone();
         Self { sidecar, addresses, _folder: folder }
     }

@@ -24,10 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("security", &["environment"]),
     ("dom", &["environment", "observe", "security"]),
     ("transport", &["config", "dom", "environment", "lifecycle", "observe", "security"]),
-    (
-        "app",
-        &["config", "dom", "environment", "lifecycle", "observe", "security", "transport"],
-    ),
+    ("app", &["config", "dom", "environment", "lifecycle", "observe", "security", "transport"]),
 ];
 
 fn root() -> PathBuf {
@@ -97,7 +94,9 @@ fn rooms_use_only_what_the_table_allows() {
         for source in files {
             for name in names_after("crate::", &source) {
                 assert!(
-                    name == *room || !known.contains(name.as_str()) || allowed.contains(&name.as_str()),
+                    name == *room
+                        || !known.contains(name.as_str())
+                        || allowed.contains(&name.as_str()),
                     "{} uses crate::{name}: the table of rooms does not allow it",
                     source.display()
                 );
@@ -111,7 +110,8 @@ fn rooms_know_no_backend_and_no_wire() {
     for room in ["dom", "security"] {
         for source in sources(&root().join("src").join(room)) {
             let text = std::fs::read_to_string(&source).expect("readable");
-            for forbidden in ["vdom_proto", "tonic", "vdom_store::embedded", "vdom_store::mongodb"] {
+            for forbidden in ["vdom_proto", "tonic", "vdom_store::embedded", "vdom_store::mongodb"]
+            {
                 assert!(
                     !text.contains(forbidden),
                     "{} names {forbidden}: rooms know the contract alone",
@@ -138,7 +138,8 @@ fn core_needs_no_runtime_and_no_clock() {
 
 #[test]
 fn every_source_says_what_it_is_for() {
-    let folders = ["proto", "core", "store", "edge", "src", "sidecar", "cli", "testkit", "tests", "bench"];
+    let folders =
+        ["proto", "core", "store", "edge", "src", "sidecar", "cli", "testkit", "tests", "bench"];
     for folder in folders {
         for source in sources(&root().join(folder)) {
             let text = std::fs::read_to_string(&source).expect("readable");

@@ -35,7 +35,8 @@ async fn grpc_reflection_answers_without_a_token() {
     });
     let answers = client.server_reflection_info(tokio_stream::iter(requests)).await;
     let mut answers = answers.expect("an answer").into_inner();
-    let mut next = async || answers.message().await.expect("fine").and_then(|it| it.message_response);
+    let mut next =
+        async || answers.message().await.expect("fine").and_then(|it| it.message_response);
 
     let Some(MessageResponse::ListServicesResponse(services)) = next().await else {
         panic!("no list of services")

@@ -39,7 +39,8 @@ async fn valid_documents_come_back_byte_for_byte() {
     for (number, (name, bytes)) in cases.iter().enumerate() {
         let path = format!("corpus/{number}");
         let request = meta_request(&server.client, &path, bytes);
-        let written = server.client.write(request).await.unwrap_or_else(|it| panic!("{name}: {it}"));
+        let written =
+            server.client.write(request).await.unwrap_or_else(|it| panic!("{name}: {it}"));
         assert!(written.success, "{name}: {written:?}");
         let read = server.client.read_after(&path, &written).await.expect("read");
         assert_eq!(read.content, bytes, "{name}");

@@ -46,10 +46,8 @@ async fn a_clock_from_the_future_is_refused() {
         vector_clock: clock(entries),
         ..server.edit_file(Diff::put_file(b"x"))
     };
-    let overwriting = v1::WriteDiffRequest {
-        on_conflict: v1::OnConflict::Overwrite.into(),
-        ..ahead.clone()
-    };
+    let overwriting =
+        v1::WriteDiffRequest { on_conflict: v1::OnConflict::Overwrite.into(), ..ahead.clone() };
     for (what, request) in [("rejecting", ahead), ("overwriting", overwriting)] {
         let words = ["vector_clock is ahead", "1 changes", "read the node again"];
         server.refuse(what, request, "FailedPrecondition", &words).await;

@@ -1,9 +1,9 @@
 //! Diffs that are documents, but no diffs of the node that they are sent to.
 
 use bytes::Bytes;
-use vdom_core::{Diff, NodePath};
 use vdom_core::diff::TextOperation;
 use vdom_core::document::DocumentBuilder;
+use vdom_core::{Diff, NodePath};
 
 use super::{Server, document};
 
@@ -31,7 +31,8 @@ async fn what_names_no_kind_of_diff_is_refused() {
     let put_nothing = document(|it| it.append_str("t", "put"));
     let unknown_field = document(|it| it.append_str("t", "delete").append_i32("force", 1));
     let twice = document(|it| it.append_str("t", "delete").append_str("t", "delete"));
-    let rename_in_rename = Diff::rename(&NodePath::parse("b").expect("a path"), Some(&Diff::delete()));
+    let rename_in_rename =
+        Diff::rename(&NodePath::parse("b").expect("a path"), Some(&Diff::delete()));
     let rename_out = document(|it| it.append_str("t", "rename").append_str("to", "../b"));
     for (what, diff, words) in [
         ("no bytes", Bytes::new(), &["diff_bson is empty", "`t`"][..]),

@@ -84,7 +84,11 @@ async fn the_small_fields_keep_their_rules() {
         ("on_conflict", |it| it.on_conflict = 17, &["on_conflict 17"]),
         ("min_ack", |it| it.min_ack = -1, &["min_ack -1"]),
         ("LOCAL", |it| it.min_ack = v1::AckLevel::Local.into(), &["LOCAL", "sidecar"]),
-        ("operation_id", |it| it.operation_id = vec![1; 17].into(), &["operation_id has 17 bytes, needs 16"]),
+        (
+            "operation_id",
+            |it| it.operation_id = vec![1; 17].into(),
+            &["operation_id has 17 bytes, needs 16"],
+        ),
         ("actor", |it| it.actor = "a\u{7}".to_owned(), &["actor", "control"]),
         ("author", |it| it.author = "a".repeat(257), &["author", "256 bytes"]),
         ("message", |it| it.message = "m".repeat(65_537), &["message", "65537", "65536"]),

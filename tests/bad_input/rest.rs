@@ -31,8 +31,10 @@ async fn bad_requests_are_refused_and_nothing_is_written() {
     let rest = HttpClient::new(Place::Tcp(server.gateway.addresses.http), None);
     let put = |rest: &str| node(Method::PUT, rest, "content");
     let patch = |kind, body: &str| with(node(Method::PATCH, "file", body), "content-type", kind);
-    let json = |body: &str| with(node(Method::PUT, "new", body), "content-type", "application/json");
-    let tree = |query: &str| request(Method::GET, &format!("/v1/repos/repo/branches/main/{query}"), "");
+    let json =
+        |body: &str| with(node(Method::PUT, "new", body), "content-type", "application/json");
+    let tree =
+        |query: &str| request(Method::GET, &format!("/v1/repos/repo/branches/main/{query}"), "");
     let elsewhere = |path: &str| request(Method::PUT, path, "content");
     let deep = "{\"d\":".repeat(120) + "1" + &"}".repeat(120);
     for (what, request, code, words) in [
@@ -54,7 +56,12 @@ async fn bad_requests_are_refused_and_nothing_is_written() {
             &["branch", "`..`"],
         ),
         ("an unknown realm", put("a?realm=nowhere"), "NotFound", &["`nowhere`"]),
-        ("a misspelt parameter", put("a?mesage=x"), "InvalidArgument", &["\"mesage\"", "\"message\""]),
+        (
+            "a misspelt parameter",
+            put("a?mesage=x"),
+            "InvalidArgument",
+            &["\"mesage\"", "\"message\""],
+        ),
         ("no such kind", put("a?kind=link"), "InvalidArgument", &["\"link\"", "`file`"]),
         ("no such level", put("a?ack=maybe"), "InvalidArgument", &["\"maybe\"", "`committed`"]),
         ("LOCAL", put("a?ack=local"), "InvalidArgument", &["LOCAL"]),
@@ -105,7 +112,8 @@ async fn bodies_above_their_limits_are_refused() {
     let large = vec![b' '; 5 << 20];
     let document = request(Method::PUT, &format!("{NODES}/large"), large.clone());
     let document = with(document, "content-type", "application/json");
-    let diff = with(request(Method::PATCH, &format!("{NODES}/file"), large), "content-type", JSON_PATCH);
+    let diff =
+        with(request(Method::PATCH, &format!("{NODES}/file"), large), "content-type", JSON_PATCH);
     for (what, request, words) in [
         ("a file", announced, "100000000"),
         ("a document", document, "4194304"),

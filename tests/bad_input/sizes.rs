@@ -55,10 +55,8 @@ async fn a_message_that_inflates_beyond_the_limit_is_refused() {
 async fn a_streamed_content_has_at_most_100_mb() {
     use v1::write_diffs_chunk::Chunk;
     let mut server = Server::start().await;
-    let diff = v1::WriteDiffRequest {
-        diff_bson: Bytes::new(),
-        ..server.client.put_request("large", b"")
-    };
+    let diff =
+        v1::WriteDiffRequest { diff_bson: Bytes::new(), ..server.client.put_request("large", b"") };
     let piece = Bytes::from(vec![7; MIB]);
     let pieces = std::iter::repeat_n(Chunk::Content(piece), 96);
     let chunks = [Chunk::Header(v1::WriteDiffsRequest::default()), Chunk::Diff(diff)];

@@ -79,14 +79,16 @@ async fn twenty_kills_lose_and_double_nothing() {
     assert_eq!(unknown, vec![None; WRITERS as usize], "the last gateway was not killed");
 
     let server = gateway(&data).await;
-    let mut client = Client::connect(&format!("http://{}", server.text("gateway.grpc")), None).await;
+    let mut client =
+        Client::connect(&format!("http://{}", server.text("gateway.grpc")), None).await;
     let epoch = acknowledged.values().next().expect("some").epoch;
     let mut events = client.subscribe(Some((epoch, 0))).await.expect("a stream");
     let mut found = BTreeMap::new();
     loop {
         let event = events.message().await.expect("no error").expect("no end");
         if event.r#type() == v1::change_event::Type::Progress {
-            if event.revision >= acknowledged.values().map(|answer| answer.revision).max().unwrap() {
+            if event.revision >= acknowledged.values().map(|answer| answer.revision).max().unwrap()
+            {
                 break;
             }
             continue;

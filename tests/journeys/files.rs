@@ -114,8 +114,7 @@ async fn read_over_grpc(mut client: Client, files: &Files) {
 
 async fn streamed(client: &mut Client, path: &str) -> Vec<u8> {
     let request = client.read_request(path);
-    let mut chunks =
-        client.raw.read_snapshot_stream(request).await.expect("a stream").into_inner();
+    let mut chunks = client.raw.read_snapshot_stream(request).await.expect("a stream").into_inner();
     let mut content = Vec::new();
     while let Some(chunk) = chunks.message().await.expect("whole") {
         content.extend_from_slice(&chunk.content);
@@ -127,7 +126,8 @@ async fn read_with_curl(url: &str, socket: Option<&Path>, files: &Files) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut config = String::new();
     for (number, path) in files.contents.keys().enumerate() {
-        let escaped = path.replace('%', "%25").replace(' ', "%20").replace('#', "%23").replace('?', "%3F");
+        let escaped =
+            path.replace('%', "%25").replace(' ', "%20").replace('#', "%23").replace('?', "%3F");
         let target = folder.path().join(number.to_string());
         config.push_str(&format!(
             "url = \"{url}/v1/repos/{REPO}/branches/main/nodes/{escaped}\"\noutput = \"{}\"\n",
@@ -155,8 +155,7 @@ async fn read_with_curl(url: &str, socket: Option<&Path>, files: &Files) {
         Some((names[number].clone(), fs::read(&file).ok()?))
     };
     // curl writes no file for an empty answer.
-    let mut found: BTreeMap<_, _> =
-        names.iter().map(|&name| (name.clone(), Vec::new())).collect();
+    let mut found: BTreeMap<_, _> = names.iter().map(|&name| (name.clone(), Vec::new())).collect();
     found.extend(files_below(folder.path()).into_iter().filter_map(read));
     assert_same(url, &found, files);
 }

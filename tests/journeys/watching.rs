@@ -19,7 +19,8 @@ struct Seeded(u64);
 
 impl Seeded {
     fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
 }
@@ -71,7 +72,8 @@ async fn watch(url: String, epoch: u64, total: u64, mut seeded: Seeded) -> u64 {
             include_diffs: true,
             ..Default::default()
         };
-        let mut events = client.raw.subscribe_changes(request).await.expect("a stream").into_inner();
+        let mut events =
+            client.raw.subscribe_changes(request).await.expect("a stream").into_inner();
         let break_off_after = 20 + seeded.below(400);
         for _ in 0..break_off_after {
             let event = events.message().await.expect("no error").expect("no end");

@@ -80,12 +80,19 @@ pub(super) enum Elsewhere {
 /// What is answered. Nodes are numbered in the order of their appearance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    Written { node: usize, version: u64, revision: u64 },
+    Written {
+        node: usize,
+        version: u64,
+        revision: u64,
+    },
     /// What stands there is not what the request expects.
     Conflict,
     Node(Node),
     /// The revision is not known where there is no node.
-    Tree { revision: Option<u64>, nodes: Vec<TreeNode> },
+    Tree {
+        revision: Option<u64>,
+        nodes: Vec<TreeNode>,
+    },
     History(Vec<HistoryLine>),
     Branches(Vec<(String, u64)>),
     /// The error code's name.

@@ -4,9 +4,7 @@ use bytes::Bytes;
 use vdom_core::NodeKind;
 use vdom_core::document::DocumentBuilder;
 
-use super::answer::{
-    Answer, Ask, At, Change, Elsewhere, HistoryLine, Node, Seen, TreeNode, Write,
-};
+use super::answer::{Answer, Ask, At, Change, Elsewhere, HistoryLine, Node, Seen, TreeNode, Write};
 
 /// A question and its answer.
 pub(super) struct Row {
@@ -55,11 +53,7 @@ pub(super) fn rows() -> Vec<Row> {
             write("c/d", Change::Rename("a"), Seen::Version(2)),
             Answer::Conflict,
         ),
-        row(
-            "a tree",
-            tree("", At::Latest),
-            nodes(6, &[(0, "a", 4, 6), (1, "c/d", 2, 3)]),
-        ),
+        row("a tree", tree("", At::Latest), nodes(6, &[(0, "a", 4, 6), (1, "c/d", 2, 3)])),
         row("a subtree", tree("c", At::Latest), nodes(6, &[(1, "c/d", 2, 3)])),
         row(
             "a tree as it was",

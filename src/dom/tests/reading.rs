@@ -65,7 +65,10 @@ async fn many_edits_are_replayed_from_the_nearest_copy() {
         seen = accepted(&room, edit(&seen, "a", Diff::text(&[insert]))).await;
     }
     room.close().await;
-    let expected = |newest: i32| (0..=newest).rev().map(|n| format!("{n} ")).collect::<String>();
+    let expected = |newest: i32| {
+        let words: Vec<_> = (0..=newest).rev().map(|number| format!("{number} ")).collect();
+        words.concat()
+    };
     for newest in [0, 1, 62, 63, 64, 100, 149] {
         let revision = u64::try_from(newest).expect("positive") + 2;
         assert_eq!(text_at(&room, "a", Some(revision)).await, Some(expected(newest)));
@@ -114,7 +117,8 @@ async fn a_rename_behind_the_cursor_is_neither_lost_nor_doubled() {
         written.push(put(&room, &format!("n{number:04}"), "x").await);
     }
     let at = ReadAt::default();
-    let request = ReadTree { address: address(), prefix: "".into(), at, include_content: false };
+    let request =
+        ReadTree { address: address(), prefix: String::new(), at, include_content: false };
     let mut entries = room.read_tree(&caller("anna"), request).await.expect("a tree");
     let first = entries.try_next().await.expect("read").expect("one");
     assert_eq!(first.node.path.as_str(), "n0000");

@@ -229,7 +229,7 @@ impl Branch {
             revision: change.revision.saturating_add(u64::from(left)),
         };
         let mut guarded = self.guarded.lock();
-        // guarded.loads.touch(change, at.revision);
+        guarded.loads.touch(change, at.revision);
         apply::to_cache(&self.cache, self.number, event, at);
         if event.is_resume_point() {
             self.advance(&mut guarded, change.revision);

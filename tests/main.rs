@@ -15,4 +15,5 @@ mod journeys;
 mod parity;
 mod refusal;
 mod sidecar;
+mod startup;
 mod storage;

@@ -1,5 +1,7 @@
 //! The connection to a gateway or sidecar: reads, writes and retries.
 
+mod connection;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,18 +9,13 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 use tonic::codegen::InterceptedService;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_health::pb::health_client::HealthClient;
 use vdom_core::ErrorCode;
 use vdom_core::diff::Diff;
 use vdom_core::document::DocumentBuilder;
-use vdom_core::limits::{
-    CHUNK_BYTES, HTTP2_CONNECTION_WINDOW_BYTES, HTTP2_STREAM_WINDOW_BYTES, KEEP_ALIVE_DEADLINE,
-    KEEP_ALIVE_EVERY, UNARY_MESSAGE_MAX_BYTES,
-};
+use vdom_core::limits::{CHUNK_BYTES, UNARY_MESSAGE_MAX_BYTES};
 use vdom_edge::error::from_status;
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
 use vdom_proto::v1::write_diffs_chunk::Chunk;
@@ -27,11 +24,13 @@ use vdom_proto::v1::{
     WriteDiffRequest, WriteDiffResponse, WriteDiffsChunk, WriteDiffsRequest,
 };
 
+use self::connection::Credentials;
 use crate::branch::Branch;
-use crate::exit::{Exit, Failure, innermost, is_connection_lost};
+use crate::exit::{Exit, Failure, is_connection_lost};
 use crate::server::{ServerOptions, ServerUrl};
 
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a server may be away for a moment.
+const RETRY_FOR: Duration = Duration::from_secs(5);
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 /// An answer may hold a message's worth of content and what describes it.
@@ -52,19 +51,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects, or says why that is not possible and what to do.
+    /// Connects.
     pub(crate) async fn connect(options: &ServerOptions) -> Result<Self, Failure> {
         let credentials = Credentials::new(options)?;
-        let endpoint = endpoint(options)?;
-        let channel = endpoint.connect().await.map_err(|error| {
-            Failure::new(
-                Exit::Unavailable,
-                format!("cannot reach {}: {}", options.server, innermost(&error)),
-            )
-            .advice(
-                "is `vdom up` running? Start it, or name another server with --server or VDOM_SERVER",
-            )
-        })?;
+        let channel = connection::open(options).await?;
         let dom = MemoryGatewayClient::with_interceptor(channel.clone(), credentials)
             .max_decoding_message_size(ANSWER_MAX_BYTES);
         Ok(Self {
@@ -73,7 +63,7 @@ impl Client {
             server: options.server.clone(),
             realm: options.realm.clone(),
             timeout: options.timeout,
-            retry_for: Duration::from_secs(5),
+            retry_for: RETRY_FOR,
         })
     }
 
@@ -276,34 +266,6 @@ impl NodeContent {
     }
 }
 
-/// Puts the token on every call.
-#[derive(Clone)]
-pub(crate) struct Credentials {
-    authorization: Option<MetadataValue<Ascii>>,
-}
-
-impl Credentials {
-    fn new(options: &ServerOptions) -> Result<Self, Failure> {
-        let Some(token) = options.token()? else {
-            return Ok(Self { authorization: None });
-        };
-        let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.reveal())
-            .parse()
-            .map_err(|_| Failure::failed("the token has characters that no token has"))?;
-        value.set_sensitive(true);
-        Ok(Self { authorization: Some(value) })
-    }
-}
-
-impl Interceptor for Credentials {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(authorization) = &self.authorization {
-            request.metadata_mut().insert("authorization", authorization.clone());
-        }
-        Ok(request)
-    }
-}
-
 /// True where trying again may help: the server is away or full.
 pub(crate) fn is_passing(status: &Status) -> bool {
     let error = from_status(status);
@@ -318,34 +280,6 @@ pub(crate) fn random_operation_id() -> Result<Bytes, Failure> {
     aws_lc_rs::rand::fill(&mut id)
         .map_err(|_| Failure::failed("the system has no randomness for an operation id"))?;
     Ok(Bytes::copy_from_slice(&id))
-}
-
-fn endpoint(options: &ServerOptions) -> Result<Endpoint, Failure> {
-    let unusable = |error: tonic::transport::Error| {
-        Failure::failed(format!("cannot use {}: {}", options.server, innermost(&error)))
-    };
-    let endpoint = Endpoint::from_shared(options.server.as_str().to_owned())
-        .and_then(|endpoint| endpoint.user_agent(concat!("vdom/", env!("CARGO_PKG_VERSION"))))
-        .map_err(unusable)?
-        .connect_timeout(CONNECT_DEADLINE)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
-        .keep_alive_timeout(KEEP_ALIVE_DEADLINE)
-        .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES);
-    if !options.server.is_tls() {
-        return Ok(endpoint);
-    }
-    let tls = match &options.ca_file {
-        None => ClientTlsConfig::new().with_native_roots(),
-        Some(file) => {
-            let pem = std::fs::read(file).map_err(|error| {
-                Failure::failed(format!("cannot read the CA file {}: {error}", file.display()))
-            })?;
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
-        }
-    };
-    endpoint.tls_config(tls).map_err(unusable)
 }
 
 fn pieces(chunks: Streaming<SnapshotChunk>) -> impl futures::Stream<Item = Result<Bytes, Failure>> {

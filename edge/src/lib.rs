@@ -8,6 +8,7 @@ pub mod dom;
 pub mod error;
 pub mod grpc;
 pub mod observe;
+pub mod origins;
 pub mod rest;
 pub mod serve;
 pub mod settings;

@@ -17,13 +17,13 @@ use tower::Layer;
 use vdom_core::{Error, Result};
 use vdom_edge::caller;
 use vdom_edge::error::{to_response, to_status};
-use vdom_edge::grpc::{Compression, DomServer, server, web};
+use vdom_edge::grpc::{Compression, DomServer, server};
 use vdom_edge::observe::{Metrics, admin};
-use vdom_edge::rest;
 use vdom_edge::serve::{
     Bind, Listener, Randomness, RequestContext, Requests, ServeSettings, Server,
 };
 use vdom_edge::token::{TokenCheck, TokenSettings};
+use vdom_edge::{origins, rest};
 
 use crate::branch::Tolerance;
 use crate::branches::BranchSettings;
@@ -116,7 +116,7 @@ pub async fn start(config: SidecarConfig, environment: Environment) -> Result<Ru
     };
     let way = |transport| {
         let context = context(transport);
-        let door = Arc::new(Door::new(sidecar.clone(), context.clone()));
+        let door = Door::new(sidecar.clone(), context.clone());
         HotRead::new(door, Requests::new(routes.clone(), context))
     };
     let services = || Services { tcp: way("tcp"), unix: way("unix"), settings: serve.clone() };
@@ -179,10 +179,10 @@ fn routes(sidecar: &Sidecar, config: &SidecarConfig) -> Result<(Router, HealthRe
         .build_v1()
         .map_err(Error::internal)?;
     let other_services = Routes::new(health).add_service(reflection);
-    let routes = Router::new()
+    let calls = Router::new()
         .route_service(&path, GrpcWebLayer::new().layer(calls))
-        .merge(rest::router(dom))
-        .layer(web::cors(&config.web.origins)?)
+        .merge(rest::router(dom));
+    let routes = origins::admit(calls, &config.web.origins)?
         .merge(other_services.prepare().into_axum_router())
         .fallback(nothing_here);
     Ok((routes, reporter))

@@ -42,6 +42,8 @@ pub(crate) struct Tolerance {
 pub(crate) struct Wanted {
     /// It must not be older.
     pub(crate) revision: u64,
+    /// The epoch that the revision belongs to; `None`: whichever it is now.
+    pub(crate) epoch: Option<u64>,
     /// The head must have been confirmed so recently.
     pub(crate) max_age_ms: Option<u64>,
 }
@@ -51,6 +53,8 @@ pub(crate) struct Wanted {
 pub(crate) struct Hit {
     /// The node, or that there is none.
     pub(crate) found: Found,
+    /// The branch's epoch.
+    pub(crate) epoch: u64,
     /// The revision that this is as of.
     pub(crate) revision: u64,
     /// How current that is.
@@ -150,13 +154,13 @@ impl Branch {
     /// The answer from memory, where there is one that is good enough.
     pub(crate) fn hit(&self, key: KeyRef<'_>, wanted: Wanted) -> Option<Hit> {
         let least = wanted.revision.max(self.floor());
-        self.look(key, wanted.max_age_ms).filter(|hit| hit.revision >= least)
+        self.look(key, wanted).filter(|hit| hit.revision >= least)
     }
 
     /// The answer from memory for when the gateway is away: as `hit`, but an own
     /// write only rules out the node that it changed. It says that it is stale.
     pub(crate) fn hit_without_gateway(&self, key: KeyRef<'_>, wanted: Wanted) -> Option<Hit> {
-        let mut hit = self.look(key, wanted.max_age_ms)?;
+        let mut hit = self.look(key, wanted)?;
         let own_write_is_newer = match &hit.found {
             Found::Node(node) => {
                 let guarded = self.guarded.lock();
@@ -179,9 +183,10 @@ impl Branch {
         self.cache.find(key).is_some()
     }
 
-    fn look(&self, key: KeyRef<'_>, max_age_ms: Option<u64>) -> Option<Hit> {
+    fn look(&self, key: KeyRef<'_>, wanted: Wanted) -> Option<Hit> {
         let epoch = self.start.get()?.epoch;
-        if self.over.load(Ordering::Acquire) {
+        let is_of_other_epoch = wanted.epoch.is_some_and(|wanted| wanted != epoch);
+        if is_of_other_epoch || self.over.load(Ordering::Acquire) {
             return None;
         }
         let now = self.environment.now_ms();
@@ -189,7 +194,7 @@ impl Branch {
         // Before the head: a confirmation is published after the head it is of.
         let age_ms = now.saturating_sub(self.confirmed_at_ms.load(Ordering::Acquire));
         let age = Duration::from_millis(age_ms);
-        if max_age_ms.is_some_and(|max| age_ms > max) || age > self.tolerance.offline_max {
+        if wanted.max_age_ms.is_some_and(|max| age_ms > max) || age > self.tolerance.offline_max {
             return None;
         }
         let stale = self.unconfirmed.load(Ordering::Relaxed) || age > self.tolerance.stale_after;
@@ -211,6 +216,7 @@ impl Branch {
         debug_assert_eq!(position.epoch, epoch);
         Some(Hit {
             found,
+            epoch,
             revision: head.max(position.revision),
             freshness: Freshness { age_ms, stale, source: Source::Cache },
         })

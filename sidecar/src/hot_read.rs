@@ -97,15 +97,16 @@ impl Door {
             _ => return None,
         };
         let branch = self.branch(realm, asked.repo, asked.branch)?;
-        let epoch = branch.head()?.epoch;
-        if asked.min_revision > 0 && asked.min_epoch != 0 && asked.min_epoch != epoch {
-            return None;
-        }
         let key = match asked.node_id {
             [] => KeyRef::Path(branch.number(), asked.path),
             id => KeyRef::Id(branch.number(), NodeId::from_slice(id).ok()?),
         };
-        let wanted = Wanted { revision: asked.min_revision, max_age_ms: asked.max_age_ms };
+        let names_epoch = asked.min_revision != 0 && asked.min_epoch != 0;
+        let wanted = Wanted {
+            revision: asked.min_revision,
+            epoch: names_epoch.then_some(asked.min_epoch),
+            max_age_ms: asked.max_age_ms,
+        };
         let hit = branch.hit(key, wanted)?;
         // A refusal is worth the usual way.
         let Found::Node(node) = hit.found else { return None };
@@ -199,28 +200,33 @@ fn message(framed: &[u8]) -> Option<&[u8]> {
     (u32::from_be_bytes(length) as usize == message.len()).then_some(message)
 }
 
-/// Puts a door in front of the usual way.
+/// Puts a door in front of the usual way, which is always ready, as routers are.
 pub(crate) struct HotRead<S> {
-    door: Arc<Door>,
+    ways: Arc<Ways<S>>,
+}
+
+/// A thread's own: what a request shares with others would be contended.
+struct Ways<S> {
+    door: Door,
     usual: S,
 }
 
-impl<S: Clone> Clone for HotRead<S> {
+impl<S> Clone for HotRead<S> {
     fn clone(&self) -> Self {
-        Self { door: Arc::clone(&self.door), usual: self.usual.clone() }
+        Self { ways: Arc::clone(&self.ways) }
     }
 }
 
 impl<S> HotRead<S> {
     /// The door before `usual`.
-    pub(crate) fn new(door: Arc<Door>, usual: S) -> Self {
-        Self { door, usual }
+    pub(crate) fn new(door: Door, usual: S) -> Self {
+        Self { ways: Arc::new(Ways { door, usual }) }
     }
 }
 
 impl<S, I, B> Service<Request<I>> for HotRead<S>
 where
-    S: Service<Request<PutBack<I>>, Response = Response<B>, Error = Infallible> + Clone + Unpin,
+    S: Service<Request<PutBack<I>>, Response = Response<B>, Error = Infallible> + Clone,
     S::Future: Unpin,
     I: Body<Data = Bytes> + Unpin,
 {
@@ -228,24 +234,18 @@ where
     type Error = Infallible;
     type Future = Answering<S, I>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.usual.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<I>) -> Self::Future {
         if !is_candidate(&request) {
-            let usual = self.usual.call(request.map(PutBack::untouched));
+            let usual = self.ways.usual.clone().call(request.map(PutBack::untouched));
             return Answering { reading: None, usual: Some(usual) };
         }
         let (head, body) = request.into_parts();
-        let reading = Reading {
-            door: Arc::clone(&self.door),
-            usual: self.usual.clone(),
-            head,
-            body,
-            read: Bytes::new(),
-        };
-        Answering { reading: Some(reading), usual: None }
+        let ways = Arc::clone(&self.ways);
+        Answering { reading: Some(Reading { ways, head, body, read: Bytes::new() }), usual: None }
     }
 }
 
@@ -268,9 +268,8 @@ pub(crate) struct Answering<S: Service<Request<PutBack<I>>>, I: Body> {
 }
 
 /// A request that is being read.
-pub(crate) struct Reading<S, I> {
-    door: Arc<Door>,
-    usual: S,
+struct Reading<S, I> {
+    ways: Arc<Ways<S>>,
     head: Parts,
     body: I,
     read: Bytes,
@@ -278,7 +277,7 @@ pub(crate) struct Reading<S, I> {
 
 impl<S, I, B> Future for Answering<S, I>
 where
-    S: Service<Request<PutBack<I>>, Response = Response<B>, Error = Infallible> + Unpin,
+    S: Service<Request<PutBack<I>>, Response = Response<B>, Error = Infallible> + Clone,
     S::Future: Unpin,
     I: Body<Data = Bytes> + Unpin,
 {
@@ -288,16 +287,16 @@ where
         let this = self.get_mut();
         if let Some(reading) = &mut this.reading {
             let failed = ready!(reading.poll_read(context));
-            let Some(Reading { door, mut usual, head, body, read }) = this.reading.take() else {
+            let Some(Reading { ways, head, body, read }) = this.reading.take() else {
                 return Poll::Pending;
             };
             if failed.is_none()
-                && let Some(prepared) = door.answer(&head, &read)
+                && let Some(prepared) = ways.door.answer(&head, &read)
             {
                 return Poll::Ready(Ok(response(&head, prepared)));
             }
             let body = PutBack { read, failed, rest: body };
-            this.usual = Some(usual.call(Request::from_parts(head, body)));
+            this.usual = Some(ways.usual.clone().call(Request::from_parts(head, body)));
         }
         let Some(usual) = &mut this.usual else { return Poll::Pending };
         Pin::new(usual)

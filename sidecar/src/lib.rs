@@ -4,14 +4,14 @@
 //! |---|---|
 //! | [`app`] | the only wiring |
 //! | [`config`] | what an operator may set |
-//! | [`sidecar`] | answers every call: reads from memory where that is true |
-//! | [`branch`], [`branches`] | what is known of a branch, and how true it is |
-//! | [`cache`], [`apply`] | nodes in memory, and what a change does to them |
-//! | [`follow`] | keeps a branch true by its changes |
-//! | [`upstream`], [`identity`] | the gateway, and who the sidecar is to it |
-//! | [`hot_read`] | the shortest way to a cached node |
-//! | [`workers`] | one serving thread per core |
-//! | [`observe`] | readiness and metrics |
+//! | `sidecar` | answers every call: reads from memory where that is true |
+//! | `branch`, `branches` | what is known of a branch, and how true it is |
+//! | `cache`, `apply` | nodes in memory, and what a change does to them |
+//! | `follow` | keeps a branch true by its changes |
+//! | `upstream`, `identity` | the gateway, and who the sidecar is to it |
+//! | `hot_read` | the shortest way to a cached node |
+//! | `workers` | one serving thread per core |
+//! | `observe` | readiness and metrics |
 //! | [`environment`] | time and randomness, handed in |
 
 pub mod app;

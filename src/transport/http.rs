@@ -7,7 +7,7 @@ use vdom_core::Result;
 use vdom_edge::grpc::web;
 use vdom_edge::observe::Metrics;
 use vdom_edge::observe::admin::{self, Readiness};
-use vdom_edge::rest;
+use vdom_edge::{origins, rest};
 
 use super::console;
 use crate::config::WebConfig;
@@ -21,8 +21,7 @@ pub fn router(
     readiness: Arc<dyn Readiness>,
 ) -> Result<Router> {
     let calls = web::web_router(room.clone()).merge(rest::router(room));
-    Ok(calls
-        .layer(web::cors(&config.origins)?)
+    Ok(origins::admit(calls, &config.origins)?
         .merge(admin::router(metrics, readiness))
         .merge(console::router(config.console.as_deref())))
 }

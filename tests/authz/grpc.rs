@@ -1,4 +1,4 @@
-//! Every call of `MemoryGateway`, over HTTP/2 and gRPC-Web.
+//! Every call of `MemoryGateway`, at every door that speaks gRPC.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 use vdom_core::Diff;
 use vdom_proto::v1;
-use vdom_testkit::channel::{AnyChannel, grpc_web, http2};
+use vdom_testkit::channel::{AnyChannel, grpc_web, http2, unix};
 use vdom_testkit::raw;
 
 use super::{EVERY_SCOPE, House, Needs, assert_denied, each_missing, tokens};
@@ -108,15 +108,19 @@ async fn refusal(channel: &AnyChannel, row: &Row) -> Option<Refusal> {
 
 impl House {
     /// The doors that speak gRPC, with this token.
-    async fn grpc_doors(&self, token: Option<&str>) -> [(&'static str, AnyChannel); 2] {
+    async fn grpc_doors(&self, token: Option<&str>) -> [(&'static str, AnyChannel); 5] {
+        let (gateway, sidecar) = (&self.gateway, &self.sidecar);
         [
-            ("gRPC", http2(&self.gateway.grpc_url(), token).await),
-            ("gRPC-Web", grpc_web(&self.gateway.http_url(), token)),
+            ("gRPC", http2(&gateway.grpc_url(), token).await),
+            ("gRPC-Web", grpc_web(&gateway.http_url(), token)),
+            ("a sidecar's gRPC", http2(&sidecar.url(), token).await),
+            ("a sidecar's gRPC-Web", grpc_web(&sidecar.url(), token)),
+            ("a sidecar's unix socket", unix(&sidecar.socket(), token).await),
         ]
     }
 
     /// What every row gets at every door with this token.
-    async fn refusals(
+    async fn grpc_refusals(
         &self,
         token: Option<&str>,
         rows: Vec<Row>,
@@ -150,7 +154,7 @@ fn every_call_of_the_contract_has_a_row() {
 async fn no_call_takes_a_token_that_is_no_good() {
     let house = House::start().await;
     for (kind, token, words) in tokens::refused(&house.keys) {
-        for (what, _, refusal) in house.refusals(token.as_deref(), rows("")).await {
+        for (what, _, refusal) in house.grpc_refusals(token.as_deref(), rows("")).await {
             let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in with a token {kind}"));
             assert_eq!(refusal.code, "Unauthenticated", "{what}: {kind}: {refusal:?}");
             assert!(refusal.message.contains(words), "{what}: {kind}: {refusal:?}");
@@ -164,7 +168,7 @@ async fn each_scope_that_a_call_needs_is_asked_for() {
     for missing in EVERY_SCOPE.split(' ') {
         let scopes = each_missing(&[missing]).remove(0).1;
         let token = house.keys.token("anna", &scopes);
-        for (what, needs, refusal) in house.refusals(Some(&token), rows("")).await {
+        for (what, needs, refusal) in house.grpc_refusals(Some(&token), rows("")).await {
             let what = format!("{what} without {missing}");
             match needs {
                 Needs::Scopes(needed) if needed.contains(&missing) => {
@@ -188,7 +192,7 @@ async fn the_scopes_that_a_call_needs_are_enough() {
             _ => String::new(),
         };
         let token = house.keys.token("anna", &needed);
-        for (what, needs, refusal) in house.refusals(Some(&token), vec![row]).await {
+        for (what, needs, refusal) in house.grpc_refusals(Some(&token), vec![row]).await {
             match needs {
                 Needs::Scopes(_) => assert_eq!(refusal, None, "{what}"),
                 _ => assert_not_offered(refusal.as_ref(), &what),
@@ -204,7 +208,7 @@ async fn a_token_opens_no_realm_but_its_own() {
     // A realm that does not exist is refused alike: who may not enter must not
     // learn what exists.
     for realm in ["default", "default-that-is-not"] {
-        for (what, needs, refusal) in house.refusals(Some(&foreign), rows(realm)).await {
+        for (what, needs, refusal) in house.grpc_refusals(Some(&foreign), rows(realm)).await {
             let what = format!("{what} in realm {realm}");
             match needs {
                 Needs::Scopes(_) => {
@@ -221,7 +225,7 @@ async fn a_token_opens_no_realm_but_its_own() {
 async fn a_realm_that_is_not_configured_is_not_found() {
     let house = House::start().await;
     let token = house.keys.token_for("anna", EVERY_SCOPE, "nowhere");
-    for (what, needs, refusal) in house.refusals(Some(&token), rows("")).await {
+    for (what, needs, refusal) in house.grpc_refusals(Some(&token), rows("")).await {
         match needs {
             Needs::Scopes(_) => {
                 let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));

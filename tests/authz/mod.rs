@@ -6,8 +6,10 @@ mod origins;
 mod rest;
 mod tokens;
 
+use vdom_testkit::client::Client;
 use vdom_testkit::gateway::TestGateway;
-use vdom_testkit::keys::Keys;
+use vdom_testkit::keys::{AUDIENCE, ISSUER, Keys};
+use vdom_testkit::sidecar::TestSidecar;
 
 use crate::refusal::Refusal;
 
@@ -24,22 +26,32 @@ enum Needs {
 
 const EVERY_SCOPE: &str = "dom.read dom.write dom.author dom.admin";
 
-/// A gateway with tokens, and its keys.
+/// A gateway with tokens, a sidecar before it, and their keys.
 struct House {
     keys: Keys,
     gateway: TestGateway,
+    sidecar: TestSidecar,
 }
 
 impl House {
-    /// A gateway of the realms `default` and `other` in which something stands.
+    /// A gateway of the realms `default` and `other` in which something stands,
+    /// and a sidecar with an identity of its own.
     async fn start() -> Self {
         let keys = Keys::generate();
         let gateway = TestGateway::with_tokens(&keys).await;
         let token = keys.token("founder", EVERY_SCOPE);
-        let mut client =
-            vdom_testkit::client::Client::connect(&gateway.grpc_url(), Some(&token)).await;
+        let mut client = Client::connect(&gateway.grpc_url(), Some(&token)).await;
         client.overwrite("there", b"already").await.expect("written");
-        Self { keys, gateway }
+        let own_token = keys.public().with_file_name("sidecar.token");
+        std::fs::write(&own_token, keys.token("sidecar", "dom.read")).expect("written");
+        let sidecar = TestSidecar::with(&gateway.grpc_url(), |config| {
+            ISSUER.clone_into(&mut config.auth.issuer);
+            AUDIENCE.clone_into(&mut config.auth.audience);
+            config.auth.key_files = vec![keys.public()];
+            config.upstream.token_file = Some(own_token);
+        })
+        .await;
+        Self { keys, gateway, sidecar }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Every REST route.
+//! Every REST route, at every door that speaks HTTP.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use vdom_testkit::http::{HttpAnswer, HttpClient, Place, request};
 
-use super::{EVERY_SCOPE, House, Needs, assert_denied, tokens};
+use super::{EVERY_SCOPE, House, Needs, assert_denied, each_missing, tokens};
 use crate::refusal::Refusal;
 
 /// A route as the OpenAPI document names it, a good request of it, and what it
@@ -92,33 +92,62 @@ impl House {
         HttpClient::new(Place::Tcp(self.gateway.addresses.http), token)
     }
 
-    /// What the row gets with this token, on a node made for it.
-    async fn refusal(&self, token: Option<&str>, row: &Row, realm: &str) -> Option<Refusal> {
-        let founder = self.keys.token("founder", EVERY_SCOPE);
-        let path = "made-for-one-request";
-        let standing = self.http(Some(&founder)).get("/v1/repos/repo/branches/main/tree").await;
-        let standing = standing.json();
-        for entry in standing["entries"].as_array().expect("entries") {
-            let path = entry["path"].as_str().expect("a path");
-            self.send(&founder, Method::DELETE, path).await;
-        }
-        self.send(&founder, Method::PUT, path).await;
-
-        let (head, body) = self.http(token).open(row.request(path, realm)).await.into_parts();
-        if head.status.is_success() {
-            // A stream of changes has no end to wait for.
-            return None;
-        }
-        let body = body.collect().await.expect("whole").to_bytes();
-        let answer = HttpAnswer { status: head.status, headers: head.headers, body };
-        Some(Refusal::from_http(&answer))
+    /// The doors that speak REST, with this token.
+    fn rest_doors(&self, token: Option<&str>) -> [(&'static str, HttpClient); 3] {
+        let sidecar = &self.sidecar;
+        [
+            ("the gateway", self.http(token)),
+            ("a sidecar", HttpClient::new(Place::Tcp(sidecar.addresses.tcp), token)),
+            ("a unix socket", HttpClient::new(Place::Unix(sidecar.socket()), token)),
+        ]
     }
 
-    async fn send(&self, token: &str, method: Method, path: &str) {
+    /// What the row gets at every door with this token, each time on a node made
+    /// for it.
+    async fn rest_refusals(
+        &self,
+        token: Option<&str>,
+        row: &Row,
+        realm: &str,
+    ) -> Vec<(String, Option<Refusal>)> {
+        let mut refusals = Vec::new();
+        for (door, client) in self.rest_doors(token) {
+            let path = "made-for-one-request";
+            self.found(Method::PUT, path).await;
+            let what = format!("{} at {door}", row.name());
+            refusals.push((what, refusal(&client, row.request(path, realm)).await));
+            self.clear().await;
+        }
+        refusals
+    }
+
+    /// Deletes every node.
+    async fn clear(&self) {
+        let founder = self.keys.token("founder", EVERY_SCOPE);
+        let tree = self.http(Some(&founder)).get("/v1/repos/repo/branches/main/tree").await;
+        for entry in tree.json()["entries"].as_array().expect("entries") {
+            self.found(Method::DELETE, entry["path"].as_str().expect("a path")).await;
+        }
+    }
+
+    async fn found(&self, method: Method, path: &str) {
+        let founder = self.keys.token("founder", EVERY_SCOPE);
         let url = format!("/v1/repos/repo/branches/main/nodes/{path}");
-        let answer = self.http(Some(token)).send(request(method, &url, "content")).await;
+        let answer = self.http(Some(&founder)).send(request(method, &url, "content")).await;
         assert!(answer.status.is_success(), "{answer:?}");
     }
+}
+
+/// `None` where the request was let in.
+async fn refusal(client: &HttpClient, request: Request<Full<Bytes>>) -> Option<Refusal> {
+    let (head, body) = client.open(request).await.into_parts();
+    if head.status.is_success() {
+        // A stream of changes has no end to wait for.
+        return None;
+    }
+    let body = body.collect().await.expect("whole").to_bytes();
+    let answer = HttpAnswer { status: head.status, headers: head.headers, body };
+    Some(Refusal::from_http(&answer))
 }
 
 #[tokio::test]
@@ -145,15 +174,15 @@ async fn no_route_takes_a_token_that_is_no_good() {
     let house = House::start().await;
     for (kind, token, words) in tokens::refused(&house.keys) {
         for row in rows() {
-            let what = format!("{}: {kind}", row.name());
-            let refusal = house.refusal(token.as_deref(), &row, "default").await;
-            if row.needs == Needs::Nothing {
-                assert_eq!(refusal, None, "{what}");
-                continue;
+            for (what, refusal) in house.rest_refusals(token.as_deref(), &row, "default").await {
+                if row.needs == Needs::Nothing {
+                    assert_eq!(refusal, None, "{what}: {kind}");
+                    continue;
+                }
+                let refusal = refusal.unwrap_or_else(|| panic!("{what}: {kind}: let in"));
+                assert_eq!(refusal.code, "Unauthenticated", "{what}: {kind}: {refusal:?}");
+                assert!(refusal.message.contains(words), "{what}: {kind}: {refusal:?}");
             }
-            let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
-            assert_eq!(refusal.code, "Unauthenticated", "{what}: {refusal:?}");
-            assert!(refusal.message.contains(words), "{what}: {refusal:?}");
         }
     }
 }
@@ -163,16 +192,18 @@ async fn each_scope_that_a_route_needs_is_asked_for() {
     let house = House::start().await;
     for row in rows() {
         let Needs::Scopes(needed) = row.needs else { continue };
-        for (missing, rest) in super::each_missing(needed) {
-            let what = format!("{} without {missing}", row.name());
+        for (missing, rest) in each_missing(needed) {
             let token = house.keys.token("anna", &rest);
-            let refusal = house.refusal(Some(&token), &row, "default").await;
-            let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
-            assert_denied(&refusal, missing, &what);
+            for (what, refusal) in house.rest_refusals(Some(&token), &row, "default").await {
+                let what = format!("{what} without {missing}");
+                let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
+                assert_denied(&refusal, missing, &what);
+            }
         }
         let token = house.keys.token("anna", &needed.join(" "));
-        let refusal = house.refusal(Some(&token), &row, "default").await;
-        assert_eq!(refusal, None, "{} with {needed:?}", row.name());
+        for (what, refusal) in house.rest_refusals(Some(&token), &row, "default").await {
+            assert_eq!(refusal, None, "{what} with {needed:?}");
+        }
     }
 }
 
@@ -180,23 +211,31 @@ async fn each_scope_that_a_route_needs_is_asked_for() {
 async fn a_token_opens_no_realm_but_its_own() {
     let house = House::start().await;
     let foreign = house.keys.token_for("anna", EVERY_SCOPE, "other");
+    for row in rows().into_iter().filter(|row| row.needs != Needs::Nothing) {
+        for realm in ["default", "default-that-is-not"] {
+            for (what, refusal) in house.rest_refusals(Some(&foreign), &row, realm).await {
+                let refusal = refusal.unwrap_or_else(|| panic!("{what} in {realm}: let in"));
+                assert_denied(&refusal, "realm", &what);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_realm_that_is_not_configured_is_not_found() {
+    let house = House::start().await;
     let homeless = house.keys.token_for("anna", EVERY_SCOPE, "nowhere");
     for row in rows().into_iter().filter(|row| row.needs != Needs::Nothing) {
-        let what = row.name();
-        for realm in ["default", "default-that-is-not"] {
-            let refusal = house.refusal(Some(&foreign), &row, realm).await;
-            let refusal = refusal.unwrap_or_else(|| panic!("{what} in {realm}: let in"));
-            assert_denied(&refusal, "realm", &what);
+        for (what, refusal) in house.rest_refusals(Some(&homeless), &row, "").await {
+            let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
+            if row.headers.contains(&("if-match", "*")) {
+                // Whatever is missing, the condition cannot hold.
+                assert_eq!(refusal.code, "FailedPrecondition", "{what}: {refusal:?}");
+                continue;
+            }
+            assert_eq!(refusal.code, "NotFound", "{what}: {refusal:?}");
+            assert!(refusal.message.contains("`nowhere`"), "{what}: {refusal:?}");
         }
-        let refusal = house.refusal(Some(&homeless), &row, "").await;
-        let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
-        if row.headers.contains(&("if-match", "*")) {
-            // Whatever is missing, the condition cannot hold.
-            assert_eq!(refusal.code, "FailedPrecondition", "{what}: {refusal:?}");
-            continue;
-        }
-        assert_eq!(refusal.code, "NotFound", "{what}: {refusal:?}");
-        assert!(refusal.message.contains("`nowhere`"), "{what}: {refusal:?}");
     }
 }
 

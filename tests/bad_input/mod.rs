@@ -73,22 +73,8 @@ impl Server {
         words: &[&str],
     ) {
         let answer = self.client.write(request).await;
-        self.check_refused(what, answer.map(drop), code, words);
+        check_refused(what, answer, code, words);
         self.check_untouched(what).await;
-    }
-
-    /// Checks a refusal and that the server wrote nothing.
-    fn check_refused(
-        &self,
-        what: &str,
-        answer: Result<(), Status>,
-        code: &str,
-        words: &[&str],
-    ) -> Refusal {
-        let status = answer.err().unwrap_or_else(|| panic!("{what}: accepted"));
-        let refusal = Refusal::from_grpc(&status);
-        assert_refusal(what, &refusal, code, words);
-        refusal
     }
 
     /// Nothing was written: the branch stands where it stood, and nothing else
@@ -111,6 +97,12 @@ impl Server {
         let read = self.client.read_after("file", &written).await.expect("read");
         assert_eq!(read.content, b"goes on"[..]);
     }
+}
+
+/// Checks that a call was refused, and how.
+fn check_refused<T>(what: &str, answer: Result<T, Status>, code: &str, words: &[&str]) {
+    let status = answer.err().unwrap_or_else(|| panic!("{what}: accepted"));
+    assert_refusal(what, &Refusal::from_grpc(&status), code, words);
 }
 
 fn assert_refusal(what: &str, refusal: &Refusal, code: &str, words: &[&str]) {

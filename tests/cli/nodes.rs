@@ -1,5 +1,9 @@
 //! Reading and writing single nodes, and what goes wrong with them.
 
+use std::process::Stdio;
+
+use tokio::io::AsyncReadExt;
+
 use super::{Shell, alone, finish, text};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,4 +109,21 @@ async fn each_refusal_has_its_exit_code_and_says_what_to_do() {
     let json = finish(alone(&["ls", "--json", "--server", "http://127.0.0.1:1"]), b"").await;
     let error: serde_json::Value = serde_json::from_str(&json.stderr).expect("one line of JSON");
     assert_eq!(error["exit"], 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_seen_enough_is_no_failure() {
+    let shell = Shell::start().await;
+    let content = vec![b'x'; 4_000_000];
+    shell.put("site", "large", &content).await;
+    let mut command = shell.command(&["cat", "site", "large"]);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("vdom runs");
+    let mut stdout = child.stdout.take().expect("its output");
+    let mut start = [0; 10];
+    stdout.read_exact(&mut start).await.expect("readable");
+    drop(stdout);
+    let output = child.wait_with_output().await.expect("it ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

@@ -101,7 +101,7 @@ pub(super) enum Answer {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Node {
-    pub(super) node: usize,
+    pub(super) number: usize,
     pub(super) path: String,
     pub(super) kind: NodeKind,
     pub(super) version: u64,
@@ -113,7 +113,7 @@ pub(super) struct Node {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TreeNode {
-    pub(super) node: usize,
+    pub(super) number: usize,
     pub(super) path: String,
     pub(super) kind: NodeKind,
     pub(super) version: u64,

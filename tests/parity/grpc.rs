@@ -115,7 +115,7 @@ impl GrpcDoor {
             other => other?.into_inner(),
         };
         Ok(Answer::Node(Node {
-            node: self.numbers.of(&hex::encode(&read.node_id)),
+            number: self.numbers.of(&hex::encode(&read.node_id)),
             kind: kind(read.kind()),
             path: read.path,
             version: read.version,
@@ -174,7 +174,7 @@ impl GrpcDoor {
         while let Some(entry) = entries.message().await? {
             revision = Some(entry.revision);
             nodes.push(TreeNode {
-                node: self.numbers.of(&hex::encode(&entry.node_id)),
+                number: self.numbers.of(&hex::encode(&entry.node_id)),
                 kind: kind(entry.kind()),
                 path: entry.path,
                 version: entry.version,

@@ -136,7 +136,7 @@ impl RestDoor {
         let (id, version) = (header("x-vdom-node-id"), number("x-vdom-version"));
         assert_eq!(header("etag"), format!("\"{id}.{version}\""));
         Ok(Answer::Node(Node {
-            node: self.numbers.of(&id),
+            number: self.numbers.of(&id),
             path: path.to_owned(),
             kind: kind(&header("x-vdom-kind")),
             version,
@@ -150,7 +150,7 @@ impl RestDoor {
     async fn tree(&mut self, prefix: &str, at: At) -> Result<Answer, Refusal> {
         let answer = self.get(&format!("tree?prefix={prefix}&{}", self.at(at))).await?.json();
         let nodes = list(&answer["entries"]).iter().map(|entry| TreeNode {
-            node: self.numbers.of(&text(&entry["node_id"])),
+            number: self.numbers.of(&text(&entry["node_id"])),
             path: text(&entry["path"]),
             kind: kind(&text(&entry["kind"])),
             version: number(&entry["version"]),

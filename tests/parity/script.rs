@@ -168,10 +168,10 @@ fn invalid() -> Answer {
 
 /// A FILE; the numbers are its version, the answer's revision, and the one at
 /// which the node last changed.
-fn node(node: usize, path: &str, numbers: (u64, u64, u64), content: &'static str) -> Answer {
+fn node(number: usize, path: &str, numbers: (u64, u64, u64), content: &'static str) -> Answer {
     let (version, revision, changed_revision) = numbers;
     Answer::Node(Node {
-        node,
+        number,
         path: path.to_owned(),
         kind: NodeKind::File,
         version,
@@ -194,8 +194,8 @@ fn large_node(content: Bytes) -> Answer {
 
 /// Files, each as (number, path, version, size).
 fn nodes(revision: impl Into<Option<u64>>, files: &[(usize, &str, u64, u64)]) -> Answer {
-    let nodes = files.iter().map(|(node, path, version, size_bytes)| TreeNode {
-        node: *node,
+    let nodes = files.iter().map(|(number, path, version, size_bytes)| TreeNode {
+        number: *number,
         path: (*path).to_owned(),
         kind: NodeKind::File,
         version: *version,

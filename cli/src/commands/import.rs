@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use vdom_core::limits::CONTENT_MAX_BYTES;
 use vdom_proto::v1::{NodeKind, ReadTreeRequest};
 
 use self::bring::{Brought, Importer, Standing};
@@ -95,22 +94,10 @@ async fn import(arguments: Arguments, output: &mut Output) -> Result<(), Failure
         output.note("vdom: not everything could be read, so nothing is deleted")?;
     }
 
-    let bar = progress_bar(walked.files.len() as u64, output.draws_progress());
     let jobs = usize::from(arguments.jobs);
-    let mut brought = stream::iter(&walked.files)
-        .map(|file| {
-            let bring = importer.bring(file, standing.get(&file.path));
-            async move { (file, bring.await) }
-        })
-        .buffer_unordered(jobs);
-    while let Some((file, outcome)) = brought.next().await {
-        tally.count(file, outcome)?;
-        bar.inc(1);
-        bar.set_message(size(tally.bytes));
-    }
-    drop(brought);
+    let bar = progress_bar(walked.files.len() as u64, output.draws_progress());
+    bring(&importer, &walked.files, &standing, jobs, &bar, &mut tally).await?;
     bar.finish_and_clear();
-
     if may_delete {
         let kept: HashSet<&str> = walked.files.iter().map(|file| file.path.as_str()).collect();
         let gone = standing.iter().filter(|(path, standing)| {
@@ -119,6 +106,25 @@ async fn import(arguments: Arguments, output: &mut Output) -> Result<(), Failure
         delete(&importer, gone, jobs, &mut tally).await?;
     }
     tally.report(importer.branch(), started.elapsed(), output)
+}
+
+async fn bring(
+    importer: &Importer,
+    files: &[LocalFile],
+    standing: &HashMap<String, Standing>,
+    jobs: usize,
+    bar: &ProgressBar,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    let mut brought = stream::iter(files)
+        .map(async |file| (file, importer.bring(file, standing.get(&file.path)).await))
+        .buffer_unordered(jobs);
+    while let Some((file, outcome)) = brought.next().await {
+        tally.count(file, outcome)?;
+        bar.inc(1);
+        bar.set_message(size(tally.bytes));
+    }
+    Ok(())
 }
 
 async fn delete(
@@ -288,9 +294,6 @@ fn progress_bar(files: u64, is_drawn: bool) -> ProgressBar {
     }
     bar
 }
-
-/// The largest file that a node can hold.
-const FILE_MAX_BYTES: u64 = CONTENT_MAX_BYTES;
 
 #[cfg(test)]
 mod tests;

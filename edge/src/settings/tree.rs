@@ -91,12 +91,14 @@ pub(super) fn from_file(path: &Path, max_bytes: u64) -> Result<Tree> {
         return Err(refused(format!("is larger than {max_bytes} bytes")));
     }
     let value = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("toml") => toml::from_str(&text).map_err(|error| refused(error.to_string()))?,
+        Some("toml") => {
+            toml::from_str(&text).map_err(|error| refused(toml_refusal(&text, &error)))?
+        }
         // An empty document has no settings.
         Some("yaml" | "yml") => match serde_saphyr::from_str(&text) {
             Ok(Value::Null) => Value::Object(serde_json::Map::new()),
             Ok(value) => value,
-            Err(error) => return Err(refused(error.to_string())),
+            Err(error) => return Err(refused(error.without_snippet().to_string())),
         },
         _ => return Err(refused("its name must end with .toml, .yaml or .yml".to_owned())),
     };
@@ -104,4 +106,12 @@ pub(super) fn from_file(path: &Path, max_bytes: u64) -> Result<Tree> {
         return Err(refused("must hold sections of keys and values".to_owned()));
     }
     Ok(Tree::from_value(value, &Arc::from(format!("settings file {}", path.display()))))
+}
+
+/// The error in one line; by itself it quotes the file over several.
+fn toml_refusal(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line} column {column}: {}", error.message())
 }

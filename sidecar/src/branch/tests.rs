@@ -231,7 +231,7 @@ fn an_answer_says_how_old_it_is_and_when_it_is_stale() {
     setup.branch.confirm(1, FRESH);
     setup.clock.advance(tolerance().stale_after + Duration::from_millis(1));
     assert!(freshness(&setup).stale);
-    assert!(setup.hit("a", Wanted { max_age_ms: Some(3_000), revision: 0 }).is_none());
+    assert!(setup.hit("a", Wanted { max_age_ms: Some(3_000), ..Wanted::default() }).is_none());
     setup.clock.advance(tolerance().offline_max);
     assert!(setup.hit("a", Wanted::default()).is_none(), "rights do not outlive the tolerance");
 }
@@ -264,6 +264,8 @@ fn another_epoch_is_never_mixed_in() {
     let other = Snapshot { epoch: EPOCH + 1, ..snapshot(node(2, "b", 1, b"x"), 9) };
     assert_eq!(load.settle(Ok(other)), Settled::Given { began: false });
     assert_eq!(setup.read("b"), None);
+    let of_other_epoch = Wanted { epoch: Some(EPOCH + 1), ..Wanted::default() };
+    assert!(setup.hit("a", of_other_epoch).is_none());
     setup.branch.wrote(&Written { epoch: EPOCH + 1, ..written(1, 1) });
     assert!(setup.branch.is_over());
     assert_eq!(setup.read("a"), None);

@@ -71,8 +71,8 @@ impl Setup {
         Requests::new(routes, self.context.clone())
     }
 
-    fn door(&self) -> Arc<Door> {
-        Arc::new(Door::new(self.sidecar.clone(), self.context.clone()))
+    fn door(&self) -> Door {
+        Door::new(self.sidecar.clone(), self.context.clone())
     }
 
     /// The answer through the door, which must have given it itself, and the one

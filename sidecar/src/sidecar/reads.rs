@@ -84,15 +84,17 @@ impl Sidecar {
             if branch.is_over() {
                 return Ok(Outcome::Anew);
             }
-            let head = branch.head();
-            if read.epoch.is_some_and(|epoch| head.is_some_and(|head| head.epoch != epoch)) {
-                // Only the gateway knows what epochs have in common.
-                return Ok(Outcome::PassThrough);
-            }
             let key = read.key_ref(branch);
             if let Some(hit) = branch.hit(key, read.wanted) {
                 self.cache().count_hit();
-                return answer(hit, head.map_or(0, |head| head.epoch)).map(Outcome::Answer);
+                return answer(hit).map(Outcome::Answer);
+            }
+            let head = branch.head();
+            if let (Some(wanted), Some(head)) = (read.wanted.epoch, head)
+                && wanted != head.epoch
+            {
+                // Only the gateway knows what epochs have in common.
+                return Ok(Outcome::PassThrough);
             }
             if let (Some(max), Some(age)) = (read.wanted.max_age_ms, branch.age())
                 && age > Duration::from_millis(max)
@@ -106,21 +108,25 @@ impl Sidecar {
                     continue;
                 }
             }
+            // A revision means nothing before the epoch is known.
+            let wanted = head.map_or(0, |_| read.wanted.revision);
+            let known = head.map_or(0, |head| head.revision).max(branch.floor());
             if loads == LOADS_MAX {
-                return Err(branch.not_reached(read.wanted.revision));
+                return Err(branch.not_reached(wanted.max(known)));
             }
             loads += 1;
-            // A revision means nothing before the epoch is known.
-            let at_least = head.map_or(0, |_| read.wanted.revision);
-            let load = self.load(branch, &read.key, at_least);
-            let loaded = deadline::within(read.deadline.into_std(), load).await;
-            match loaded {
-                Ok(snapshot) => {
-                    if let Some(outcome) = read.judge(&snapshot) {
-                        self.cache().count_miss();
-                        return Ok(outcome);
-                    }
+            let load = self.load(branch, &read.key, wanted);
+            match deadline::within(read.deadline.into_std(), load).await {
+                Ok(snapshot) if head.is_some_and(|head| head.epoch != snapshot.epoch) => {
+                    branch.end();
+                    return Ok(Outcome::Anew);
                 }
+                Ok(snapshot) if snapshot.revision >= known.max(read.wanted.revision) => {
+                    self.cache().count_miss();
+                    return Ok(read.judge(&snapshot));
+                }
+                // Something newer became known meanwhile.
+                Ok(_) => {}
                 Err(error) => {
                     if let Some(outcome) = self.without_answer(branch, read, error).await? {
                         return Ok(outcome);
@@ -148,9 +154,9 @@ impl Sidecar {
             }
             ErrorCode::Unavailable | ErrorCode::DeadlineExceeded => {
                 let hit = branch.hit_without_gateway(read.key_ref(branch), read.wanted);
-                if let (Some(hit), Some(head)) = (hit, branch.head()) {
+                if let Some(hit) = hit {
                     self.cache().count_hit();
-                    return answer(hit, head.epoch).map(|answer| Some(Outcome::Answer(answer)));
+                    return answer(hit).map(|answer| Some(Outcome::Answer(answer)));
                 }
                 let revision = read.wanted.revision;
                 if revision == 0 || branch.head().is_none() {
@@ -222,8 +228,6 @@ impl Sidecar {
 struct Read {
     key: NodeKey,
     wanted: Wanted,
-    /// The epoch that the wanted revision belongs to.
-    epoch: Option<u64>,
     deadline: Instant,
 }
 
@@ -237,8 +241,11 @@ impl Read {
         let own = Instant::now() + longest;
         Self {
             key: NodeKey::from(&request.node),
-            wanted: Wanted { revision: at.min_revision.unwrap_or(0), max_age_ms: at.max_age_ms },
-            epoch: at.min_revision.and(at.min_epoch),
+            wanted: Wanted {
+                revision: at.min_revision.unwrap_or(0),
+                epoch: at.min_revision.and(at.min_epoch),
+                max_age_ms: at.max_age_ms,
+            },
             deadline: caller.deadline.map_or(own, |deadline| own.min(deadline.into())),
         }
     }
@@ -250,15 +257,14 @@ impl Read {
         }
     }
 
-    /// What an answer of the gateway is worth; `None`: another is needed.
-    fn judge(&self, snapshot: &Snapshot) -> Option<Outcome> {
-        if self.epoch.is_some_and(|epoch| epoch != snapshot.epoch)
-            || self.wanted.max_age_ms.is_some_and(|max| snapshot.freshness.age_ms > max)
-        {
-            return Some(Outcome::PassThrough);
+    /// What an answer of the gateway to the sidecar is worth to the caller.
+    fn judge(&self, snapshot: &Snapshot) -> Outcome {
+        let is_of_other_epoch = self.wanted.epoch.is_some_and(|epoch| epoch != snapshot.epoch);
+        let is_old = self.wanted.max_age_ms.is_some_and(|max| snapshot.freshness.age_ms > max);
+        if is_of_other_epoch || is_old {
+            return Outcome::PassThrough;
         }
-        let is_new_enough = snapshot.revision >= self.wanted.revision;
-        is_new_enough.then(|| Outcome::Answer(Box::new(snapshot.clone())))
+        Outcome::Answer(Box::new(snapshot.clone()))
     }
 }
 
@@ -270,14 +276,14 @@ fn is_cacheable(at: &ReadAt) -> bool {
         && at.max_age_ms != Some(0)
 }
 
-fn answer(hit: Hit, epoch: u64) -> Result<Box<Snapshot>> {
+fn answer(hit: Hit) -> Result<Box<Snapshot>> {
     match hit.found {
         Found::Node(node) => Ok(Box::new(Snapshot {
             node: node.node().clone(),
-            epoch,
+            epoch: hit.epoch,
             revision: hit.revision,
             freshness: hit.freshness,
         })),
-        Found::Missing(missing) => Err(missing.error.clone().at(epoch, hit.revision)),
+        Found::Missing(missing) => Err(missing.error.clone().at(hit.epoch, hit.revision)),
     }
 }

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use vdom_core::diff::Diff;
+use vdom_core::limits::CONTENT_MAX_BYTES;
 use vdom_proto::v1::{
     NodeKind, OnConflict, ReadSnapshotRequest, TreeEntry, VectorClock, WriteDiffRequest,
 };
 
-use super::FILE_MAX_BYTES;
 use super::walk::{LocalFile, MODE, SYMLINK};
 use crate::branch::Branch;
 use crate::client::{Client, NodeContent, random_operation_id};
@@ -285,9 +285,9 @@ fn read_whole(source: &Path) -> Result<Bytes, Failure> {
     let unreadable = |error: io::Error| Failure::failed(format!("cannot be read: {error}"));
     let file = std::fs::File::open(source).map_err(unreadable)?;
     let mut content = Vec::new();
-    file.take(FILE_MAX_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
-    if content.len() as u64 > FILE_MAX_BYTES {
-        return Err(Failure::failed(format!("a node holds at most {}", size(FILE_MAX_BYTES))));
+    file.take(CONTENT_MAX_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
+    if content.len() as u64 > CONTENT_MAX_BYTES {
+        return Err(Failure::failed(format!("a node holds at most {}", size(CONTENT_MAX_BYTES))));
     }
     Ok(content.into())
 }

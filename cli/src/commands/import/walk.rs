@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use ignore::{DirEntry, WalkBuilder};
 use vdom_core::NodePath;
+use vdom_core::limits::CONTENT_MAX_BYTES;
 
-use super::FILE_MAX_BYTES;
 use crate::exit::{Exit, Failure};
 use crate::output::{printable, size};
 
@@ -105,11 +105,11 @@ fn local_file(entry: &DirEntry, relative: &Path) -> Result<LocalFile, String> {
     if !metadata.is_file() {
         return Err("it is neither a file nor a symbolic link".to_owned());
     }
-    if metadata.len() > FILE_MAX_BYTES {
+    if metadata.len() > CONTENT_MAX_BYTES {
         return Err(format!(
             "it has {}, a node holds at most {}",
             size(metadata.len()),
-            size(FILE_MAX_BYTES)
+            size(CONTENT_MAX_BYTES)
         ));
     }
     if is_executable(&metadata) {

@@ -36,7 +36,7 @@ async fn refuse_others(
     if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
         to_status(error, &request_id).into_http()
     } else {
-        to_response(error, &request_id)
+        to_response(&error, &request_id)
     }
 }
 

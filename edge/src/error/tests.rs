@@ -1,3 +1,5 @@
+//! The error table, in both directions.
+
 use std::time::Duration;
 
 use http_body_util::BodyExt;

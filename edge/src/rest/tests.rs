@@ -1,3 +1,5 @@
+//! REST over a room in memory.
+
 use std::sync::Arc;
 
 use axum::body::Body;

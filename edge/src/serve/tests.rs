@@ -1,3 +1,5 @@
+//! Listeners, connections and the path of requests.
+
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;

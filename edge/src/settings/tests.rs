@@ -1,3 +1,5 @@
+//! Settings from files, environment and flags.
+
 use std::time::Duration;
 
 use serde::Deserialize;

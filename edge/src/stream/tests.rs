@@ -1,3 +1,5 @@
+//! How streams end.
+
 use std::time::Instant;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which tokens are good, and why others are not.
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;

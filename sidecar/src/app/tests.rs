@@ -1,3 +1,5 @@
+//! The wiring, over a scripted gateway.
+
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};

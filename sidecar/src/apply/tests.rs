@@ -1,3 +1,5 @@
+//! Events applied to cached nodes.
+
 use vdom_core::ChangeKind::{Create, Delete, Rename, Update};
 use vdom_core::Error;
 use vdom_core::diff::TextOperation;

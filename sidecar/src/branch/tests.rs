@@ -1,3 +1,5 @@
+//! What keeps a cached branch true: races decided by hand.
+
 use bytes::Bytes;
 use vdom_core::ChangeKind::{Create, Update};
 use vdom_core::calls::{AckLevel, Snapshot};

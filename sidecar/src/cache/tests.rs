@@ -1,3 +1,5 @@
+//! The cache: bounded, and only ever forward.
+
 use prost::Message;
 use vdom_proto::v1 as wire;
 

@@ -1,3 +1,5 @@
+//! The prepared answers of the hot path, beside those of the ordinary one.
+
 use axum::Router;
 use http_body_util::{BodyExt, Full};
 use prost::Message;

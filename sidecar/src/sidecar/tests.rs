@@ -1,3 +1,5 @@
+//! Reads and writes over a scripted gateway.
+
 use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, stream};

@@ -1,3 +1,5 @@
+//! gRPC-Web and CORS, as a browser meets them.
+
 use axum::body::Body;
 use bytes::{BufMut, BytesMut};
 use http::{Request, Response, StatusCode};

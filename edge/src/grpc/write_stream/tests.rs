@@ -1,3 +1,5 @@
+//! Streamed contents: their order, their limits, their ends.
+
 use futures::{TryStreamExt, stream};
 use vdom_core::ErrorCode;
 use vdom_core::calls::DiffSource;

@@ -1,3 +1,5 @@
+//! Health pages.
+
 use http::Request;
 use http_body_util::BodyExt;
 use tower::ServiceExt;

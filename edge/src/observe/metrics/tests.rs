@@ -1,3 +1,5 @@
+//! The metrics page.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! TLS as a client meets it.
+
 use std::time::Duration;
 
 use axum::Router;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use axum::BoxError;
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -258,6 +258,8 @@ fn is_candidate<B>(request: &Request<B>) -> bool {
             matches!(value.as_bytes(), b"application/grpc" | b"application/grpc+proto")
         })
         && headers.get(GRPC_ENCODING).is_none_or(|value| value == "identity")
+        // Whether a page may call is decided on the usual way.
+        && !headers.contains_key(ORIGIN)
 }
 
 /// An answer on its way: its request is read first, then perhaps goes the usual

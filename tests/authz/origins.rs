@@ -30,8 +30,8 @@ async fn servers() -> (TestGateway, TestSidecar) {
     let sidecar = TestSidecar::with(&gateway.grpc_url(), |config| {
         config.dev = true;
         config.web.origins = vec![FRIEND.to_owned()];
-    });
-    let sidecar = sidecar.await;
+    })
+    .await;
     (gateway, sidecar)
 }
 

@@ -2,6 +2,7 @@
 //! through every door.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -45,7 +46,7 @@ async fn round_trip(test: &str, gateway: TestGateway, files: &Files) {
     let sidecar = TestSidecar::start(&gateway.grpc_url()).await;
     import(&gateway, files).await;
     let mut client = gateway.client().await;
-    client.repo = REPO.to_owned();
+    REPO.clone_into(&mut client.repo);
     read_over_grpc(client, files).await;
     read_with_curl(&gateway.http_url(), None, files).await;
     read_with_curl(&sidecar.url(), None, files).await;
@@ -129,10 +130,9 @@ async fn read_with_curl(url: &str, socket: Option<&Path>, files: &Files) {
         let escaped =
             path.replace('%', "%25").replace(' ', "%20").replace('#', "%23").replace('?', "%3F");
         let target = folder.path().join(number.to_string());
-        config.push_str(&format!(
-            "url = \"{url}/v1/repos/{REPO}/branches/main/nodes/{escaped}\"\noutput = \"{}\"\n",
-            target.display()
-        ));
+        writeln!(config, "url = \"{url}/v1/repos/{REPO}/branches/main/nodes/{escaped}\"")
+            .and_then(|()| writeln!(config, "output = \"{}\"", target.display()))
+            .expect("text takes text");
     }
     let mut curl = Command::new("curl");
     curl.args(["--fail", "--silent", "--show-error", "--path-as-is", "--globoff", "--parallel"]);

@@ -165,7 +165,13 @@ async fn what_memory_does_not_have_goes_the_usual_way_with_every_byte() {
         request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Basic eA=="));
         request
     };
+    let of_a_page = {
+        let mut request = http(&by_path("a"));
+        request.headers_mut().insert(http::header::ORIGIN, HeaderValue::from_static("http://x"));
+        request
+    };
     let requests = [
+        of_a_page,
         http(&wire::ReadSnapshotRequest { revision: 3, ..by_path("a") }),
         http(&wire::ReadSnapshotRequest { min_revision: 301, ..by_path("a") }),
         http(&wire::ReadSnapshotRequest { branch: "other".into(), ..by_path("a") }),

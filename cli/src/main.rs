@@ -1,4 +1,8 @@
 //! The `vdom` command: serves trees, and works with them from a shell.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "doc comments of arguments are help texts, where REPO[@BRANCH] is no link"
+)]
 
 mod branch;
 mod client;

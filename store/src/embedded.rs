@@ -8,7 +8,9 @@ mod directory;
 mod disk;
 mod engine;
 mod group;
+mod journals;
 mod keys;
+mod mark;
 mod read;
 mod record;
 #[cfg(test)]
@@ -103,19 +105,11 @@ impl Embedded {
     pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> StoreResult<Self> {
         let path = path.as_ref();
         let (directory, mark, released) = Directory::open(path)?;
+        journals::check(path, &directory.engine_path())?;
         let engine = Engine::open(&directory.engine_path(), &options)?;
-        let group = read::last_group(&engine.moment())?;
-        if group < mark.group() {
-            return Err(StoreError::new(
-                StoreErrorKind::Damaged,
-                format_args!(
-                    "the store at {} has lost acknowledged writes (it ends at group {group}, \
-                     group {} was acknowledged): restore it from a backup",
-                    path.display(),
-                    mark.group()
-                ),
-            ));
-        }
+        let groups = read::last_groups(&engine.moment())?;
+        mark.check(path, &groups)?;
+        let group = mark::newest(&groups);
         let (engine, directory) = (Arc::new(engine), Arc::new(directory));
         let committer = Committer::start(Arc::clone(&engine), Arc::clone(&directory), mark, group)?;
         let open = Open { committer, engine, _directory: directory };

@@ -5,11 +5,18 @@ use bytes::Bytes;
 use http::{HeaderValue, Method};
 use serde_json::Value;
 use vdom_core::Diff;
-use vdom_testkit::http::{HttpClient, Place, request};
+use vdom_testkit::http::request;
 use vdom_testkit::{shared_data, skipped};
 
 use super::{Server, assert_refusal, document, meta_request, nested};
 use crate::refusal::Refusal;
+
+at_both_doors! {
+    valid_documents_come_back_byte_for_byte
+    damaged_documents_are_refused_with_their_place
+    documents_nest_at_most_100_deep
+    a_document_that_ends_early_or_lies_about_its_length_is_refused
+}
 
 /// Every case of the corpus with its place and bytes; `None` without it.
 fn corpus(test: &str, list: &str, field: &str) -> Option<Vec<(String, Bytes)>> {
@@ -31,11 +38,9 @@ fn corpus(test: &str, list: &str, field: &str) -> Option<Vec<(String, Bytes)>> {
     Some(cases)
 }
 
-#[tokio::test]
-async fn valid_documents_come_back_byte_for_byte() {
+async fn valid_documents_come_back_byte_for_byte(mut server: Server) {
     let test = "valid_documents_come_back_byte_for_byte";
     let Some(cases) = corpus(test, "valid", "canonical_bson") else { return };
-    let mut server = Server::start().await;
     for (number, (name, bytes)) in cases.iter().enumerate() {
         let path = format!("corpus/{number}");
         let request = meta_request(&server.client, &path, bytes);
@@ -48,12 +53,10 @@ async fn valid_documents_come_back_byte_for_byte() {
     assert!(cases.len() > 300, "{} documents", cases.len());
 }
 
-#[tokio::test]
-async fn damaged_documents_are_refused_with_their_place() {
+async fn damaged_documents_are_refused_with_their_place(mut server: Server) {
     let test = "damaged_documents_are_refused_with_their_place";
     let Some(cases) = corpus(test, "decodeErrors", "bson") else { return };
-    let mut server = Server::start().await;
-    let rest = HttpClient::new(Place::Tcp(server.gateway.addresses.http), None);
+    let rest = server.http();
     for (name, bytes) in &cases {
         let as_diff = server.edit_meta(bytes.clone());
         if !bytes.is_empty() {
@@ -74,9 +77,7 @@ async fn damaged_documents_are_refused_with_their_place() {
     server.check_serves().await;
 }
 
-#[tokio::test]
-async fn documents_nest_at_most_100_deep() {
-    let mut server = Server::start().await;
+async fn documents_nest_at_most_100_deep(mut server: Server) {
     // The diff around it is one level.
     let deepest = meta_request(&server.client, "deep", &nested(99));
     let written = server.client.write(deepest).await.expect("written");
@@ -89,9 +90,7 @@ async fn documents_nest_at_most_100_deep() {
     server.check_serves().await;
 }
 
-#[tokio::test]
-async fn a_document_that_ends_early_or_lies_about_its_length_is_refused() {
-    let mut server = Server::start().await;
+async fn a_document_that_ends_early_or_lies_about_its_length_is_refused(mut server: Server) {
     let whole = Diff::put_document(&document(|it| it.append_str("name", "value")));
     for length in 1..whole.len() {
         let request = server.edit_meta(whole.slice(..length));

@@ -6,13 +6,17 @@ use vdom_proto::v1::conflict_info::Reason;
 
 use super::{Server, TEXT};
 
+at_both_doors! {
+    a_stale_clock_is_a_conflict_that_shows_both_sides
+    a_clock_from_the_future_is_refused
+    a_clock_that_is_none_is_refused
+}
+
 fn clock(entries: impl IntoIterator<Item = (String, u64)>) -> v1::VectorClock {
     v1::VectorClock { entries: entries.into_iter().collect() }
 }
 
-#[tokio::test]
-async fn a_stale_clock_is_a_conflict_that_shows_both_sides() {
-    let mut server = Server::start().await;
+async fn a_stale_clock_is_a_conflict_that_shows_both_sides(mut server: Server) {
     let newer = server.edit_file(Diff::put_file(b"newer"));
     let newer = server.client.write(newer).await.expect("written");
     server.meta.revision = newer.revision;
@@ -35,9 +39,7 @@ async fn a_stale_clock_is_a_conflict_that_shows_both_sides() {
     server.check_serves().await;
 }
 
-#[tokio::test]
-async fn a_clock_from_the_future_is_refused() {
-    let mut server = Server::start().await;
+async fn a_clock_from_the_future_is_refused(mut server: Server) {
     let mut entries = server.file.vector_clock.clone().expect("a clock").entries;
     for counter in entries.values_mut() {
         *counter += 1;
@@ -55,9 +57,7 @@ async fn a_clock_from_the_future_is_refused() {
     server.check_serves().await;
 }
 
-#[tokio::test]
-async fn a_clock_that_is_none_is_refused() {
-    let mut server = Server::start().await;
+async fn a_clock_that_is_none_is_refused(mut server: Server) {
     let with = |clock| v1::WriteDiffRequest {
         vector_clock: Some(clock),
         ..server.edit_file(Diff::put_file(b"x"))

@@ -7,6 +7,14 @@ use vdom_core::{Diff, NodePath};
 
 use super::{Server, document};
 
+at_both_doors! {
+    what_names_no_kind_of_diff_is_refused
+    text_operations_must_fit_the_text
+    a_text_diff_needs_a_text
+    patches_must_fit_the_document
+    a_diff_must_suit_the_kind_of_its_node
+}
+
 /// A diff of this kind whose `ops` are these documents.
 fn with_operations(kind: &str, operations: &[Bytes]) -> Bytes {
     let mut list = DocumentBuilder::new();
@@ -24,9 +32,7 @@ fn patch(operation: &str, path: &str) -> Bytes {
     with_operations("patch", &[operation])
 }
 
-#[tokio::test]
-async fn what_names_no_kind_of_diff_is_refused() {
-    let mut server = Server::start().await;
+async fn what_names_no_kind_of_diff_is_refused(mut server: Server) {
     let put_number = document(|it| it.append_str("t", "put").append_i32("v", 7));
     let put_nothing = document(|it| it.append_str("t", "put"));
     let unknown_field = document(|it| it.append_str("t", "delete").append_i32("force", 1));
@@ -56,10 +62,8 @@ async fn what_names_no_kind_of_diff_is_refused() {
     server.check_serves().await;
 }
 
-#[tokio::test]
-async fn text_operations_must_fit_the_text() {
+async fn text_operations_must_fit_the_text(mut server: Server) {
     use TextOperation::{Delete, Retain};
-    let mut server = Server::start().await;
     let text = Diff::text;
     let negative = with_operations("text", &[document(|it| it.append_i64("r", -1))]);
     let fraction = with_operations("text", &[document(|it| it.append_f64("d", 0.5))]);
@@ -92,9 +96,7 @@ async fn text_operations_must_fit_the_text() {
     server.check_serves().await;
 }
 
-#[tokio::test]
-async fn a_text_diff_needs_a_text() {
-    let mut server = Server::start().await;
+async fn a_text_diff_needs_a_text(mut server: Server) {
     let written = server.client.overwrite("file", b"\xff\xfe").await.expect("written");
     (server.meta.revision, server.file) = (written.revision, written);
     let request = server.edit_file(Diff::text(&[TextOperation::insert("x")]));
@@ -102,9 +104,7 @@ async fn a_text_diff_needs_a_text() {
     server.check_serves().await;
 }
 
-#[tokio::test]
-async fn patches_must_fit_the_document() {
-    let mut server = Server::start().await;
+async fn patches_must_fit_the_document(mut server: Server) {
     for (what, diff, code, words) in [
         ("unknown operation", patch("increment", "/a"), "InvalidArgument", &["\"increment\""][..]),
         ("no pointer", patch("replace", "a"), "InvalidArgument", &["(ops.0.path)", "/"]),
@@ -118,9 +118,7 @@ async fn patches_must_fit_the_document() {
     server.check_serves().await;
 }
 
-#[tokio::test]
-async fn a_diff_must_suit_the_kind_of_its_node() {
-    let mut server = Server::start().await;
+async fn a_diff_must_suit_the_kind_of_its_node(mut server: Server) {
     let empty = document(|it| it);
     for (what, request) in [
         ("bytes in META", server.edit_meta(Diff::put_file(b"bytes"))),

@@ -1,12 +1,33 @@
 //! Bad input: the right code, a message that says what, where and what to do,
 //! nothing written, and a server that goes on.
 
+/// Makes a test of each of these for the gateway and one for a sidecar.
+macro_rules! at_both_doors {
+    ($($name:ident)+) => {
+        $(mod $name {
+            use crate::bad_input::Server;
+
+            #[tokio::test]
+            async fn at_the_gateway() {
+                super::$name(Server::gateway().await).await;
+            }
+
+            #[tokio::test]
+            async fn at_a_sidecar() {
+                super::$name(Server::sidecar().await).await;
+            }
+        })+
+    };
+}
+
 mod bson;
 mod clocks;
 mod diffs;
 mod names;
 mod rest;
 mod sizes;
+
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use tonic::Status;
@@ -15,29 +36,62 @@ use vdom_core::document::DocumentBuilder;
 use vdom_proto::v1;
 use vdom_testkit::client::Client;
 use vdom_testkit::gateway::TestGateway;
+use vdom_testkit::http::{HttpClient, Place};
+use vdom_testkit::sidecar::TestSidecar;
 
 use crate::refusal::Refusal;
 
 /// The text of the node `file`; `ü` is bytes 2 and 3.
 const TEXT: &str = "grüße";
 
-/// A gateway on which two nodes stand: `file`, a text, and `meta`, `{a: 1}`.
+/// A server, and behind it a gateway on which two nodes stand: `file`, a text,
+/// and `meta`, `{a: 1}`.
 struct Server {
     gateway: TestGateway,
+    /// `None`: the gateway itself is asked.
+    sidecar: Option<TestSidecar>,
     client: Client,
     file: v1::WriteDiffResponse,
     meta: v1::WriteDiffResponse,
 }
 
 impl Server {
-    async fn start() -> Self {
+    /// The gateway itself.
+    async fn gateway() -> Self {
         let gateway = TestGateway::start().await;
-        let mut client = gateway.client().await;
+        let client = gateway.client().await;
+        Self::with(gateway, None, client).await
+    }
+
+    /// A sidecar before the gateway.
+    async fn sidecar() -> Self {
+        let gateway = TestGateway::start().await;
+        let sidecar = TestSidecar::start(&gateway.grpc_url()).await;
+        let client = Client::connect(&sidecar.url(), None).await;
+        Self::with(gateway, Some(sidecar), client).await
+    }
+
+    async fn with(gateway: TestGateway, sidecar: Option<TestSidecar>, mut client: Client) -> Self {
         let file = client.put_request("file", TEXT.as_bytes());
         let file = client.write(file).await.expect("written");
         let meta = meta_request(&client, "meta", &document(|it| it.append_i32("a", 1)));
         let meta = client.write(meta).await.expect("written");
-        Self { gateway, client, file, meta }
+        Self { gateway, sidecar, client, file, meta }
+    }
+
+    /// Where it speaks gRPC over HTTP/2.
+    fn grpc_url(&self) -> String {
+        self.sidecar.as_ref().map_or_else(|| self.gateway.grpc_url(), TestSidecar::url)
+    }
+
+    /// Where it speaks HTTP/1.
+    fn http_address(&self) -> SocketAddr {
+        let http = self.gateway.addresses.http;
+        self.sidecar.as_ref().map_or(http, |sidecar| sidecar.addresses.tcp)
+    }
+
+    fn http(&self) -> HttpClient {
+        HttpClient::new(Place::Tcp(self.http_address()), None)
     }
 
     /// A diff of the node `file`, by who has seen it.

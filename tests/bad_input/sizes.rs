@@ -3,21 +3,31 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderValue, Method};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::CompressionEncoding;
 use vdom_core::Diff;
 use vdom_core::diff::TextOperation;
 use vdom_proto::v1;
+use vdom_proto::v1::write_diffs_chunk::Chunk;
 use vdom_testkit::channel::http2;
-use vdom_testkit::http::{HttpAnswer, HttpClient, Place, request};
+use vdom_testkit::http::{HttpAnswer, request};
 use vdom_testkit::raw;
 
 use super::{Server, check_refused, document, meta_request};
 
+at_both_doors! {
+    a_unary_message_has_at_most_4_mib
+    a_message_that_inflates_beyond_the_limit_is_refused
+    a_streamed_content_has_at_most_100_mb
+    a_content_that_breaks_off_is_not_written
+    frames_that_lie_are_refused
+    a_stream_that_cannot_be_read_is_refused
+    a_document_has_at_most_what_a_message_takes
+}
+
 const MIB: usize = 1 << 20;
 
-#[tokio::test]
-async fn a_unary_message_has_at_most_4_mib() {
-    let mut server = Server::start().await;
+async fn a_unary_message_has_at_most_4_mib(mut server: Server) {
     for size in [4 * MIB, 5 * MIB, 20 * MIB] {
         let request = server.client.put_request("large", &vec![7; size]);
         let words = ["4194304 bytes", "WriteDiffsStream"];
@@ -32,10 +42,8 @@ async fn a_unary_message_has_at_most_4_mib() {
     server.check_serves().await;
 }
 
-#[tokio::test]
-async fn a_message_that_inflates_beyond_the_limit_is_refused() {
+async fn a_message_that_inflates_beyond_the_limit_is_refused(mut server: Server) {
     for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
-        let mut server = Server::start().await;
         let mut client = server.client.raw.clone().send_compressed(encoding);
         let bomb = server.client.put_request("bomb", &vec![0; 64 * MIB]);
         let answer = client.write_diff(bomb).await;
@@ -44,17 +52,14 @@ async fn a_message_that_inflates_beyond_the_limit_is_refused() {
         check_refused(&what, answer, "TooLarge", &words);
         server.check_untouched(&what).await;
         // What is compressed and stays within the limit is fine.
-        let fine = server.client.put_request("fine", &vec![0; 3 * MIB]);
+        let fine = server.client.put_request(&format!("fine with {what}"), &vec![0; 3 * MIB]);
         let written = client.write_diff(fine).await.expect("written").into_inner();
         server.meta.revision = written.revision;
-        server.check_serves().await;
     }
+    server.check_serves().await;
 }
 
-#[tokio::test]
-async fn a_streamed_content_has_at_most_100_mb() {
-    use v1::write_diffs_chunk::Chunk;
-    let mut server = Server::start().await;
+async fn a_streamed_content_has_at_most_100_mb(mut server: Server) {
     let diff =
         v1::WriteDiffRequest { diff_bson: Bytes::new(), ..server.client.put_request("large", b"") };
     let piece = Bytes::from(vec![7; MIB]);
@@ -76,7 +81,7 @@ async fn send_frame(server: &Server, body: Bytes, encoding: Option<&str>) -> Htt
     if let Some(encoding) = encoding {
         headers.insert("grpc-encoding", HeaderValue::try_from(encoding).expect("text"));
     }
-    HttpClient::new(Place::Tcp(server.gateway.addresses.http), None).send(call).await
+    server.http().send(call).await
 }
 
 fn frame(flags: u8, length: u32, message: &[u8]) -> Bytes {
@@ -98,12 +103,35 @@ fn grpc_status(answer: &HttpAnswer) -> Option<u32> {
     in_head.or_else(in_trailers)?.parse().ok()
 }
 
-#[tokio::test]
-async fn frames_that_lie_are_refused() {
+/// A client may go away in the middle; what came until then is not the content.
+async fn a_content_that_breaks_off_is_not_written(mut server: Server) {
+    for number in 0..16_usize {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        let mut client = server.client.raw.clone();
+        let chunks = ReceiverStream::new(receiver);
+        let call = tokio::spawn(async move { client.write_diffs_stream(chunks).await });
+        let diff = v1::WriteDiffRequest {
+            diff_bson: Bytes::new(),
+            ..server.client.put_request(&format!("broken/{number}"), b"")
+        };
+        let piece = Bytes::from(vec![7; MIB / 2]);
+        let pieces = std::iter::repeat_n(Chunk::Content(piece), number % 4);
+        let chunks = [Chunk::Header(v1::WriteDiffsRequest::default()), Chunk::Diff(diff)];
+        for chunk in chunks.into_iter().chain(pieces) {
+            let chunk = v1::WriteDiffsChunk { chunk: Some(chunk) };
+            sender.send(chunk).await.expect("the connection takes it");
+        }
+        call.abort();
+        assert!(call.await.is_err_and(|error| error.is_cancelled()));
+        server.check_untouched(&format!("round {number}")).await;
+    }
+    server.check_serves().await;
+}
+
+async fn frames_that_lie_are_refused(mut server: Server) {
     const INVALID_ARGUMENT: u32 = 3;
     const RESOURCE_EXHAUSTED: u32 = 8;
     const UNIMPLEMENTED: u32 = 12;
-    let mut server = Server::start().await;
     let message = prost::Message::encode_to_vec(&server.client.put_request("new", b"content"));
     let length = u32::try_from(message.len()).expect("small");
     let long = u32::try_from(5 * MIB).expect("small");
@@ -128,13 +156,10 @@ async fn frames_that_lie_are_refused() {
     server.check_serves().await;
 }
 
-#[tokio::test]
-async fn a_stream_that_cannot_be_read_is_refused() {
-    let mut server = Server::start().await;
-    let channel = http2(&server.gateway.grpc_url(), None).await;
-    let header = v1::WriteDiffsChunk {
-        chunk: Some(v1::write_diffs_chunk::Chunk::Header(v1::WriteDiffsRequest::default())),
-    };
+async fn a_stream_that_cannot_be_read_is_refused(mut server: Server) {
+    let channel = http2(&server.grpc_url(), None).await;
+    let header =
+        v1::WriteDiffsChunk { chunk: Some(Chunk::Header(v1::WriteDiffsRequest::default())) };
     let header = Bytes::from(prost::Message::encode_to_vec(&header));
     let garbage = Bytes::from_static(b"\xff\xff\xff\xff");
     let large = Bytes::from(vec![0; 5 * MIB]);
@@ -153,9 +178,7 @@ async fn a_stream_that_cannot_be_read_is_refused() {
     server.check_serves().await;
 }
 
-#[tokio::test]
-async fn a_document_has_at_most_what_a_message_takes() {
-    let mut server = Server::start().await;
+async fn a_document_has_at_most_what_a_message_takes(mut server: Server) {
     let large = document(|it| it.append_bytes("b", &vec![0; 5 * MIB]));
     let request = meta_request(&server.client, "new", &large);
     server.refuse("5 MiB", request, "TooLarge", &["4194304"]).await;

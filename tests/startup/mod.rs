@@ -28,7 +28,8 @@ async fn refused(what: &str, command: Command, exit: i32, words: &[&str]) -> Ran
     let ran = ran.await.unwrap_or_else(|_| panic!("{what}: it runs"));
     assert_eq!(ran.exit, exit, "{what}: {}", ran.stderr);
     assert!(ran.stdout.is_empty(), "{what}: {ran:?}");
-    let is_log = |line: &&str| [" INFO ", " WARN "].iter().any(|level| line.contains(level));
+    let is_log =
+        |line: &&str| [" INFO ", " WARN ", " ERROR "].iter().any(|level| line.contains(level));
     let lines: Vec<_> = ran.stderr.lines().filter(|line| !is_log(line)).collect();
     let [line] = lines[..] else { panic!("{what}: not one line: {}", ran.stderr) };
     assert!(line.starts_with("vdom: "), "{what}: {line}");

@@ -62,7 +62,7 @@ async fn a_damaged_store_is_refused() {
     written_store(&store).await;
     let engine = store.join("engine");
     fs::rename(&engine, folder.path().join("elsewhere")).expect("moved");
-    refused_at("its data is gone", &store, &["lost acknowledged writes", "backup"]).await;
+    refused_at("its data is gone", &store, &["acknowledged writes", "backup"]).await;
     fs::remove_file(store.join("FORMAT")).expect("removed");
     fs::create_dir_all(&engine).expect("created");
     refused_at("its format is gone", &store, &["damaged", "FORMAT"]).await;

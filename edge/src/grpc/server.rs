@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
@@ -84,7 +85,7 @@ impl<D: Dom> Service<Request<Body>> for DomServer<D> {
             }
         };
         let is_upload = UPLOADS.iter().any(|call| request.uri().path().ends_with(call));
-        let answer = self.server.call(request);
+        let answer = self.server.call(request.map(|body| Body::new(body.map_err(broken_off))));
         Box::pin(async move {
             let response = if is_upload {
                 answer.await?
@@ -101,6 +102,15 @@ impl<D: Dom> Service<Request<Body>> for DomServer<D> {
                 None => response,
             })
         })
+    }
+}
+
+/// The gRPC library takes a stream that its client cancels for one that is
+/// complete: a part of a content would be written as the whole.
+fn broken_off(status: Status) -> Status {
+    match status.code() {
+        Code::Cancelled => Status::unavailable("the request broke off before its end"),
+        _ => status,
     }
 }
 

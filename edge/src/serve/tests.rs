@@ -23,6 +23,7 @@ use crate::observe::Metrics;
 use crate::token::TokenCheck;
 
 mod access;
+mod unread;
 
 const ANY_PORT: &str = "127.0.0.1:0";
 

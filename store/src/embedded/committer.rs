@@ -6,9 +6,10 @@ use std::thread;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::directory::{Directory, Mark};
+use super::directory::Directory;
 use super::engine::Engine;
 use super::group::{Group, Tails, Waiting};
+use super::mark::Mark;
 use crate::batch::{Batch, LogId};
 use crate::contract::{Append, ChunkId, StoreError, StoreErrorKind, StoreResult};
 use crate::view::{ViewWrite, Watermark};
@@ -135,17 +136,20 @@ impl Worker {
 
     /// Writes a group and answers all who wait for it; false when the store must stop.
     fn commit(&mut self, group: Group) -> bool {
-        let durable = group.is_durable();
-        let number = self.group + u64::from(durable);
+        let durable = group.durable().to_vec();
+        let number = self.group + u64::from(!durable.is_empty());
         let (rows, answers) = group.into_rows(number);
         let written = if rows.is_empty() {
             Ok(())
         } else {
-            self.engine.write(rows, durable).map_err(|error| error.to_string())
+            self.engine.write(rows, !durable.is_empty()).map_err(|error| error.to_string())
         };
         let marked = written.and_then(|()| {
             self.group = number;
-            if durable { self.mark.set(number).map_err(|error| error.to_string()) } else { Ok(()) }
+            if durable.is_empty() {
+                return Ok(());
+            }
+            self.mark.set(&durable, number).map_err(|error| error.to_string())
         });
         let Err(error) = marked else {
             answers.into_iter().for_each(Waiting::answer);

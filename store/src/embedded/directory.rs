@@ -4,24 +4,21 @@
 //! |---|---|
 //! | `LOCK` | locked by the process that has the store open |
 //! | `FORMAT` | `vdom-store 1` |
-//! | `MARK` | the last group that was acknowledged |
+//! | `MARK` | the last groups that were acknowledged ([`Mark`]) |
 //! | `engine/` | the engine's files |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tokio::sync::oneshot;
 
+use super::mark::Mark;
 use crate::contract::{StoreError, StoreErrorKind, StoreResult};
 
 const FORMAT: u32 = 1;
 const FORMAT_NAME: &str = "vdom-store";
 const FORMAT_MAX_BYTES: u64 = 64;
-
-/// Each in a sector of its own, written in turns: one of them is always whole.
-const MARK_SLOTS: [u64; 2] = [0, 4096];
-const MARK_BYTES: usize = 12;
 
 /// The directory, locked while this lives.
 pub(super) struct Directory {
@@ -29,17 +26,6 @@ pub(super) struct Directory {
     _lock: File,
     /// Dropped last: the receiver learns that the directory is free.
     _released: oneshot::Sender<()>,
-}
-
-/// The number of the last acknowledged group, beside the engine.
-///
-/// It is written after every fsync, without one of its own: after a crash of the
-/// process it is exact, after a power cut at most too low. An engine that ends
-/// before it has lost what was acknowledged, even where it takes the loss for the
-/// torn end of a journal.
-pub(super) struct Mark {
-    file: File,
-    group: u64,
 }
 
 impl Directory {
@@ -82,13 +68,7 @@ impl Directory {
     }
 
     fn create(&self) -> io::Result<()> {
-        let mut mark = File::create(self.path.join("MARK"))?;
-        mark.write_all(&vec![0; MARK_SLOTS[1] as usize + MARK_BYTES])?;
-        for slot in MARK_SLOTS {
-            mark.seek(SeekFrom::Start(slot))?;
-            mark.write_all(&encode_mark(0))?;
-        }
-        mark.sync_all()?;
+        Mark::create(&self.path)?;
         // The rename is what makes the directory a store.
         let (new, path) = (self.path.join("FORMAT.new"), self.path.join("FORMAT"));
         let mut format = File::create(&new)?;
@@ -124,51 +104,6 @@ impl Directory {
     }
 }
 
-impl Mark {
-    /// The last group that was acknowledged.
-    pub(super) fn group(&self) -> u64 {
-        self.group
-    }
-
-    /// Takes note of an acknowledged group.
-    pub(super) fn set(&mut self, group: u64) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(MARK_SLOTS[(group % 2) as usize]))?;
-        self.file.write_all(&encode_mark(group))?;
-        self.group = group;
-        Ok(())
-    }
-
-    /// Makes the mark as lasting as the groups that it names.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn open(path: &Path) -> StoreResult<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path.join("MARK"));
-        let mut file = match file {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(damaged(path, "its MARK file is gone"));
-            }
-            Err(error) => return Err(unavailable(path, "cannot open MARK of", &error)),
-        };
-        let mut group = None;
-        for slot in MARK_SLOTS {
-            let mut bytes = [0; MARK_BYTES];
-            let read = file.seek(SeekFrom::Start(slot)).and_then(|_| file.read_exact(&mut bytes));
-            match read {
-                Ok(()) => group = group.max(decode_mark(&bytes)),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-                Err(error) => return Err(unavailable(path, "cannot read MARK of", &error)),
-            }
-        }
-        match group {
-            Some(group) => Ok(Self { file, group }),
-            None => Err(damaged(path, "its MARK file cannot be read")),
-        }
-    }
-}
-
 fn lock(path: &Path) -> StoreResult<File> {
     let lock = OpenOptions::new()
         .create(true)
@@ -190,22 +125,7 @@ fn lock(path: &Path) -> StoreResult<File> {
     }
 }
 
-fn encode_mark(group: u64) -> [u8; MARK_BYTES] {
-    let mut mark = [0; MARK_BYTES];
-    mark[..8].copy_from_slice(&group.to_le_bytes());
-    // The complement, so that zeros are no mark.
-    let checksum = !crc32fast::hash(&mark[..8]);
-    mark[8..].copy_from_slice(&checksum.to_le_bytes());
-    mark
-}
-
-fn decode_mark(bytes: &[u8; MARK_BYTES]) -> Option<u64> {
-    let (group, _) = bytes.split_first_chunk()?;
-    let group = u64::from_le_bytes(*group);
-    (encode_mark(group) == *bytes).then_some(group)
-}
-
-fn damaged(path: &Path, what: &str) -> StoreError {
+pub(super) fn damaged(path: &Path, what: &str) -> StoreError {
     StoreError::new(
         StoreErrorKind::Damaged,
         format_args!(
@@ -215,7 +135,7 @@ fn damaged(path: &Path, what: &str) -> StoreError {
     )
 }
 
-fn unavailable(path: &Path, what: &str, error: &io::Error) -> StoreError {
+pub(super) fn unavailable(path: &Path, what: &str, error: &io::Error) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unavailable,
         format_args!("{what} the store at {}: {error}", path.display()),

@@ -29,7 +29,8 @@ pub(super) enum Space {
     Chunks,
 }
 
-const SPACES: [(Space, &str); 4] = [
+/// The families by the names that the engine knows them by.
+pub(super) const SPACES: [(Space, &str); 4] = [
     (Space::Logs, "logs"),
     (Space::Index, "index"),
     (Space::Views, "views"),
@@ -41,7 +42,7 @@ pub(super) type Row = (Space, Vec<u8>, Option<Bytes>);
 
 pub(super) struct Engine {
     database: Database,
-    spaces: [Keyspace; 4],
+    spaces: [Keyspace; SPACES.len()],
 }
 
 /// The content at one moment.

@@ -31,7 +31,8 @@ pub(super) struct Group {
     watermarks: HashMap<LogId, Watermark>,
     waiting: Vec<Waiting>,
     bytes: usize,
-    durable: bool,
+    /// The spaces that somebody waits for an fsync of.
+    durable: Vec<Space>,
 }
 
 /// What a write of a row must know of the row that it replaces.
@@ -79,9 +80,9 @@ impl Group {
         self.bytes >= GROUP_BYTES || self.waiting.len() >= GROUP_REQUESTS
     }
 
-    /// Whether somebody waits for an fsync.
-    pub(super) fn is_durable(&self) -> bool {
-        self.durable
+    /// The spaces that somebody waits for an fsync of.
+    pub(super) fn durable(&self) -> &[Space] {
+        &self.durable
     }
 
     /// The rows to write, and who waits for them.
@@ -89,8 +90,8 @@ impl Group {
         for (log, watermark) in std::mem::take(&mut self.watermarks) {
             self.put(Space::Views, keys::watermark(log), &record::encode_watermark(watermark));
         }
-        if self.durable {
-            self.put(Space::Index, keys::LAST_GROUP.to_vec(), &number.to_be_bytes());
+        for space in std::mem::take(&mut self.durable) {
+            self.put(space, keys::LAST_GROUP.to_vec(), &number.to_be_bytes());
         }
         (self.rows, self.waiting)
     }
@@ -132,7 +133,7 @@ impl Group {
             }
         }
         self.batches.insert((log, number), batch.id);
-        self.durable = true;
+        self.make_durable(&[Space::Logs, Space::Index]);
         tails.set(log, Tail { number, digest: digest_of(encoded), closing: batch.closing });
         Ok(Append::Committed)
     }
@@ -202,8 +203,16 @@ impl Group {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now_ms = now.as_millis() as u64;
         self.put(Space::Chunks, keys::touched(realm, id), &now_ms.to_be_bytes());
-        self.durable = true;
+        self.make_durable(&[Space::Chunks]);
         Ok(())
+    }
+
+    fn make_durable(&mut self, spaces: &[Space]) {
+        for space in spaces {
+            if !self.durable.contains(space) {
+                self.durable.push(*space);
+            }
+        }
     }
 
     fn is_stored(&self, moment: &Moment<'_>, space: Space, key: &[u8]) -> StoreResult<bool> {

@@ -6,7 +6,7 @@ use crate::batch::{LogDescriptor, LogId, OperationKey};
 use crate::contract::ChunkId;
 use crate::view::ViewKind;
 
-/// The number of the last group that was made durable, in [`Space::Index`](super::engine::Space).
+/// The number of the last durable group that wrote to a space; in every space.
 pub(super) const LAST_GROUP: &[u8] = b"g";
 
 const LOG_BYTES: usize = 32;

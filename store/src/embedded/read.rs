@@ -4,7 +4,8 @@ use std::ops::Bound::{Excluded, Included};
 
 use bytes::Bytes;
 
-use super::engine::{Moment, Space};
+use super::engine::{Moment, SPACES, Space};
+use super::mark::Groups;
 use super::{keys, record};
 use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_of};
 use crate::chain::{self, Tail};
@@ -197,10 +198,15 @@ pub(super) fn chunk(moment: &Moment<'_>, realm: &str, id: ChunkId) -> StoreResul
     moment.get(Space::Chunks, &keys::chunk(realm, id))
 }
 
-/// The last group that was made durable.
-pub(super) fn last_group(moment: &Moment<'_>) -> StoreResult<u64> {
-    let group = moment.get(Space::Index, keys::LAST_GROUP)?;
-    group.map_or(Ok(0), |group| record::decode_number(keys::LAST_GROUP, &group))
+/// For each space the last durable group that wrote to it.
+pub(super) fn last_groups(moment: &Moment<'_>) -> StoreResult<Groups> {
+    let mut groups = Groups::default();
+    for ((space, _), group) in SPACES.iter().zip(&mut groups) {
+        if let Some(number) = moment.get(*space, keys::LAST_GROUP)? {
+            *group = record::decode_number(keys::LAST_GROUP, &number)?;
+        }
+    }
+    Ok(groups)
 }
 
 fn last_encoded(moment: &Moment<'_>, log: LogId) -> StoreResult<Option<(u64, Bytes)>> {

@@ -9,6 +9,7 @@ use tokio::sync::oneshot::Receiver;
 
 use super::engine::Space;
 use super::group::{Group, Tails};
+use super::mark::{Groups, Mark};
 use super::*;
 use crate::batch::BatchId;
 use crate::view::Position;
@@ -27,8 +28,9 @@ async fn a_thousand_logs_share_their_fsyncs() {
         });
     }
     assert!(writers.join_all().await.iter().all(|answer| *answer == Append::Committed));
-    let groups = read::last_group(&store.reach().unwrap().engine.moment()).unwrap();
-    assert!((1..=100).contains(&groups), "{groups} fsyncs for 1000 logs");
+    let groups = read::last_groups(&store.reach().unwrap().engine.moment()).unwrap();
+    let fsyncs = mark::newest(&groups);
+    assert!((1..=100).contains(&fsyncs), "{fsyncs} fsyncs for 1000 logs");
     store.close().await.unwrap();
 }
 
@@ -78,7 +80,7 @@ fn rows_that_move_twice_in_a_group_have_one_place() {
         group.take(request, &engine.moment(), &mut Tails::default());
         answers.push(receiver);
     }
-    assert!(!group.is_durable());
+    assert!(group.durable().is_empty());
     commit(&engine, group);
     assert!(answers.iter_mut().all(|answer| answer.try_recv().unwrap().is_ok()));
     let moment = engine.moment();
@@ -123,28 +125,118 @@ fn a_failed_group_leaves_appends_unknown_and_refusals_as_they_are() {
 #[test]
 fn a_mark_is_read_back_and_its_damage_found() {
     let directory = tempfile::tempdir().unwrap();
-    let reopened = || Directory::open(directory.path()).map(|(_, mark, _)| mark.group());
-    for group in [1, 2, 3] {
-        let (_lock, mut mark, _) = Directory::open(directory.path()).unwrap();
-        assert_eq!(mark.group(), group - 1);
-        mark.set(group).unwrap();
+    let path = directory.path();
+    Mark::create(path).unwrap();
+    let holds = |groups: &Groups| Mark::open(path).unwrap().check(path, groups).is_ok();
+    let appended = [Space::Logs, Space::Index];
+    for (spaces, group) in [(&appended[..], 1), (&[Space::Chunks], 2), (&appended, 3)] {
+        Mark::open(path).unwrap().set(spaces, group).unwrap();
     }
-    let file = directory.path().join("MARK");
+    assert!(holds(&[3, 3, 0, 2]));
+    assert!(holds(&[4, 4, 0, 2]));
+    for lost in [[2, 3, 0, 2], [3, 2, 0, 2], [3, 3, 0, 1]] {
+        assert!(!holds(&lost), "{lost:?}");
+    }
+    let file = path.join("MARK");
     let whole = fs::read(&file).unwrap();
-    let broken = |at: usize| {
+    let break_at = |at: usize| {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         fs::write(&file, bytes).unwrap();
-        reopened()
     };
     // 3 stands in the second slot, 2 in the first.
-    assert_eq!(broken(0).unwrap(), 3);
-    assert_eq!(broken(4096).unwrap(), 2);
-    let zeros = vec![0; whole.len()];
-    fs::write(&file, zeros).unwrap();
-    assert_eq!(reopened().unwrap_err().kind, StoreErrorKind::Damaged);
-    fs::write(&file, []).unwrap();
-    assert_eq!(reopened().unwrap_err().kind, StoreErrorKind::Damaged);
+    break_at(0);
+    assert!(!holds(&[2, 2, 0, 2]));
+    break_at(4096);
+    assert!(holds(&[1, 1, 0, 2]) && !holds(&[0, 0, 0, 2]));
+    for broken in [vec![0; whole.len()], vec![]] {
+        fs::write(&file, broken).unwrap();
+        assert_eq!(Mark::open(path).err().unwrap().kind, StoreErrorKind::Damaged);
+    }
+}
+
+/// A write to a journal, as the engine makes it.
+fn journal_write(sequence: u64, items: u32) -> Vec<u8> {
+    let mut contents = Vec::new();
+    for item in 0..items {
+        contents.extend([2, 0, 0]);
+        contents.extend(7_u64.to_le_bytes());
+        contents.extend(3_u16.to_le_bytes());
+        contents.extend(20_000_u32.to_le_bytes().repeat(2));
+        contents.extend(b"key");
+        contents.extend(vec![item as u8; 20_000]);
+    }
+    let checksum = xxhash_rust::xxh3::xxh3_64(&contents);
+    let mut write = vec![1];
+    write.extend(items.to_le_bytes());
+    write.extend(sequence.to_le_bytes());
+    write.extend(contents);
+    write.push(3);
+    write.extend(checksum.to_le_bytes());
+    write.extend([b'F', b'J', b'L', 3]);
+    write
+}
+
+#[test]
+fn journals_are_read_as_the_engine_writes_them() {
+    let (directory, engine) = engine();
+    for number in 0..50_u8 {
+        let key = vec![number];
+        let value = record::seal(&key, &vec![number; 200 * usize::from(number)]);
+        engine.write([(Space::Views, key, Some(value))], true).unwrap();
+    }
+    drop(engine);
+    let length = || {
+        let bytes = fs::read(directory.path().join("0.jnl")).unwrap();
+        bytes.iter().rposition(|byte| *byte != 0)
+    };
+    let before = length();
+    journals::check(directory.path(), directory.path()).unwrap();
+    assert!(before.unwrap() > 50 * 200 && length() == before, "nothing is cut");
+}
+
+#[test]
+fn journals_are_held_to_what_they_must_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |number: u32| directory.path().join(format!("{number}.jnl"));
+    // The tenth comes after the ninth, and zeros at an end are no part of it.
+    let written = [(9, [1, 2]), (10, [3, 5]), (11, [6, 8])];
+    let whole = written.map(|(number, sequences)| {
+        (number, sequences.map(|sequence| journal_write(sequence, 3)).concat())
+    });
+    let restore = || {
+        for (number, bytes) in &whole {
+            fs::write(path(*number), [&bytes[..], &vec![0; 70_000]].concat()).unwrap();
+        }
+    };
+    let check = || journals::check(directory.path(), directory.path());
+    restore();
+    check().unwrap();
+    let length = whole[0].1.len();
+    for at in [0, 1, 5, 12, 13, 14, 20, 24, 40, 30_000, length / 2, length - 5, length - 1] {
+        for number in [9, 10] {
+            let mut bytes = fs::read(path(number)).unwrap();
+            bytes[at] ^= 0x40;
+            fs::write(path(number), bytes).unwrap();
+            assert_eq!(check().unwrap_err().kind, StoreErrorKind::Damaged, "{at} of {number}");
+            restore();
+        }
+        // The last one may be torn, and keeps what is whole.
+        let mut bytes = fs::read(path(11)).unwrap();
+        bytes[at] ^= 0x40;
+        fs::write(path(11), &bytes).unwrap();
+        let kept = if at < length / 2 { 0 } else { length / 2 };
+        match check() {
+            Ok(()) => assert_eq!(fs::metadata(path(11)).unwrap().len(), kept as u64, "{at}"),
+            Err(error) => assert_eq!(error.kind, StoreErrorKind::Damaged),
+        }
+        restore();
+    }
+    // A sequence number that repeats or falls back.
+    for sequence in [4, 5] {
+        fs::write(path(11), journal_write(sequence, 1)).unwrap();
+        assert_eq!(check().unwrap_err().kind, StoreErrorKind::Damaged);
+    }
 }
 
 #[test]
@@ -206,7 +298,7 @@ fn engine() -> (TempDir, Engine) {
 }
 
 fn commit(engine: &Engine, group: Group) {
-    let durable = group.is_durable();
+    let durable = !group.durable().is_empty();
     let (rows, waiting) = group.into_rows(1);
     engine.write(rows, durable).unwrap();
     for waiting in waiting {

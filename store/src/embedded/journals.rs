@@ -1,0 +1,178 @@
+//! The engine's journals, read before the engine reads them.
+//!
+//! While it opens, the engine cuts a journal off at the first entry that makes no
+//! sense, and refuses one whose checksum is wrong; neither tells the torn end that a
+//! crash leaves from damage. It also trusts the sequence number of a write, which no
+//! checksum covers: a wrong one makes it skip the write, or order it wrongly. So:
+//!
+//! - Sealed journals were whole when they were sealed, and must be.
+//! - The last journal may be torn. It is cut after its last whole write, and
+//!   [`Mark`](super::mark::Mark) tells whether something acknowledged went with that.
+//! - Sequence numbers ascend over all journals.
+//!
+//! A write is a start (item count, sequence number), its items, and an end (XXH3 of the
+//! items, magic). Lengths and numbers are little-endian.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::directory::{damaged, unavailable};
+use crate::contract::StoreResult;
+
+const START: u8 = 1;
+const ITEM: u8 = 2;
+const END: u8 = 3;
+const MAGIC: [u8; 4] = [b'F', b'J', b'L', 3];
+
+/// Of an item, after its tag: type, compression, keyspace, lengths of key, value, and
+/// value as stored.
+const ITEM_HEAD_BYTES: usize = 1 + 1 + 8 + 2 + 4 + 4;
+
+/// Holds the journals of the engine in `engine` to what is said above.
+pub(super) fn check(directory: &Path, engine: &Path) -> StoreResult<()> {
+    let failed = |error: &io::Error| unavailable(directory, "cannot read the journals of", error);
+    let journals = journals(engine).map_err(|error| failed(&error))?;
+    let mut last_sequence = None;
+    for (at, path) in journals.iter().enumerate() {
+        let walk = walk(path, last_sequence).map_err(|error| failed(&error))?;
+        let shown = path.display();
+        if !walk.ascending {
+            let what = format!("the journal {shown} has a write out of order at {}", walk.whole);
+            return Err(damaged(directory, &what));
+        }
+        last_sequence = walk.last_sequence;
+        if walk.is_whole {
+            continue;
+        }
+        if at + 1 < journals.len() {
+            let what = format!("the journal {shown} cannot be read from {} on", walk.whole);
+            return Err(damaged(directory, &what));
+        }
+        tracing::warn!(journal = %shown, kept_bytes = walk.whole, "a torn journal is cut");
+        cut(path, walk.whole).map_err(|error| failed(&error))?;
+    }
+    Ok(())
+}
+
+/// What a journal holds.
+struct Walk {
+    /// Where the last whole write ends.
+    whole: u64,
+    /// Nothing but zeros follows.
+    is_whole: bool,
+    ascending: bool,
+    last_sequence: Option<u64>,
+}
+
+/// The journals in the order they were written in.
+fn journals(engine: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut journals = Vec::new();
+    let entries = match fs::read_dir(engine) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jnl"));
+        if let Some(number) = number.and_then(|number| number.parse::<u64>().ok()) {
+            journals.push((number, path));
+        }
+    }
+    journals.sort();
+    Ok(journals.into_iter().map(|(_, path)| path).collect())
+}
+
+fn walk(path: &Path, mut last_sequence: Option<u64>) -> io::Result<Walk> {
+    let mut journal = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let (mut whole, mut ascending) = (0, true);
+    while let Some((sequence, bytes)) = read_write(&mut journal)? {
+        ascending = last_sequence.is_none_or(|last| last < sequence);
+        if !ascending {
+            break;
+        }
+        last_sequence = Some(sequence);
+        whole += bytes;
+    }
+    let mut rest = BufReader::new(File::open(path)?);
+    rest.seek_relative(i64::try_from(whole).unwrap_or(i64::MAX))?;
+    let is_whole = only_zeros(&mut rest)?;
+    Ok(Walk { whole, is_whole, ascending, last_sequence })
+}
+
+/// The sequence number of the next write and its length; `None` where none is whole.
+fn read_write(journal: &mut impl Read) -> io::Result<Option<(u64, u64)>> {
+    let Some([START]) = take(journal)? else { return Ok(None) };
+    let Some(count) = take(journal)?.map(u32::from_le_bytes) else { return Ok(None) };
+    let Some(sequence) = take(journal)?.map(u64::from_le_bytes) else { return Ok(None) };
+    let mut bytes = 1 + 4 + 8;
+    let mut hash = Xxh3::new();
+    for _ in 0..count {
+        let Some(item) = take::<{ 1 + ITEM_HEAD_BYTES }>(journal)? else { return Ok(None) };
+        if item[0] != ITEM {
+            return Ok(None);
+        }
+        hash.update(&item);
+        let key = u16::from_le_bytes([item[11], item[12]]);
+        let value = u32::from_le_bytes([item[17], item[18], item[19], item[20]]);
+        let contents = u64::from(key) + u64::from(value);
+        if hash_exactly(journal, contents, &mut hash)?.is_none() {
+            return Ok(None);
+        }
+        bytes += item.len() as u64 + contents;
+    }
+    let Some([END]) = take(journal)? else { return Ok(None) };
+    let Some(checksum) = take(journal)?.map(u64::from_le_bytes) else { return Ok(None) };
+    let is_whole = checksum == hash.digest() && take(journal)? == Some(MAGIC);
+    bytes += 1 + 8 + MAGIC.len() as u64;
+    Ok(is_whole.then_some((sequence, bytes)))
+}
+
+/// The next bytes; `None` at the end.
+fn take<const N: usize>(journal: &mut impl Read) -> io::Result<Option<[u8; N]>> {
+    let mut bytes = [0; N];
+    match journal.read_exact(&mut bytes) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Hashes so many bytes; `None` where there are fewer.
+fn hash_exactly(journal: &mut impl Read, length: u64, hash: &mut Xxh3) -> io::Result<Option<()>> {
+    let mut rest = journal.take(length);
+    let mut block = [0; 1 << 13];
+    let mut hashed = 0;
+    while hashed < length {
+        match rest.read(&mut block)? {
+            0 => return Ok(None),
+            read => {
+                hash.update(&block[..read]);
+                hashed += read as u64;
+            }
+        }
+    }
+    Ok(Some(()))
+}
+
+fn only_zeros(journal: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let block = journal.fill_buf()?;
+        if block.is_empty() {
+            return Ok(true);
+        }
+        if block.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        let length = block.len();
+        journal.consume(length);
+    }
+}
+
+fn cut(path: &Path, length: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(length)?;
+    file.sync_all()
+}

@@ -30,6 +30,7 @@ check:
 
 ## vdom and its peers, in one run.
 bench: bootstrap
+	$(CARGO) build --release --package vdom --package vdom-bench
 	./scripts/with-environment $(CARGO) run --release --package vdom-bench -- all
 
 ## The console, where Node is at hand; the gateway serves it once it is built.

@@ -11,6 +11,7 @@ mod architecture;
 mod authz;
 mod bad_input;
 mod cli;
+mod clients;
 mod journeys;
 mod parity;
 mod refusal;

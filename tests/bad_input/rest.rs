@@ -142,7 +142,7 @@ async fn a_body_that_breaks_off_is_not_written(mut server: Server) {
         let head = format!("PUT {NODES}/broken HTTP/1.1\r\nhost: a\r\n{head}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.expect("written");
         stream.write_all(b"100000\r\n").await.expect("written");
-        stream.write_all(&[b'x'; 1 << 20]).await.expect("written");
+        stream.write_all(&vec![b'x'; 1 << 20]).await.expect("written");
         stream.shutdown().await.expect("closed");
         let mut answer = Vec::new();
         // There may be none.

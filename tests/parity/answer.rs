@@ -16,6 +16,8 @@ pub(super) enum Ask {
     Tree { prefix: &'static str, at: At },
     /// Lists the changes of the branch, or of a node.
     History { path: Option<&'static str> },
+    /// Watches the branch from its beginning, for so many changes.
+    Changes { count: usize },
     /// Lists the branches of the repo.
     Branches,
 }
@@ -28,6 +30,8 @@ pub(super) enum At {
     Revision(u64),
     /// Not before it is known.
     NotBefore(u64),
+    /// Not before the write with this operation id.
+    After(u64),
 }
 
 /// A write.
@@ -93,7 +97,7 @@ pub(super) enum Answer {
         revision: Option<u64>,
         nodes: Vec<TreeNode>,
     },
-    History(Vec<HistoryLine>),
+    Changes(Vec<ChangeLine>),
     Branches(Vec<(String, u64)>),
     /// The error code's name.
     Refused(String),
@@ -122,7 +126,7 @@ pub(super) struct TreeNode {
 
 /// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct HistoryLine {
+pub(super) struct ChangeLine {
     pub(super) revision: u64,
     pub(super) change: String,
     pub(super) path: String,

@@ -15,7 +15,7 @@ use vdom_testkit::client::operation_id;
 
 use super::Door;
 use super::answer::{
-    Answer, Ask, At, Change, Elsewhere, HistoryLine, Node, Numbers, Seen, TreeNode, Write,
+    Answer, Ask, At, Change, ChangeLine, Elsewhere, Node, Numbers, Seen, TreeNode, Write,
 };
 use crate::refusal::Refusal;
 
@@ -143,16 +143,18 @@ impl GrpcDoor {
 
     fn read_request(&self, at: At) -> v1::ReadSnapshotRequest {
         let (epoch, last) = self.last;
-        let (revision, min_revision) = match at {
-            At::Latest => (0, last),
-            At::Revision(revision) => (revision, 0),
-            At::NotBefore(revision) => (0, revision),
+        let (revision, min_revision, after_operation) = match at {
+            At::Latest => (0, last, Bytes::new()),
+            At::Revision(revision) => (revision, 0, Bytes::new()),
+            At::NotBefore(revision) => (0, revision, Bytes::new()),
+            At::After(operation) => (0, 0, operation_id(operation)),
         };
         v1::ReadSnapshotRequest {
             repo: self.repo.clone(),
             branch: "main".to_owned(),
             revision,
             min_revision,
+            after_operation,
             min_epoch: if min_revision == 0 { 0 } else { epoch },
             ..Default::default()
         }
@@ -192,15 +194,25 @@ impl GrpcDoor {
             ..Default::default()
         };
         let page = self.client.get_history(request).await?.into_inner();
-        let lines = page.changes.into_iter().map(|change| HistoryLine {
-            revision: change.revision,
-            change: change.r#type().as_str_name().replace("TYPE_", "").to_lowercase(),
-            path: change.path,
-            old_path: change.old_path,
-            version: change.version,
-            author: change.author,
-        });
-        Ok(Answer::History(lines.collect()))
+        Ok(Answer::Changes(page.changes.into_iter().map(line).collect()))
+    }
+
+    async fn changes(&mut self, count: usize) -> Result<Answer, Status> {
+        let request = v1::SubscribeRequest {
+            repo: self.repo.clone(),
+            branch: "main".to_owned(),
+            from_epoch: self.last.0,
+            ..Default::default()
+        };
+        let mut events = self.client.subscribe_changes(request).await?.into_inner();
+        let mut lines = Vec::new();
+        while lines.len() < count {
+            let event = events.message().await?.expect("it goes on");
+            if event.r#type() != v1::change_event::Type::Progress {
+                lines.push(line(event));
+            }
+        }
+        Ok(Answer::Changes(lines))
     }
 
     async fn branches(&mut self) -> Result<Answer, Status> {
@@ -227,6 +239,7 @@ impl Door for GrpcDoor {
             }
             Ask::Tree { prefix, at } => self.tree(prefix, *at).await,
             Ask::History { path } => self.history(*path).await,
+            Ask::Changes { count } => self.changes(*count).await,
             Ask::Branches => self.branches().await,
         };
         Some(answer.unwrap_or_else(|status| match Refusal::from_grpc(&status).code {
@@ -243,6 +256,17 @@ fn chunks(diff: v1::WriteDiffRequest, content: &Bytes) -> Vec<v1::WriteDiffsChun
         .chain(pieces)
         .map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) })
         .collect()
+}
+
+fn line(change: v1::ChangeEvent) -> ChangeLine {
+    ChangeLine {
+        revision: change.revision,
+        change: change.r#type().as_str_name().replace("TYPE_", "").to_lowercase(),
+        path: change.path,
+        old_path: change.old_path,
+        version: change.version,
+        author: change.author,
+    }
 }
 
 fn diff(change: &Change) -> Bytes {

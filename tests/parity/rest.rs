@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use vdom_core::NodeKind;
 use vdom_testkit::client::operation_id;
@@ -13,7 +13,7 @@ use vdom_testkit::http::{HttpAnswer, HttpClient, request};
 
 use super::Door;
 use super::answer::{
-    Answer, Ask, At, Change, Elsewhere, HistoryLine, Node, Numbers, Seen, TreeNode, Write,
+    Answer, Ask, At, Change, ChangeLine, Elsewhere, Node, Numbers, Seen, TreeNode, Write,
 };
 use crate::refusal::Refusal;
 
@@ -123,6 +123,9 @@ impl RestDoor {
             At::Latest => format!("min_revision={last}&min_epoch={epoch}"),
             At::Revision(revision) => format!("revision={revision}"),
             At::NotBefore(revision) => format!("min_revision={revision}&min_epoch={epoch}"),
+            At::After(operation) => {
+                format!("after_operation={}", hex::encode(operation_id(operation)))
+            }
         }
     }
 
@@ -165,15 +168,30 @@ impl RestDoor {
             Some(path) => self.get(&format!("nodes/{}?history", escaped(path))).await?,
         };
         let answer = answer.json();
-        let lines = list(&answer["changes"]).iter().map(|change| HistoryLine {
-            revision: number(&change["revision"]),
-            change: text(&change["type"]),
-            path: text(&change["path"]),
-            old_path: change["old_path"].as_str().unwrap_or_default().to_owned(),
-            version: number(&change["version"]),
-            author: text(&change["author"]),
-        });
-        Ok(Answer::History(lines.collect()))
+        Ok(Answer::Changes(list(&answer["changes"]).iter().map(line).collect()))
+    }
+
+    /// Reads server-sent events.
+    async fn changes(&mut self, count: usize) -> Result<Answer, Refusal> {
+        let epoch = self.last.0;
+        let url = format!("/v1/repos/{}/branches/main/changes?from={epoch}.0", self.repo);
+        let mut body = self.client.open(request(Method::GET, &url, "")).await.into_body();
+        let (mut text, mut lines) = (String::new(), Vec::new());
+        while lines.len() < count {
+            let frame = body.frame().await.expect("it goes on").expect("fine");
+            text.push_str(std::str::from_utf8(frame.data_ref().expect("data")).expect("UTF-8"));
+            while let Some((event, rest)) = text.split_once("\n\n") {
+                if event.starts_with("event: change\n") {
+                    let (_, data) = event.split_once("data: ").expect("data");
+                    let change: Value = serde_json::from_str(data).expect("JSON");
+                    let id = format!("id: {epoch}.{}\n", change["revision"]);
+                    assert!(event.contains(&id), "{event}");
+                    lines.push(line(&change));
+                }
+                text = rest.to_owned();
+            }
+        }
+        Ok(Answer::Changes(lines))
     }
 
     async fn branches(&mut self) -> Result<Answer, Refusal> {
@@ -194,6 +212,7 @@ impl Door for RestDoor {
             Ask::ReadById { .. } => return None,
             Ask::Tree { prefix, at } => self.tree(prefix, *at).await,
             Ask::History { path } => self.history(*path).await,
+            Ask::Changes { count } => self.changes(*count).await,
             Ask::Branches => self.branches().await,
         };
         Some(answer.unwrap_or_else(|refusal| match refusal.code.as_str() {
@@ -218,6 +237,17 @@ fn escaped(text: &str) -> String {
         }
         url
     })
+}
+
+fn line(change: &Value) -> ChangeLine {
+    ChangeLine {
+        revision: number(&change["revision"]),
+        change: text(&change["type"]),
+        path: text(&change["path"]),
+        old_path: change["old_path"].as_str().unwrap_or_default().to_owned(),
+        version: number(&change["version"]),
+        author: text(&change["author"]),
+    }
 }
 
 fn text(value: &Value) -> String {

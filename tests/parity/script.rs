@@ -4,7 +4,7 @@ use bytes::Bytes;
 use vdom_core::NodeKind;
 use vdom_core::document::DocumentBuilder;
 
-use super::answer::{Answer, Ask, At, Change, Elsewhere, HistoryLine, Node, Seen, TreeNode, Write};
+use super::answer::{Answer, Ask, At, Change, ChangeLine, Elsewhere, Node, Seen, TreeNode, Write};
 
 /// A question and its answer.
 pub(super) struct Row {
@@ -68,6 +68,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("a path again", write("b", file("new"), Seen::Nothing), written(2, 1, 8)),
         row("an operation", operation("o", "once", 1), written(3, 1, 9)),
         row("the operation again", operation("o", "once", 1), written(3, 1, 9)),
+        row("as new as the operation", read("o", At::After(1)), node(3, "o", (1, 9, 9), "once")),
         row("its id for another", operation("o", "more", 1), Answer::Conflict),
         row("a document", write("m", Change::Document(meta.clone()), Seen::Any), written(4, 1, 10)),
         row("the document", read("m", At::Latest), meta_node((1, 10, 10), &meta)),
@@ -92,25 +93,13 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "the branch's history",
             Ask::History { path: None },
-            Answer::History(vec![
-                line(12, "create", "large", 1),
-                line(11, "update", "m", 2),
-                line(10, "create", "m", 1),
-                line(9, "create", "o", 1),
-                line(8, "create", "b", 1),
-                line(7, "delete", "c/d", 3),
-                HistoryLine { old_path: "b".to_owned(), ..line(6, "rename", "c/d", 2) },
-                line(5, "update", "a", 4),
-                line(4, "update", "a", 3),
-                line(3, "update", "a", 2),
-                line(2, "create", "b", 1),
-                line(1, "create", "a", 1),
-            ]),
+            Answer::Changes(changes().into_iter().rev().collect()),
         ),
+        row("the same, watched", Ask::Changes { count: 12 }, Answer::Changes(changes())),
         row(
             "a node's history",
             Ask::History { path: Some("a") },
-            Answer::History(vec![
+            Answer::Changes(vec![
                 line(5, "update", "a", 4),
                 line(4, "update", "a", 3),
                 line(3, "update", "a", 2),
@@ -125,6 +114,24 @@ pub(super) fn rows() -> Vec<Row> {
         row("a bad realm", elsewhere(Elsewhere::Realm("a b")), invalid()),
         row("an unknown realm", elsewhere(Elsewhere::Realm("nowhere")), refused("NotFound")),
         row("the branches", Ask::Branches, Answer::Branches(vec![("main".to_owned(), 12)])),
+    ]
+}
+
+/// Everything that is accepted, in order.
+fn changes() -> Vec<ChangeLine> {
+    vec![
+        line(1, "create", "a", 1),
+        line(2, "create", "b", 1),
+        line(3, "update", "a", 2),
+        line(4, "update", "a", 3),
+        line(5, "update", "a", 4),
+        ChangeLine { old_path: "b".to_owned(), ..line(6, "rename", "c/d", 2) },
+        line(7, "delete", "c/d", 3),
+        line(8, "create", "b", 1),
+        line(9, "create", "o", 1),
+        line(10, "create", "m", 1),
+        line(11, "update", "m", 2),
+        line(12, "create", "large", 1),
     ]
 }
 
@@ -204,8 +211,8 @@ fn nodes(revision: impl Into<Option<u64>>, files: &[(usize, &str, u64, u64)]) ->
     Answer::Tree { revision: revision.into(), nodes: nodes.collect() }
 }
 
-fn line(revision: u64, change: &str, path: &str, version: u64) -> HistoryLine {
-    HistoryLine {
+fn line(revision: u64, change: &str, path: &str, version: u64) -> ChangeLine {
+    ChangeLine {
         revision,
         change: change.to_owned(),
         path: path.to_owned(),

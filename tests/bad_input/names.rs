@@ -89,7 +89,7 @@ async fn the_small_fields_keep_their_rules(mut server: Server) {
             |it| it.operation_id = vec![1; 17].into(),
             &["operation_id has 17 bytes, needs 16"],
         ),
-        ("actor", |it| it.actor = "a\u{7}".to_owned(), &["actor", "control"]),
+        ("actor", |it| it.actor.push('\u{7}'), &["actor", "control"]),
         ("author", |it| it.author = "a".repeat(257), &["author", "256 bytes"]),
         ("message", |it| it.message = "m".repeat(65_537), &["message", "65537", "65536"]),
         (

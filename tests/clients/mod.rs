@@ -59,7 +59,8 @@ async fn python_reads_back_what_is_there_and_finds_what_differs() {
     let sidecar = TestSidecar::start(&gateway.grpc_url()).await;
     let folder = tempfile::tempdir().expect("a folder");
     let mut client = gateway.client().await;
-    for (path, content) in [("a", &b"1"[..]), ("b/c", b""), ("b/\u{e9}", &[0xff; 2_000_000])] {
+    let large = vec![0xff; 2_000_000];
+    for (path, content) in [("a", &b"1"[..]), ("b/c", b""), ("b/\u{e9}", &large)] {
         client.overwrite(path, content).await.expect("written");
         let file = folder.path().join(path);
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("created");

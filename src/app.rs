@@ -10,12 +10,11 @@ use vdom_edge::observe::Metrics;
 use vdom_edge::serve::{
     Bind, Drained, Listener, Randomness, RequestContext, Requests, ServeSettings, Server, tls,
 };
-use vdom_edge::token::{TokenCheck, TokenSettings};
 use vdom_store::embedded::{Embedded, EmbeddedOptions};
 use vdom_store::memory::Memory;
 use vdom_store::{Store, StoreError};
 
-use crate::config::{AuthConfig, GatewayConfig, StoreConfig, StoreKind};
+use crate::config::{GatewayConfig, StoreConfig, StoreKind};
 use crate::dom::DocumentRoom;
 use crate::environment::Environment;
 use crate::lifecycle::Lifecycle;
@@ -60,7 +59,7 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
     let grpc = listen(config.listen.grpc).await?;
     let http = listen(config.listen.http).await?;
     let admin = listen(config.listen.admin).await?;
-    let tokens = tokens(&config).await?;
+    let tokens = config.auth.clone().load(config.dev).await?;
     let store = open_store(&config.store).await?;
     let promises = store.promises();
     tracing::info!(backend = promises.backend, durability = promises.durability, "store is open");
@@ -163,24 +162,6 @@ async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
             "this gateway was built without MongoDB: build it with the feature `mongodb`",
         )),
     }
-}
-
-async fn tokens(config: &GatewayConfig) -> Result<TokenCheck> {
-    let AuthConfig { issuer, audience, key_files, jwks_file, jwks_url, jwks_refresh_seconds } =
-        config.auth.clone();
-    if config.dev {
-        tracing::warn!("DEV MODE: every caller is anonymous and may do everything");
-    }
-    TokenCheck::load(TokenSettings {
-        issuer,
-        audience,
-        key_files,
-        jwks_file,
-        jwks_url,
-        jwks_refresh: Duration::from_secs(jwks_refresh_seconds),
-        anonymous: config.dev,
-    })
-    .await
 }
 
 async fn listen(address: SocketAddr) -> Result<Listener> {

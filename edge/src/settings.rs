@@ -3,6 +3,7 @@
 //! exists.
 
 mod deserialize;
+mod sections;
 mod tree;
 mod units;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use vdom_core::{Error, Result};
 
+pub use sections::{AuthConfig, LogConfig};
 pub use units::{ByteSize, Interval};
 
 use tree::Tree;

@@ -22,12 +22,11 @@ use vdom_edge::observe::{Metrics, admin};
 use vdom_edge::serve::{
     Bind, Listener, Randomness, RequestContext, Requests, ServeSettings, Server,
 };
-use vdom_edge::token::{TokenCheck, TokenSettings};
 use vdom_edge::{origins, rest};
 
 use crate::branch::Tolerance;
 use crate::branches::BranchSettings;
-use crate::config::{AuthConfig, SidecarConfig};
+use crate::config::SidecarConfig;
 use crate::environment::Environment;
 use crate::hot_read::{Door, HotRead};
 use crate::identity::OwnIdentity;
@@ -82,7 +81,7 @@ pub async fn start(config: SidecarConfig, environment: Environment) -> Result<Ru
         Some(path) => Some(unix_socket(path, config.unix_mode()?).await?),
         None => None,
     };
-    let tokens = tokens(&config).await?;
+    let tokens = config.auth.clone().load(config.dev).await?;
     let identity = identity(&config)?;
     let address = UpstreamAddress {
         url: config.upstream.address.clone(),
@@ -255,24 +254,6 @@ fn identity(config: &SidecarConfig) -> Result<OwnIdentity> {
             Ok(OwnIdentity::nobody())
         }
     }
-}
-
-async fn tokens(config: &SidecarConfig) -> Result<TokenCheck> {
-    let AuthConfig { issuer, audience, key_files, jwks_file, jwks_url, jwks_refresh_seconds } =
-        config.auth.clone();
-    if config.dev {
-        tracing::warn!("DEV MODE: every caller is anonymous and may do everything");
-    }
-    TokenCheck::load(TokenSettings {
-        issuer,
-        audience,
-        key_files,
-        jwks_file,
-        jwks_url,
-        jwks_refresh: Duration::from_secs(jwks_refresh_seconds),
-        anonymous: config.dev,
-    })
-    .await
 }
 
 fn threads(configured: usize) -> usize {

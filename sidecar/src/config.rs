@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use vdom_core::limits::{HTTP2_MAX_CONCURRENT_STREAMS, HTTP2_MAX_CONCURRENT_STREAMS_CEILING};
 use vdom_core::{Error, Result};
+pub use vdom_edge::settings::{AuthConfig, LogConfig};
 use vdom_edge::settings::{ByteSize, Interval};
 
 /// The smallest cache that can hold the largest node.
@@ -64,24 +65,6 @@ pub struct UpstreamConfig {
     pub token_file: Option<PathBuf>,
 }
 
-/// Which tokens are good.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuthConfig {
-    /// What `iss` must be.
-    pub issuer: String,
-    /// What `aud` must be or hold.
-    pub audience: String,
-    /// Public keys (PEM) and HS256 secrets (any other file).
-    pub key_files: Vec<PathBuf>,
-    /// A JWK set in a file.
-    pub jwks_file: Option<PathBuf>,
-    /// A JWK set behind a URL.
-    pub jwks_url: Option<String>,
-    /// How often the URL is fetched, in seconds.
-    pub jwks_refresh_seconds: u64,
-}
-
 /// What is kept in memory.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -114,16 +97,6 @@ pub struct WebConfig {
     pub origins: Vec<String>,
 }
 
-/// Log lines.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogConfig {
-    /// `human` or `json`.
-    pub format: String,
-    /// A level or directives, such as `info,vdom=debug`.
-    pub filter: String,
-}
-
 /// Bounds.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -151,19 +124,6 @@ impl Default for UpstreamConfig {
     }
 }
 
-impl Default for AuthConfig {
-    fn default() -> Self {
-        Self {
-            issuer: "vdom".to_owned(),
-            audience: "vdom".to_owned(),
-            key_files: Vec::new(),
-            jwks_file: None,
-            jwks_url: None,
-            jwks_refresh_seconds: 300,
-        }
-    }
-}
-
 impl Default for CacheConfig {
     fn default() -> Self {
         Self { max_bytes: ByteSize(64 << 20) }
@@ -178,12 +138,6 @@ impl Default for FollowConfig {
             stale_after: Interval(Duration::from_secs(3)),
             offline_rights_max: Interval(Duration::from_secs(24 * 3_600)),
         }
-    }
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { format: "human".to_owned(), filter: "info".to_owned() }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use vdom_core::limits::{HTTP2_MAX_CONCURRENT_STREAMS, HTTP2_MAX_CONCURRENT_STREAMS_CEILING};
 use vdom_core::{Error, RealmName, Result};
+pub use vdom_edge::settings::{AuthConfig, LogConfig};
 
 /// Everything that a gateway can be told.
 #[derive(Clone, Debug, Deserialize)]
@@ -93,24 +94,6 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Which tokens are good.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuthConfig {
-    /// What `iss` must be.
-    pub issuer: String,
-    /// What `aud` must be or hold.
-    pub audience: String,
-    /// Public keys (PEM) and HS256 secrets (any other file).
-    pub key_files: Vec<PathBuf>,
-    /// A JWK set in a file.
-    pub jwks_file: Option<PathBuf>,
-    /// A JWK set behind a URL.
-    pub jwks_url: Option<String>,
-    /// How often the URL is fetched, in seconds.
-    pub jwks_refresh_seconds: u64,
-}
-
 /// What browsers get.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -119,16 +102,6 @@ pub struct WebConfig {
     pub origins: Vec<String>,
     /// Where the built console is; none: beside the program or in the checkout.
     pub console: Option<PathBuf>,
-}
-
-/// Log lines.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogConfig {
-    /// `human` or `json`.
-    pub format: String,
-    /// A level or directives, such as `info,vdom=debug`.
-    pub filter: String,
 }
 
 /// Bounds.
@@ -174,25 +147,6 @@ impl Default for StoreConfig {
             uri: Secret::default(),
             database: "vdom".to_owned(),
         }
-    }
-}
-
-impl Default for AuthConfig {
-    fn default() -> Self {
-        Self {
-            issuer: "vdom".to_owned(),
-            audience: "vdom".to_owned(),
-            key_files: Vec::new(),
-            jwks_file: None,
-            jwks_url: None,
-            jwks_refresh_seconds: 300,
-        }
-    }
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { format: "human".to_owned(), filter: "info".to_owned() }
     }
 }
 

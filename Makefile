@@ -12,9 +12,9 @@ run:
 ## Installs what the tests need, then passes every test.
 test: bootstrap
 	$(CARGO) build --workspace --all-targets
-	$(CARGO) test --workspace --lib --bins --quiet
+	./scripts/with-environment $(CARGO) test --workspace --lib --bins --quiet
 	./scripts/with-environment $(CARGO) test --package vdom-tests --test integration
-	cd web && npm test --silent
+	cd web && npm run check --silent && npm test --silent
 
 ## The integration tests alone, on what `make bootstrap` installed.
 test-integration:
@@ -30,8 +30,8 @@ check:
 
 ## vdom and its peers, in one run.
 bench: bootstrap
-	$(CARGO) build --release --package vdom --package vdom-bench
-	./scripts/with-environment $(CARGO) run --release --package vdom-bench -- all
+	$(CARGO) build --profile dist --package vdom --package vdom-bench
+	./scripts/with-environment $(CARGO) run --profile dist --package vdom-bench -- all
 
 ## The console, where Node is at hand; the gateway serves it once it is built.
 web:

@@ -1,14 +1,25 @@
 //! What the document room is asked and what it answers, whatever the transport.
 
+mod change_sets;
+mod conflicts;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::change::ChangeSetPosition;
+use crate::change::{ChangeSetHeader, ChangeSetPosition};
 use crate::clock::VectorClock;
-use crate::identifiers::{Hash, NodeId, OperationId};
-use crate::names::{BranchAddress, NodePath};
+use crate::identifiers::{ConflictId, Hash, NodeId, OperationId};
+use crate::names::{BranchAddress, BranchName, NodePath};
 use crate::node::NodeKind;
+
+pub use change_sets::{
+    ChangeSetPart, RevertChanges, SetConflicts, SetOutcome, SetWritten, WriteDiffs,
+};
+pub use conflicts::{
+    ConflictPage, ListConflicts, Resolution, ResolveConflict, ResolveOutcome, StoredConflict,
+};
 
 /// What to do when the writer had not seen the node as it stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +50,8 @@ pub enum DiffSource {
     Bson(Bytes),
     /// A `put` whose content was staged as chunks of the store.
     Staged(Vec<crate::node::ContentChunk>),
+    /// A `put` whose content follows as parts of the same stream.
+    Follows,
 }
 
 /// One diff to write.
@@ -152,6 +165,8 @@ pub struct Conflict {
     pub revision: u64,
     /// As asked.
     pub operation_id: Option<OperationId>,
+    /// Under which the conflict was kept, where that was asked for.
+    pub conflict_id: Option<ConflictId>,
 }
 
 /// A place that cannot be merged: byte ranges as (start, length), or a field.
@@ -200,6 +215,17 @@ pub struct ReadSnapshot {
     pub address: BranchAddress,
     /// Which.
     pub node: NodeSelector,
+    /// When.
+    pub at: ReadAt,
+}
+
+/// Many nodes to read as of one revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadSnapshots {
+    /// Where.
+    pub address: BranchAddress,
+    /// Which; answered in this order.
+    pub nodes: Vec<NodeSelector>,
     /// When.
     pub at: ReadAt,
 }
@@ -294,7 +320,9 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChangeEvent {
     /// The record.
-    pub change: std::sync::Arc<crate::change::Change>,
+    pub change: Arc<crate::change::Change>,
+    /// What its change set says of all its changes.
+    pub set: Option<Arc<ChangeSetHeader>>,
     /// Its hash in the chain.
     pub hash: Hash,
     /// The diff; `None` where it was not asked for or is above 1 MiB.
@@ -302,6 +330,21 @@ pub struct ChangeEvent {
 }
 
 impl ChangeEvent {
+    /// Why it was made: its own message, or that of its change set.
+    pub fn message(&self) -> &str {
+        match &self.set {
+            Some(set) if self.change.message.is_empty() => &set.message,
+            _ => &self.change.message,
+        }
+    }
+
+    /// Free words about it, and those about its change set that it leaves open.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let mut metadata = self.set.as_ref().map(|set| set.metadata.clone()).unwrap_or_default();
+        metadata.extend(self.change.metadata.clone());
+        metadata
+    }
+
     /// Whether a reader may resume after this event.
     pub fn is_resume_point(&self) -> bool {
         self.change.change_set.is_none_or(|ChangeSetPosition { index, size, .. }| index + 1 == size)
@@ -356,6 +399,30 @@ pub struct BranchSummary {
     pub revision: u64,
     /// The head's hash in the chain.
     pub head_hash: Hash,
+    /// The branch that it was created from, and at which revision.
+    pub origin: Option<(BranchName, u64)>,
+}
+
+/// A branch to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateBranch {
+    /// The new branch.
+    pub address: BranchAddress,
+    /// The branch of the same repo that it continues; `None`: it begins empty.
+    pub from: Option<BranchName>,
+    /// Where it leaves that branch; `None`: at the latest revision.
+    pub at_revision: Option<u64>,
+    /// Makes the call safe to repeat.
+    pub operation_id: Option<OperationId>,
+}
+
+/// A branch to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteBranch {
+    /// Which.
+    pub address: BranchAddress,
+    /// Makes the call safe to repeat.
+    pub operation_id: Option<OperationId>,
 }
 
 /// A node of a tree as it is listed.

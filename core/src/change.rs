@@ -62,6 +62,17 @@ pub struct ChangeSetPosition {
     pub size: u32,
 }
 
+/// What a change set says of all its changes; kept with the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ChangeSetHeader {
+    /// Why it was made.
+    #[n(0)]
+    pub message: String,
+    /// Free words of the client.
+    #[n(1)]
+    pub metadata: BTreeMap<String, String>,
+}
+
 /// How a diff is sealed; the store keeps it as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Encryption {
@@ -151,6 +162,9 @@ pub struct Change {
     /// True when a three-way merge made the diff.
     #[n(23)]
     pub merged: bool,
+    /// Of the change set whose first change this is.
+    #[n(24)]
+    pub set_header: Option<ChangeSetHeader>,
 }
 
 impl Change {

@@ -14,7 +14,7 @@ pub mod limits;
 pub mod names;
 pub mod node;
 
-pub use change::{Change, ChangeKind, ChangeSetPosition, Encryption, Operation};
+pub use change::{Change, ChangeKind, ChangeSetHeader, ChangeSetPosition, Encryption, Operation};
 pub use clock::{ClockOrdering, VectorClock};
 pub use diff::Diff;
 

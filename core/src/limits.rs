@@ -28,6 +28,16 @@ pub const METADATA_MAX_ENTRIES: usize = 64;
 pub const METADATA_MAX_BYTES: usize = 8 << 10;
 /// The most operations in a `text` or `patch` diff.
 pub const DIFF_MAX_OPERATIONS: usize = 100_000;
+/// The most diffs of a change set.
+pub const CHANGE_SET_MAX_DIFFS: usize = 100_000;
+/// The most bytes of diffs and contents in a change set.
+pub const CHANGE_SET_MAX_BYTES: u64 = 4 << 30;
+/// Up to so many diffs an answer has a result for each.
+pub const CHANGE_SET_RESULTS_MAX: usize = 10_000;
+/// The most nodes that one `ReadSnapshots` names.
+pub const READ_SNAPSHOTS_MAX_NODES: usize = 10_000;
+/// The most conflicts in one answer.
+pub const CONFLICT_PAGE_MAX: u32 = 100;
 /// The most paths of a subscription.
 pub const SUBSCRIPTION_MAX_PATHS: usize = 256;
 /// The longest queue of a subscription, in events.

@@ -5,8 +5,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use vdom_core::calls::{
-    BranchSummary, Event, GetHistory, HistoryPage, ReadSnapshot, ReadTree, RepoSummary, Snapshot,
-    Subscribe, TreeEntry, WriteDiff, WriteOutcome,
+    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, Event, GetHistory,
+    HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
+    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
+    WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::{RealmName, RepoName, Result};
 
@@ -30,6 +32,25 @@ pub trait Dom: Send + Sync + 'static {
         content: DomStream<Bytes>,
     ) -> Result<WriteOutcome>;
 
+    /// Writes a change set: all of its diffs or none.
+    async fn write_diffs(
+        &self,
+        caller: &Caller,
+        request: WriteDiffs,
+        parts: DomStream<ChangeSetPart>,
+    ) -> Result<SetOutcome>;
+
+    /// Writes diffs in order and answers each; the first that is refused with an
+    /// error ends the stream, and what was answered before it is done.
+    async fn replay_diffs(
+        &self,
+        caller: &Caller,
+        requests: DomStream<WriteDiff>,
+    ) -> Result<DomStream<WriteOutcome>>;
+
+    /// Writes the inverse of a range of changes.
+    async fn revert_changes(&self, caller: &Caller, request: RevertChanges) -> Result<SetOutcome>;
+
     /// Reads one node with its content at hand; `TooLarge` where that does not
     /// fit a unary answer.
     async fn read_snapshot(&self, caller: &Caller, request: ReadSnapshot) -> Result<Snapshot>;
@@ -41,6 +62,14 @@ pub trait Dom: Send + Sync + 'static {
         caller: &Caller,
         request: ReadSnapshot,
     ) -> Result<(Snapshot, u64, DomStream<Bytes>)>;
+
+    /// Reads many nodes as of one revision, in the order asked for; one that is
+    /// not there ends the stream with `NotFound`.
+    async fn read_snapshots(
+        &self,
+        caller: &Caller,
+        request: ReadSnapshots,
+    ) -> Result<DomStream<Snapshot>>;
 
     /// Reads a subtree as of one revision, in ascending order of paths but for
     /// nodes that moved while it was read.
@@ -62,4 +91,21 @@ pub trait Dom: Send + Sync + 'static {
         realm: RealmName,
         repo: RepoName,
     ) -> Result<Vec<BranchSummary>>;
+
+    /// Creates a branch, empty or from another in the time that an empty one takes.
+    async fn create_branch(&self, caller: &Caller, request: CreateBranch) -> Result<BranchSummary>;
+
+    /// Deletes a branch: its log ends, and its name is free.
+    async fn delete_branch(&self, caller: &Caller, request: DeleteBranch) -> Result<()>;
+
+    /// Lists the conflicts that were kept and not resolved.
+    async fn list_conflicts(&self, caller: &Caller, request: ListConflicts)
+    -> Result<ConflictPage>;
+
+    /// Resolves a kept conflict.
+    async fn resolve_conflict(
+        &self,
+        caller: &Caller,
+        request: ResolveConflict,
+    ) -> Result<ResolveOutcome>;
 }

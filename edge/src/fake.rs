@@ -8,9 +8,11 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use vdom_core::calls::{
-    AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictReason, DiffSource, Event, Freshness,
-    GetHistory, HistoryPage, NodeSelector, OnConflict, ReadSnapshot, ReadTree, RepoSummary,
-    Snapshot, Source, Subscribe, TreeEntry, WriteDiff, WriteOutcome, Written,
+    AckLevel, BranchSummary, ChangeEvent, ChangeSetPart, Conflict, ConflictPage, ConflictReason,
+    CreateBranch, DeleteBranch, DiffSource, Event, Freshness, GetHistory, HistoryPage,
+    ListConflicts, NodeSelector, OnConflict, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
+    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Source, Subscribe,
+    TreeEntry, WriteDiff, WriteDiffs, WriteOutcome, Written,
 };
 use vdom_core::change::sha256;
 use vdom_core::diff::{Diff, NewContent, apply};
@@ -270,7 +272,74 @@ impl Dom for FakeDom {
     ) -> Result<Vec<BranchSummary>> {
         let revision = self.state.lock().changes.len() as u64;
         let name = "main".to_owned();
-        Ok(vec![BranchSummary { name, epoch: EPOCH, revision, head_hash: Hash([1; 32]) }])
+        Ok(vec![BranchSummary {
+            name,
+            epoch: EPOCH,
+            revision,
+            head_hash: Hash([1; 32]),
+            origin: None,
+        }])
+    }
+
+    async fn write_diffs(
+        &self,
+        _caller: &Caller,
+        _request: WriteDiffs,
+        _parts: DomStream<ChangeSetPart>,
+    ) -> Result<SetOutcome> {
+        Err(Error::unimplemented("WriteDiffs"))
+    }
+
+    async fn replay_diffs(
+        &self,
+        _caller: &Caller,
+        _requests: DomStream<WriteDiff>,
+    ) -> Result<DomStream<WriteOutcome>> {
+        Err(Error::unimplemented("ReplayDiffs"))
+    }
+
+    async fn revert_changes(
+        &self,
+        _caller: &Caller,
+        _request: RevertChanges,
+    ) -> Result<SetOutcome> {
+        Err(Error::unimplemented("RevertChanges"))
+    }
+
+    async fn read_snapshots(
+        &self,
+        _caller: &Caller,
+        _request: ReadSnapshots,
+    ) -> Result<DomStream<Snapshot>> {
+        Err(Error::unimplemented("ReadSnapshots"))
+    }
+
+    async fn create_branch(
+        &self,
+        _caller: &Caller,
+        _request: CreateBranch,
+    ) -> Result<BranchSummary> {
+        Err(Error::unimplemented("CreateBranch"))
+    }
+
+    async fn delete_branch(&self, _caller: &Caller, _request: DeleteBranch) -> Result<()> {
+        Err(Error::unimplemented("DeleteBranch"))
+    }
+
+    async fn list_conflicts(
+        &self,
+        _caller: &Caller,
+        _request: ListConflicts,
+    ) -> Result<ConflictPage> {
+        Err(Error::unimplemented("ListConflicts"))
+    }
+
+    async fn resolve_conflict(
+        &self,
+        _caller: &Caller,
+        _request: ResolveConflict,
+    ) -> Result<ResolveOutcome> {
+        Err(Error::unimplemented("ResolveConflict"))
     }
 }
 
@@ -287,6 +356,7 @@ fn freshness() -> Freshness {
 
 fn conflict(reason: ConflictReason, node: &Node, revision: u64) -> Conflict {
     Conflict {
+        conflict_id: None,
         reason,
         node_id: node.id,
         path: node.path.clone(),
@@ -314,7 +384,7 @@ fn change(
 ) -> ChangeEvent {
     let diff = match &request.diff {
         DiffSource::Bson(bytes) => bytes.clone(),
-        DiffSource::Staged(_) => Bytes::new(),
+        DiffSource::Staged(_) | DiffSource::Follows => Bytes::new(),
     };
     let change = Change {
         epoch: EPOCH,
@@ -340,7 +410,13 @@ fn change(
         change_set: None,
         data_subject: None,
         encryption: None,
+        set_header: None,
         merged: false,
     };
-    ChangeEvent { hash: sha256(&change.encode()), change: Arc::new(change), diff: Some(diff) }
+    ChangeEvent {
+        set: None,
+        hash: sha256(&change.encode()),
+        change: Arc::new(change),
+        diff: Some(diff),
+    }
 }

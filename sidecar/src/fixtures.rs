@@ -116,9 +116,11 @@ impl EventBuilder {
             change_set: None,
             data_subject: None,
             encryption: None,
+            set_header: None,
             merged: false,
         };
-        let event = ChangeEvent { change: Arc::new(change), hash: Hash::default(), diff: None };
+        let event =
+            ChangeEvent { change: Arc::new(change), set: None, hash: Hash::default(), diff: None };
         Self(event)
     }
 

@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use vdom_core::calls::{
-    BranchSummary, Event, GetHistory, HistoryPage, ReadSnapshot, ReadTree, RepoSummary, Snapshot,
-    Subscribe, TreeEntry, WriteDiff, WriteOutcome,
+    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, Event, GetHistory,
+    HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
+    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
+    WriteDiff, WriteDiffs, WriteOutcome,
 };
-use vdom_core::{RealmName, RepoName, Result};
+use vdom_core::{Error, RealmName, RepoName, Result};
 use vdom_edge::{Caller, Dom, DomStream};
 
 use crate::branch::Branch;
@@ -169,6 +171,67 @@ impl Dom for Sidecar {
         repo: RepoName,
     ) -> Result<Vec<BranchSummary>> {
         self.upstream().list_branches(OnBehalfOf::Caller(caller), &realm, &repo).await
+    }
+
+    async fn write_diffs(
+        &self,
+        _caller: &Caller,
+        _request: WriteDiffs,
+        _parts: DomStream<ChangeSetPart>,
+    ) -> Result<SetOutcome> {
+        Err(Error::unimplemented("WriteDiffs"))
+    }
+
+    async fn replay_diffs(
+        &self,
+        _caller: &Caller,
+        _requests: DomStream<WriteDiff>,
+    ) -> Result<DomStream<WriteOutcome>> {
+        Err(Error::unimplemented("ReplayDiffs"))
+    }
+
+    async fn revert_changes(
+        &self,
+        _caller: &Caller,
+        _request: RevertChanges,
+    ) -> Result<SetOutcome> {
+        Err(Error::unimplemented("RevertChanges"))
+    }
+
+    async fn read_snapshots(
+        &self,
+        _caller: &Caller,
+        _request: ReadSnapshots,
+    ) -> Result<DomStream<Snapshot>> {
+        Err(Error::unimplemented("ReadSnapshots"))
+    }
+
+    async fn create_branch(
+        &self,
+        _caller: &Caller,
+        _request: CreateBranch,
+    ) -> Result<BranchSummary> {
+        Err(Error::unimplemented("CreateBranch"))
+    }
+
+    async fn delete_branch(&self, _caller: &Caller, _request: DeleteBranch) -> Result<()> {
+        Err(Error::unimplemented("DeleteBranch"))
+    }
+
+    async fn list_conflicts(
+        &self,
+        _caller: &Caller,
+        _request: ListConflicts,
+    ) -> Result<ConflictPage> {
+        Err(Error::unimplemented("ListConflicts"))
+    }
+
+    async fn resolve_conflict(
+        &self,
+        _caller: &Caller,
+        _request: ResolveConflict,
+    ) -> Result<ResolveOutcome> {
+        Err(Error::unimplemented("ResolveConflict"))
     }
 }
 

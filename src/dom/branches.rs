@@ -52,6 +52,7 @@ pub(crate) async fn list_branches(
             epoch: head.epoch,
             revision: head.revision,
             head_hash: head.hash,
+            origin: None,
         });
     }
     Ok(branches)

@@ -279,6 +279,7 @@ impl<'a> Staging<'a> {
             data_subject: attributes.get("data_subject").cloned(),
             encryption: None,
             merged: false,
+            set_header: None,
         };
         let record = change.encode();
         let node = Arc::new(after_change(before, &change, content, attributes));
@@ -294,8 +295,12 @@ impl<'a> Staging<'a> {
         }
         self.revision = revision;
         self.hash = chain_hash(&record);
-        let entry =
-            Entry { change: Arc::new(change), hash: self.hash, diff: proposal.stored.clone() };
+        let entry = Entry {
+            change: Arc::new(change),
+            set: None,
+            hash: self.hash,
+            diff: proposal.stored.clone(),
+        };
         self.changes.push((record, Applied { entry, node }));
         Ok(Verdict::Accepted(written))
     }
@@ -431,6 +436,7 @@ impl<'a> Staging<'a> {
             epoch: self.epoch,
             revision: self.revision,
             operation_id: None,
+            conflict_id: None,
         }))
     }
 }

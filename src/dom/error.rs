@@ -13,6 +13,11 @@ pub(crate) fn from_store(error: StoreError, resource: impl fmt::Display) -> Erro
             Error::unavailable("the store cannot be used now: try again later")
                 .retry_after(Duration::from_secs(1))
         }
+        StoreErrorKind::Stopped => Error::unavailable(
+            "the store has stopped: see the server's log; writes without an answer may have been \
+             made, repeat them with the same operation_id",
+        )
+        .retry_after(Duration::from_secs(10)),
         StoreErrorKind::OutcomeUnknown => Error::unavailable(
             "the outcome of the write is not known: repeat it with the same operation_id",
         )

@@ -50,6 +50,7 @@ fn event(entry: &Entry, include_diff: bool) -> ChangeEvent {
     let wants_diff = include_diff && entry.diff.len() <= CHUNK_BYTES;
     ChangeEvent {
         change: entry.change.clone(),
+        set: entry.set.clone(),
         hash: entry.hash,
         diff: wants_diff.then(|| entry.diff.clone()),
     }

@@ -13,8 +13,8 @@ use minicbor::{Decode, Encode};
 use sha2::{Digest, Sha256};
 use vdom_core::change::chain_hash;
 use vdom_core::{
-    BranchAddress, Change, Content, ContentChunk, Error, ErrorCode, Hash, Node, NodeId, NodeKind,
-    NodePath, OperationId, Result, VectorClock,
+    BranchAddress, Change, ChangeSetHeader, Content, ContentChunk, Error, ErrorCode, Hash, Node,
+    NodeId, NodeKind, NodePath, OperationId, Result, VectorClock,
 };
 use vdom_store::{LogId, Numbered, OperationKey};
 
@@ -25,6 +25,8 @@ const MANIFEST_VERSION: u32 = 1;
 pub(crate) struct Entry {
     /// The record.
     pub change: Arc<Change>,
+    /// What its change set says of all its changes.
+    pub set: Option<Arc<ChangeSetHeader>>,
     /// Its hash in the chain.
     pub hash: Hash,
     /// The diff as it is stored.
@@ -110,16 +112,21 @@ pub(crate) fn decode_batch(numbered: &Numbered) -> Result<BatchRecord> {
         return Err(damaged(format!("manifest version {} is not known", manifest.version)));
     }
     let mut entries = Vec::with_capacity(manifest.records.len());
+    let mut set = None;
     let mut offset = 0usize;
     for Record(record) in manifest.records {
         let change = Change::decode(record)?;
         let end = offset + change.diff_length as usize;
+        if change.set_header.is_some() || change.change_set.is_none() {
+            set = change.set_header.clone().map(Arc::new);
+        }
         if end > numbered.batch.body.len() {
             return Err(damaged(format!("the diff of revision {} is cut", change.revision)));
         }
         entries.push(Entry {
             hash: chain_hash(record),
             change: Arc::new(change),
+            set: set.clone(),
             diff: numbered.batch.body.slice(offset..end),
         });
         offset = end;

@@ -11,8 +11,10 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::time::Instant;
 use vdom_core::calls::{
-    BranchSummary, Event, GetHistory, HistoryPage, ReadAt, ReadSnapshot, ReadTree, RepoSummary,
-    Snapshot, Subscribe, TreeEntry, WriteDiff, WriteOutcome,
+    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, Event, GetHistory,
+    HistoryPage, ListConflicts, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
+    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
+    WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::change::CHAIN_START;
 use vdom_core::limits::{MIN_REVISION_WAIT_MAX, WRITER_QUEUE_MAX_WRITES};
@@ -429,6 +431,67 @@ impl Dom for DocumentRoom {
     ) -> Result<Vec<BranchSummary>> {
         let permit = self.shared.authority.authorize(caller, Action::Read, &realm, Some(&repo))?;
         branches::list_branches(&self.shared, &permit, realm, repo).await
+    }
+
+    async fn write_diffs(
+        &self,
+        _caller: &Caller,
+        _request: WriteDiffs,
+        _parts: DomStream<ChangeSetPart>,
+    ) -> Result<SetOutcome> {
+        Err(Error::unimplemented("WriteDiffs"))
+    }
+
+    async fn replay_diffs(
+        &self,
+        _caller: &Caller,
+        _requests: DomStream<WriteDiff>,
+    ) -> Result<DomStream<WriteOutcome>> {
+        Err(Error::unimplemented("ReplayDiffs"))
+    }
+
+    async fn revert_changes(
+        &self,
+        _caller: &Caller,
+        _request: RevertChanges,
+    ) -> Result<SetOutcome> {
+        Err(Error::unimplemented("RevertChanges"))
+    }
+
+    async fn read_snapshots(
+        &self,
+        _caller: &Caller,
+        _request: ReadSnapshots,
+    ) -> Result<DomStream<Snapshot>> {
+        Err(Error::unimplemented("ReadSnapshots"))
+    }
+
+    async fn create_branch(
+        &self,
+        _caller: &Caller,
+        _request: CreateBranch,
+    ) -> Result<BranchSummary> {
+        Err(Error::unimplemented("CreateBranch"))
+    }
+
+    async fn delete_branch(&self, _caller: &Caller, _request: DeleteBranch) -> Result<()> {
+        Err(Error::unimplemented("DeleteBranch"))
+    }
+
+    async fn list_conflicts(
+        &self,
+        _caller: &Caller,
+        _request: ListConflicts,
+    ) -> Result<ConflictPage> {
+        Err(Error::unimplemented("ListConflicts"))
+    }
+
+    async fn resolve_conflict(
+        &self,
+        _caller: &Caller,
+        _request: ResolveConflict,
+    ) -> Result<ResolveOutcome> {
+        Err(Error::unimplemented("ResolveConflict"))
     }
 }
 

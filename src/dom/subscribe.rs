@@ -159,6 +159,7 @@ impl Watch {
         let wants_diff = self.request.include_diffs && entry.diff.len() <= CHUNK_BYTES;
         self.ready.push_back(Event::Change(Box::new(ChangeEvent {
             change: change.clone(),
+            set: entry.set.clone(),
             hash: entry.hash,
             diff: wants_diff.then(|| entry.diff.clone()),
         })));

@@ -47,6 +47,11 @@ pub(crate) async fn write(
             store_apart(room, &permit, &request, diff, bytes.clone()).await?
         }
         DiffSource::Staged(chunks) => staged(chunks.clone()),
+        DiffSource::Follows => {
+            return Err(Error::invalid(
+                "a `put` without `v` needs a stream that brings its content",
+            ));
+        }
     };
     let handle = room.existing_or_new(&permit, &request.address).await?;
     let clock = request.clock.clone();

@@ -188,6 +188,8 @@ pub type StoreResult<T> = Result<T, StoreError>;
 pub enum StoreErrorKind {
     /// Try again later: no server, no primary, no disk space.
     Unavailable,
+    /// Closed, or ended for good by a failed write: only a new start helps.
+    Stopped,
     /// An append may or may not have happened: append the same batch again.
     OutcomeUnknown,
     /// What was asked for is gone.

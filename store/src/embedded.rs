@@ -126,7 +126,7 @@ impl Embedded {
     fn reach(&self) -> StoreResult<Arc<Open>> {
         let Some(open) = self.open.read().clone() else {
             return Err(StoreError::new(
-                StoreErrorKind::Unavailable,
+                StoreErrorKind::Stopped,
                 format_args!("the store at {} is closed", self.shown_path),
             ));
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 
 /// Where `cargo build` put the command that belongs to this test.
 pub fn vdom() -> PathBuf {
@@ -29,6 +29,19 @@ where
     command
 }
 
+/// Everything that a process complains about; the last of it is shown too, should a
+/// test fail.
+async fn collect(complaints: ChildStderr) -> String {
+    let mut lines = BufReader::new(complaints).lines();
+    let mut text = String::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        eprintln!("{line}");
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
 /// A server that says on its standard output, in one line of JSON, where it
 /// listens.
 pub struct ServerProcess {
@@ -44,15 +57,23 @@ impl ServerProcess {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let mut child =
-            command(arguments).stdout(Stdio::piped()).spawn().expect("vdom can be started");
+        let mut child = command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("vdom can be started");
         let output = child.stdout.take().expect("its output");
+        let complaints = child.stderr.take().expect("its complaints");
+        let complaints = tokio::spawn(collect(complaints));
         let mut lines = BufReader::new(output).lines();
         let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line())
             .await
             .expect("vdom says within 60 s where it listens")
-            .expect("its output can be read")
-            .expect("vdom says where it listens before it ends");
+            .expect("its output can be read");
+        let Some(line) = line else {
+            let complaints = complaints.await.unwrap_or_default();
+            panic!("vdom ended before it said where it listens: {complaints}");
+        };
         let said = serde_json::from_str(&line).expect("one line of JSON");
         Self { child, said }
     }

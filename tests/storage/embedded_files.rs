@@ -25,7 +25,7 @@ async fn a_second_opening_is_refused_by_name() {
 
     store.close().await.unwrap();
     let closed = store.ready().await.unwrap_err();
-    assert_eq!(closed.kind, StoreErrorKind::Unavailable);
+    assert_eq!(closed.kind, StoreErrorKind::Stopped);
     store.close().await.unwrap();
     open(directory.path()).unwrap().ready().await.unwrap();
 }

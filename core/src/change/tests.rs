@@ -31,6 +31,7 @@ fn change() -> Change {
             key_id: "k1".into(),
             nonce: vec![5; 12],
         }),
+        set_header: None,
         merged: false,
     }
 }

@@ -108,8 +108,8 @@ pub(super) fn change(event: &ChangeEvent) -> Value {
         "vector_clock": clock(&change.clock),
         "author": change.author,
         "actor": change.actor,
-        "message": change.message,
-        "metadata": change.metadata,
+        "message": event.message(),
+        "metadata": event.metadata(),
         "timestamp": timestamp(change.timestamp_ms),
         "hash": event.hash.to_string(),
     }));

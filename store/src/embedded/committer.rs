@@ -71,7 +71,7 @@ impl Committer {
         let (answer, receiver) = oneshot::channel();
         if self.requests.send(request(answer)).await.is_err() {
             self.check()?;
-            return Err(StoreError::new(StoreErrorKind::Unavailable, "the store is closed"));
+            return Err(StoreError::new(StoreErrorKind::Stopped, "the store is closed"));
         }
         receiver.await.unwrap_or_else(|_| {
             Err(StoreError::new(
@@ -85,7 +85,7 @@ impl Committer {
     pub(super) fn check(&self) -> StoreResult<()> {
         match self.stopped.get() {
             None => Ok(()),
-            Some(reason) => Err(StoreError::new(StoreErrorKind::Unavailable, reason)),
+            Some(reason) => Err(StoreError::new(StoreErrorKind::Stopped, reason)),
         }
     }
 }

@@ -255,7 +255,7 @@ impl Waiting {
                 drop(answer.send(Err(StoreError::new(StoreErrorKind::OutcomeUnknown, reason))));
             }
             Self::Done(answer, Ok(())) => {
-                drop(answer.send(Err(StoreError::new(StoreErrorKind::Unavailable, reason))));
+                drop(answer.send(Err(StoreError::new(StoreErrorKind::Stopped, reason))));
             }
             refused => refused.answer(),
         }

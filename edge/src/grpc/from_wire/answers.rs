@@ -8,8 +8,8 @@ use vdom_core::calls::{
     HistoryPage, RepoSummary, Snapshot, Source, TreeEntry, WriteOutcome, Written,
 };
 use vdom_core::{
-    Change, ChangeKind, ChangeSetPosition, Content, Error, Hash, Node, NodeId, NodeKind, NodePath,
-    Operation, OperationId, Result, VectorClock,
+    BranchName, Change, ChangeKind, ChangeSetPosition, ConflictId, Content, Error, Hash, Node,
+    NodeId, NodeKind, NodePath, Operation, OperationId, Result, VectorClock,
 };
 use vdom_proto::v1 as wire;
 
@@ -153,6 +153,10 @@ pub fn branch_summary(answer: wire::Branch) -> Result<BranchSummary> {
             epoch: answer.epoch,
             revision: answer.revision,
             head_hash: hash(&answer.head_hash)?,
+            origin: match answer.from_branch.as_str() {
+                "" => None,
+                name => Some((BranchName::parse(name)?, answer.from_revision)),
+            },
         })
     })
 }
@@ -198,9 +202,11 @@ fn change_event(answer: wire::ChangeEvent, kind: ChangeKind) -> Result<ChangeEve
         data_subject: None,
         encryption: None,
         merged: false,
+        set_header: None,
     };
     Ok(ChangeEvent {
         change: Arc::new(change),
+        set: None,
         hash: hash(&answer.hash)?,
         diff: (!answer.diff_omitted).then_some(answer.diff_bson),
     })
@@ -232,7 +238,12 @@ fn conflict(answer: wire::ConflictInfo, operation_id: Option<OperationId>) -> Re
         epoch: answer.epoch,
         revision: answer.revision,
         operation_id,
+        conflict_id: optional_conflict_id(&answer.conflict_id)?,
     })
+}
+
+fn optional_conflict_id(bytes: &[u8]) -> Result<Option<ConflictId>> {
+    (!bytes.is_empty()).then(|| ConflictId::from_slice(bytes)).transpose()
 }
 
 fn hunk(hunk: wire::ConflictHunk) -> ConflictHunk {

@@ -90,9 +90,11 @@ fn change_event() -> ChangeEvent {
         change_set: Some(ChangeSetPosition { id: OperationId([3; 16]), index: 1, size: 4 }),
         data_subject: None,
         encryption: None,
+        set_header: None,
         merged: false,
     };
     ChangeEvent {
+        set: None,
         change: Arc::new(change),
         hash: Hash([5; 32]),
         diff: Some(Bytes::from_static(b"diff")),
@@ -170,6 +172,7 @@ fn answers_come_back_as_they_were() {
     });
     assert_eq!(from_wire::write_outcome(to_wire::write_outcome(written.clone())), Ok(written));
     let conflict = WriteOutcome::Conflicted(Box::new(Conflict {
+        conflict_id: None,
         reason: ConflictReason::Deleted,
         node_id: NodeId([1; 16]),
         path: path("a"),
@@ -226,7 +229,12 @@ fn answers_come_back_as_they_were() {
 
     let repo = RepoSummary { name: "vdom".to_owned(), branches: 2 };
     assert_eq!(from_wire::repo_summary(to_wire::repo_summary(repo.clone())), repo);
-    let branch =
-        BranchSummary { name: "main".to_owned(), epoch: 7, revision: 12, head_hash: Hash([6; 32]) };
+    let branch = BranchSummary {
+        name: "main".to_owned(),
+        epoch: 7,
+        revision: 12,
+        head_hash: Hash([6; 32]),
+        origin: None,
+    };
     assert_eq!(from_wire::branch_summary(to_wire::branch_summary(branch.clone())), Ok(branch));
 }

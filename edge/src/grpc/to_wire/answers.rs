@@ -111,7 +111,8 @@ pub fn branch_summary(branch: BranchSummary) -> wire::Branch {
         epoch: branch.epoch,
         revision: branch.revision,
         head_hash: Bytes::copy_from_slice(branch.head_hash.as_bytes()),
-        ..Default::default()
+        from_branch: branch.origin.as_ref().map(|(name, _)| name.to_string()).unwrap_or_default(),
+        from_revision: branch.origin.map(|(_, revision)| revision).unwrap_or_default(),
     }
 }
 
@@ -157,7 +158,10 @@ fn conflict(conflict: Conflict) -> wire::ConflictInfo {
         base_missing: conflict.base_content.is_none(),
         base_content: conflict.base_content.unwrap_or_default(),
         hunks: conflict.hunks.into_iter().map(hunk).collect(),
-        conflict_id: Bytes::new(),
+        conflict_id: conflict
+            .conflict_id
+            .map(|id| Bytes::copy_from_slice(id.as_bytes()))
+            .unwrap_or_default(),
         epoch: conflict.epoch,
         revision: conflict.revision,
     }
@@ -190,13 +194,13 @@ fn change_event(event: ChangeEvent, address: &BranchAddress) -> wire::ChangeEven
         author: change.author.clone(),
         version: change.version,
         timestamp: Some(timestamp(change.timestamp_ms)),
-        metadata: change.metadata.clone(),
+        metadata: event.metadata(),
         node_id: Bytes::copy_from_slice(change.node_id.as_bytes()),
         epoch: change.epoch,
         revision: change.revision,
         vector_clock: Some(super::clock(&change.clock)),
         old_path: change.old_path.as_ref().map(NodePath::to_string).unwrap_or_default(),
-        message: change.message.clone(),
+        message: event.message().to_owned(),
         change_set: change.change_set.map(|position| wire::ChangeSetPosition {
             id: Bytes::copy_from_slice(position.id.as_bytes()),
             index: position.index,

@@ -54,7 +54,7 @@ async fn twenty_kills_lose_and_double_nothing() {
     let mut acknowledged = BTreeMap::new();
     let mut unknown: Vec<Option<u64>> = vec![None; WRITERS as usize];
     for round in 0..=KILLS {
-        let server = gateway(&data).await;
+        let mut server = gateway(&data).await;
         let url = format!("http://{}", server.text("gateway.grpc"));
         let stop = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> = (0..WRITERS)
@@ -63,18 +63,20 @@ async fn twenty_kills_lose_and_double_nothing() {
                 tokio::spawn(write(url.clone(), writer, round, unknown, stop.clone()))
             })
             .collect();
-        // Another moment of the load each time.
+        // Another moment of the load each time; the last time it may finish.
         tokio::time::sleep(Duration::from_millis(40 + 17 * round)).await;
         if round == KILLS {
             stop.store(true, Ordering::Relaxed);
         } else {
-            server.kill().await;
+            server.child.start_kill().expect("it was running");
         }
         for (writer, task) in writers.into_iter().enumerate() {
             let (written, left) = task.await.expect("a writer");
             acknowledged.extend(written);
             unknown[writer] = left;
         }
+        // Only a process that has ended has let go of its store.
+        server.kill().await;
     }
     assert_eq!(unknown, vec![None; WRITERS as usize], "the last gateway was not killed");
 

@@ -140,7 +140,11 @@ impl Gateway {
     }
 }
 
-async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
+/// Opens the store that the settings name, as a gateway does.
+///
+/// # Errors
+/// Where it cannot be opened; the message says what to do.
+pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
     match config.kind {
         StoreKind::Memory => Ok(Arc::new(Memory::new(0))),
         StoreKind::Embedded => {

@@ -20,5 +20,6 @@ pub mod observe;
 pub mod security;
 pub mod transport;
 
-pub use app::{Addresses, Gateway, run, start};
+pub use app::{Addresses, Gateway, open_store, run, start};
 pub use config::GatewayConfig;
+pub use vdom_store::Store;

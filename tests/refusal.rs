@@ -74,7 +74,8 @@ impl Refusal {
             let challenge = answer.header("www-authenticate");
             assert!(challenge.is_some_and(|it| it.starts_with("Bearer")), "{answer:?}");
         }
-        let about = ["type", "title", "status", "detail", "code", "request_id", "conflict"];
+        let about =
+            ["type", "title", "status", "detail", "code", "request_id", "conflict", "conflicts"];
         let facts = problem.as_object().into_iter().flatten();
         let facts = facts.filter(|(name, _)| !about.contains(&name.as_str()));
         let plain = |value: &serde_json::Value| match value {

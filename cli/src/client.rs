@@ -1,5 +1,6 @@
 //! The connection to a gateway or sidecar: reads, writes and retries.
 
+mod change_set;
 mod connection;
 
 use std::time::Duration;
@@ -14,7 +15,6 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_health::pb::health_client::HealthClient;
 use vdom_core::ErrorCode;
 use vdom_core::diff::Diff;
-use vdom_core::document::DocumentBuilder;
 use vdom_core::limits::{CHUNK_BYTES, UNARY_MESSAGE_MAX_BYTES};
 use vdom_edge::error::from_status;
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
@@ -24,6 +24,7 @@ use vdom_proto::v1::{
     WriteDiffRequest, WriteDiffResponse, WriteDiffsChunk, WriteDiffsRequest,
 };
 
+pub(crate) use self::change_set::{ChangeSet, put_without_content};
 use self::connection::Credentials;
 use crate::branch::Branch;
 use crate::exit::{Exit, Failure, is_connection_lost};
@@ -200,9 +201,7 @@ impl Client {
             message: request.message.clone(),
             ..WriteDiffsRequest::default()
         };
-        let mut put_without_content = DocumentBuilder::new();
-        put_without_content.append_str("t", "put");
-        let diff = WriteDiffRequest { diff_bson: put_without_content.finish(), ..request };
+        let diff = WriteDiffRequest { diff_bson: put_without_content(), ..request };
         let write = || async {
             let chunks = [Chunk::Header(header.clone()), Chunk::Diff(diff.clone())]
                 .into_iter()

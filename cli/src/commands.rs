@@ -1,19 +1,31 @@
 //! The verbs, one file each.
 
+mod backup;
+mod branch;
 mod cat;
 mod change;
+mod completions;
+mod conflicts;
+mod diff;
+mod export;
 mod gateway;
 mod import;
 mod log;
 mod ls;
+mod man;
 mod mv;
+mod point;
 mod put;
+mod restore;
+mod revert;
 mod rm;
 mod serve;
 mod sidecar;
 mod status;
+mod store;
 mod token;
 mod up;
+mod verify;
 mod watch;
 mod write;
 
@@ -46,6 +58,7 @@ pub(crate) enum Command {
     Sidecar(sidecar::Arguments),
     Token(token::Arguments),
     Import(import::Arguments),
+    Export(export::Arguments),
     Ls(ls::Arguments),
     Cat(cat::Arguments),
     Put(put::Arguments),
@@ -53,7 +66,16 @@ pub(crate) enum Command {
     Mv(mv::Arguments),
     Watch(watch::Arguments),
     Log(log::Arguments),
+    Diff(diff::Arguments),
+    Revert(revert::Arguments),
+    Branch(branch::Arguments),
+    Conflicts(conflicts::Arguments),
     Status(status::Arguments),
+    Verify(verify::Arguments),
+    Backup(backup::Arguments),
+    Restore(restore::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// Does it.
@@ -66,6 +88,9 @@ pub(crate) fn run(command: Command, output: &mut Output) -> Result<(), Failure> 
         Command::Import(arguments) => {
             on_all_cores()?.block_on(until_interrupted(import::run(arguments, output)))
         }
+        Command::Export(arguments) => {
+            on_all_cores()?.block_on(until_interrupted(export::run(arguments, output)))
+        }
         Command::Ls(arguments) => on_one_thread(ls::run(arguments, output)),
         Command::Cat(arguments) => on_one_thread(cat::run(arguments, output)),
         Command::Put(arguments) => on_one_thread(put::run(arguments, output)),
@@ -73,6 +98,21 @@ pub(crate) fn run(command: Command, output: &mut Output) -> Result<(), Failure> 
         Command::Mv(arguments) => on_one_thread(mv::run(arguments, output)),
         Command::Watch(arguments) => one_thread()?.block_on(watch::run(arguments, output)),
         Command::Log(arguments) => on_one_thread(log::run(arguments, output)),
+        Command::Diff(arguments) => on_one_thread(diff::run(arguments, output)),
+        Command::Revert(arguments) => on_one_thread(revert::run(arguments, output)),
+        Command::Branch(arguments) => on_one_thread(branch::run(arguments, output)),
+        Command::Conflicts(arguments) => on_one_thread(conflicts::run(arguments, output)),
+        Command::Completions(arguments) => completions::run(&arguments, output),
+        Command::Man(arguments) => man::run(&arguments, output),
+        Command::Verify(arguments) => {
+            on_all_cores()?.block_on(until_interrupted(verify::run(arguments, output)))
+        }
+        Command::Backup(arguments) => {
+            on_all_cores()?.block_on(until_interrupted(backup::run(arguments, output)))
+        }
+        Command::Restore(arguments) => {
+            on_all_cores()?.block_on(until_interrupted(restore::run(arguments, output)))
+        }
         Command::Status(arguments) => on_one_thread(status::run(arguments, output)),
     }
 }

@@ -14,6 +14,12 @@ pub(crate) fn to_json(bytes: &[u8]) -> Result<Value, Failure> {
     Ok(Bson::Document(document).into_canonical_extjson())
 }
 
+/// BSON as canonical extended JSON over several lines, as a file holds it.
+pub(crate) fn to_text(bytes: &[u8]) -> Result<Bytes, Failure> {
+    let json = to_json(bytes)?;
+    Ok(format!("{json:#}\n").into())
+}
+
 /// A document as BSON, from extended JSON or from BSON itself.
 pub(crate) fn to_bson(input: &Bytes) -> Result<Bytes, Failure> {
     if vdom_core::document::check(input).is_ok() {

@@ -194,8 +194,8 @@ pub(crate) struct Painter {
 }
 
 impl Painter {
-    #[cfg(test)]
-    pub(crate) fn plain() -> Self {
+    /// Leaves every text as it is.
+    pub(crate) fn colorless() -> Self {
         Self { color: false }
     }
 

@@ -11,6 +11,7 @@ use crate::exit::Failure;
 
 /// The sidecar of this machine.
 pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:50151";
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// Which server to talk to, and as whom.
 #[derive(clap::Args, Clone, Debug)]
@@ -43,6 +44,18 @@ pub(crate) struct ServerOptions {
 }
 
 impl ServerOptions {
+    /// A server of our own, with a token for it.
+    pub(crate) fn new(server: ServerUrl, token: &str) -> Self {
+        Self {
+            server,
+            token: Some(Secret(token.to_owned())),
+            token_file: None,
+            realm: String::new(),
+            ca_file: None,
+            timeout: TIMEOUT_DEFAULT,
+        }
+    }
+
     /// The token, from wherever it was given.
     pub(crate) fn token(&self) -> Result<Option<Secret>, Failure> {
         let Some(file) = &self.token_file else {

@@ -169,7 +169,8 @@ pub struct Conflict {
     pub conflict_id: Option<ConflictId>,
 }
 
-/// A place that cannot be merged: byte ranges as (start, length), or a field.
+/// A place that cannot be merged: byte ranges of a text as (start, length), or a
+/// name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConflictHunk {
     /// In the base content.
@@ -178,7 +179,8 @@ pub struct ConflictHunk {
     pub current: (u64, u64),
     /// In the proposed content.
     pub proposed: (u64, u64),
-    /// The field of a document.
+    /// The field of a document as a JSON Pointer, or `attributes.` and the name
+    /// of one; of a text, empty.
     pub field: String,
 }
 

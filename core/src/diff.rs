@@ -11,6 +11,7 @@ mod attributes;
 mod build;
 mod parse;
 mod patch;
+mod restore;
 mod text;
 
 pub use apply::{Applied, NewContent, apply};
@@ -27,8 +28,13 @@ pub enum Diff {
     Text(TextEdit),
     /// A JSON Patch of a document node.
     Patch(JsonPatch),
-    /// New attributes.
-    Attributes(AttributeEdit),
+    /// New attributes, perhaps with an edit of the content.
+    Attributes {
+        /// Which attributes change.
+        edit: AttributeEdit,
+        /// An edit in the same change: `put`, `text` or `patch`.
+        then: Option<Box<Diff>>,
+    },
     /// A tombstone.
     Delete,
     /// A new path for the same node, perhaps with an edit.
@@ -68,14 +74,31 @@ impl Diff {
     pub fn needs_content(&self) -> bool {
         match self {
             Self::Text(_) | Self::Patch(_) => true,
-            Self::Rename { then: Some(then), .. } => then.needs_content(),
+            Self::Rename { then: Some(then), .. } | Self::Attributes { then: Some(then), .. } => {
+                then.needs_content()
+            }
             _ => false,
         }
     }
 
     /// True where the diff may make a node that does not exist.
     pub fn creates(&self) -> bool {
-        matches!(self, Self::Put(_))
+        match self {
+            Self::Put(_) => true,
+            Self::Attributes { then: Some(then), .. } => then.creates(),
+            _ => false,
+        }
+    }
+
+    /// The `put` in the diff, however deep it stands.
+    pub fn put(&self) -> Option<&PutContent> {
+        match self {
+            Self::Put(put) => Some(put),
+            Self::Attributes { then: Some(then), .. } | Self::Rename { then: Some(then), .. } => {
+                then.put()
+            }
+            _ => None,
+        }
     }
 
     /// The diff's kind as its field `t` has it.
@@ -84,7 +107,7 @@ impl Diff {
             Self::Put(_) => "put",
             Self::Text(_) => "text",
             Self::Patch(_) => "patch",
-            Self::Attributes(_) => "attr",
+            Self::Attributes { .. } => "attr",
             Self::Delete => "delete",
             Self::Rename { .. } => "rename",
         }

@@ -11,6 +11,7 @@ pub mod document;
 pub mod error;
 pub mod identifiers;
 pub mod limits;
+pub mod merge;
 pub mod names;
 pub mod node;
 
@@ -21,4 +22,4 @@ pub use diff::Diff;
 pub use error::{Error, ErrorCode, Result};
 pub use identifiers::{ConflictId, Hash, NodeId, OperationId};
 pub use names::{BranchAddress, BranchName, NodePath, RealmName, RepoName};
-pub use node::{Content, ContentChunk, Node, NodeKind};
+pub use node::{ChunkPart, Content, ContentChunk, Node, NodeKind};

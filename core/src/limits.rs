@@ -32,12 +32,27 @@ pub const DIFF_MAX_OPERATIONS: usize = 100_000;
 pub const CHANGE_SET_MAX_DIFFS: usize = 100_000;
 /// The most bytes of diffs and contents in a change set.
 pub const CHANGE_SET_MAX_BYTES: u64 = 4 << 30;
+/// Contents above this are not merged: they conflict as a whole.
+pub const MERGE_MAX_BYTES: u64 = 8 << 20;
+/// The most bytes of diffs that a change set keeps in memory and in its batch;
+/// more are kept in chunks.
+pub const CHANGE_SET_AT_HAND_MAX_BYTES: usize = 2 << 20;
 /// Up to so many diffs an answer has a result for each.
 pub const CHANGE_SET_RESULTS_MAX: usize = 10_000;
 /// The most nodes that one `ReadSnapshots` names.
 pub const READ_SNAPSHOTS_MAX_NODES: usize = 10_000;
 /// The most conflicts in one answer.
 pub const CONFLICT_PAGE_MAX: u32 = 100;
+/// The most places that a conflict names.
+pub const CONFLICT_MAX_HUNKS: usize = 1_000;
+/// The longest name of a field in a conflict; of a longer one, the nearest
+/// document above it is named.
+pub const CONFLICT_FIELD_MAX_BYTES: usize = 1_024;
+/// The most lines of a text that is merged by line.
+pub const MERGE_MAX_LINES: usize = 1 << 18;
+/// The most lines from the first to the last that a writer changed, of a text
+/// that is merged by line: the work grows faster than their number.
+pub const MERGE_MAX_CHANGED_LINES: usize = 1 << 15;
 /// The most paths of a subscription.
 pub const SUBSCRIPTION_MAX_PATHS: usize = 256;
 /// The longest queue of a subscription, in events.

@@ -42,11 +42,24 @@ pub struct ContentChunk {
     pub length: u32,
 }
 
+/// A run of bytes within a chunk that holds the diffs of a large change set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChunkPart {
+    /// The whole chunk.
+    pub chunk: ContentChunk,
+    /// Where the run begins in it.
+    pub start: u32,
+    /// Its size in bytes.
+    pub length: u32,
+}
+
 /// The bytes of a node, at hand or by reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// At most 1 MiB.
     Inline(Bytes),
+    /// At most 1 MiB, until the node's view is written.
+    Part(ChunkPart),
     /// Above 1 MiB: pieces in order.
     Chunked(Vec<ContentChunk>),
 }
@@ -56,6 +69,7 @@ impl Content {
     pub fn len(&self) -> u64 {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
+            Self::Part(part) => u64::from(part.length),
             Self::Chunked(chunks) => chunks.iter().map(|chunk| u64::from(chunk.length)).sum(),
         }
     }

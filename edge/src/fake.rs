@@ -1,5 +1,8 @@
 //! A small in-memory document room for the tests of the adapters.
 
+mod sets;
+mod state;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,22 +11,22 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use vdom_core::calls::{
-    AckLevel, BranchSummary, ChangeEvent, ChangeSetPart, Conflict, ConflictPage, ConflictReason,
-    CreateBranch, DeleteBranch, DiffSource, Event, Freshness, GetHistory, HistoryPage,
-    ListConflicts, NodeSelector, OnConflict, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
+    AckLevel, BranchSummary, ChangeSetPart, Conflict, ConflictPage, ConflictReason, CreateBranch,
+    DeleteBranch, DiffSource, Event, Freshness, GetHistory, HistoryPage, ListConflicts,
+    NodeSelector, OnConflict, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
     ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Source, Subscribe,
-    TreeEntry, WriteDiff, WriteDiffs, WriteOutcome, Written,
+    TreeEntry, WriteDiff, WriteDiffs, WriteOutcome,
 };
-use vdom_core::change::sha256;
-use vdom_core::diff::{Diff, NewContent, apply};
+use vdom_core::diff::Diff;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{
-    Change, ChangeKind, Content, Error, ErrorCode, Hash, Node, NodeId, NodeKind, NodePath,
-    Operation, RealmName, RepoName, Result,
+    BranchAddress, Content, Error, ErrorCode, Node, NodeId, NodeKind, NodePath, RealmName,
+    RepoName, Result,
 };
 
 use crate::caller::{Caller, Scopes};
 use crate::dom::{Dom, DomStream};
+use state::State;
 
 /// The epoch of its one branch.
 pub(crate) const EPOCH: u64 = 7;
@@ -32,16 +35,9 @@ pub(crate) const EPOCH: u64 = 7;
 pub(crate) const ENDLESS_PATH: &str = "endless";
 
 /// One branch, whatever it is called; contents above 1 MiB are read in pieces.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct FakeDom {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    nodes: BTreeMap<NodePath, Node>,
-    changes: Vec<ChangeEvent>,
-    written: Vec<WriteDiff>,
+    state: Arc<Mutex<State>>,
 }
 
 /// Whoever calls in tests.
@@ -63,98 +59,31 @@ impl FakeDom {
         self.state.lock().written.clone()
     }
 
+    /// The change sets that arrived.
+    pub(crate) fn sets(&self) -> Vec<WriteDiffs> {
+        self.state.lock().sets.clone()
+    }
+
     fn write(&self, caller: &Caller, request: &WriteDiff, diff: &Diff) -> Result<WriteOutcome> {
         let state = &mut *self.state.lock();
         state.written.push(request.clone());
-        let by_id = |id| state.nodes.values().find(|node| node.id == id).map(|n| n.path.clone());
-        let path = match (&request.path, request.node_id.and_then(by_id)) {
-            (Some(path), _) => path.clone(),
-            (None, Some(path)) => path,
-            (None, None) => return Err(Error::not_found("there is no such node")),
-        };
-        let revision = state.changes.len() as u64 + 1;
-        let present = state.nodes.get(&path).cloned();
-        if let Some(node) = &present
-            && request.on_conflict == OnConflict::Reject
-            && request.clock != node.clock
-        {
-            let reason = if request.clock.is_empty() {
-                ConflictReason::PathExists
-            } else {
-                ConflictReason::StaleClock
-            };
-            return Ok(WriteOutcome::Conflicted(Box::new(conflict(reason, node, revision - 1))));
+        if let Some(conflict) = state.judge(caller, request)? {
+            return Ok(WriteOutcome::Conflicted(Box::new(conflict)));
         }
-        if present.is_none() && !diff.creates() {
-            return Err(Error::not_found(format!("there is no node {path}")));
-        }
-        let mut node = present.clone().unwrap_or_else(|| Node {
-            id: NodeId([revision as u8; 16]),
-            path: path.clone(),
-            kind: request.kind.unwrap_or(NodeKind::File),
-            live: true,
-            version: 0,
-            clock: vdom_core::VectorClock::default(),
-            last_used: BTreeMap::new(),
-            content: Content::Inline(Bytes::new()),
-            attributes: BTreeMap::new(),
-            author: String::new(),
-            timestamp_ms: 0,
-            metadata: BTreeMap::new(),
-            epoch: EPOCH,
-            changed_revision: 0,
-        });
-        let applied = apply(diff, node.kind, &inline(&node), &node.attributes)?;
-        let old_path = applied.path.is_some().then(|| path.clone());
-        if let NewContent::Bytes(bytes) = applied.content {
-            node.content = Content::Inline(bytes);
-        }
-        let actor = request.actor.clone().unwrap_or_else(|| caller.subject.to_string());
-        node.path = applied.path.unwrap_or(path.clone());
-        node.live = !applied.deleted;
-        node.version += 1;
-        node.clock = node.clock.incremented(&actor, |_| 0);
-        node.author = request.author.clone().unwrap_or_else(|| caller.subject.to_string());
-        node.timestamp_ms = 1_700_000_000_000 + revision.cast_signed();
-        node.metadata = request.metadata.clone();
-        node.changed_revision = revision;
-        state.nodes.remove(&path);
-        if node.live {
-            state.nodes.insert(node.path.clone(), node.clone());
-        }
-        let kind = match (&present, applied.deleted, &old_path) {
-            (None, ..) => ChangeKind::Create,
-            (_, true, _) => ChangeKind::Delete,
-            (_, _, Some(_)) => ChangeKind::Rename,
-            _ => ChangeKind::Update,
-        };
-        state.changes.push(change(&node, kind, old_path, actor, request, revision));
-        Ok(WriteOutcome::Written(Written {
-            node_id: node.id,
-            version: node.version,
-            clock: node.clock,
-            epoch: EPOCH,
-            revision,
-            ack: AckLevel::Committed,
-            merged: false,
-            timestamp_ms: node.timestamp_ms,
-            operation_id: request.operation_id,
-        }))
+        state.apply(caller, request, diff, None).map(WriteOutcome::Written)
     }
 
-    fn find(&self, request: &ReadSnapshot) -> Result<Snapshot> {
+    fn find(&self, node: &NodeSelector, at: &ReadAt) -> Result<Snapshot> {
         let state = self.state.lock();
-        let revision = state.changes.len() as u64;
-        if request.at.min_revision.is_some_and(|wanted| wanted > revision) {
+        let revision = state.head();
+        if at.min_revision.is_some_and(|wanted| wanted > revision) {
             return Err(Error::unavailable("not there yet").at(EPOCH, revision));
         }
-        let node = match &request.node {
+        let found = match node {
             NodeSelector::Path(path) => state.nodes.get(path),
             NodeSelector::Id(id) => state.nodes.values().find(|node| node.id == *id),
         };
-        let node = node
-            .cloned()
-            .ok_or_else(|| Error::not_found("there is no such node").resource(&request.address))?;
+        let node = found.cloned().ok_or_else(|| Error::not_found("there is no such node"))?;
         Ok(Snapshot { node, epoch: EPOCH, revision, freshness: freshness() })
     }
 }
@@ -187,7 +116,7 @@ impl Dom for FakeDom {
         if matches!(&request.node, NodeSelector::Path(path) if path.as_str() == ENDLESS_PATH) {
             std::future::pending::<()>().await;
         }
-        let snapshot = self.find(&request)?;
+        let snapshot = self.find(&request.node, &request.at)?;
         if snapshot.node.content.len() > CHUNK_BYTES as u64 {
             return Err(Error::too_large("read it as a stream"));
         }
@@ -199,7 +128,7 @@ impl Dom for FakeDom {
         _: &Caller,
         request: ReadSnapshot,
     ) -> Result<(Snapshot, u64, DomStream<Bytes>)> {
-        let mut snapshot = self.find(&request)?;
+        let mut snapshot = self.find(&request.node, &request.at)?;
         let mut bytes = inline(&snapshot.node);
         snapshot.node.content = Content::Inline(Bytes::new());
         let size = bytes.len() as u64;
@@ -270,153 +199,117 @@ impl Dom for FakeDom {
         _: RealmName,
         _: RepoName,
     ) -> Result<Vec<BranchSummary>> {
-        let revision = self.state.lock().changes.len() as u64;
-        let name = "main".to_owned();
-        Ok(vec![BranchSummary {
-            name,
-            epoch: EPOCH,
-            revision,
-            head_hash: Hash([1; 32]),
-            origin: None,
-        }])
+        Ok(self.state.lock().all_branches())
     }
 
     async fn write_diffs(
         &self,
-        _caller: &Caller,
-        _request: WriteDiffs,
-        _parts: DomStream<ChangeSetPart>,
+        caller: &Caller,
+        request: WriteDiffs,
+        parts: DomStream<ChangeSetPart>,
     ) -> Result<SetOutcome> {
-        Err(Error::unimplemented("WriteDiffs"))
+        self.write_set(caller, &request, parts).await
     }
 
     async fn replay_diffs(
         &self,
-        _caller: &Caller,
-        _requests: DomStream<WriteDiff>,
+        caller: &Caller,
+        requests: DomStream<WriteDiff>,
     ) -> Result<DomStream<WriteOutcome>> {
-        Err(Error::unimplemented("ReplayDiffs"))
+        let (dom, caller) = (self.clone(), caller.clone());
+        let outcomes = requests.map(move |request| {
+            let request = WriteDiff { keep_conflict: true, ..request? };
+            let DiffSource::Bson(bytes) = &request.diff else {
+                return Err(Error::internal("staged content in a test"));
+            };
+            dom.write(&caller, &request, &Diff::parse(bytes)?)
+        });
+        Ok(outcomes.boxed())
     }
 
-    async fn revert_changes(
-        &self,
-        _caller: &Caller,
-        _request: RevertChanges,
-    ) -> Result<SetOutcome> {
-        Err(Error::unimplemented("RevertChanges"))
+    async fn revert_changes(&self, caller: &Caller, request: RevertChanges) -> Result<SetOutcome> {
+        self.state.lock().revert(caller, &request)
     }
 
     async fn read_snapshots(
         &self,
-        _caller: &Caller,
-        _request: ReadSnapshots,
+        _: &Caller,
+        request: ReadSnapshots,
     ) -> Result<DomStream<Snapshot>> {
-        Err(Error::unimplemented("ReadSnapshots"))
+        let found = request.nodes.iter().map(|node| self.find(node, &request.at));
+        Ok(stream::iter(found.collect::<Vec<_>>()).boxed())
     }
 
-    async fn create_branch(
-        &self,
-        _caller: &Caller,
-        _request: CreateBranch,
-    ) -> Result<BranchSummary> {
-        Err(Error::unimplemented("CreateBranch"))
+    async fn create_branch(&self, _: &Caller, request: CreateBranch) -> Result<BranchSummary> {
+        self.state.lock().create_branch(request)
     }
 
-    async fn delete_branch(&self, _caller: &Caller, _request: DeleteBranch) -> Result<()> {
-        Err(Error::unimplemented("DeleteBranch"))
+    async fn delete_branch(&self, _: &Caller, request: DeleteBranch) -> Result<()> {
+        let removed = self.state.lock().branches.remove(request.address.branch.as_str());
+        removed.map(drop).ok_or_else(|| Error::not_found("there is no such branch"))
     }
 
-    async fn list_conflicts(
-        &self,
-        _caller: &Caller,
-        _request: ListConflicts,
-    ) -> Result<ConflictPage> {
-        Err(Error::unimplemented("ListConflicts"))
+    async fn list_conflicts(&self, _: &Caller, request: ListConflicts) -> Result<ConflictPage> {
+        Ok(self.state.lock().list_conflicts(&request))
     }
 
     async fn resolve_conflict(
         &self,
-        _caller: &Caller,
-        _request: ResolveConflict,
+        caller: &Caller,
+        request: ResolveConflict,
     ) -> Result<ResolveOutcome> {
-        Err(Error::unimplemented("ResolveConflict"))
+        self.state.lock().resolve(caller, &request)
+    }
+}
+
+/// A conflict about nothing in particular.
+pub(crate) fn some_conflict() -> Conflict {
+    Conflict {
+        conflict_id: None,
+        reason: ConflictReason::StaleClock,
+        node_id: NodeId([1; 16]),
+        path: NodePath::parse("a").expect("a path"),
+        kind: NodeKind::File,
+        current_clock: vdom_core::VectorClock::default(),
+        current_version: 1,
+        current_content: None,
+        current_author: "bea".to_owned(),
+        current_timestamp_ms: 1,
+        base_content: None,
+        hunks: Vec::new(),
+        epoch: EPOCH,
+        revision: 1,
+        operation_id: None,
+    }
+}
+
+/// A diff that puts nothing in particular.
+pub(crate) fn some_diff() -> WriteDiff {
+    WriteDiff {
+        address: BranchAddress::parse("", "vdom", "main").expect("an address"),
+        node_id: None,
+        path: Some(NodePath::parse("a").expect("a path")),
+        kind: None,
+        diff: DiffSource::Bson(Diff::put_file(b"x")),
+        clock: vdom_core::VectorClock::default(),
+        on_conflict: OnConflict::Reject,
+        min_ack: AckLevel::Committed,
+        keep_conflict: false,
+        actor: None,
+        author: None,
+        message: String::new(),
+        metadata: BTreeMap::new(),
+        operation_id: None,
     }
 }
 
 fn inline(node: &Node) -> Bytes {
     match &node.content {
         Content::Inline(bytes) => bytes.clone(),
-        Content::Chunked(_) => Bytes::new(),
+        Content::Part(_) | Content::Chunked(_) => Bytes::new(),
     }
 }
 
 fn freshness() -> Freshness {
     Freshness { age_ms: 5, stale: false, source: Source::Store }
-}
-
-fn conflict(reason: ConflictReason, node: &Node, revision: u64) -> Conflict {
-    Conflict {
-        conflict_id: None,
-        reason,
-        node_id: node.id,
-        path: node.path.clone(),
-        kind: node.kind,
-        current_clock: node.clock.clone(),
-        current_version: node.version,
-        current_content: Some(inline(node)),
-        current_author: node.author.clone(),
-        current_timestamp_ms: node.timestamp_ms,
-        base_content: None,
-        hunks: Vec::new(),
-        epoch: EPOCH,
-        revision,
-        operation_id: None,
-    }
-}
-
-fn change(
-    node: &Node,
-    kind: ChangeKind,
-    old_path: Option<NodePath>,
-    actor: String,
-    request: &WriteDiff,
-    revision: u64,
-) -> ChangeEvent {
-    let diff = match &request.diff {
-        DiffSource::Bson(bytes) => bytes.clone(),
-        DiffSource::Staged(_) | DiffSource::Follows => Bytes::new(),
-    };
-    let change = Change {
-        epoch: EPOCH,
-        revision,
-        previous: Hash::default(),
-        diff_hash: sha256(&diff),
-        diff_length: diff.len() as u32,
-        node_id: node.id,
-        node_kind: node.kind,
-        kind,
-        path: node.path.clone(),
-        old_path,
-        version: node.version,
-        clock: node.clock.clone(),
-        actor,
-        author: node.author.clone(),
-        subject: "ann".to_owned(),
-        message: request.message.clone(),
-        metadata: request.metadata.clone(),
-        timestamp_ms: node.timestamp_ms,
-        authored_at_ms: None,
-        operation: request.operation_id.map(|id| Operation { id, request: Hash::default() }),
-        change_set: None,
-        data_subject: None,
-        encryption: None,
-        set_header: None,
-        merged: false,
-    };
-    ChangeEvent {
-        set: None,
-        hash: sha256(&change.encode()),
-        change: Arc::new(change),
-        diff: Some(diff),
-    }
 }

@@ -2,6 +2,7 @@
 //! when, within which limits; the one error table; the document room's trait
 //! and its gRPC and REST adapters; serving HTTP/1, HTTP/2 and unix sockets.
 
+mod answer_size;
 pub mod caller;
 pub mod deadline;
 pub mod dom;

@@ -2,15 +2,21 @@
 //! `openapi.json` beside this file says the same to clients.
 
 mod asked;
+mod body;
+mod branches;
+mod change_sets;
 mod changes;
 mod conditions;
+mod conflicts;
 mod content;
+mod diff;
 mod headers;
 mod json;
 mod lists;
 mod parameters;
 mod read;
 mod tree;
+mod words;
 mod write;
 
 use std::sync::Arc;
@@ -38,15 +44,31 @@ pub fn router<D: Dom>(dom: Arc<D>) -> Router {
         .merge(answer(MethodFilter::PATCH, write::patch))
         .merge(answer(MethodFilter::DELETE, write::delete))
         .merge(answer(MethodFilter::POST, write::rename));
+    let branches = answer(MethodFilter::GET, branches::list)
+        .merge(answer(MethodFilter::POST, branches::create));
+    let branch = answer(MethodFilter::GET, branches::read)
+        .merge(answer(MethodFilter::DELETE, branches::delete));
+    let changes = answer(MethodFilter::GET, changes::changes)
+        .merge(answer(MethodFilter::POST, change_sets::write));
     Router::new()
         .route("/v1/openapi.json", get(openapi))
         .route("/v1/repos", answer(MethodFilter::GET, lists::repos))
-        .route("/v1/repos/{repo}/branches", answer(MethodFilter::GET, lists::branches))
+        .route("/v1/repos/{repo}/branches", branches)
+        .route("/v1/repos/{repo}/branches/{branch}", branch)
         .route("/v1/repos/{repo}/branches/{branch}/nodes/{*path}", node)
         .route("/v1/repos/{repo}/branches/{branch}/tree", answer(MethodFilter::GET, tree::tree))
+        .route("/v1/repos/{repo}/branches/{branch}/changes", changes)
         .route(
-            "/v1/repos/{repo}/branches/{branch}/changes",
-            answer(MethodFilter::GET, changes::changes),
+            "/v1/repos/{repo}/branches/{branch}/reverts",
+            answer(MethodFilter::POST, change_sets::revert),
+        )
+        .route(
+            "/v1/repos/{repo}/branches/{branch}/conflicts",
+            answer(MethodFilter::GET, conflicts::list),
+        )
+        .route(
+            "/v1/repos/{repo}/branches/{branch}/conflicts/{id}",
+            answer(MethodFilter::POST, conflicts::resolve),
         )
         .route(
             "/v1/repos/{repo}/branches/{branch}/history",

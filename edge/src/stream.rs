@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, future, stream};
 use tokio_util::sync::CancellationToken;
 use vdom_core::limits::{CONTENT_MAX_BYTES, TOKEN_LEEWAY, UNARY_DEADLINE_DEFAULT};
 use vdom_core::{Error, ErrorCode, Result};
@@ -48,36 +48,44 @@ pub fn bounded<T: Send + 'static>(
     until(stream, Box::pin(end))
 }
 
-/// The pieces of one content: at most 100 MB in all, and none later than 30 s
-/// after the one before.
-pub fn content(pieces: impl Stream<Item = Result<Bytes>> + Send + 'static) -> DomStream<Bytes> {
-    let state = Some((pieces.boxed(), 0_u64));
-    stream::unfold(state, |state| async move {
-        let (mut pieces, received) = state?;
-        let piece = match tokio::time::timeout(UNARY_DEADLINE_DEFAULT, pieces.next()).await {
-            Ok(None) => return None,
-            Ok(Some(piece)) => piece,
+/// The items of a request's stream: none later than 30 s after the one before,
+/// and none after an error.
+pub fn steady<T: Send + 'static>(
+    items: impl Stream<Item = Result<T>> + Send + 'static,
+) -> DomStream<T> {
+    stream::unfold(Some(items.boxed()), |items| async move {
+        let mut items = items?;
+        let item = match tokio::time::timeout(UNARY_DEADLINE_DEFAULT, items.next()).await {
+            Ok(item) => item?,
             Err(_) => Err(Error::new(
                 ErrorCode::DeadlineExceeded,
                 format!(
-                    "no piece of the content came for {} s, after {received} bytes",
+                    "nothing more came for {} s: a stream must go on or end",
                     UNARY_DEADLINE_DEFAULT.as_secs()
                 ),
             )),
         };
-        let piece = piece.and_then(|piece| {
-            let received = received + piece.len() as u64;
-            if received > CONTENT_MAX_BYTES { Err(content_too_large()) } else { Ok(piece) }
-        });
-        match piece {
-            Ok(piece) => {
-                let received = received + piece.len() as u64;
-                Some((Ok(piece), Some((pieces, received))))
-            }
-            Err(error) => Some((Err(error), None)),
-        }
+        let rest = item.is_ok().then_some(items);
+        Some((item, rest))
     })
     .boxed()
+}
+
+/// The pieces of one content, [`steady`] and at most 100 MB in all.
+pub fn content(pieces: impl Stream<Item = Result<Bytes>> + Send + 'static) -> DomStream<Bytes> {
+    let mut received = 0;
+    let bounded = steady(pieces).map(move |piece| {
+        let piece = piece?;
+        received += piece.len() as u64;
+        if received > CONTENT_MAX_BYTES { Err(content_too_large()) } else { Ok(piece) }
+    });
+    // An error is the last item, whoever found it.
+    bounded
+        .scan(false, |over, piece| {
+            let ended = std::mem::replace(over, piece.is_err());
+            future::ready((!ended).then_some(piece))
+        })
+        .boxed()
 }
 
 /// The refusal of a content above the limit.

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vdom_core::calls::{ChangeEvent, Freshness, Source, Written};
+use vdom_core::calls::{ChangeEvent, Freshness, SetWritten, Source, Written};
 use vdom_core::{BranchAddress, Error, NodeId};
 
 use crate::apply;
@@ -282,15 +282,36 @@ impl Branch {
 
     /// Takes note of an own write: from now on no read is older.
     pub(crate) fn wrote(&self, written: &Written) {
+        let changed = [(written.revision, written.node_id)];
+        self.wrote_up_to(written.epoch, written.revision, changed);
+    }
+
+    /// Takes note of an own change set.
+    pub(crate) fn wrote_set(&self, set: &SetWritten) {
+        let changes = (set.last_revision + 1).saturating_sub(set.first_revision);
+        if set.results.len() as u64 != changes && self.head().is_some() {
+            // Nobody says which nodes it changed.
+            return self.end();
+        }
+        let changed = set.results.iter().map(|written| (written.revision, written.node_id));
+        self.wrote_up_to(set.epoch, set.last_revision, changed);
+    }
+
+    fn wrote_up_to(
+        &self,
+        epoch: u64,
+        revision: u64,
+        changed: impl IntoIterator<Item = (u64, NodeId)>,
+    ) {
         let mut guarded = self.guarded.lock();
         match self.head() {
-            None => guarded.floor_epoch = Some(written.epoch),
-            Some(head) if head.epoch != written.epoch => {
+            None => guarded.floor_epoch = Some(epoch),
+            Some(head) if head.epoch != epoch => {
                 drop(guarded);
                 return self.end();
             }
-            Some(head) if written.revision > head.revision => {
-                guarded.own_writes.insert(written.revision, written.node_id);
+            Some(head) if revision > head.revision => {
+                guarded.own_writes.extend(changed);
                 if guarded.own_writes.len() > OWN_WRITES_MAX {
                     drop(guarded);
                     return self.end();
@@ -298,8 +319,8 @@ impl Branch {
             }
             Some(_) => {}
         }
-        self.floor.fetch_max(written.revision, Ordering::AcqRel);
-        guarded.loads.raise_all(written.revision);
+        self.floor.fetch_max(revision, Ordering::AcqRel);
+        guarded.loads.raise_all(revision);
     }
 
     /// Waits until the head has reached `revision`; false where the branch ends

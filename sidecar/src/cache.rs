@@ -190,7 +190,7 @@ impl CachedNode {
     pub(crate) fn content(&self) -> Bytes {
         match &self.node.content {
             Content::Inline(bytes) => bytes.clone(),
-            Content::Chunked(_) => Bytes::new(),
+            Content::Part(_) | Content::Chunked(_) => Bytes::new(),
         }
     }
 

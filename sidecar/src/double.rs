@@ -1,30 +1,28 @@
 //! A gateway for tests: small, in memory, and with faults on demand.
 
+mod service;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
-use futures::stream::{self, BoxStream};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Response, Status};
 use vdom_core::diff::{self, Diff, NewContent};
 use vdom_core::{Error, ErrorCode, NodeKind};
 use vdom_edge::error::to_status;
 use vdom_proto::v1 as wire;
-use vdom_proto::v1::memory_gateway_server::{MemoryGateway, MemoryGatewayServer};
+use vdom_proto::v1::memory_gateway_server::MemoryGatewayServer;
 
-type Answer<T> = Result<Response<T>, Status>;
-type AnswerStream<T> = BoxStream<'static, Result<T, Status>>;
-
-/// How often the double says how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+/// The path at which every change set has a conflict.
+pub(crate) const CLASH: &str = "clash";
+/// The path that a revert writes.
+pub(crate) const REVERTED: &str = "reverted";
 
 /// The double. Clones are the same gateway.
 #[derive(Clone)]
@@ -42,16 +40,21 @@ struct State {
     log: Vec<wire::ChangeEvent>,
     contents: HashMap<(String, u64), Bytes>,
     operations: HashMap<Bytes, wire::WriteDiffResponse>,
+    set_operations: HashMap<Bytes, wire::WriteDiffsResponse>,
     /// Reads wait with their answer until this is false.
     reads_held: bool,
     events_held: bool,
     /// Answers of writes that get lost on their way.
     lost_answers: u32,
+    /// As in the answer to a set that is too large for them.
+    results_left_out: bool,
     denied: bool,
     /// The only token that may watch; `None`: any.
     watcher: Option<String>,
     reads: Vec<String>,
     writes: Vec<wire::WriteDiffRequest>,
+    /// The headers of all change sets that came to their end.
+    sets: Vec<wire::WriteDiffsRequest>,
     tokens: Vec<Option<String>>,
     subscriptions: u32,
 }
@@ -65,13 +68,16 @@ impl Double {
             log: Vec::new(),
             contents: HashMap::new(),
             operations: HashMap::new(),
+            set_operations: HashMap::new(),
             reads_held: false,
             events_held: false,
             lost_answers: 0,
+            results_left_out: false,
             denied: false,
             watcher: None,
             reads: Vec::new(),
             writes: Vec::new(),
+            sets: Vec::new(),
             tokens: Vec::new(),
             subscriptions: 0,
         };
@@ -126,6 +132,11 @@ impl Double {
         self.tell(|state| state.lost_answers = count);
     }
 
+    /// Answers to change sets have no results from now on.
+    pub(crate) fn leave_results_out(&self) {
+        self.tell(|state| state.results_left_out = true);
+    }
+
     /// Takes the right to read away.
     pub(crate) fn deny(&self, denied: bool) {
         self.tell(|state| state.denied = denied);
@@ -151,6 +162,11 @@ impl Double {
 
     pub(crate) fn writes(&self) -> Vec<wire::WriteDiffRequest> {
         self.state.lock().writes.clone()
+    }
+
+    /// The headers of all change sets that came to their end.
+    pub(crate) fn sets(&self) -> Vec<wire::WriteDiffsRequest> {
+        self.state.lock().sets.clone()
     }
 
     /// The bearer tokens of all reads that came.
@@ -238,6 +254,55 @@ impl Double {
         Ok(answer)
     }
 
+    /// Writes every diff of a set, or none where one is about [`CLASH`].
+    fn write_set(
+        &self,
+        operation_id: Bytes,
+        diffs: &[wire::WriteDiffRequest],
+    ) -> Result<wire::WriteDiffsResponse, Error> {
+        if let Some(answer) = self.state.lock().set_operations.get(&operation_id) {
+            return Ok(answer.clone());
+        }
+        if diffs.iter().any(|diff| diff.path == CLASH) {
+            let clash = |diff: &wire::WriteDiffRequest| wire::WriteDiffResponse {
+                conflict: (diff.path == CLASH).then(conflict),
+                ..Default::default()
+            };
+            let results = diffs.iter().map(clash).collect();
+            return Ok(wire::WriteDiffsResponse { operation_id, results, ..Default::default() });
+        }
+        let results = diffs.iter().map(|diff| self.write(diff));
+        let results: Vec<_> = results.collect::<Result<_, _>>()?;
+        let revision =
+            |result: Option<&wire::WriteDiffResponse>| result.map_or(0, |it| it.revision);
+        let answer = wire::WriteDiffsResponse {
+            success: true,
+            epoch: results.first().map_or(0, |result| result.epoch),
+            first_revision: revision(results.first()),
+            last_revision: revision(results.last()),
+            operation_id: operation_id.clone(),
+            results: if self.state.lock().results_left_out { Vec::new() } else { results },
+            ..Default::default()
+        };
+        self.tell(|state| state.set_operations.insert(operation_id, answer.clone()));
+        Ok(answer)
+    }
+
+    /// The answer, unless it gets lost with the connection.
+    async fn deliver<T>(&self, answer: T) -> Result<Response<T>, Status> {
+        let is_lost = self.tell(|state| {
+            let is_lost = state.lost_answers > 0;
+            state.lost_answers = state.lost_answers.saturating_sub(1);
+            is_lost
+        });
+        if is_lost {
+            self.cut();
+            self.mend();
+            std::future::pending::<()>().await;
+        }
+        Ok(Response::new(answer))
+    }
+
     /// Waits until `look` finds something.
     async fn until<T>(&self, mut look: impl FnMut(&State) -> Option<T>) -> T {
         let mut news = self.news.subscribe();
@@ -298,11 +363,6 @@ impl State {
     }
 }
 
-fn bearer<T>(request: &Request<T>) -> Option<String> {
-    let value = request.metadata().get("authorization")?;
-    Some(value.to_str().unwrap().to_owned())
-}
-
 fn refused(error: Error) -> Status {
     to_status(error, "")
 }
@@ -326,243 +386,12 @@ async fn carry(
     }
 }
 
-#[tonic::async_trait]
-impl MemoryGateway for Double {
-    type ReplayDiffsStream = AnswerStream<wire::WriteDiffResponse>;
-    type ReadSnapshotsStream = AnswerStream<wire::ReadSnapshotResponse>;
-    type ReadSnapshotStreamStream = AnswerStream<wire::SnapshotChunk>;
-    type ReadTreeStream = AnswerStream<wire::TreeEntry>;
-    type SubscribeChangesStream = AnswerStream<wire::ChangeEvent>;
-    type CollaborativeSessionStream = AnswerStream<wire::SessionUpdate>;
-
-    async fn write_diff(
-        &self,
-        request: Request<wire::WriteDiffRequest>,
-    ) -> Answer<wire::WriteDiffResponse> {
-        let request = request.into_inner();
-        let known = self.tell(|state| {
-            state.writes.push(request.clone());
-            state.operations.get(&request.operation_id).cloned()
-        });
-        let answer = match known {
-            Some(answer) => answer,
-            None => self.write(&request).map_err(refused)?,
-        };
-        let is_lost = self.tell(|state| {
-            let is_lost = state.lost_answers > 0;
-            state.lost_answers = state.lost_answers.saturating_sub(1);
-            is_lost
-        });
-        if is_lost {
-            self.cut();
-            self.mend();
-            std::future::pending::<()>().await;
-        }
-        Ok(Response::new(answer))
+fn conflict() -> wire::ConflictInfo {
+    wire::ConflictInfo {
+        reason: wire::conflict_info::Reason::PathExists.into(),
+        node_id: vec![3; 16].into(),
+        path: CLASH.to_owned(),
+        kind: wire::NodeKind::File.into(),
+        ..Default::default()
     }
-
-    async fn write_diffs_stream(
-        &self,
-        request: Request<Streaming<wire::WriteDiffsChunk>>,
-    ) -> Answer<wire::WriteDiffsResponse> {
-        use wire::write_diffs_chunk::Chunk;
-        let mut chunks = request.into_inner();
-        let (mut path, mut content) = (String::new(), Vec::new());
-        while let Some(chunk) = chunks.next().await {
-            match chunk?.chunk {
-                Some(Chunk::Diff(diff)) => path = diff.path,
-                Some(Chunk::Content(piece)) => content.extend_from_slice(&piece),
-                _ => {}
-            }
-        }
-        let diff = Diff::put_file(&content);
-        let result = self.append(&path, diff, content.into(), &Bytes::new());
-        Ok(Response::new(wire::WriteDiffsResponse {
-            success: true,
-            results: vec![result],
-            ..Default::default()
-        }))
-    }
-
-    async fn read_snapshot(
-        &self,
-        request: Request<wire::ReadSnapshotRequest>,
-    ) -> Answer<wire::ReadSnapshotResponse> {
-        let token = bearer(&request);
-        let request = request.into_inner();
-        self.tell(|state| {
-            state.reads.push(request.path.clone());
-            state.tokens.push(token);
-        });
-        if let Some(error) = self.state.lock().refusal(request.min_epoch) {
-            return Err(refused(error));
-        }
-        let reached =
-            |state: &State| (state.log.len() as u64 >= request.min_revision).then_some(());
-        let waited = tokio::time::timeout(Duration::from_secs(3), self.until(reached)).await;
-        if waited.is_err() {
-            return Err(refused(Error::unavailable("not reached")));
-        }
-        // As it is now, however long the answer takes.
-        let answer = self.state.lock().read(&request);
-        self.until(|state| (!state.reads_held).then_some(())).await;
-        answer.map(Response::new).map_err(refused)
-    }
-
-    async fn read_snapshot_stream(
-        &self,
-        request: Request<wire::ReadSnapshotRequest>,
-    ) -> Answer<Self::ReadSnapshotStreamStream> {
-        let mut snapshot = self.state.lock().read(request.get_ref()).map_err(refused)?;
-        let content = std::mem::take(&mut snapshot.content);
-        let size_bytes = content.len() as u64;
-        let head =
-            wire::SnapshotChunk { snapshot: Some(snapshot), size_bytes, content: Bytes::new() };
-        let pieces: Vec<_> = content
-            .chunks(1 << 20)
-            .map(|piece| {
-                let content = Bytes::copy_from_slice(piece);
-                Ok(wire::SnapshotChunk { content, ..Default::default() })
-            })
-            .collect();
-        Ok(Response::new(stream::iter([Ok(head)]).chain(stream::iter(pieces)).boxed()))
-    }
-
-    async fn subscribe_changes(
-        &self,
-        request: Request<wire::SubscribeRequest>,
-    ) -> Answer<Self::SubscribeChangesStream> {
-        let token = bearer(&request);
-        let request = request.into_inner();
-        self.tell(|state| state.subscriptions += 1);
-        if let Some(error) = self.state.lock().refusal_to_watch(token.as_deref()) {
-            return Err(refused(error));
-        }
-        if let Some(error) = self.state.lock().refusal(request.from_epoch) {
-            return Err(refused(error));
-        }
-        let double = self.clone();
-        let epoch = request.from_epoch;
-        let events = stream::unfold(Some(request.from_revision), move |at| {
-            let (double, token) = (double.clone(), token.clone());
-            async move {
-                let at = at?;
-                let next = double.until(|state| {
-                    let refusal = state.refusal_to_watch(token.as_deref());
-                    if let Some(error) = refusal.or_else(|| state.refusal(epoch)) {
-                        return Some(Err(refused(error)));
-                    }
-                    let held = state.events_held;
-                    state.log.get(at as usize).filter(|_| !held).cloned().map(Ok)
-                });
-                match tokio::time::timeout(PROGRESS_EVERY, next).await {
-                    Ok(Ok(change)) => Some((Ok(change), Some(at + 1))),
-                    Ok(Err(status)) => Some((Err(status), None)),
-                    Err(_) => {
-                        let progress = wire::ChangeEvent {
-                            r#type: wire::change_event::Type::Progress.into(),
-                            epoch,
-                            revision: at,
-                            ..Default::default()
-                        };
-                        Some((Ok(progress), Some(at)))
-                    }
-                }
-            }
-        });
-        Ok(Response::new(events.boxed()))
-    }
-
-    async fn read_tree(&self, _: Request<wire::ReadTreeRequest>) -> Answer<Self::ReadTreeStream> {
-        Ok(Response::new(stream::empty().boxed()))
-    }
-
-    async fn list_repos(
-        &self,
-        _: Request<wire::ListReposRequest>,
-    ) -> Answer<wire::ListReposResponse> {
-        let repos = vec![wire::Repo { name: "app".into(), branches: 1 }];
-        Ok(Response::new(wire::ListReposResponse { repos }))
-    }
-
-    async fn list_branches(
-        &self,
-        _: Request<wire::ListBranchesRequest>,
-    ) -> Answer<wire::ListBranchesResponse> {
-        Err(not_scripted())
-    }
-
-    async fn get_history(
-        &self,
-        _: Request<wire::GetHistoryRequest>,
-    ) -> Answer<wire::GetHistoryResponse> {
-        Err(not_scripted())
-    }
-
-    async fn write_diffs(
-        &self,
-        _: Request<wire::WriteDiffsRequest>,
-    ) -> Answer<wire::WriteDiffsResponse> {
-        Err(not_scripted())
-    }
-
-    async fn replay_diffs(
-        &self,
-        _: Request<Streaming<wire::WriteDiffRequest>>,
-    ) -> Answer<Self::ReplayDiffsStream> {
-        Err(not_scripted())
-    }
-
-    async fn read_snapshots(
-        &self,
-        _: Request<wire::ReadSnapshotsRequest>,
-    ) -> Answer<Self::ReadSnapshotsStream> {
-        Err(not_scripted())
-    }
-
-    async fn collaborative_session(
-        &self,
-        _: Request<Streaming<wire::SessionMessage>>,
-    ) -> Answer<Self::CollaborativeSessionStream> {
-        Err(not_scripted())
-    }
-
-    async fn revert_changes(
-        &self,
-        _: Request<wire::RevertChangesRequest>,
-    ) -> Answer<wire::WriteDiffsResponse> {
-        Err(not_scripted())
-    }
-
-    async fn list_conflicts(
-        &self,
-        _: Request<wire::ListConflictsRequest>,
-    ) -> Answer<wire::ListConflictsResponse> {
-        Err(not_scripted())
-    }
-
-    async fn resolve_conflict(
-        &self,
-        _: Request<wire::ResolveConflictRequest>,
-    ) -> Answer<wire::ResolveConflictResponse> {
-        Err(not_scripted())
-    }
-
-    async fn create_branch(
-        &self,
-        _: Request<wire::CreateBranchRequest>,
-    ) -> Answer<wire::CreateBranchResponse> {
-        Err(not_scripted())
-    }
-
-    async fn delete_branch(
-        &self,
-        _: Request<wire::DeleteBranchRequest>,
-    ) -> Answer<wire::DeleteBranchResponse> {
-        Err(not_scripted())
-    }
-}
-
-fn not_scripted() -> Status {
-    Status::unimplemented("not scripted")
 }

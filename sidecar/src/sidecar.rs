@@ -13,7 +13,7 @@ use vdom_core::calls::{
     ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
     WriteDiff, WriteDiffs, WriteOutcome,
 };
-use vdom_core::{Error, RealmName, RepoName, Result};
+use vdom_core::{BranchAddress, RealmName, RepoName, Result};
 use vdom_edge::{Caller, Dom, DomStream};
 
 use crate::branch::Branch;
@@ -24,6 +24,7 @@ use crate::follow::{Ended, follow};
 use crate::upstream::{OnBehalfOf, Upstream};
 
 mod reads;
+mod sets;
 mod writes;
 
 /// See the module. Cheap to clone.
@@ -87,6 +88,13 @@ impl Sidecar {
     /// Stops following.
     pub(crate) fn stop(&self) {
         for branch in self.inner.branches.all() {
+            branch.end();
+        }
+    }
+
+    /// Ends what is known of a branch that is another one from now on.
+    fn forget(&self, address: &BranchAddress) {
+        if let Some(branch) = self.branches().get(address) {
             branch.end();
         }
     }
@@ -175,63 +183,59 @@ impl Dom for Sidecar {
 
     async fn write_diffs(
         &self,
-        _caller: &Caller,
-        _request: WriteDiffs,
-        _parts: DomStream<ChangeSetPart>,
+        caller: &Caller,
+        request: WriteDiffs,
+        parts: DomStream<ChangeSetPart>,
     ) -> Result<SetOutcome> {
-        Err(Error::unimplemented("WriteDiffs"))
+        self.forward_set(caller, request, parts).await
     }
 
     async fn replay_diffs(
         &self,
-        _caller: &Caller,
-        _requests: DomStream<WriteDiff>,
+        caller: &Caller,
+        requests: DomStream<WriteDiff>,
     ) -> Result<DomStream<WriteOutcome>> {
-        Err(Error::unimplemented("ReplayDiffs"))
+        self.forward_replay(caller, requests).await
     }
 
-    async fn revert_changes(
-        &self,
-        _caller: &Caller,
-        _request: RevertChanges,
-    ) -> Result<SetOutcome> {
-        Err(Error::unimplemented("RevertChanges"))
+    async fn revert_changes(&self, caller: &Caller, request: RevertChanges) -> Result<SetOutcome> {
+        self.forward_revert(caller, request).await
     }
 
     async fn read_snapshots(
         &self,
-        _caller: &Caller,
-        _request: ReadSnapshots,
+        caller: &Caller,
+        request: ReadSnapshots,
     ) -> Result<DomStream<Snapshot>> {
-        Err(Error::unimplemented("ReadSnapshots"))
+        self.upstream().read_snapshots(OnBehalfOf::Caller(caller), &request).await
     }
 
-    async fn create_branch(
-        &self,
-        _caller: &Caller,
-        _request: CreateBranch,
-    ) -> Result<BranchSummary> {
-        Err(Error::unimplemented("CreateBranch"))
+    async fn create_branch(&self, caller: &Caller, request: CreateBranch) -> Result<BranchSummary> {
+        let created = self.upstream().create_branch(OnBehalfOf::Caller(caller), &request).await?;
+        self.forget(&request.address);
+        Ok(created)
     }
 
-    async fn delete_branch(&self, _caller: &Caller, _request: DeleteBranch) -> Result<()> {
-        Err(Error::unimplemented("DeleteBranch"))
+    async fn delete_branch(&self, caller: &Caller, request: DeleteBranch) -> Result<()> {
+        self.upstream().delete_branch(OnBehalfOf::Caller(caller), &request).await?;
+        self.forget(&request.address);
+        Ok(())
     }
 
     async fn list_conflicts(
         &self,
-        _caller: &Caller,
-        _request: ListConflicts,
+        caller: &Caller,
+        request: ListConflicts,
     ) -> Result<ConflictPage> {
-        Err(Error::unimplemented("ListConflicts"))
+        self.upstream().list_conflicts(OnBehalfOf::Caller(caller), &request).await
     }
 
     async fn resolve_conflict(
         &self,
-        _caller: &Caller,
-        _request: ResolveConflict,
+        caller: &Caller,
+        request: ResolveConflict,
     ) -> Result<ResolveOutcome> {
-        Err(Error::unimplemented("ResolveConflict"))
+        self.forward_resolution(caller, request).await
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod calls;
 mod content;
+mod streams;
 
 pub(crate) use content::whole;
 

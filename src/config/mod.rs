@@ -2,7 +2,7 @@
 //! (`vdom_edge::settings`); what does not fit together is refused here.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -81,6 +81,13 @@ pub struct StoreConfig {
     pub uri: Secret,
     /// In the MongoDB deployment.
     pub database: String,
+}
+
+impl StoreConfig {
+    /// The directory of an embedded store.
+    pub fn directory(&self) -> Option<&Path> {
+        matches!(self.kind, StoreKind::Embedded).then_some(&*self.path)
+    }
 }
 
 /// Text that must not show.

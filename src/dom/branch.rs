@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,11 +15,13 @@ use vdom_core::{
     BranchAddress, Change, ChangeKind, Content, Error, Hash, Node, NodeId, NodePath, Result,
     VectorClock, diff,
 };
-use vdom_store::{LogDescriptor, LogId, Store, ViewKind, Watermark};
+use vdom_store::{LogDescriptor, LogId, Store, View, ViewKind, Watermark};
 
 use super::content;
 use super::error::from_store;
-use super::records::{BatchRecord, Entry, decode_node};
+use super::origin::Origin;
+use super::packs::{PackReader, StoredDiff};
+use super::records::{Entry, Note, decode_node};
 use super::writer::Command;
 
 /// The end of a log.
@@ -34,6 +37,8 @@ pub(crate) struct Head {
     pub number: u64,
     /// Of the last batch, for the next one to name.
     pub digest: [u8; 32],
+    /// The log ends here: the branch was deleted.
+    pub closed: bool,
 }
 
 /// A change and the node after it.
@@ -52,6 +57,8 @@ pub(crate) struct AppliedBatch {
     pub head: Head,
     /// Its changes, in order.
     pub changes: Vec<Applied>,
+    /// What it says besides.
+    pub notes: Vec<Note>,
 }
 
 /// What every task of a branch shares. Only the writer changes it.
@@ -64,12 +71,15 @@ pub(crate) struct Branch {
     pub log: LogId,
     /// Where the log and the views are.
     pub store: Arc<dyn Store>,
+    /// What it has from another branch.
+    pub origin: Option<Origin>,
     /// Wakes the task that derives views.
     pub derive: Notify,
     /// Wakes the writer when the views have caught up.
     pub derived: Notify,
     state: RwLock<State>,
     head: watch::Sender<Head>,
+    retired: AtomicBool,
 }
 
 /// A branch with its writer; the writer ends when the last handle is dropped.
@@ -106,6 +116,7 @@ impl Branch {
         descriptor: LogDescriptor,
         log: LogId,
         store: Arc<dyn Store>,
+        origin: Option<Origin>,
         head: Head,
         watermark: Watermark,
     ) -> Self {
@@ -114,6 +125,7 @@ impl Branch {
             descriptor,
             log,
             store,
+            origin,
             derive: Notify::new(),
             derived: Notify::new(),
             state: RwLock::new(State {
@@ -127,12 +139,30 @@ impl Branch {
                 actors: HashMap::new(),
             }),
             head: watch::Sender::new(head),
+            retired: AtomicBool::new(head.closed),
         }
+    }
+
+    /// Who opens the branch next shall open it anew.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the branch must be opened anew.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     /// The end of the log as far as it is known here.
     pub(crate) fn head(&self) -> Head {
         *self.head.borrow()
+    }
+
+    /// Whether `revision` of an earlier epoch of this branch is in this one too.
+    pub(crate) fn shares(&self, epoch: u64, revision: u64) -> bool {
+        let Some(origin) = self.origin.as_ref() else { return false };
+        let Some(previous) = origin.previous_epoch else { return false };
+        revision <= origin.revision && (epoch == previous || origin.parent.shares(epoch, revision))
     }
 
     /// Follows the head.
@@ -186,9 +216,22 @@ impl Branch {
         if let Some(node) = self.state.read().nodes.get(&id) {
             return Ok(Some(node.clone()));
         }
+        match (self.own_view(id).await?, &self.origin) {
+            (Some(view), _) => Ok(Some(Arc::new(decode_node(&view.value)?))),
+            (None, Some(origin)) => origin.node(id).await,
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whether a node has changed in this branch itself.
+    pub(crate) async fn has_changed(&self, id: NodeId) -> Result<bool> {
+        let known = self.state.read().nodes.contains_key(&id);
+        Ok(known || self.own_view(id).await?.is_some())
+    }
+
+    async fn own_view(&self, id: NodeId) -> Result<Option<View>> {
         let view = self.store.view(self.log, ViewKind::Node, id.as_bytes()).await;
-        let view = view.map_err(|error| from_store(error, &self.address))?;
-        view.map(|view| decode_node(&view.value).map(Arc::new)).transpose()
+        view.map_err(|error| from_store(error, &self.address))
     }
 
     /// The live node at a path.
@@ -213,7 +256,12 @@ impl Branch {
                 return Ok(Some(node));
             }
         }
-        Ok(None)
+        let Some(origin) = &self.origin else { return Ok(None) };
+        match origin.node_at(path).await? {
+            // One that has changed here is elsewhere, or gone.
+            Some(node) if self.has_changed(node.id).await? => Ok(None),
+            found => Ok(found),
+        }
     }
 
     /// The subject that an actor belongs to, if it wrote here before.
@@ -223,7 +271,11 @@ impl Branch {
         }
         let view = self.store.view(self.log, ViewKind::Actor, actor.as_bytes()).await;
         let view = view.map_err(|error| from_store(error, &self.address))?;
-        Ok(view.map(|view| String::from_utf8_lossy(&view.value).as_ref().into()))
+        match (view, &self.origin) {
+            (Some(view), _) => Ok(Some(String::from_utf8_lossy(&view.value).as_ref().into())),
+            (None, Some(origin)) => Box::pin(origin.parent.actor_subject(actor)).await,
+            (None, None) => Ok(None),
+        }
     }
 
     /// The batches after `revision` that are in memory; `None` where the first
@@ -252,6 +304,9 @@ impl Branch {
     /// Makes a committed batch visible. Only the writer calls it, in order.
     pub(crate) fn publish(&self, batch: AppliedBatch, confirmed_at: Instant) {
         let head = batch.head;
+        if head.closed {
+            self.retire();
+        }
         let mut state = self.state.write();
         for applied in &batch.changes {
             state.overlay(applied);
@@ -285,28 +340,41 @@ impl Branch {
 
     /// Applies changes that somebody else wrote, or that were read from the log
     /// at start, to the nodes they are about.
-    pub(crate) async fn apply(&self, record: BatchRecord) -> Result<Vec<Applied>> {
-        let mut changes: Vec<Applied> = Vec::with_capacity(record.entries.len());
-        for entry in record.entries {
+    pub(crate) async fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Applied>> {
+        let mut packs = self.packs();
+        let mut latest: HashMap<NodeId, Arc<Node>> = HashMap::new();
+        let mut changes: Vec<Applied> = Vec::with_capacity(entries.len());
+        for entry in entries {
             let id = entry.change.node_id;
-            let staged = changes.iter().rev().find(|applied| applied.node.id == id);
-            let before = match staged {
-                Some(applied) => Some(applied.node.clone()),
+            let before = match latest.get(&id) {
+                Some(node) => Some(node.clone()),
                 None => self.node(id).await?,
             };
             // The views may be ahead of what is applied here.
             let node = match before {
                 Some(node) if node.changed_revision >= entry.change.revision => node,
-                before => Arc::new(self.node_after(before.as_deref(), &entry).await?),
+                before => Arc::new(self.node_after(before.as_deref(), &entry, &mut packs).await?),
             };
+            latest.insert(id, node.clone());
             changes.push(Applied { entry, node });
         }
         Ok(changes)
     }
 
+    /// Reads the packs of the branch's change sets.
+    pub(crate) fn packs(&self) -> PackReader<'_> {
+        PackReader::new(&*self.store, &self.address)
+    }
+
     /// The node that a change makes of the node before it.
-    pub(crate) async fn node_after(&self, before: Option<&Node>, entry: &Entry) -> Result<Node> {
-        let diff = diff::Diff::parse_stored(&entry.diff)?;
+    pub(crate) async fn node_after(
+        &self,
+        before: Option<&Node>,
+        entry: &Entry,
+        packs: &mut PackReader<'_>,
+    ) -> Result<Node> {
+        let diff = diff::Diff::parse_stored(&packs.diff(&entry.diff).await?)?;
+        let pack = packs.holding(&entry.diff).await?;
         let empty = Content::Inline(Bytes::new());
         let old = before.map_or(&empty, |node| &node.content);
         let bytes = if diff.needs_content() {
@@ -317,7 +385,9 @@ impl Branch {
         let no_attributes = std::collections::BTreeMap::new();
         let attributes = before.map_or(&no_attributes, |node| &node.attributes);
         let applied = diff::apply(&diff, entry.change.node_kind, &bytes, attributes)?;
-        let content = content::settle(&*self.store, &self.address, applied.content, old).await?;
+        let content =
+            content::settle(&*self.store, &self.address, applied.content, old, pack.as_ref())
+                .await?;
         Ok(after_change(
             before,
             &entry.change,
@@ -366,9 +436,27 @@ pub(crate) fn next_clock(before: Option<&Node>, actor: &str) -> VectorClock {
     }
 }
 
-impl AppliedBatch {
+impl Applied {
+    /// About how much memory it takes.
     fn bytes(&self) -> usize {
-        self.changes.iter().map(|applied| applied.entry.diff.len() + 512).sum()
+        let diff = match &self.entry.diff {
+            StoredDiff::AtHand(bytes) => bytes.len(),
+            StoredDiff::Packed(_) => 0,
+        };
+        diff + 512
+    }
+}
+
+impl AppliedBatch {
+    /// Its changes after `revision`.
+    pub(crate) fn after(&self, revision: u64) -> &[Applied] {
+        let from =
+            self.changes.partition_point(|applied| applied.entry.change.revision <= revision);
+        &self.changes[from..]
+    }
+
+    fn bytes(&self) -> usize {
+        self.changes.iter().map(Applied::bytes).sum()
     }
 }
 

@@ -1,13 +1,21 @@
-//! `ListRepos` and `ListBranches`: what exists in a realm.
+//! `ListRepos` and `ListBranches`: what exists in a realm; `CreateBranch` and
+//! `DeleteBranch`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vdom_core::calls::{BranchSummary, RepoSummary};
-use vdom_core::{BranchAddress, Error, ErrorCode, RealmName, RepoName, Result};
-use vdom_store::{LogFilter, Store};
+use tokio::sync::oneshot;
+use vdom_core::calls::{BranchSummary, CreateBranch, DeleteBranch, RepoSummary};
+use vdom_core::change::CHAIN_START;
+use vdom_core::{BranchAddress, BranchName, Error, ErrorCode, Hash, RealmName, RepoName, Result};
+use vdom_store::{Append, Batch, BatchId, LogFilter, LogId, OperationKey, Store};
 
+use super::branch::Branch;
 use super::error::from_store;
-use super::room::Shared;
+use super::past::EntryReader;
+use super::read_snapshot::revision_as_of;
+use super::records::{Note, encode_batch, operation_key};
+use super::room::{Shared, descriptor};
+use super::writer::{Command, append_settled, writer_gone};
 use crate::security::Permit;
 
 /// The repos of a realm by name.
@@ -46,14 +54,155 @@ pub(crate) async fn list_branches(
     let mut branches = Vec::with_capacity(names.len());
     for name in names {
         let address = BranchAddress::parse(realm.as_str(), repo.as_str(), &name)?;
-        let head = room.existing(permit, &address).await?.branch.head();
-        branches.push(BranchSummary {
-            name,
-            epoch: head.epoch,
-            revision: head.revision,
-            head_hash: head.hash,
-            origin: None,
-        });
+        match room.existing(permit, &address).await {
+            Ok(handle) => branches.push(summary(&handle.branch)),
+            // Deleted; its log tells of it still.
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(branches)
+}
+
+/// Creates a branch: two appends, however large the tree that it continues.
+pub(crate) async fn create(
+    room: &Shared,
+    permit: &Permit,
+    request: CreateBranch,
+) -> Result<BranchSummary> {
+    let address = &request.address;
+    let operation = request.operation_id.map(|id| operation_key(permit.subject(), id));
+    let (incarnation, epoch_min) = match room.last_log(address).await? {
+        None => (1, 1),
+        Some(last) if last.closed => (last.incarnation + 1, last.epoch + 1),
+        Some(last) => {
+            let log = descriptor(address, last.incarnation).log_id();
+            return repeated_or_exists(room, permit, address, log, operation).await;
+        }
+    };
+    let log = descriptor(address, incarnation).log_id();
+    let (revision, hash, notes) = match &request.from {
+        None => (0, CHAIN_START, Vec::new()),
+        Some(from) => leave(room, permit, &request, from, log).await?,
+    };
+    let (manifest, body) = encode_batch(room.new_epoch(epoch_min), hash, &[], notes)?;
+    let batch = Batch {
+        id: BatchId(room.environment.random()?),
+        previous: [0; 32],
+        descriptor: Some(descriptor(address, incarnation)),
+        first_revision: revision + 1,
+        count: 0,
+        operations: operation.into_iter().collect(),
+        chunks: Vec::new(),
+        closing: false,
+        manifest,
+        body,
+    };
+    if append_settled(&*room.store, address, log, 1, &batch).await? == Append::Taken {
+        return repeated_or_exists(room, permit, address, log, operation).await;
+    }
+    Ok(summary(&room.existing(permit, address).await?.branch))
+}
+
+/// Ends the log of a branch; what others have from it stays.
+pub(crate) async fn delete(room: &Shared, permit: &Permit, request: DeleteBranch) -> Result<()> {
+    let address = &request.address;
+    let operation = request.operation_id.map(|id| operation_key(permit.subject(), id));
+    let handle = match room.existing(permit, address).await {
+        Ok(handle) => handle,
+        Err(error) if error.code == ErrorCode::NotFound => {
+            let last = room.last_log(address).await?;
+            let repeated = last.is_some_and(|last| {
+                last.closed && operation.is_some_and(|key| last.operations.contains(&key))
+            });
+            return if repeated { Ok(()) } else { Err(error) };
+        }
+        Err(error) => return Err(error),
+    };
+    let (reply, answer) = oneshot::channel();
+    let command = Command::Close { operation, reply };
+    handle.writer.send(command).await.map_err(|_| writer_gone())?;
+    answer.await.map_err(|_| writer_gone())?
+}
+
+/// Checks where the new branch leaves another one, and pins that there.
+async fn leave(
+    room: &Shared,
+    permit: &Permit,
+    request: &CreateBranch,
+    from: &BranchName,
+    log: LogId,
+) -> Result<(u64, Hash, Vec<Note>)> {
+    let parent = BranchAddress { branch: from.clone(), ..request.address.clone() };
+    let handle = room.existing(permit, &parent).await?;
+    let revision = revision_as_of(&handle, request.at_revision).await?;
+    let branch = &handle.branch;
+    let hash = match revision {
+        0 => CHAIN_START,
+        revision => {
+            let entry = EntryReader::new(branch).at_revision(revision).await?;
+            if let Some(place) = entry.change.change_set
+                && place.index + 1 < place.size
+            {
+                let last = revision + u64::from(place.size - place.index) - 1;
+                return Err(Error::invalid(format!(
+                    "revision {revision} is within a change set, which ends at {last}: take that"
+                ))
+                .resource(&parent));
+            }
+            entry.hash
+        }
+    };
+    let (reply, answer) = oneshot::channel();
+    let note = Note::Pin { log: log.0, revision };
+    let command = Command::Note { note, reply };
+    handle.writer.send(command).await.map_err(|_| writer_gone())?;
+    answer.await.map_err(|_| writer_gone())??;
+    let origin = Note::Origin {
+        branch: from.to_string(),
+        incarnation: branch.descriptor.incarnation,
+        revision,
+        previous_epoch: None,
+    };
+    Ok((revision, hash, vec![origin]))
+}
+
+/// The answer about a branch that exists: the first one again, or a refusal.
+async fn repeated_or_exists(
+    room: &Shared,
+    permit: &Permit,
+    address: &BranchAddress,
+    log: LogId,
+    operation: Option<OperationKey>,
+) -> Result<BranchSummary> {
+    let first = room.store.read(log, 1, 1).await.map_err(|error| from_store(error, address))?;
+    let repeated = first
+        .first()
+        .is_some_and(|first| operation.is_some_and(|key| first.batch.operations.contains(&key)));
+    let handle = room.existing(permit, address).await?;
+    if repeated {
+        return Ok(summary(&handle.branch));
+    }
+    let head = handle.branch.head();
+    Err(Error::new(
+        ErrorCode::AlreadyExists,
+        format!("branch `{}` exists: choose another name, or delete it first", address.branch),
+    )
+    .resource(address)
+    .at(head.epoch, head.revision))
+}
+
+fn summary(branch: &Branch) -> BranchSummary {
+    let head = branch.head();
+    BranchSummary {
+        name: branch.address.branch.to_string(),
+        epoch: head.epoch,
+        revision: head.revision,
+        head_hash: head.hash,
+        origin: branch
+            .origin
+            .as_ref()
+            .filter(|origin| origin.previous_epoch.is_none())
+            .map(|origin| (origin.name.clone(), origin.revision)),
+    }
 }

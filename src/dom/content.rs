@@ -1,13 +1,17 @@
 //! Contents: at hand up to 1 MiB, above that in chunks of the store.
 
 use bytes::{Bytes, BytesMut};
+use vdom_core::calls::DiffSource;
 use vdom_core::change::sha256;
 use vdom_core::diff::NewContent;
-use vdom_core::limits::CHUNK_BYTES;
-use vdom_core::{BranchAddress, Content, ContentChunk, Error, ErrorCode, Result};
+use vdom_core::limits::{CHUNK_BYTES, CONTENT_MAX_BYTES};
+use vdom_core::{BranchAddress, ChunkPart, Content, ContentChunk, Diff, Error, ErrorCode, Result};
 use vdom_store::{ChunkId, Store};
 
 use super::error::from_store;
+
+/// Of what a diff of a large change set computes, so much is kept in memory.
+const IN_LARGE_SET_AT_HAND_MAX_BYTES: usize = 4 << 10;
 
 /// All bytes of a content.
 pub(crate) async fn load(
@@ -17,6 +21,10 @@ pub(crate) async fn load(
 ) -> Result<Bytes> {
     match content {
         Content::Inline(bytes) => Ok(bytes.clone()),
+        Content::Part(part) => {
+            let bytes = load_chunk(store, address, &part.chunk).await?;
+            slice_of_part(&bytes, part, address)
+        }
         Content::Chunked(chunks) => {
             let mut bytes = BytesMut::with_capacity(content.len() as usize);
             for chunk in chunks {
@@ -50,6 +58,32 @@ pub(crate) async fn load_chunk(
     }
 }
 
+/// The bytes of a part, from those of its chunk.
+pub(crate) fn slice_of_part(
+    chunk: &Bytes,
+    part: &ChunkPart,
+    address: &BranchAddress,
+) -> Result<Bytes> {
+    let (start, end) = (part.start as usize, part.start as usize + part.length as usize);
+    if end > chunk.len() {
+        let what = format!("chunk {} ends before byte {end}", part.chunk.hash);
+        return Err(Error::new(
+            ErrorCode::DataLoss,
+            format!("a content of {address} cannot be read: restore it from a backup"),
+        )
+        .resource(address)
+        .context(what));
+    }
+    Ok(chunk.slice(start..end))
+}
+
+/// Where `bytes` stand in `chunk`, if they are a slice of its memory.
+pub(crate) fn part_of(chunk: &Bytes, name: ContentChunk, bytes: &Bytes) -> Option<ChunkPart> {
+    let start = (bytes.as_ptr() as usize).checked_sub(chunk.as_ptr() as usize)?;
+    let is_within = start + bytes.len() <= chunk.len();
+    is_within.then_some(ChunkPart { chunk: name, start: start as u32, length: bytes.len() as u32 })
+}
+
 /// Stores bytes above 1 MiB as chunks, durable when it answers.
 pub(crate) async fn stage(
     store: &dyn Store,
@@ -77,19 +111,72 @@ pub(crate) async fn stage_chunk(
     Ok(chunk)
 }
 
-/// What a diff made of a content, fit to be kept.
+/// Takes a content in pieces: staged as it comes, so that memory holds no more than
+/// a chunk of it.
+pub(crate) struct ContentWriter<'a> {
+    store: &'a dyn Store,
+    address: &'a BranchAddress,
+    waiting: BytesMut,
+    chunks: Vec<ContentChunk>,
+    size: u64,
+}
+
+impl<'a> ContentWriter<'a> {
+    /// Nothing taken yet.
+    pub(crate) fn new(store: &'a dyn Store, address: &'a BranchAddress) -> Self {
+        Self { store, address, waiting: BytesMut::new(), chunks: Vec::new(), size: 0 }
+    }
+
+    /// Takes the next piece.
+    pub(crate) async fn add(&mut self, piece: &[u8]) -> Result<()> {
+        self.size += piece.len() as u64;
+        if self.size > CONTENT_MAX_BYTES {
+            return Err(Error::too_large(format!(
+                "the content has more than {CONTENT_MAX_BYTES} bytes: nothing was written"
+            )));
+        }
+        self.waiting.extend_from_slice(piece);
+        // One byte more than a chunk tells that the content is a large one.
+        while self.waiting.len() > CHUNK_BYTES {
+            let full = self.waiting.split_to(CHUNK_BYTES).freeze();
+            self.chunks.push(stage_chunk(self.store, self.address, full).await?);
+        }
+        Ok(())
+    }
+
+    /// The `put` of all that was taken: a small one brings its bytes.
+    pub(crate) async fn finish(mut self) -> Result<DiffSource> {
+        let rest = self.waiting.freeze();
+        if self.chunks.is_empty() {
+            return Ok(DiffSource::Bson(Diff::put_file(&rest)));
+        }
+        self.chunks.push(stage_chunk(self.store, self.address, rest).await?);
+        Ok(DiffSource::Staged(self.chunks))
+    }
+}
+
+/// What a diff made of a content, fit to be kept. Where the diff stands in a pack,
+/// next to nothing of the content stays in memory.
 pub(crate) async fn settle(
     store: &dyn Store,
     address: &BranchAddress,
     new: NewContent,
     old: &Content,
+    pack: Option<&(ContentChunk, Bytes)>,
 ) -> Result<Content> {
-    match new {
-        NewContent::Unchanged => Ok(old.clone()),
-        NewContent::Chunks(chunks) => Ok(Content::Chunked(chunks)),
-        NewContent::Bytes(bytes) if bytes.len() > CHUNK_BYTES => {
-            stage(store, address, &bytes).await.map(Content::Chunked)
-        }
-        NewContent::Bytes(bytes) => Ok(Content::Inline(bytes)),
+    let bytes = match new {
+        NewContent::Unchanged => return Ok(old.clone()),
+        NewContent::Chunks(chunks) => return Ok(Content::Chunked(chunks)),
+        NewContent::Bytes(bytes) => bytes,
+    };
+    if let Some((name, pack)) = pack.filter(|_| !bytes.is_empty())
+        && let Some(part) = part_of(pack, *name, &bytes)
+    {
+        return Ok(Content::Part(part));
     }
+    let at_hand_max = if pack.is_some() { IN_LARGE_SET_AT_HAND_MAX_BYTES } else { CHUNK_BYTES };
+    if bytes.len() > at_hand_max {
+        return stage(store, address, &bytes).await.map(Content::Chunked);
+    }
+    Ok(Content::Inline(bytes))
 }

@@ -1,21 +1,23 @@
 //! Decides queued writes one after the other, each against the state that the
 //! ones before it leave.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use vdom_core::calls::{AckLevel, Conflict, ConflictReason, OnConflict, WriteOutcome, Written};
 use vdom_core::change::{chain_hash, sha256};
 use vdom_core::{
-    Change, ChangeKind, ClockOrdering, Content, Error, ErrorCode, Hash, Node, NodeId, NodeKind,
-    NodePath, Operation, Result, diff,
+    Change, ChangeKind, ChangeSetHeader, ChangeSetPosition, ClockOrdering, Content, Diff, Error,
+    ErrorCode, Hash, Node, NodeId, NodeKind, NodePath, Operation, OperationId, Result, diff,
 };
 use vdom_store::OperationKey;
 
 use super::branch::{Applied, Branch, after_change, next_clock};
 use super::content;
 use super::error::from_store;
+use super::merge::{self, Attempt};
+use super::packs::StoredDiff;
 use super::records::{Entry, decode_batch};
 use super::writer::Proposal;
 use crate::observe::Outcome;
@@ -27,6 +29,8 @@ pub(crate) enum Verdict {
     Accepted(Written),
     /// It was accepted before.
     Repeated(Written),
+    /// What it wants is what stands there.
+    Same(Written),
     /// It disagrees with what stands there.
     Conflicted(Box<Conflict>),
     /// It cannot be applied.
@@ -43,7 +47,7 @@ impl Verdict {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::Accepted(_) => Outcome::Accepted,
-            Self::Repeated(_) => Outcome::Repeated,
+            Self::Repeated(_) | Self::Same(_) => Outcome::Repeated,
             Self::Conflicted(_) => Outcome::Conflicted,
             Self::Refused(_) => Outcome::Refused,
         }
@@ -52,7 +56,9 @@ impl Verdict {
     /// The answer to the client.
     pub(crate) fn into_answer(self) -> Result<WriteOutcome> {
         match self {
-            Self::Accepted(written) | Self::Repeated(written) => Ok(WriteOutcome::Written(written)),
+            Self::Accepted(written) | Self::Repeated(written) | Self::Same(written) => {
+                Ok(WriteOutcome::Written(written))
+            }
             Self::Conflicted(conflict) => Ok(WriteOutcome::Conflicted(conflict)),
             Self::Refused(error) => Err(error),
         }
@@ -72,6 +78,21 @@ pub(crate) struct Staging<'a> {
     paths: HashMap<NodePath, Option<NodeId>>,
     actors: HashMap<String, Arc<str>>,
     operations: HashMap<OperationKey, (Operation, Written)>,
+    /// The change set that is being staged; all of it is judged against the head.
+    set: Option<StagedSet>,
+}
+
+/// A change set while it is staged.
+#[derive(Debug)]
+pub(super) struct StagedSet {
+    /// The same for all its changes.
+    pub id: OperationId,
+    /// How many changes it has.
+    pub size: u32,
+    /// What it says of all of them.
+    pub header: Arc<ChangeSetHeader>,
+    /// Paths that nodes of the set leave.
+    pub leaving: HashSet<NodePath>,
 }
 
 impl<'a> Staging<'a> {
@@ -89,7 +110,18 @@ impl<'a> Staging<'a> {
             paths: HashMap::new(),
             actors: HashMap::new(),
             operations: HashMap::new(),
+            set: None,
         }
+    }
+
+    /// Nothing staged yet; what comes is one change set.
+    pub(super) fn of_set(branch: &'a Branch, now_ms: i64, set: Option<StagedSet>) -> Self {
+        Self { set, ..Self::new(branch, now_ms) }
+    }
+
+    /// Whether a change of the set takes a node to `path`.
+    pub(super) fn is_taken_by_set(&self, path: &NodePath) -> bool {
+        matches!(self.paths.get(path), Some(Some(_)))
     }
 
     /// A verdict for each proposal, in order. An error is about all of them: the
@@ -119,7 +151,6 @@ impl<'a> Staging<'a> {
     }
 
     async fn decide_one(&mut self, proposal: &Proposal) -> Result<Verdict> {
-        self.check_actor(proposal).await?;
         let current = match (proposal.node_id, &proposal.path) {
             (Some(id), _) => self.node(id).await?,
             (None, Some(path)) => self.node_at(path).await?,
@@ -127,6 +158,16 @@ impl<'a> Staging<'a> {
                 return Err(Error::invalid("name the node by `path` or by `node_id`"));
             }
         };
+        self.judge(proposal, current).await
+    }
+
+    /// A verdict on a proposal about this node, or about none.
+    pub(super) async fn judge(
+        &mut self,
+        proposal: &Proposal,
+        current: Option<Arc<Node>>,
+    ) -> Result<Verdict> {
+        self.check_actor(proposal).await?;
         let overwrite = proposal.on_conflict == OnConflict::Overwrite;
         if proposal.clock.is_empty() {
             return match current {
@@ -174,6 +215,11 @@ impl<'a> Staging<'a> {
             ClockOrdering::Behind | ClockOrdering::Concurrent if overwrite => {
                 self.change(proposal, node).await
             }
+            ClockOrdering::Behind | ClockOrdering::Concurrent
+                if proposal.on_conflict == OnConflict::Merge =>
+            {
+                self.merge(proposal, node).await
+            }
             ClockOrdering::Behind | ClockOrdering::Concurrent => {
                 Ok(self.conflict(ConflictReason::StaleClock, &node))
             }
@@ -200,7 +246,7 @@ impl<'a> Staging<'a> {
         let kind = proposal.kind.unwrap_or(NodeKind::File);
         let made = diff::apply(&proposal.diff, kind, &Bytes::new(), &BTreeMap::new())?;
         let nothing = Content::Inline(Bytes::new());
-        let content = self.settle(made.content, &nothing).await?;
+        let content = self.settle(proposal, made.content, &nothing).await?;
         let attributes = made.attributes.unwrap_or_default();
         self.stage(proposal, None, id, kind, ChangeKind::Create, path, content, attributes)
     }
@@ -233,10 +279,51 @@ impl<'a> Staging<'a> {
             None if made.deleted => ChangeKind::Delete,
             None => ChangeKind::Update,
         };
-        let content = self.settle(made.content, &node.content).await?;
+        let content = self.settle(proposal, made.content, &node.content).await?;
         let attributes = made.attributes.unwrap_or_else(|| node.attributes.clone());
         let path = made.path.unwrap_or_else(|| node.path.clone());
         self.stage(proposal, Some(&node), node.id, node.kind, kind, path, content, attributes)
+    }
+
+    /// Writes what both writers want, where that can be said.
+    async fn merge(&mut self, proposal: &Proposal, node: Arc<Node>) -> Result<Verdict> {
+        let base = merge::base_of(self.branch, &node, &proposal.clock).await?;
+        let attempt = merge::attempt(self.branch, base.as_deref(), &node, &proposal.diff).await;
+        let attempt =
+            attempt.map_err(|error| error.resource(self.branch.address.node(&node.path)))?;
+        let merged = match attempt {
+            Attempt::Clean(merged) => merged,
+            Attempt::BaseMissing => return Ok(self.conflict(ConflictReason::StaleClock, &node)),
+            Attempt::Conflicting(hunks) => {
+                let mut verdict = self.conflict(ConflictReason::Merge, &node);
+                if let Verdict::Conflicted(conflict) = &mut verdict {
+                    conflict.hunks = hunks;
+                }
+                return Ok(verdict);
+            }
+        };
+        let stored = match Diff::restore(Some(&node), Some(&merged))? {
+            Some(stored) => stored,
+            // Both made the same of it. In a set, a change that changes nothing keeps
+            // its place.
+            None if self.set.is_some() => Diff::attributes([], [])?,
+            None => {
+                return Ok(Verdict::Same(Written {
+                    merged: true,
+                    operation_id: proposal.operation.map(|(operation, _)| operation.id),
+                    ..as_it_stands(&node)
+                }));
+            }
+        };
+        let proposal = Proposal {
+            diff: Diff::parse_stored(&stored)?,
+            diff_hash: sha256(&stored),
+            stored: StoredDiff::AtHand(stored),
+            pack: None,
+            merged: true,
+            ..proposal.clone()
+        };
+        self.change(&proposal, node).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one change, used once each")]
@@ -258,7 +345,7 @@ impl<'a> Staging<'a> {
             epoch: self.epoch,
             revision,
             previous: self.hash,
-            diff_hash: sha256(&proposal.stored),
+            diff_hash: proposal.diff_hash,
             diff_length: u32::try_from(proposal.stored.len()).map_err(Error::internal)?,
             node_id,
             node_kind,
@@ -273,18 +360,28 @@ impl<'a> Staging<'a> {
             message: proposal.message.clone(),
             metadata: proposal.metadata.clone(),
             timestamp_ms: self.now_ms,
-            authored_at_ms: None,
+            authored_at_ms: proposal.authored_at_ms,
             operation: proposal.operation.map(|(operation, _)| operation),
-            change_set: None,
+            change_set: self.set.as_ref().map(|set| ChangeSetPosition {
+                id: set.id,
+                index: self.changes.len() as u32,
+                size: set.size,
+            }),
             data_subject: attributes.get("data_subject").cloned(),
             encryption: None,
-            merged: false,
-            set_header: None,
+            merged: proposal.merged,
+            set_header: self
+                .set
+                .as_ref()
+                .filter(|_| self.changes.is_empty())
+                .map(|set| ChangeSetHeader::clone(&set.header)),
         };
         let record = change.encode();
         let node = Arc::new(after_change(before, &change, content, attributes));
         let written = written(&change);
-        if let Some(old_path) = &change.old_path {
+        if let Some(old_path) = &change.old_path
+            && self.paths.get(old_path).is_none_or(|holder| *holder == Some(node.id))
+        {
             self.paths.insert(old_path.clone(), None);
         }
         self.paths.insert(node.path.clone(), node.live.then_some(node.id));
@@ -295,12 +392,9 @@ impl<'a> Staging<'a> {
         }
         self.revision = revision;
         self.hash = chain_hash(&record);
-        let entry = Entry {
-            change: Arc::new(change),
-            set: None,
-            hash: self.hash,
-            diff: proposal.stored.clone(),
-        };
+        let set = self.set.as_ref().map(|set| set.header.clone());
+        let (change, diff) = (Arc::new(change), proposal.stored.clone());
+        let entry = Entry { change, set, hash: self.hash, diff };
         self.changes.push((record, Applied { entry, node }));
         Ok(Verdict::Accepted(written))
     }
@@ -316,6 +410,7 @@ impl<'a> Staging<'a> {
         match self.paths.get(path) {
             Some(Some(id)) => self.node(*id).await,
             Some(None) => Ok(None),
+            None if self.set.as_ref().is_some_and(|set| set.leaving.contains(path)) => Ok(None),
             None => {
                 let found = self.branch.node_at(path).await?;
                 // A staged change may have moved it away.
@@ -369,7 +464,8 @@ impl<'a> Staging<'a> {
             let Some(numbered) = batches.first() else {
                 continue;
             };
-            for entry in decode_batch(numbered)?.entries {
+            // Of a change set, the first change carries the operation.
+            for entry in decode_batch(numbered)?.entries(0, &mut self.branch.packs()).await? {
                 let Some(operation) = entry.change.operation else {
                     continue;
                 };
@@ -381,8 +477,14 @@ impl<'a> Staging<'a> {
         Ok(known)
     }
 
-    async fn settle(&self, new: diff::NewContent, old: &Content) -> Result<Content> {
-        content::settle(&*self.branch.store, &self.branch.address, new, old).await
+    async fn settle(
+        &self,
+        proposal: &Proposal,
+        new: diff::NewContent,
+        old: &Content,
+    ) -> Result<Content> {
+        let (store, address) = (&*self.branch.store, &self.branch.address);
+        content::settle(store, address, new, old, proposal.pack.as_ref()).await
     }
 
     /// The same write decided twice makes the same node: derived, not drawn.
@@ -400,7 +502,7 @@ impl<'a> Staging<'a> {
         NodeId(id)
     }
 
-    fn used_before(&self, operation: Operation) -> Error {
+    pub(super) fn used_before(&self, operation: Operation) -> Error {
         Error::new(
             ErrorCode::FailedPrecondition,
             format!(
@@ -427,7 +529,7 @@ impl<'a> Staging<'a> {
             current_version: node.version,
             current_content: match &node.content {
                 Content::Inline(bytes) => Some(bytes.clone()),
-                Content::Chunked(_) => None,
+                Content::Part(_) | Content::Chunked(_) => None,
             },
             current_author: node.author.clone(),
             current_timestamp_ms: node.timestamp_ms,
@@ -442,7 +544,7 @@ impl<'a> Staging<'a> {
 }
 
 /// The answer that an accepted change gives, now and when it is repeated.
-fn written(change: &Change) -> Written {
+pub(super) fn written(change: &Change) -> Written {
     Written {
         node_id: change.node_id,
         version: change.version,
@@ -456,6 +558,22 @@ fn written(change: &Change) -> Written {
     }
 }
 
-fn concerns_the_store(error: &Error) -> bool {
+/// The answer where nothing had to be written.
+fn as_it_stands(node: &Node) -> Written {
+    Written {
+        node_id: node.id,
+        version: node.version,
+        clock: node.clock.clone(),
+        epoch: node.epoch,
+        revision: node.changed_revision,
+        ack: AckLevel::Committed,
+        merged: false,
+        timestamp_ms: node.timestamp_ms,
+        operation_id: None,
+    }
+}
+
+/// Whether an error is about the store, and so about more than one write.
+pub(super) fn concerns_the_store(error: &Error) -> bool {
     matches!(error.code, ErrorCode::Unavailable | ErrorCode::Internal | ErrorCode::DataLoss)
 }

@@ -1,21 +1,25 @@
 //! Derives a branch's views from its log, behind the writer's back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use vdom_core::limits::FULL_COPY_EVERY_CHANGES;
-use vdom_core::{ChangeKind, Result};
+use vdom_core::{ChangeKind, Content, Node, NodeId, NodePath, OperationId, Result};
 use vdom_store::{Position, View, ViewKind, ViewWrite, Watermark};
 
 use super::branch::{Applied, AppliedBatch, Branch};
 use super::error::from_store;
+use super::packs::PackReader;
 use super::records::{
-    HistoryRecord, PlaceRecord, encode_history, encode_node, history_id, place_id,
+    HistoryRecord, Note, PlaceRecord, encode_conflict, encode_history, encode_node, history_id,
+    place_id,
 };
 
 const ROWS_PER_WRITE_MAX: usize = 8_192;
+/// A batch with more changes is written in parts.
+const CHANGES_AT_ONCE: usize = 2_048;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -36,81 +40,148 @@ pub(crate) async fn run(branch: Arc<Branch>) {
     }
 }
 
+/// Writes all views that are missing; where [`run`] does not.
+pub(crate) async fn complete(branch: &Branch) -> Result<()> {
+    while write_some(branch).await? {}
+    Ok(())
+}
+
 /// Writes the views of the oldest batches that lack them; false for none.
 async fn write_some(branch: &Branch) -> Result<bool> {
     let batches = branch.underived();
-    let mut rows = Vec::new();
-    let mut nodes: HashMap<_, &Applied> = HashMap::new();
+    let mut rows = Rows::new(branch);
     let mut watermark = None;
     for batch in &batches {
+        let arrivals = arrivals(&batch.changes);
         for (index, applied) in batch.changes.iter().enumerate() {
-            add_rows(&mut rows, batch, index, applied)?;
-            nodes.insert(applied.node.id, applied);
+            if rows.written.len() >= ROWS_PER_WRITE_MAX && batch.changes.len() > CHANGES_AT_ONCE {
+                // A large set goes in parts; the watermark follows the last.
+                rows.write(None).await?;
+            }
+            rows.add(batch, index, applied, &arrivals).await?;
         }
+        rows.add_notes(batch)?;
         let position = Position { epoch: batch.head.epoch, revision: batch.head.revision };
         watermark = Some(Watermark { position, number: batch.head.number });
-        if rows.len() >= ROWS_PER_WRITE_MAX {
+        if rows.written.len() >= ROWS_PER_WRITE_MAX {
             break;
         }
     }
     let Some(watermark) = watermark else {
         return Ok(false);
     };
-    for applied in nodes.values() {
-        let node = &applied.node;
-        rows.push(ViewWrite {
-            kind: ViewKind::Node,
-            view: View {
-                id: Bytes::copy_from_slice(node.id.as_bytes()),
-                path: Some(node.path.to_string()),
-                live: node.live,
-                position: position(applied),
-                value: encode_node(node)?,
-            },
-        });
-    }
-    let written = branch.store.write_views(branch.log, &rows, Some(watermark)).await;
-    written.map_err(|error| from_store(error, &branch.address))?;
+    rows.write(Some(watermark)).await?;
     branch.views_written(watermark);
     Ok(true)
 }
 
-fn add_rows(
-    rows: &mut Vec<ViewWrite>,
-    batch: &AppliedBatch,
-    index: usize,
-    applied: &Applied,
-) -> Result<()> {
-    let change = &applied.entry.change;
-    let copy = change.version.is_multiple_of(FULL_COPY_EVERY_CHANGES);
-    let record = HistoryRecord {
-        number: batch.head.number,
-        index: index as u32,
-        copy: copy.then(|| (*applied.node).clone()),
-    };
-    let mut add = |kind, id, value| {
-        let view = View { id, path: None, live: true, position: position(applied), value };
-        rows.push(ViewWrite { kind, view });
-    };
-    let id = history_id(change.node_id, change.revision);
-    add(ViewKind::History, id, encode_history(&record)?);
-    if change.kind != ChangeKind::Update {
-        let holder = applied.node.live.then_some(change.node_id);
-        let id = place_id(&change.path, change.revision);
-        add(ViewKind::Place, id, PlaceRecord { holder }.encode()?);
-    }
-    if let Some(old_path) = &change.old_path {
-        let id = place_id(old_path, change.revision);
-        add(ViewKind::Place, id, PlaceRecord { holder: None }.encode()?);
-    }
-    if change.actor != change.subject {
-        let id = Bytes::copy_from_slice(change.actor.as_bytes());
-        add(ViewKind::Actor, id, Bytes::copy_from_slice(change.subject.as_bytes()));
-    }
-    Ok(())
+/// The paths at which a change set lets a node arrive: who leaves them leaves nothing
+/// behind, in whichever order the set says it.
+fn arrivals(changes: &[Applied]) -> HashSet<(OperationId, &NodePath)> {
+    changes
+        .iter()
+        .filter(|applied| applied.node.live && applied.entry.change.kind != ChangeKind::Update)
+        .filter_map(|applied| {
+            Some((applied.entry.change.change_set?.id, &applied.entry.change.path))
+        })
+        .collect()
 }
 
-fn position(applied: &Applied) -> Position {
-    let change = &applied.entry.change;
-    Position { epoch: change.epoch, revision: change.revision }
+/// The rows of some changes, and of their nodes the newest.
+struct Rows<'a> {
+    branch: &'a Branch,
+    packs: PackReader<'a>,
+    written: Vec<ViewWrite>,
+    nodes: HashMap<NodeId, Arc<Node>>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(branch: &'a Branch) -> Self {
+        Self { branch, packs: branch.packs(), written: Vec::new(), nodes: HashMap::new() }
+    }
+
+    async fn write(&mut self, watermark: Option<Watermark>) -> Result<()> {
+        let mut rows = std::mem::take(&mut self.written);
+        for node in std::mem::take(&mut self.nodes).into_values() {
+            let node = self.at_hand(node).await?;
+            rows.push(ViewWrite {
+                kind: ViewKind::Node,
+                view: View {
+                    id: Bytes::copy_from_slice(node.id.as_bytes()),
+                    path: Some(node.path.to_string()),
+                    live: node.live,
+                    position: Position { epoch: node.epoch, revision: node.changed_revision },
+                    value: encode_node(&node)?,
+                },
+            });
+        }
+        let written = self.branch.store.write_views(self.branch.log, &rows, watermark).await;
+        written.map_err(|error| from_store(error, &self.branch.address))
+    }
+
+    /// Kept conflicts, and that they are resolved. A batch may hold no change, so its
+    /// number says which row is the newer one.
+    fn add_notes(&mut self, batch: &AppliedBatch) -> Result<()> {
+        let position = Position { epoch: batch.head.epoch, revision: batch.head.number };
+        for note in &batch.notes {
+            let (id, live, value) = match note {
+                Note::Conflict(conflict) => (conflict.id, true, encode_conflict(conflict)?),
+                Note::Resolved(id) => (*id, false, Bytes::new()),
+                Note::Origin { .. } | Note::Pin { .. } => continue,
+            };
+            let id = Bytes::copy_from_slice(id.as_bytes());
+            let view = View { id, path: None, live, position, value };
+            self.written.push(ViewWrite { kind: ViewKind::Conflict, view });
+        }
+        Ok(())
+    }
+
+    /// The node with its content out of its pack.
+    async fn at_hand(&mut self, node: Arc<Node>) -> Result<Arc<Node>> {
+        let Content::Part(part) = &node.content else { return Ok(node) };
+        let content = Content::Inline(self.packs.part(part).await?);
+        Ok(Arc::new(Node { content, ..Node::clone(&node) }))
+    }
+
+    async fn add(
+        &mut self,
+        batch: &AppliedBatch,
+        index: usize,
+        applied: &Applied,
+        arrivals: &HashSet<(OperationId, &NodePath)>,
+    ) -> Result<()> {
+        let change = &applied.entry.change;
+        let copy = if change.version.is_multiple_of(FULL_COPY_EVERY_CHANGES) {
+            Some(Node::clone(&*self.at_hand(applied.node.clone()).await?))
+        } else {
+            None
+        };
+        let record = HistoryRecord { number: batch.head.number, index: index as u32, copy };
+        let position = Position { epoch: change.epoch, revision: change.revision };
+        let mut add = |kind, id, value| {
+            let view = View { id, path: None, live: true, position, value };
+            self.written.push(ViewWrite { kind, view });
+        };
+        let id = history_id(change.node_id, change.revision);
+        add(ViewKind::History, id, encode_history(&record)?);
+        let is_taken_over = |path| {
+            change.change_set.is_some_and(|position| arrivals.contains(&(position.id, path)))
+        };
+        if change.kind != ChangeKind::Update && (applied.node.live || !is_taken_over(&change.path))
+        {
+            let holder = applied.node.live.then_some(change.node_id);
+            let id = place_id(&change.path, change.revision);
+            add(ViewKind::Place, id, PlaceRecord { holder }.encode()?);
+        }
+        if let Some(old_path) = change.old_path.as_ref().filter(|path| !is_taken_over(path)) {
+            let id = place_id(old_path, change.revision);
+            add(ViewKind::Place, id, PlaceRecord { holder: None }.encode()?);
+        }
+        if change.actor != change.subject {
+            let id = Bytes::copy_from_slice(change.actor.as_bytes());
+            add(ViewKind::Actor, id, Bytes::copy_from_slice(change.subject.as_bytes()));
+        }
+        self.nodes.insert(change.node_id, applied.node.clone());
+        Ok(())
+    }
 }

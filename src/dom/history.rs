@@ -1,13 +1,13 @@
 //! `GetHistory`: the changes of a node, or of a branch, newest first.
 
 use vdom_core::calls::{ChangeEvent, GetHistory, HistoryPage, NodeSelector};
-use vdom_core::limits::{CHUNK_BYTES, HISTORY_PAGE_MAX_CHANGES};
+use vdom_core::limits::HISTORY_PAGE_MAX_CHANGES;
 use vdom_core::{NodeId, Result};
 
 use super::branch::{Branch, BranchHandle};
-use super::past::{EntryReader, changed_at, number_of, path_at_revision};
+use super::past::{EntryReader, changed_at, path_at_revision};
 use super::read_snapshot::no_such_node;
-use super::records::Entry;
+use super::records::{Entry, event};
 
 /// How many bytes of diffs an answer takes before it ends early.
 const PAGE_DIFFS_MAX_BYTES: usize = 2 << 20;
@@ -30,8 +30,9 @@ pub(crate) async fn list(handle: &BranchHandle, request: &GetHistory) -> Result<
     };
     let mut changes = Vec::with_capacity(limit.min(entries.len()));
     let mut bytes = 0;
+    let mut packs = branch.packs();
     for entry in entries.iter().take(limit) {
-        let event = event(entry, request.include_diffs);
+        let event = event(entry, request.include_diffs, &mut packs).await?;
         let size = event.diff.as_ref().map_or(0, bytes::Bytes::len);
         if !changes.is_empty() && bytes + size > PAGE_DIFFS_MAX_BYTES {
             break;
@@ -46,16 +47,6 @@ pub(crate) async fn list(handle: &BranchHandle, request: &GetHistory) -> Result<
     Ok(HistoryPage { changes, next_before_revision, epoch: head.epoch, revision: head.revision })
 }
 
-fn event(entry: &Entry, include_diff: bool) -> ChangeEvent {
-    let wants_diff = include_diff && entry.diff.len() <= CHUNK_BYTES;
-    ChangeEvent {
-        change: entry.change.clone(),
-        set: entry.set.clone(),
-        hash: entry.hash,
-        diff: wants_diff.then(|| entry.diff.clone()),
-    }
-}
-
 /// The node that is named: by its path, also where it was before it was deleted.
 async fn node_id(branch: &Branch, selector: &NodeSelector, newest: u64) -> Result<NodeId> {
     let path = match selector {
@@ -67,7 +58,7 @@ async fn node_id(branch: &Branch, selector: &NodeSelector, newest: u64) -> Resul
     }
     match path_at_revision(branch, path, newest).await? {
         Some(node) => Ok(node.id),
-        None => super::past::last_at(branch, path)
+        None => super::past::last_at(branch, path, newest)
             .await?
             .ok_or_else(|| no_such_node(branch, selector, newest)),
     }
@@ -77,7 +68,7 @@ async fn of_node(branch: &Branch, id: NodeId, newest: u64, limit: usize) -> Resu
     let mut reader = EntryReader::new(branch);
     let mut entries = Vec::new();
     for revision in changed_at(branch, id, newest, limit).await? {
-        entries.push(entry_at(branch, &mut reader, revision).await?);
+        entries.push(reader.at_revision(revision).await?);
     }
     if entries.is_empty() && branch.node(id).await?.is_none() {
         return Err(no_such_node(branch, &NodeSelector::Id(id), newest));
@@ -90,17 +81,7 @@ async fn of_branch(branch: &Branch, newest: u64, limit: usize) -> Result<Vec<Ent
     let oldest = newest.saturating_sub(limit as u64) + 1;
     let mut entries = Vec::new();
     for revision in (oldest..=newest).rev() {
-        entries.push(entry_at(branch, &mut reader, revision).await?);
+        entries.push(reader.at_revision(revision).await?);
     }
     Ok(entries)
-}
-
-async fn entry_at(branch: &Branch, reader: &mut EntryReader<'_>, revision: u64) -> Result<Entry> {
-    if let Some(entry) = reader.known(revision) {
-        return Ok(entry);
-    }
-    let number = number_of(branch, revision).await?;
-    let entries = reader.batch(number).await?;
-    let found = entries.iter().find(|entry| entry.change.revision == revision).cloned();
-    found.ok_or_else(|| super::branch::broken_chain(&branch.address, number))
 }

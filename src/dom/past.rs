@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use vdom_core::limits::FULL_COPY_EVERY_CHANGES;
-use vdom_core::{Node, NodeId, NodePath, Result, VectorClock};
+use vdom_core::{Change, Node, NodeId, NodePath, Result, VectorClock};
 use vdom_store::{Numbered, View, ViewKind};
 
 use super::branch::Branch;
 use super::error::from_store;
-use super::records::{Entry, PlaceRecord, decode_batch, decode_history, history_id, place_id};
+use super::packs::PackReader;
+use super::records::{
+    BatchRecord, Entry, PlaceRecord, decode_batch, decode_history, history_id, place_id,
+};
 
 /// The node as it was at `revision`, tombstones included; `None` where it did
 /// not exist yet.
@@ -17,6 +20,9 @@ pub(crate) async fn node_at_revision(
     id: NodeId,
     revision: u64,
 ) -> Result<Option<Arc<Node>>> {
+    if let Some(origin) = branch.origin.as_ref().filter(|origin| revision <= origin.revision) {
+        return Box::pin(node_at_revision(&origin.parent, id, revision)).await;
+    }
     let watermark = branch.watermark().position.revision;
     if let Some(node) = in_tail(branch, revision, |node| node.id == id, watermark) {
         return Ok(Some(node));
@@ -32,11 +38,16 @@ pub(crate) async fn node_at_revision(
         }
         replay.push((record.number, record.index));
     }
-    let mut node = base.map(Arc::new);
+    let mut node = match (base, &branch.origin) {
+        (Some(base), _) => Some(Arc::new(base)),
+        (None, Some(origin)) => origin.node(id).await?,
+        (None, None) => None,
+    };
     let mut reader = EntryReader::new(branch);
     for (number, index) in replay.into_iter().rev() {
         let entry = reader.entry(number, index).await?;
-        node = Some(Arc::new(branch.node_after(node.as_deref(), &entry).await?));
+        let after = branch.node_after(node.as_deref(), &entry, reader.packs()).await?;
+        node = Some(Arc::new(after));
     }
     Ok(node)
 }
@@ -47,6 +58,9 @@ pub(crate) async fn path_at_revision(
     path: &NodePath,
     revision: u64,
 ) -> Result<Option<Arc<Node>>> {
+    if let Some(origin) = branch.origin.as_ref().filter(|origin| revision <= origin.revision) {
+        return Box::pin(path_at_revision(&origin.parent, path, revision)).await;
+    }
     let watermark = branch.watermark().position.revision;
     let touches = |node: &Node| node.path == *path;
     if let Some(node) = in_tail(branch, revision, touches, watermark)
@@ -59,31 +73,42 @@ pub(crate) async fn path_at_revision(
     let (from, to) = (place_id(path, 0), place_id(path, revision));
     let rows = branch.store.scan_back(branch.log, ViewKind::Place, &from, &to, 1).await;
     let rows = rows.map_err(|error| from_store(error, &branch.address))?;
-    let Some(row) = rows.first() else {
-        return Ok(None);
+    let holder = match (rows.first(), &branch.origin) {
+        (Some(row), _) => PlaceRecord::decode(&row.value)?.holder,
+        (None, Some(origin)) => origin.node_at(path).await?.map(|node| node.id),
+        (None, None) => None,
     };
-    let Some(holder) = PlaceRecord::decode(&row.value)?.holder else {
+    let Some(holder) = holder else {
         return Ok(None);
     };
     let node = node_at_revision(branch, holder, revision).await?;
     Ok(node.filter(|node| node.live && node.path == *path))
 }
 
-/// The node that was at `path` last, where none is there now.
-pub(crate) async fn last_at(branch: &Branch, path: &NodePath) -> Result<Option<NodeId>> {
+/// The node that was at `path` last up to `revision`, where none is there then.
+pub(crate) async fn last_at(
+    branch: &Branch,
+    path: &NodePath,
+    revision: u64,
+) -> Result<Option<NodeId>> {
     let watermark = branch.watermark().position.revision;
     let touches = |node: &Node| node.path == *path;
-    if let Some(node) = in_tail(branch, u64::MAX, touches, watermark) {
+    if let Some(node) = in_tail(branch, revision, touches, watermark) {
         return Ok(Some(node.id));
     }
-    let (from, to) = (place_id(path, 0), place_id(path, u64::MAX));
+    let (from, to) = (place_id(path, 0), place_id(path, revision));
     let rows = branch.store.scan_back(branch.log, ViewKind::Place, &from, &to, 2).await;
     for row in rows.map_err(|error| from_store(error, &branch.address))? {
         if let Some(holder) = PlaceRecord::decode(&row.value)?.holder {
             return Ok(Some(holder));
         }
     }
-    Ok(None)
+    match &branch.origin {
+        Some(origin) => {
+            Box::pin(last_at(&origin.parent, path, revision.min(origin.revision))).await
+        }
+        None => Ok(None),
+    }
 }
 
 /// The version of a node that a writer with exactly this clock had seen; `None`
@@ -123,37 +148,63 @@ pub(crate) async fn number_of(branch: &Branch, revision: u64) -> Result<u64> {
     number.ok_or_else(|| super::branch::broken_chain(&branch.address, 0))
 }
 
-/// Reads changes by where they stand, a batch at a time.
+/// Reads changes by where they stand, a piece of a batch at a time.
 pub(crate) struct EntryReader<'a> {
     branch: &'a Branch,
-    batch: Option<(u64, Vec<Entry>)>,
+    packs: PackReader<'a>,
+    batch: Option<(u64, BatchRecord)>,
+    piece: Option<(u64, usize, Vec<Entry>)>,
+    /// Of the branch that this one continues.
+    before: Option<Box<EntryReader<'a>>>,
 }
 
 impl<'a> EntryReader<'a> {
     /// Nothing read yet.
     pub(crate) fn new(branch: &'a Branch) -> Self {
-        Self { branch, batch: None }
+        let before =
+            branch.origin.as_ref().map(|origin| Box::new(EntryReader::new(&origin.parent)));
+        Self { branch, packs: branch.packs(), batch: None, piece: None, before }
+    }
+
+    /// What packs hold.
+    pub(crate) fn packs(&mut self) -> &mut PackReader<'a> {
+        &mut self.packs
     }
 
     /// The change at `index` of batch `number`.
     pub(crate) async fn entry(&mut self, number: u64, index: u32) -> Result<Entry> {
-        let entries = self.batch(number).await?;
-        entries
-            .get(index as usize)
-            .cloned()
-            .ok_or_else(|| super::branch::broken_chain(&self.branch.address, number))
+        let (piece, before) = self.batch(number).await?.piece_of(index);
+        let address = &self.branch.address;
+        let entries = self.piece(number, piece).await?;
+        let entry = entries.get((index - before) as usize).cloned();
+        entry.ok_or_else(|| super::branch::broken_chain(address, number))
     }
 
-    /// The change at `revision`, if its batch is the one that was read last.
-    pub(crate) fn known(&self, revision: u64) -> Option<Entry> {
-        let (_, entries) = self.batch.as_ref()?;
-        entries.iter().find(|entry| entry.change.revision == revision).cloned()
+    /// The change at `revision`.
+    pub(crate) async fn at_revision(&mut self, revision: u64) -> Result<Entry> {
+        if let Some((_, _, entries)) = &self.piece
+            && let Some(entry) = entries.iter().find(|entry| entry.change.revision == revision)
+        {
+            return Ok(entry.clone());
+        }
+        if let (Some(origin), Some(before)) = (&self.branch.origin, &mut self.before)
+            && revision <= origin.revision
+        {
+            let entry = Box::pin(before.at_revision(revision)).await?;
+            // To its readers, what a branch continues is its own.
+            let epoch = self.branch.head().epoch;
+            let change = Change { epoch, ..Change::clone(&entry.change) };
+            return Ok(Entry { change: Arc::new(change), ..entry });
+        }
+        let number = number_of(self.branch, revision).await?;
+        let first = self.batch(number).await?.first_revision;
+        self.entry(number, revision.saturating_sub(first) as u32).await
     }
 
-    /// The changes of batch `number`.
-    pub(crate) async fn batch(&mut self, number: u64) -> Result<&[Entry]> {
+    /// What batch `number` says.
+    pub(crate) async fn batch(&mut self, number: u64) -> Result<&BatchRecord> {
+        let branch = self.branch;
         if self.batch.as_ref().is_none_or(|(known, _)| *known != number) {
-            let branch = self.branch;
             let batches: Vec<Numbered> = branch
                 .store
                 .read(branch.log, number, 1)
@@ -162,9 +213,24 @@ impl<'a> EntryReader<'a> {
             let numbered = batches
                 .first()
                 .ok_or_else(|| super::branch::broken_chain(&branch.address, number))?;
-            self.batch = Some((number, decode_batch(numbered)?.entries));
+            self.batch = Some((number, decode_batch(numbered)?));
         }
-        Ok(self.batch.as_ref().map(|(_, entries)| entries.as_slice()).unwrap_or_default())
+        match &self.batch {
+            Some((_, batch)) => Ok(batch),
+            None => Err(super::branch::broken_chain(&branch.address, number)),
+        }
+    }
+
+    /// The changes of a piece of batch `number`, in order; none past the last piece.
+    pub(crate) async fn piece(&mut self, number: u64, piece: usize) -> Result<&[Entry]> {
+        if self.piece.as_ref().is_none_or(|(known, at, _)| (*known, *at) != (number, piece)) {
+            self.batch(number).await?;
+            if let Some((_, batch)) = &self.batch {
+                let entries = batch.entries(piece, &mut self.packs).await?;
+                self.piece = Some((number, piece, entries));
+            }
+        }
+        Ok(self.piece.as_ref().map(|(_, _, entries)| entries.as_slice()).unwrap_or_default())
     }
 }
 
@@ -192,6 +258,10 @@ pub(crate) async fn changed_at(
         for row in history_rows(branch, id, upto, limit - revisions.len()).await? {
             revisions.push(row.position.revision);
         }
+    }
+    if let Some(origin) = branch.origin.as_ref().filter(|_| revisions.len() < limit) {
+        let (upto, rest) = (revision.min(origin.revision), limit - revisions.len());
+        revisions.extend(Box::pin(changed_at(&origin.parent, id, upto, rest)).await?);
     }
     Ok(revisions)
 }

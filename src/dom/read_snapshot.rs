@@ -5,8 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use vdom_core::calls::{Freshness, NodeSelector, ReadSnapshot, Snapshot, Source};
-use vdom_core::limits::UNARY_MESSAGE_MAX_BYTES;
+use vdom_core::calls::{
+    Freshness, NodeSelector, ReadAt, ReadSnapshot, ReadSnapshots, Snapshot, Source,
+};
+use vdom_core::limits::{READ_SNAPSHOTS_MAX_NODES, UNARY_MESSAGE_MAX_BYTES};
 use vdom_core::{Content, Error, Result};
 use vdom_edge::DomStream;
 
@@ -45,6 +47,11 @@ pub(crate) async fn read_content(
     let pieces: DomStream<Bytes> = match content {
         Content::Inline(bytes) if bytes.is_empty() => stream::empty().boxed(),
         Content::Inline(bytes) => stream::once(async { Ok(bytes) }).boxed(),
+        part @ Content::Part(_) => stream::once(async move {
+            let branch = &handle.branch;
+            content::load(&*branch.store, &branch.address, &part).await
+        })
+        .boxed(),
         Content::Chunked(chunks) => stream::iter(chunks)
             .then(move |chunk| {
                 let branch = handle.branch.clone();
@@ -53,6 +60,28 @@ pub(crate) async fn read_content(
             .boxed(),
     };
     Ok((snapshot, size, pieces))
+}
+
+/// Reads many nodes as of one revision.
+pub(crate) async fn read_many(
+    handle: Arc<BranchHandle>,
+    request: ReadSnapshots,
+) -> Result<DomStream<Snapshot>> {
+    if request.nodes.len() > READ_SNAPSHOTS_MAX_NODES {
+        return Err(Error::too_large(format!(
+            "{} nodes are asked for, at most {READ_SNAPSHOTS_MAX_NODES} are allowed: ask again for \
+             the rest, at the same revision",
+            request.nodes.len()
+        )));
+    }
+    let revision = revision_as_of(&handle, request.at.revision).await?;
+    let (address, at) = (request.address, ReadAt { revision: Some(revision), ..ReadAt::default() });
+    let snapshots = stream::iter(request.nodes).then(move |node| {
+        let (address, at) = (address.clone(), at.clone());
+        let (handle, one) = (handle.clone(), ReadSnapshot { address, node, at });
+        async move { read(&handle, &one).await }
+    });
+    Ok(snapshots.boxed())
 }
 
 /// How sure the head is.
@@ -92,12 +121,16 @@ async fn find(handle: &BranchHandle, request: &ReadSnapshot) -> Result<Snapshot>
     let node = match (&request.node, request.at.revision) {
         (NodeSelector::Id(id), None) => branch.node(*id).await?.filter(|node| node.live),
         (NodeSelector::Path(path), None) => branch.node_at(path).await?,
-        (NodeSelector::Id(id), Some(revision)) => {
-            past::node_at_revision(branch, *id, revision).await?.filter(|node| node.live)
+        // What has not changed since is as it was.
+        (NodeSelector::Id(id), Some(revision)) => match branch.node(*id).await? {
+            Some(node) if node.changed_revision <= revision => Some(node),
+            _ => past::node_at_revision(branch, *id, revision).await?,
         }
-        (NodeSelector::Path(path), Some(revision)) => {
-            past::path_at_revision(branch, path, revision).await?
-        }
+        .filter(|node| node.live),
+        (NodeSelector::Path(path), Some(revision)) => match branch.node_at(path).await? {
+            Some(node) if node.changed_revision <= revision => Some(node),
+            _ => past::path_at_revision(branch, path, revision).await?,
+        },
     };
     let node = node.ok_or_else(|| no_such_node(branch, &request.node, as_of))?;
     Ok(Snapshot {

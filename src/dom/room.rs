@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::time::Instant;
@@ -18,18 +19,22 @@ use vdom_core::calls::{
 };
 use vdom_core::change::CHAIN_START;
 use vdom_core::limits::{MIN_REVISION_WAIT_MAX, WRITER_QUEUE_MAX_WRITES};
-use vdom_core::{BranchAddress, Error, ErrorCode, RealmName, RepoName, Result};
+use vdom_core::{BranchAddress, BranchName, Error, ErrorCode, RealmName, RepoName, Result};
 use vdom_edge::{Caller, Dom, DomStream};
-use vdom_store::{LogDescriptor, LogFilter, Store, Watermark};
+use vdom_store::{LogDescriptor, LogFilter, OperationKey, Store, Watermark};
 
 use super::branch::{Branch, BranchHandle, Head};
 use super::error::from_store;
-use super::records::{decode_batch, log_id, operation_key};
+use super::origin::Origin;
+use super::records::{BatchRecord, Note, decode_batch, operation_key};
 use super::writer::{self, Command, writer_gone};
-use super::{branches, derive, feed, history, read_snapshot, read_tree, subscribe, write_diff};
+use super::{
+    branches, change_set, conflicts, derive, feed, history, read_snapshot, read_tree, revert,
+    subscribe, write_diff,
+};
 use crate::environment::Environment;
 use crate::observe::DomMetrics;
-use crate::security::{Action, Authority, Permit};
+use crate::security::{Action, Authority, Duty, Permit};
 
 const IDLE_MAX: Duration = Duration::from_secs(60);
 const POLL_EVERY: Duration = Duration::from_millis(20);
@@ -52,6 +57,18 @@ pub(super) struct Shared {
 struct Slot {
     cell: Arc<OnceCell<Open>>,
     used_at: Instant,
+}
+
+/// The newest log of a branch.
+pub(super) struct LastLog {
+    /// Which of that name.
+    pub incarnation: u64,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Whether it has ended.
+    pub closed: bool,
+    /// The operations of its last batch.
+    pub operations: Vec<OperationKey>,
 }
 
 struct Open {
@@ -189,8 +206,12 @@ impl Shared {
             let mut slots = self.slots.lock();
             if let Some(slot) = slots.get_mut(address) {
                 slot.used_at = Instant::now();
-                if let Some(open) = slot.cell.get() {
-                    return Ok(open.handle.clone());
+                match slot.cell.get() {
+                    Some(open) if open.handle.branch.is_retired() => {
+                        slot.cell = Arc::new(OnceCell::new());
+                    }
+                    Some(open) => return Ok(open.handle.clone()),
+                    None => {}
                 }
                 slot.cell.clone()
             } else {
@@ -213,7 +234,7 @@ impl Shared {
 
     async fn open_anew(&self, address: &BranchAddress, create: bool) -> Result<Open> {
         let branch = Arc::new(self.load(address, create).await?);
-        writer::catch_up(&branch).await?;
+        writer::catch_up_first(&branch).await?;
         let (writer, queue) = mpsc::channel(WRITER_QUEUE_MAX_WRITES);
         let writing =
             writer::run(branch.clone(), queue, self.environment.clone(), self.metrics.clone());
@@ -224,6 +245,81 @@ impl Shared {
 
     /// The branch as its views know it; the rest of its log is read next.
     async fn load(&self, address: &BranchAddress, create: bool) -> Result<Branch> {
+        let (incarnation, epoch_min) = match self.last_log(address).await? {
+            Some(last) if !last.closed => (last.incarnation, 1),
+            None if create => (1, 1),
+            Some(last) if create => (last.incarnation + 1, last.epoch + 1),
+            _ => return Err(no_such_branch(address)),
+        };
+        self.load_log(address, incarnation, epoch_min).await
+    }
+
+    /// A log as its views know it; `epoch_min` bounds the epoch of one that does not
+    /// exist yet.
+    async fn load_log(
+        &self,
+        address: &BranchAddress,
+        incarnation: u64,
+        epoch_min: u64,
+    ) -> Result<Branch> {
+        let failed = |error| from_store(error, address);
+        let descriptor = descriptor(address, incarnation);
+        let log = descriptor.log_id();
+        let watermark = self.store.watermark(log).await.map_err(failed)?;
+        let first = self.store.read(log, 1, 1).await.map_err(failed)?;
+        let origin = match first.first() {
+            Some(first) => Box::pin(self.origin(address, &decode_batch(first)?)).await?,
+            None => None,
+        };
+        let head = match watermark.number {
+            0 => Head {
+                epoch: self.new_epoch(epoch_min),
+                revision: 0,
+                hash: CHAIN_START,
+                number: 0,
+                digest: [0; 32],
+                closed: false,
+            },
+            number => self.head_at(address, log, number, watermark).await?,
+        };
+        let (address, store) = (address.clone(), self.store.clone());
+        Ok(Branch::new(address, descriptor, log, store, origin, head, watermark))
+    }
+
+    /// What a branch has from another, as its first batch says.
+    async fn origin(&self, address: &BranchAddress, first: &BatchRecord) -> Result<Option<Origin>> {
+        let origin = first.notes.iter().find_map(|note| match note {
+            Note::Origin { branch, incarnation, revision, previous_epoch } => {
+                Some((branch, *incarnation, *revision, *previous_epoch))
+            }
+            _ => None,
+        });
+        let Some((name, incarnation, revision, previous_epoch)) = origin else { return Ok(None) };
+        let name = BranchName::parse(name)?;
+        let parent = BranchAddress { branch: name.clone(), ..address.clone() };
+        let open = match previous_epoch {
+            // The same branch: it is being opened right now.
+            Some(_) => None,
+            None => self.open(&Permit::system(Duty::Derive), &parent, false).await.ok(),
+        };
+        let parent = match open {
+            Some(handle) if handle.branch.descriptor.incarnation == incarnation => {
+                handle.branch.clone()
+            }
+            // It was deleted since; its log stays.
+            _ => {
+                let parent = self.load_log(&parent, incarnation, 1).await?;
+                writer::catch_up_first(&parent).await?;
+                // Nobody else does it for a log that has ended.
+                derive::complete(&parent).await?;
+                Arc::new(parent)
+            }
+        };
+        Ok(Some(Origin { parent, name, revision, previous_epoch }))
+    }
+
+    /// The newest log of a branch.
+    pub(super) async fn last_log(&self, address: &BranchAddress) -> Result<Option<LastLog>> {
         let failed = |error| from_store(error, address);
         let filter = LogFilter {
             realm: address.realm.to_string(),
@@ -231,28 +327,17 @@ impl Shared {
             branch: Some(address.branch.to_string()),
         };
         let last = self.store.logs(&filter).await.map_err(failed)?.into_iter().next_back();
-        if last.is_none() && !create {
-            return Err(no_such_branch(address));
-        }
-        let descriptor = last.unwrap_or_else(|| LogDescriptor {
-            realm: address.realm.to_string(),
-            repo: address.repo.to_string(),
-            branch: address.branch.to_string(),
-            incarnation: 1,
-        });
-        let log = log_id(address, descriptor.incarnation);
-        let watermark = self.store.watermark(log).await.map_err(failed)?;
-        let head = match watermark.number {
-            0 => Head {
-                epoch: u64::try_from(self.environment.now_ms()).unwrap_or(1).max(1),
-                revision: 0,
-                hash: CHAIN_START,
-                number: 0,
-                digest: [0; 32],
-            },
-            number => self.head_at(address, log, number, watermark).await?,
-        };
-        Ok(Branch::new(address.clone(), descriptor, log, self.store.clone(), head, watermark))
+        let Some(LogDescriptor { incarnation, .. }) = last else { return Ok(None) };
+        let log = descriptor(address, incarnation).log_id();
+        let Some(numbered) = self.store.last(log).await.map_err(failed)? else { return Ok(None) };
+        let epoch = decode_batch(&numbered)?.epoch;
+        let (closed, operations) = (numbered.batch.closing, numbered.batch.operations);
+        Ok(Some(LastLog { incarnation, epoch, closed, operations }))
+    }
+
+    /// An epoch for a log that begins now.
+    pub(super) fn new_epoch(&self, min: u64) -> u64 {
+        u64::try_from(self.environment.now_ms()).unwrap_or(1).max(min)
     }
 
     async fn head_at(
@@ -273,6 +358,7 @@ impl Shared {
             hash: record.hash,
             number,
             digest: numbered.batch.digest(),
+            closed: numbered.batch.closing,
         })
     }
 }
@@ -291,8 +377,14 @@ impl BranchHandle {
     pub(super) async fn reach(&self, caller: &Caller, at: &ReadAt) -> Result<()> {
         let branch = &self.branch;
         let epoch = branch.head().epoch;
-        for wanted in [at.epoch, at.min_epoch].into_iter().flatten() {
-            if wanted != epoch {
+        if branch.head().closed {
+            return Err(writer::deleted(branch));
+        }
+        for (wanted, revision) in [(at.epoch, at.revision), (at.min_epoch, at.min_revision)] {
+            // What both epochs have is still true.
+            if let Some(wanted) = wanted.filter(|wanted| *wanted != epoch)
+                && !branch.shares(wanted, revision.unwrap_or(u64::MAX))
+            {
                 return Err(epoch_changed(branch, wanted));
             }
         }
@@ -375,7 +467,12 @@ impl BranchHandle {
 #[async_trait]
 impl Dom for DocumentRoom {
     async fn write_diff(&self, caller: &Caller, request: WriteDiff) -> Result<WriteOutcome> {
-        let permit = write_diff::permit(&self.shared.authority, caller, &request)?;
+        let permit = write_diff::permit(
+            &self.shared.authority,
+            caller,
+            &request.address,
+            request.author.as_deref(),
+        )?;
         write_diff::write(&self.shared, permit, request).await
     }
 
@@ -385,7 +482,12 @@ impl Dom for DocumentRoom {
         request: WriteDiff,
         content: DomStream<Bytes>,
     ) -> Result<WriteOutcome> {
-        let permit = write_diff::permit(&self.shared.authority, caller, &request)?;
+        let permit = write_diff::permit(
+            &self.shared.authority,
+            caller,
+            &request.address,
+            request.author.as_deref(),
+        )?;
         write_diff::write_content(&self.shared, permit, request, content).await
     }
 
@@ -435,63 +537,71 @@ impl Dom for DocumentRoom {
 
     async fn write_diffs(
         &self,
-        _caller: &Caller,
-        _request: WriteDiffs,
-        _parts: DomStream<ChangeSetPart>,
+        caller: &Caller,
+        request: WriteDiffs,
+        parts: DomStream<ChangeSetPart>,
     ) -> Result<SetOutcome> {
-        Err(Error::unimplemented("WriteDiffs"))
+        let author = request.author.as_deref();
+        let permit = write_diff::permit(&self.shared.authority, caller, &request.address, author)?;
+        change_set::write(&self.shared, permit, request, parts).await
     }
 
     async fn replay_diffs(
         &self,
-        _caller: &Caller,
-        _requests: DomStream<WriteDiff>,
+        caller: &Caller,
+        requests: DomStream<WriteDiff>,
     ) -> Result<DomStream<WriteOutcome>> {
-        Err(Error::unimplemented("ReplayDiffs"))
+        let replay = (self.clone(), caller.clone(), requests);
+        let answers = stream::try_unfold(replay, |(room, caller, mut requests)| async move {
+            let Some(request) = requests.try_next().await? else { return Ok(None) };
+            let answer = room.write_diff(&caller, request).await?;
+            Ok(Some((answer, (room, caller, requests))))
+        });
+        Ok(answers.boxed())
     }
 
-    async fn revert_changes(
-        &self,
-        _caller: &Caller,
-        _request: RevertChanges,
-    ) -> Result<SetOutcome> {
-        Err(Error::unimplemented("RevertChanges"))
+    async fn revert_changes(&self, caller: &Caller, request: RevertChanges) -> Result<SetOutcome> {
+        let author = request.author.as_deref();
+        let permit = write_diff::permit(&self.shared.authority, caller, &request.address, author)?;
+        revert::revert(&self.shared, permit, request).await
     }
 
     async fn read_snapshots(
         &self,
-        _caller: &Caller,
-        _request: ReadSnapshots,
+        caller: &Caller,
+        request: ReadSnapshots,
     ) -> Result<DomStream<Snapshot>> {
-        Err(Error::unimplemented("ReadSnapshots"))
+        let handle = self.reader_at(caller, &request.address, &request.at).await?;
+        read_snapshot::read_many(handle, request).await
     }
 
-    async fn create_branch(
-        &self,
-        _caller: &Caller,
-        _request: CreateBranch,
-    ) -> Result<BranchSummary> {
-        Err(Error::unimplemented("CreateBranch"))
+    async fn create_branch(&self, caller: &Caller, request: CreateBranch) -> Result<BranchSummary> {
+        let permit = self.permit(caller, Action::Write, &request.address)?;
+        branches::create(&self.shared, &permit, request).await
     }
 
-    async fn delete_branch(&self, _caller: &Caller, _request: DeleteBranch) -> Result<()> {
-        Err(Error::unimplemented("DeleteBranch"))
+    async fn delete_branch(&self, caller: &Caller, request: DeleteBranch) -> Result<()> {
+        let permit = self.permit(caller, Action::Administer, &request.address)?;
+        branches::delete(&self.shared, &permit, request).await
     }
 
     async fn list_conflicts(
         &self,
-        _caller: &Caller,
-        _request: ListConflicts,
+        caller: &Caller,
+        request: ListConflicts,
     ) -> Result<ConflictPage> {
-        Err(Error::unimplemented("ListConflicts"))
+        let handle = self.reader(caller, &request.address).await?;
+        conflicts::list(&handle, &request).await
     }
 
     async fn resolve_conflict(
         &self,
-        _caller: &Caller,
-        _request: ResolveConflict,
+        caller: &Caller,
+        request: ResolveConflict,
     ) -> Result<ResolveOutcome> {
-        Err(Error::unimplemented("ResolveConflict"))
+        let permit = self.permit(caller, Action::Write, &request.address)?;
+        let handle = self.shared.existing(&permit, &request.address).await?;
+        conflicts::resolve(&handle, permit, request).await
     }
 }
 
@@ -509,7 +619,17 @@ pub(super) fn epoch_changed(branch: &Branch, wanted: u64) -> Error {
     .at(head.epoch, head.revision)
 }
 
-fn no_such_branch(address: &BranchAddress) -> Error {
+/// What the first batch of a log says it is about.
+pub(super) fn descriptor(address: &BranchAddress, incarnation: u64) -> LogDescriptor {
+    LogDescriptor {
+        realm: address.realm.to_string(),
+        repo: address.repo.to_string(),
+        branch: address.branch.to_string(),
+        incarnation,
+    }
+}
+
+pub(super) fn no_such_branch(address: &BranchAddress) -> Error {
     Error::not_found(format!(
         "branch `{}` of repo `{}` does not exist in realm `{}`: the first write creates it",
         address.branch, address.repo, address.realm

@@ -12,20 +12,22 @@ use futures::StreamExt;
 use futures::stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use vdom_core::calls::{ChangeEvent, Event, ResumePoint, Subscribe};
+use vdom_core::calls::{Event, ResumePoint, Subscribe};
 use vdom_core::change::CHAIN_START;
 use vdom_core::limits::{
-    CHUNK_BYTES, SUBSCRIPTION_MAX_PATHS, SUBSCRIPTION_PROGRESS_EVERY,
+    SUBSCRIPTION_MAX_PATHS, SUBSCRIPTION_PROGRESS_EVERY, SUBSCRIPTION_QUEUE_MAX_BYTES,
     SUBSCRIPTION_QUEUE_MAX_EVENTS, SUBSCRIPTION_STALL_MAX,
 };
 use vdom_core::{Change, Error, ErrorCode, Hash, Result};
 use vdom_edge::{Caller, DomStream};
 
 use super::branch::{BranchHandle, Head};
+use super::packs::PackReader;
 use super::past::{EntryReader, number_of};
 use super::read_snapshot::freshness;
-use super::records::Entry;
+use super::records::{Entry, event};
 use super::room::{Shared, epoch_changed};
+use super::writer::deleted;
 use crate::environment::Environment;
 use crate::observe::{DomMetrics, Subscribed};
 
@@ -57,6 +59,8 @@ pub(crate) async fn subscribe(
         head,
         after,
         ready: VecDeque::new(),
+        ready_bytes: 0,
+        of_open_set: 0,
         last_progress: None,
         last_taken: Instant::now(),
         ended: false,
@@ -84,6 +88,10 @@ struct Watch {
     /// Everything up to here is delivered or ready.
     after: u64,
     ready: VecDeque<Event>,
+    /// Of the diffs that are ready.
+    ready_bytes: usize,
+    /// How many changes up to `after` belong to a change set that goes on.
+    of_open_set: u32,
     last_progress: Option<Instant>,
     last_taken: Instant,
     ended: bool,
@@ -95,6 +103,9 @@ impl Watch {
         loop {
             self.check_token()?;
             if let Some(event) = self.ready.pop_front() {
+                if self.ready.is_empty() {
+                    self.ready_bytes = 0;
+                }
                 self.metrics.delivered();
                 return Ok(event);
             }
@@ -105,6 +116,9 @@ impl Watch {
                 if !self.ready.is_empty() {
                     continue;
                 }
+            }
+            if head.closed && self.after >= head.revision {
+                return Err(deleted(&self.handle.branch));
             }
             let progress_due = self.last_progress.map_or(Duration::ZERO, |last| {
                 SUBSCRIPTION_PROGRESS_EVERY.saturating_sub(last.elapsed())
@@ -122,27 +136,47 @@ impl Watch {
         }
     }
 
-    /// Makes the next changes ready: from memory, else from the log.
+    /// Makes the next changes ready: from memory, else from the log. Ends within a
+    /// change set only where the queue is full.
     async fn fetch(&mut self, head: Head) -> Result<()> {
         let branch = self.handle.branch.clone();
         if let Some(batches) = branch.tail_after(self.after) {
+            let mut packs = branch.packs();
             for batch in batches {
-                for applied in &batch.changes {
-                    self.offer(&applied.entry);
-                }
-                self.after = self.after.max(batch.head.revision);
-                if self.ready.len() >= SUBSCRIPTION_QUEUE_MAX_EVENTS {
-                    return Ok(());
+                for applied in batch.after(self.after) {
+                    if self.is_full() {
+                        return Ok(());
+                    }
+                    self.offer(&applied.entry, &mut packs).await?;
                 }
             }
             return Ok(());
         }
         let mut reader = EntryReader::new(&branch);
-        let number = number_of(&branch, self.after + 1).await?;
-        for number in number..=head.number {
-            for entry in reader.batch(number).await? {
-                self.offer(entry);
-                self.after = self.after.max(entry.change.revision);
+        let inherited = branch.origin.as_ref().map_or(0, |origin| origin.revision);
+        while self.after < inherited {
+            if self.is_full() {
+                return Ok(());
+            }
+            let entry = reader.at_revision(self.after + 1).await?;
+            self.offer(&entry, reader.packs()).await?;
+        }
+        if self.after == head.revision || !self.ready.is_empty() {
+            return Ok(());
+        }
+        let from = number_of(&branch, self.after + 1).await?;
+        for number in from..=head.number {
+            let first = reader.batch(number).await?.first_revision;
+            let index = (self.after + 1).saturating_sub(first) as u32;
+            let (mut piece, _) = reader.batch(number).await?.piece_of(index);
+            while piece < reader.batch(number).await?.pieces() {
+                for entry in reader.piece(number, piece).await?.to_vec() {
+                    if self.is_full() {
+                        return Ok(());
+                    }
+                    self.offer(&entry, reader.packs()).await?;
+                }
+                piece += 1;
             }
             if !self.ready.is_empty() {
                 return Ok(());
@@ -151,18 +185,27 @@ impl Watch {
         Ok(())
     }
 
-    fn offer(&mut self, entry: &Entry) {
+    fn is_full(&self) -> bool {
+        self.ready.len() >= SUBSCRIPTION_QUEUE_MAX_EVENTS
+            || self.ready_bytes >= SUBSCRIPTION_QUEUE_MAX_BYTES
+    }
+
+    async fn offer(&mut self, entry: &Entry, packs: &mut PackReader<'_>) -> Result<()> {
         let change = &entry.change;
-        if change.revision <= self.after || !is_wanted(&self.request.paths, change) {
-            return;
+        if change.revision <= self.after {
+            return Ok(());
         }
-        let wants_diff = self.request.include_diffs && entry.diff.len() <= CHUNK_BYTES;
-        self.ready.push_back(Event::Change(Box::new(ChangeEvent {
-            change: change.clone(),
-            set: entry.set.clone(),
-            hash: entry.hash,
-            diff: wants_diff.then(|| entry.diff.clone()),
-        })));
+        if is_wanted(&self.request.paths, change) {
+            let event = event(entry, self.request.include_diffs, packs).await?;
+            self.ready_bytes += event.diff.as_ref().map_or(0, bytes::Bytes::len);
+            self.ready.push_back(Event::Change(Box::new(event)));
+        }
+        self.after = change.revision;
+        self.of_open_set = match change.change_set {
+            Some(position) if position.index + 1 < position.size => position.index + 1,
+            _ => 0,
+        };
+        Ok(())
     }
 
     fn check_token(&self) -> Result<()> {
@@ -199,11 +242,15 @@ impl Watch {
         .at(head.epoch, self.delivered()))
     }
 
-    /// The revision to resume from: before the first event that is still ready.
+    /// The revision to resume from: before the first event that is still ready, and
+    /// before the whole change set that it belongs to.
     fn delivered(&self) -> u64 {
         match self.ready.front() {
-            Some(Event::Change(event)) => event.change.revision - 1,
-            _ => self.after,
+            Some(Event::Change(event)) => {
+                let of_its_set = event.change.change_set.map_or(0, |position| position.index);
+                event.change.revision - 1 - u64::from(of_its_set)
+            }
+            _ => self.after - u64::from(self.of_open_set),
         }
     }
 }
@@ -220,7 +267,7 @@ fn is_wanted(paths: &[String], change: &Change) -> bool {
 /// The revision after which to go on, once it is known to be of this log.
 async fn resume_after(handle: &BranchHandle, from: ResumePoint) -> Result<u64> {
     let branch = &handle.branch;
-    if from.epoch != branch.head().epoch {
+    if from.epoch != branch.head().epoch && !branch.shares(from.epoch, from.revision) {
         return Err(epoch_changed(branch, from.epoch));
     }
     if from.revision > branch.head().revision {
@@ -255,10 +302,5 @@ async fn hash_at(handle: &BranchHandle, revision: u64) -> Result<Hash> {
     if revision == head.revision {
         return Ok(head.hash);
     }
-    let mut reader = EntryReader::new(branch);
-    let number = number_of(branch, revision).await?;
-    let entries = reader.batch(number).await?;
-    let entry = entries.iter().find(|entry| entry.change.revision == revision);
-    let entry = entry.ok_or_else(|| super::branch::broken_chain(&branch.address, number))?;
-    Ok(entry.hash)
+    Ok(EntryReader::new(branch).at_revision(revision).await?.hash)
 }

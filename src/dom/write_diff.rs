@@ -1,19 +1,26 @@
 //! `WriteDiff`: one diff, checked here as far as it can be without the branch's
 //! state, then decided by the branch's writer.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
-use vdom_core::calls::{AckLevel, Conflict, DiffSource, OnConflict, WriteDiff, WriteOutcome};
+use vdom_core::calls::{AckLevel, Conflict, ConflictReason, DiffSource, WriteDiff, WriteOutcome};
+use vdom_core::change::sha256;
 use vdom_core::diff::PutContent;
-use vdom_core::limits::{CHUNK_BYTES, CONTENT_MAX_BYTES};
-use vdom_core::{Content, ContentChunk, Diff, Error, Hash, NodeKind, Operation, Result};
+use vdom_core::limits::CHUNK_BYTES;
+use vdom_core::{
+    BranchAddress, ContentChunk, Diff, Error, Hash, NodeId, NodeKind, NodePath, Operation, Result,
+    VectorClock,
+};
 use vdom_edge::{Caller, DomStream};
+use vdom_store::Store;
 
-use super::branch::BranchHandle;
-use super::content;
-use super::past::node_with_clock;
+use super::branch::{Branch, BranchHandle};
+use super::content::{self, ContentWriter};
+use super::merge::{Attempt, attempt, base_of};
+use super::packs::StoredDiff;
+
 use super::records::operation_key;
 use super::room::Shared;
 use super::writer::{Command, Proposal, writer_gone};
@@ -23,14 +30,11 @@ use crate::security::{Action, Authority, Permit};
 pub(crate) fn permit(
     authority: &Authority,
     caller: &Caller,
-    request: &WriteDiff,
+    address: &BranchAddress,
+    author: Option<&str>,
 ) -> Result<Permit> {
-    let in_own_name = request
-        .author
-        .as_deref()
-        .is_none_or(|author| author.is_empty() || *author == *caller.subject);
+    let in_own_name = author.is_none_or(|author| author.is_empty() || *author == *caller.subject);
     let action = if in_own_name { Action::Write } else { Action::WriteAs };
-    let address = &request.address;
     authority.authorize(caller, action, &address.realm, Some(&address.repo))
 }
 
@@ -44,7 +48,7 @@ pub(crate) async fn write(
     let (diff, stored) = match &request.diff {
         DiffSource::Bson(bytes) => {
             let diff = Diff::parse(bytes)?;
-            store_apart(room, &permit, &request, diff, bytes.clone()).await?
+            store_apart(&*room.store, &request.address, diff, bytes.clone()).await?
         }
         DiffSource::Staged(chunks) => staged(chunks.clone()),
         DiffSource::Follows => {
@@ -54,20 +58,45 @@ pub(crate) async fn write(
         }
     };
     let handle = room.existing_or_new(&permit, &request.address).await?;
-    let clock = request.clock.clone();
-    let operation_id = request.operation_id;
-    let proposal = Box::new(proposal(permit, request, diff, stored));
+    propose(&handle, proposal(permit, request, diff, stored)).await
+}
+
+/// Has the branch's writer judge a proposal, and explains a conflict.
+pub(super) async fn propose(handle: &BranchHandle, proposal: Proposal) -> Result<WriteOutcome> {
+    let (clock, diff) = (proposal.clock.clone(), proposal.diff.clone());
+    let operation_id = proposal.operation.map(|(operation, _)| operation.id);
     let (reply, answer) = oneshot::channel();
-    let command = Command::Write { proposal, reply };
+    let command = Command::Write { proposal: Box::new(proposal), reply };
     handle.writer.send(command).await.map_err(|_| writer_gone())?;
     match answer.await.map_err(|_| writer_gone())?? {
         WriteOutcome::Written(written) => Ok(WriteOutcome::Written(written)),
         WriteOutcome::Conflicted(mut conflict) => {
             conflict.operation_id = operation_id;
-            conflict.base_content = base_content(&handle, &conflict, &clock).await?;
+            explain(&handle.branch, &mut conflict, &clock, &diff).await?;
             Ok(WriteOutcome::Conflicted(conflict))
         }
     }
+}
+
+/// Adds what the writer had seen, and where it disagrees with what stands there.
+pub(super) async fn explain(
+    branch: &Branch,
+    conflict: &mut Conflict,
+    clock: &VectorClock,
+    diff: &Diff,
+) -> Result<()> {
+    let Some(current) = branch.node(conflict.node_id).await? else { return Ok(()) };
+    let Some(base) = base_of(branch, &current, clock).await? else { return Ok(()) };
+    if base.content.len() <= CHUNK_BYTES as u64 {
+        let content = content::load(&*branch.store, &branch.address, &base.content).await?;
+        conflict.base_content = Some(content);
+    }
+    if conflict.reason == ConflictReason::StaleClock
+        && let Attempt::Conflicting(hunks) = attempt(branch, Some(&base), &current, diff).await?
+    {
+        conflict.hunks = hunks;
+    }
+    Ok(())
 }
 
 /// Writes one `put` whose content arrives in pieces: stored first, visible with
@@ -84,37 +113,11 @@ pub(crate) async fn write_content(
             "only a FILE takes a streamed content: send a document in a `put` diff",
         ));
     }
-    let mut waiting = BytesMut::new();
-    let mut chunks = Vec::new();
-    let mut size = 0u64;
+    let mut pieces = ContentWriter::new(&*room.store, &request.address);
     while let Some(piece) = content.next().await {
-        let piece = piece?;
-        size += piece.len() as u64;
-        if size > CONTENT_MAX_BYTES {
-            return Err(Error::too_large(format!(
-                "the content has more than {CONTENT_MAX_BYTES} bytes: nothing was written"
-            )));
-        }
-        waiting.extend_from_slice(&piece);
-        while waiting.len() >= CHUNK_BYTES {
-            let full = waiting.split_to(CHUNK_BYTES).freeze();
-            chunks.push(content::stage_chunk(&*room.store, &request.address, full).await?);
-        }
+        pieces.add(&piece?).await?;
     }
-    if chunks.is_empty() || (chunks.len() == 1 && waiting.is_empty()) {
-        // Small after all: kept with the change itself.
-        let bytes = match chunks.first() {
-            Some(chunk) => content::load_chunk(&*room.store, &request.address, chunk).await?,
-            None => waiting.freeze(),
-        };
-        request.diff = DiffSource::Bson(Diff::put_file(&bytes));
-        return write(room, permit, request).await;
-    }
-    if !waiting.is_empty() {
-        let rest = waiting.freeze();
-        chunks.push(content::stage_chunk(&*room.store, &request.address, rest).await?);
-    }
-    request.diff = DiffSource::Staged(chunks);
+    request.diff = pieces.finish().await?;
     write(room, permit, request).await
 }
 
@@ -124,34 +127,28 @@ fn check_promises(request: &WriteDiff) -> Result<()> {
             "a gateway promises COMMITTED, never LOCAL: leave min_ack out, or ask a sidecar",
         ));
     }
-    if request.on_conflict == OnConflict::Merge {
-        return Err(Error::unimplemented("on_conflict = MERGE"));
-    }
-    if request.keep_conflict {
-        return Err(Error::unimplemented("keep_conflict"));
-    }
     Ok(())
 }
 
 /// Moves the content of a large `put` into chunks; refuses other diffs that are
 /// too large to stand in a batch.
-async fn store_apart(
-    room: &Shared,
-    _permit: &Permit,
-    request: &WriteDiff,
+pub(super) async fn store_apart(
+    store: &dyn Store,
+    address: &BranchAddress,
     diff: Diff,
     stored: Bytes,
 ) -> Result<(Diff, Bytes)> {
     if stored.len() <= CHUNK_BYTES {
         return Ok((diff, stored));
     }
-    match diff {
-        Diff::Put(PutContent::Bytes(bytes) | PutContent::Document(bytes))
-            if bytes.len() > CHUNK_BYTES =>
+    match diff.put() {
+        Some(PutContent::Bytes(bytes) | PutContent::Document(bytes))
+            if stored.len() - bytes.len() <= CHUNK_BYTES =>
         {
-            Ok(staged(content::stage(&*room.store, &request.address, &bytes).await?))
+            let chunks = content::stage(store, address, bytes).await?;
+            let stored = diff.stored_with_chunks(&chunks)?;
+            Ok((Diff::parse_stored(&stored)?, stored))
         }
-        Diff::Put(_) => Ok((diff, stored)),
         _ => Err(Error::too_large(format!(
             "the diff has {} bytes, at most {CHUNK_BYTES} are allowed but for a `put`: split it, or \
              send a `put`",
@@ -160,7 +157,8 @@ async fn store_apart(
     }
 }
 
-fn staged(chunks: Vec<ContentChunk>) -> (Diff, Bytes) {
+/// A `put` of chunks that are in the store.
+pub(super) fn staged(chunks: Vec<ContentChunk>) -> (Diff, Bytes) {
     let stored = Diff::stored_chunks(&chunks);
     (Diff::Put(PutContent::Chunks(chunks)), stored)
 }
@@ -171,7 +169,10 @@ fn proposal(permit: Permit, request: WriteDiff, diff: Diff, stored: Bytes) -> Pr
         name.filter(|name| !name.is_empty()).unwrap_or_else(|| subject.to_string())
     };
     let operation = request.operation_id.map(|id| {
-        let operation = Operation { id, request: request_hash(&request, &stored) };
+        let operation = Operation {
+            id,
+            request: request_hash(request.node_id, request.path.as_ref(), &stored),
+        };
         (operation, operation_key(&subject, id))
     });
     Proposal {
@@ -179,43 +180,35 @@ fn proposal(permit: Permit, request: WriteDiff, diff: Diff, stored: Bytes) -> Pr
         path: request.path,
         kind: request.kind,
         diff,
-        stored,
+        diff_hash: sha256(&stored),
+        stored: StoredDiff::AtHand(stored),
+        pack: None,
         clock: request.clock,
         on_conflict: request.on_conflict,
         actor: named(request.actor),
         author: named(request.author),
+        authored_at_ms: None,
         message: request.message,
         metadata: request.metadata,
         operation,
+        merged: false,
+        keep_conflict: request.keep_conflict,
+        resolves: None,
         permit,
     }
 }
 
 /// What makes two writes the same: which node, and how it changes.
-fn request_hash(request: &WriteDiff, stored: &Bytes) -> Hash {
+pub(super) fn request_hash(
+    node_id: Option<NodeId>,
+    path: Option<&NodePath>,
+    stored: &Bytes,
+) -> Hash {
     let mut hasher = Sha256::new();
-    let path = request.path.as_ref().map(vdom_core::NodePath::as_str).unwrap_or_default();
-    hasher.update(request.node_id.unwrap_or_default().as_bytes());
+    let path = path.map(NodePath::as_str).unwrap_or_default();
+    hasher.update(node_id.unwrap_or_default().as_bytes());
     hasher.update((path.len() as u64).to_be_bytes());
     hasher.update(path);
     hasher.update(stored);
     Hash(hasher.finalize().into())
-}
-
-async fn base_content(
-    handle: &BranchHandle,
-    conflict: &Conflict,
-    clock: &vdom_core::VectorClock,
-) -> Result<Option<Bytes>> {
-    let branch = &handle.branch;
-    let Some(current) = branch.node(conflict.node_id).await? else {
-        return Ok(None);
-    };
-    let Some(base) = node_with_clock(branch, &current, clock).await? else {
-        return Ok(None);
-    };
-    match &base.content {
-        Content::Inline(bytes) => Ok(Some(bytes.clone())),
-        Content::Chunked(_) => Ok(None),
-    }
 }

@@ -15,6 +15,8 @@ pub enum Action {
     Write,
     /// Write diffs in another's name.
     WriteAs,
+    /// Take away what others rely on.
+    Administer,
 }
 
 /// A duty of the gateway itself, which no caller asked for.
@@ -85,6 +87,7 @@ impl Authority {
             Action::Read => &[Scope::Read],
             Action::Write => &[Scope::Write],
             Action::WriteAs => &[Scope::Write, Scope::Author],
+            Action::Administer => &[Scope::Admin],
         };
         if let Some(scope) = needed.iter().find(|scope| !caller.scopes.has(**scope)) {
             let name = scope.name();

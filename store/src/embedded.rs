@@ -105,6 +105,7 @@ impl Embedded {
     pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> StoreResult<Self> {
         let path = path.as_ref();
         let (directory, mark, released) = Directory::open(path)?;
+        directory.create_engine(|engine| Engine::create(engine, &options))?;
         journals::check(path, &directory.engine_path())?;
         let engine = Engine::open(&directory.engine_path(), &options)?;
         let groups = read::last_groups(&engine.moment())?;

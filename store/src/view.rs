@@ -42,6 +42,8 @@ pub enum ViewKind {
     /// Who came to or left a path. `id` = hash of the path and revision
     /// (big-endian).
     Place = 4,
+    /// A refused write that was kept, or that it is resolved. `id` = conflict id.
+    Conflict = 5,
 }
 
 /// A row as it is read.

@@ -1,6 +1,7 @@
 //! A gRPC client with a token, and the requests that tests make most.
 
 use bytes::Bytes;
+use futures::stream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -9,6 +10,7 @@ use tonic::{Request, Status, Streaming};
 use vdom_core::{Diff, OperationId};
 use vdom_proto::v1;
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
+use vdom_proto::v1::write_diffs_chunk::Chunk;
 
 pub type Raw = MemoryGatewayClient<InterceptedService<Channel, Bearer>>;
 
@@ -62,6 +64,15 @@ impl Client {
         }
     }
 
+    /// What is the same for all diffs of a change set; they follow it.
+    pub fn set_header(&self) -> v1::WriteDiffsRequest {
+        v1::WriteDiffsRequest {
+            repo: self.repo.clone(),
+            branch: self.branch.clone(),
+            ..Default::default()
+        }
+    }
+
     pub fn read_request(&self, path: &str) -> v1::ReadSnapshotRequest {
         v1::ReadSnapshotRequest {
             repo: self.repo.clone(),
@@ -87,6 +98,24 @@ impl Client {
         let mut request = self.put_request(path, content);
         request.on_conflict = v1::OnConflict::Overwrite.into();
         self.write(request).await
+    }
+
+    /// Writes a change set in one message.
+    pub async fn write_set(
+        &mut self,
+        diffs: Vec<v1::WriteDiffRequest>,
+    ) -> Result<v1::WriteDiffsResponse, Status> {
+        let request = v1::WriteDiffsRequest { diffs, ..self.set_header() };
+        Ok(self.raw.write_diffs(request).await?.into_inner())
+    }
+
+    /// Writes a change set as a stream of these chunks.
+    pub async fn stream_set(
+        &mut self,
+        chunks: Vec<Chunk>,
+    ) -> Result<v1::WriteDiffsResponse, Status> {
+        let chunks = chunks.into_iter().map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) });
+        Ok(self.raw.write_diffs_stream(stream::iter(chunks)).await?.into_inner())
     }
 
     pub async fn read(&mut self, path: &str) -> Result<v1::ReadSnapshotResponse, Status> {

@@ -18,17 +18,22 @@ struct Row {
     call: &'static str,
     messages: Vec<Bytes>,
     needs: Needs,
+    /// The refusal that the request ends with once it is let in, where what it
+    /// asks for is not there.
+    then: Option<&'static str>,
 }
 
 const READ: Needs = Needs::Scopes(&["dom.read"]);
 const WRITE: Needs = Needs::Scopes(&["dom.write"]);
 const WRITE_AS: Needs = Needs::Scopes(&["dom.write", "dom.author"]);
+const ADMINISTER: Needs = Needs::Scopes(&["dom.admin"]);
 
 /// One row a call, or more where a call has several rights; all in `realm`.
 fn rows(realm: &str) -> Vec<Row> {
     fn row(call: &'static str, request: &impl Message, needs: Needs) -> Row {
-        Row { call, messages: vec![request.encode_to_vec().into()], needs }
+        Row { call, messages: vec![request.encode_to_vec().into()], needs, then: None }
     }
+    let ending = |row, then| Row { then: Some(then), ..row };
     let (repo, branch) = (|| "repo".to_owned(), || "main".to_owned());
     let realm = || realm.to_owned();
     let write = v1::WriteDiffRequest {
@@ -65,7 +70,57 @@ fn rows(realm: &str) -> Vec<Row> {
         branch: branch(),
         ..Default::default()
     };
-    let header = v1::WriteDiffsRequest { realm: realm(), ..Default::default() };
+    let header = v1::WriteDiffsRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        ..Default::default()
+    };
+    let set = v1::WriteDiffsRequest { diffs: vec![write.clone()], ..header.clone() };
+    let set_in_anothers_name = v1::WriteDiffsRequest { author: "bob".to_owned(), ..set.clone() };
+    let snapshots = v1::ReadSnapshotsRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        paths: vec!["there".to_owned()],
+        ..Default::default()
+    };
+    let revert = v1::RevertChangesRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        first_revision: 1_000_000,
+        last_revision: 1_000_000,
+        ..Default::default()
+    };
+    let revert_in_anothers_name =
+        v1::RevertChangesRequest { author: "bob".to_owned(), ..revert.clone() };
+    let list_conflicts = v1::ListConflictsRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        ..Default::default()
+    };
+    let resolve = v1::ResolveConflictRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        conflict_id: vec![7; 16].into(),
+        resolution: v1::resolve_conflict_request::Resolution::Ours.into(),
+        ..Default::default()
+    };
+    let create = v1::CreateBranchRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        ..Default::default()
+    };
+    let delete = v1::DeleteBranchRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: "nowhere".to_owned(),
+        ..Default::default()
+    };
     let streamed = [
         v1::write_diffs_chunk::Chunk::Header(header.clone()),
         v1::write_diffs_chunk::Chunk::Diff(write.clone()),
@@ -80,6 +135,7 @@ fn rows(realm: &str) -> Vec<Row> {
             call: "WriteDiffsStream",
             messages: streamed.into_iter().map(Bytes::from).collect(),
             needs: WRITE,
+            then: None,
         },
         row("ReadSnapshot", &read, READ),
         row("ReadSnapshotStream", &read, READ),
@@ -88,22 +144,29 @@ fn rows(realm: &str) -> Vec<Row> {
         row("GetHistory", &history, READ),
         row("ListRepos", &v1::ListReposRequest { realm: realm() }, READ),
         row("ListBranches", &list_branches, READ),
-        row("WriteDiffs", &header, Needs::NotOffered),
-        row("ReplayDiffs", &write, Needs::NotOffered),
-        row("ReadSnapshots", &v1::ReadSnapshotsRequest::default(), Needs::NotOffered),
+        row("WriteDiffs", &set, WRITE),
+        row("WriteDiffs", &set_in_anothers_name, WRITE_AS),
+        row("ReplayDiffs", &write, WRITE),
+        row("ReadSnapshots", &snapshots, READ),
         row("CollaborativeSession", &v1::SessionMessage::default(), Needs::NotOffered),
-        row("RevertChanges", &v1::RevertChangesRequest::default(), Needs::NotOffered),
-        row("ListConflicts", &v1::ListConflictsRequest::default(), Needs::NotOffered),
-        row("ResolveConflict", &v1::ResolveConflictRequest::default(), Needs::NotOffered),
-        row("CreateBranch", &v1::CreateBranchRequest::default(), Needs::NotOffered),
-        row("DeleteBranch", &v1::DeleteBranchRequest::default(), Needs::NotOffered),
+        ending(row("RevertChanges", &revert, WRITE), "NotFound"),
+        ending(row("RevertChanges", &revert_in_anothers_name, WRITE_AS), "NotFound"),
+        row("ListConflicts", &list_conflicts, READ),
+        ending(row("ResolveConflict", &resolve, WRITE), "NotFound"),
+        ending(row("CreateBranch", &create, WRITE), "AlreadyExists"),
+        ending(row("DeleteBranch", &delete, ADMINISTER), "NotFound"),
     ]
 }
 
 /// Makes the call; `None` where it was let in.
 async fn refusal(channel: &AnyChannel, row: &Row) -> Option<Refusal> {
     let answer = raw::first_answer(channel, row.call, row.messages.clone()).await;
-    answer.err().map(|status| Refusal::from_grpc(&status))
+    let refusal = answer.err().map(|status| Refusal::from_grpc(&status));
+    // Also a realm that is not configured is not found: that is no way in.
+    let is_in = |refusal: &Refusal| {
+        Some(&*refusal.code) == row.then && !refusal.message.contains("`realms`")
+    };
+    refusal.filter(|refusal| !is_in(refusal))
 }
 
 impl House {

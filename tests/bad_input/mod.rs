@@ -20,7 +20,9 @@ macro_rules! at_both_doors {
     };
 }
 
+mod branches;
 mod bson;
+mod change_sets;
 mod clocks;
 mod diffs;
 mod names;

@@ -155,7 +155,7 @@ async fn a_body_that_breaks_off_is_not_written(mut server: Server) {
 
 async fn what_is_no_route_says_so(server: Server) {
     let rest = server.http();
-    for path in ["/v1/nothing", "/v2/repos", "/v1/repos/repo/branches/main"] {
+    for path in ["/v1/nothing", "/v2/repos", "/v1/repos/repo/branches/main/nothing"] {
         let answer = rest.get(path).await;
         assert_eq!(answer.status, 404, "{path}: {answer:?}");
     }

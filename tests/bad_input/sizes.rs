@@ -64,7 +64,7 @@ async fn a_streamed_content_has_at_most_100_mb(mut server: Server) {
         v1::WriteDiffRequest { diff_bson: Bytes::new(), ..server.client.put_request("large", b"") };
     let piece = Bytes::from(vec![7; MIB]);
     let pieces = std::iter::repeat_n(Chunk::Content(piece), 96);
-    let chunks = [Chunk::Header(v1::WriteDiffsRequest::default()), Chunk::Diff(diff)];
+    let chunks = [Chunk::Header(server.client.set_header()), Chunk::Diff(diff)];
     let chunks = chunks.into_iter().chain(pieces);
     let chunks = chunks.map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) });
     let answer = server.client.raw.write_diffs_stream(tokio_stream::iter(chunks)).await;
@@ -116,7 +116,7 @@ async fn a_content_that_breaks_off_is_not_written(mut server: Server) {
         };
         let piece = Bytes::from(vec![7; MIB / 2]);
         let pieces = std::iter::repeat_n(Chunk::Content(piece), number % 4);
-        let chunks = [Chunk::Header(v1::WriteDiffsRequest::default()), Chunk::Diff(diff)];
+        let chunks = [Chunk::Header(server.client.set_header()), Chunk::Diff(diff)];
         for chunk in chunks.into_iter().chain(pieces) {
             let chunk = v1::WriteDiffsChunk { chunk: Some(chunk) };
             sender.send(chunk).await.expect("the connection takes it");
@@ -158,16 +158,15 @@ async fn frames_that_lie_are_refused(mut server: Server) {
 
 async fn a_stream_that_cannot_be_read_is_refused(mut server: Server) {
     let channel = http2(&server.grpc_url(), None).await;
-    let header =
-        v1::WriteDiffsChunk { chunk: Some(Chunk::Header(v1::WriteDiffsRequest::default())) };
+    let header = v1::WriteDiffsChunk { chunk: Some(Chunk::Header(server.client.set_header())) };
     let header = Bytes::from(prost::Message::encode_to_vec(&header));
     let garbage = Bytes::from_static(b"\xff\xff\xff\xff");
     let large = Bytes::from(vec![0; 5 * MIB]);
     for (what, messages, code, words) in [
         ("nothing", vec![], "InvalidArgument", "begin with a header"),
         ("no chunk", vec![Bytes::new()], "InvalidArgument", "neither header, diff nor content"),
-        ("no diff", vec![header.clone()], "InvalidArgument", "followed by a diff"),
-        ("two headers", vec![header.clone(), header.clone()], "InvalidArgument", "by a diff"),
+        ("no diff", vec![header.clone()], "InvalidArgument", "has no diff"),
+        ("two headers", vec![header.clone(), header.clone()], "InvalidArgument", "a second header"),
         ("garbage", vec![garbage], "InvalidArgument", "cannot be read"),
         ("a large piece", vec![header, large], "TooLarge", "4194304 bytes"),
     ] {

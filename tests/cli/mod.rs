@@ -1,5 +1,7 @@
 //! The `vdom` command as people and scripts use it.
 
+mod exporting;
+mod history;
 mod import;
 mod nodes;
 mod serving;

@@ -18,8 +18,40 @@ pub(super) enum Ask {
     History { path: Option<&'static str> },
     /// Watches the branch from its beginning, for so many changes.
     Changes { count: usize },
+    /// Writes several changes as one.
+    Set(Set),
+    /// Undoes the changes from the first revision to the last.
+    Revert { first: u64, last: u64 },
+    /// Reads many nodes as of one revision.
+    ReadMany { paths: &'static [&'static str] },
+    /// Lists the conflicts that were kept.
+    Conflicts,
+    /// Resolves the conflict that was listed first.
+    Resolve(Resolve),
     /// Lists the branches of the repo.
     Branches,
+    /// Creates a branch from `main` at a revision.
+    CreateBranch { name: &'static str, at: u64 },
+    /// Deletes a branch.
+    DeleteBranch { name: &'static str },
+}
+
+/// Several writes as one.
+#[derive(Clone, Debug)]
+pub(super) struct Set {
+    pub(super) writes: Vec<Write>,
+    /// The revision that the branch must be at.
+    pub(super) expected: Option<u64>,
+    /// An operation id.
+    pub(super) operation: Option<u64>,
+}
+
+/// How a conflict ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Resolve {
+    Ours,
+    Theirs,
+    Manual(&'static str),
 }
 
 /// As of when.
@@ -40,10 +72,22 @@ pub(super) struct Write {
     pub(super) path: &'static str,
     pub(super) change: Change,
     pub(super) seen: Seen,
+    /// Whether a conflict is kept.
+    pub(super) keep: bool,
     /// An operation id.
     pub(super) operation: Option<u64>,
     /// Another place than the door's own.
     pub(super) elsewhere: Option<Elsewhere>,
+}
+
+impl Write {
+    /// Where the node is afterwards.
+    pub(super) fn ends_at(&self) -> &'static str {
+        match self.change {
+            Change::Rename(to) => to,
+            _ => self.path,
+        }
+    }
 }
 
 /// How a node shall change.
@@ -69,6 +113,8 @@ pub(super) enum Seen {
     Nothing,
     /// It in this version.
     Version(u64),
+    /// It in this version, and what changed since is merged.
+    Merging(u64),
     /// It does not matter.
     Any,
 }
@@ -91,7 +137,27 @@ pub(super) enum Answer {
     },
     /// What stands there is not what the request expects.
     Conflict,
+    /// A change set: its first and last revision, and each write as node, version
+    /// and revision.
+    Set {
+        revisions: (u64, u64),
+        results: Vec<(usize, u64, u64)>,
+    },
+    /// A change set that was not written: for each write why, or that it alone
+    /// would have been.
+    SetConflicts(Vec<Option<String>>),
+    /// Conflicts as path and reason.
+    Conflicts(Vec<(String, String)>),
+    /// A branch with its revision, and where it came from.
+    Branch {
+        name: String,
+        revision: u64,
+        from: Option<(String, u64)>,
+    },
+    /// Nothing more to say.
+    Done,
     Node(Node),
+    Nodes(Vec<Node>),
     /// The revision is not known where there is no node.
     Tree {
         revision: Option<u64>,

@@ -1,5 +1,7 @@
 //! Asks over gRPC, whatever carries it.
 
+mod sets;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -53,17 +55,30 @@ impl GrpcDoor {
             assert!(answer.conflict.is_some(), "neither written nor a conflict: {answer:?}");
             return Ok(Answer::Conflict);
         }
-        let path = match write.change {
-            Change::Rename(to) => to,
-            _ => write.path,
-        };
-        self.ids.insert(path.to_owned(), answer.node_id.clone());
+        let (node, version, revision) = self.written(Some(write), &answer);
+        Ok(Answer::Written { node, version, revision })
+    }
+
+    /// Takes note of what was written, by which write where that is known.
+    fn written(
+        &mut self,
+        write: Option<&Write>,
+        answer: &v1::WriteDiffResponse,
+    ) -> (usize, u64, u64) {
+        if let Some(write) = write {
+            self.ids.insert(write.ends_at().to_owned(), answer.node_id.clone());
+        }
         self.last = (answer.epoch, answer.revision);
-        Ok(Answer::Written {
-            node: self.numbers.of(&hex::encode(&answer.node_id)),
-            version: answer.new_version,
-            revision: answer.revision,
-        })
+        let node = self.numbers.of(&hex::encode(&answer.node_id));
+        (node, answer.new_version, answer.revision)
+    }
+
+    fn header(&self) -> v1::WriteDiffsRequest {
+        v1::WriteDiffsRequest {
+            repo: self.repo.clone(),
+            branch: "main".to_owned(),
+            ..Default::default()
+        }
     }
 
     fn write_request(&self, write: &Write) -> v1::WriteDiffRequest {
@@ -73,6 +88,7 @@ impl GrpcDoor {
             path: write.path.to_owned(),
             diff_bson: diff(&write.change),
             operation_id: write.operation.map(operation_id).unwrap_or_default(),
+            keep_conflict: write.keep,
             ..Default::default()
         };
         if matches!(write.change, Change::Document(_)) {
@@ -81,7 +97,10 @@ impl GrpcDoor {
         match write.seen {
             Seen::Nothing => {}
             Seen::Any => request.on_conflict = v1::OnConflict::Overwrite.into(),
-            Seen::Version(version) => {
+            Seen::Version(version) | Seen::Merging(version) => {
+                if matches!(write.seen, Seen::Merging(_)) {
+                    request.on_conflict = v1::OnConflict::Merge.into();
+                }
                 request.node_id = self.ids[write.path].clone();
                 // Everyone here is anonymous, so the clock has one entry.
                 let entries = [("anonymous".to_owned(), version)].into();
@@ -102,9 +121,14 @@ impl GrpcDoor {
         diff: v1::WriteDiffRequest,
         content: &Bytes,
     ) -> Result<v1::WriteDiffResponse, Status> {
-        let chunks = tokio_stream::iter(chunks(diff, content));
-        let answer = self.client.write_diffs_stream(chunks).await?;
-        Ok(answer.into_inner().results.remove(0))
+        let begin = [Chunk::Header(self.header()), Chunk::Diff(diff)];
+        let answer = self.send(begin.into_iter().chain(pieces(content)).collect()).await?;
+        Ok(answer.results.into_iter().next().expect("one result"))
+    }
+
+    async fn send(&mut self, chunks: Vec<Chunk>) -> Result<v1::WriteDiffsResponse, Status> {
+        let chunks = chunks.into_iter().map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) });
+        Ok(self.client.write_diffs_stream(tokio_stream::iter(chunks)).await?.into_inner())
     }
 
     async fn read(&mut self, request: v1::ReadSnapshotRequest) -> Result<Answer, Status> {
@@ -114,7 +138,11 @@ impl GrpcDoor {
             }
             other => other?.into_inner(),
         };
-        Ok(Answer::Node(Node {
+        Ok(Answer::Node(self.node(read)))
+    }
+
+    fn node(&mut self, read: v1::ReadSnapshotResponse) -> Node {
+        Node {
             number: self.numbers.of(&hex::encode(&read.node_id)),
             kind: kind(read.kind()),
             path: read.path,
@@ -123,7 +151,7 @@ impl GrpcDoor {
             changed_revision: read.changed_revision,
             author: read.author,
             content: read.content,
-        }))
+        }
     }
 
     async fn read_stream(
@@ -240,7 +268,14 @@ impl Door for GrpcDoor {
             Ask::Tree { prefix, at } => self.tree(prefix, *at).await,
             Ask::History { path } => self.history(*path).await,
             Ask::Changes { count } => self.changes(*count).await,
+            Ask::Set(set) => self.set(set).await,
+            Ask::Revert { first, last } => self.revert(*first, *last).await,
+            Ask::ReadMany { paths } => self.read_many(paths).await,
+            Ask::Conflicts => self.conflicts().await,
+            Ask::Resolve(how) => self.resolve(*how).await,
             Ask::Branches => self.branches().await,
+            Ask::CreateBranch { name, at } => self.create_branch(name, *at).await,
+            Ask::DeleteBranch { name } => self.delete_branch(name).await,
         };
         Some(answer.unwrap_or_else(|status| match Refusal::from_grpc(&status).code {
             code if code == "FailedPrecondition" => Answer::Conflict,
@@ -249,13 +284,9 @@ impl Door for GrpcDoor {
     }
 }
 
-fn chunks(diff: v1::WriteDiffRequest, content: &Bytes) -> Vec<v1::WriteDiffsChunk> {
-    let pieces = content.chunks(PIECE_BYTES).map(|piece| Chunk::Content(content.slice_ref(piece)));
-    [Chunk::Header(v1::WriteDiffsRequest::default()), Chunk::Diff(diff)]
-        .into_iter()
-        .chain(pieces)
-        .map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) })
-        .collect()
+fn pieces(content: &Bytes) -> Vec<Chunk> {
+    let pieces = content.chunks(PIECE_BYTES);
+    pieces.map(|piece| Chunk::Content(content.slice_ref(piece))).collect()
 }
 
 fn line(change: v1::ChangeEvent) -> ChangeLine {

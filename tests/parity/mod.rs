@@ -4,6 +4,7 @@ mod answer;
 mod grpc;
 mod rest;
 mod script;
+mod sets;
 
 use std::sync::Arc;
 
@@ -31,41 +32,67 @@ trait Door: Send {
 type Named = (&'static str, Box<dyn Door>);
 
 /// What a gateway offers.
-async fn gateway_doors(gateway: &TestGateway) -> Vec<Named> {
+async fn gateway_doors(gateway: &TestGateway, script: &Script) -> Vec<Named> {
     vec![
-        over_grpc("gateway-grpc", http2(&gateway.grpc_url(), None).await),
-        over_grpc("gateway-web", grpc_web(&gateway.http_url(), None)),
-        over_rest("gateway-rest", Place::Tcp(gateway.addresses.http)),
+        script.over_grpc("gateway-grpc", http2(&gateway.grpc_url(), None).await),
+        script.over_grpc("gateway-web", grpc_web(&gateway.http_url(), None)),
+        script.over_rest("gateway-rest", Place::Tcp(gateway.addresses.http)),
     ]
 }
 
 /// What a sidecar offers.
-async fn sidecar_doors(sidecar: &TestSidecar) -> Vec<Named> {
+async fn sidecar_doors(sidecar: &TestSidecar, script: &Script) -> Vec<Named> {
     let (url, socket) = (sidecar.url(), sidecar.socket());
     vec![
-        over_grpc("sidecar-grpc", http2(&url, None).await),
-        over_grpc("sidecar-web", grpc_web(&url, None)),
-        over_grpc("sidecar-unix-grpc", unix(&socket, None).await),
-        over_rest("sidecar-rest", Place::Tcp(sidecar.addresses.tcp)),
-        over_rest("sidecar-unix-rest", Place::Unix(socket)),
+        script.over_grpc("sidecar-grpc", http2(&url, None).await),
+        script.over_grpc("sidecar-web", grpc_web(&url, None)),
+        script.over_grpc("sidecar-unix-grpc", unix(&socket, None).await),
+        script.over_rest("sidecar-rest", Place::Tcp(sidecar.addresses.tcp)),
+        script.over_rest("sidecar-unix-rest", Place::Unix(socket)),
     ]
 }
 
-fn over_grpc(name: &'static str, channel: AnyChannel) -> Named {
-    (name, Box::new(GrpcDoor::new(channel, name)))
+/// What is asked at a door that nobody has used.
+struct Script {
+    about: &'static str,
+    rows: Arc<Vec<script::Row>>,
 }
 
-fn over_rest(name: &'static str, place: Place) -> Named {
-    (name, Box::new(RestDoor::new(HttpClient::new(place, None), name)))
+impl Script {
+    fn all() -> [Self; 2] {
+        [
+            Self { about: "nodes", rows: Arc::new(script::rows()) },
+            Self { about: "sets", rows: Arc::new(sets::rows()) },
+        ]
+    }
+
+    fn over_grpc(&self, name: &'static str, channel: AnyChannel) -> Named {
+        (name, Box::new(GrpcDoor::new(channel, &self.repo(name))))
+    }
+
+    fn over_rest(&self, name: &'static str, place: Place) -> Named {
+        (name, Box::new(RestDoor::new(HttpClient::new(place, None), &self.repo(name))))
+    }
+
+    fn repo(&self, name: &str) -> String {
+        format!("{name}-{}", self.about)
+    }
 }
 
-/// Asks everything at every door, in order at each.
-async fn check(doors: Vec<Named>) {
-    let script = Arc::new(script::rows());
-    let runs: Vec<_> = doors
-        .into_iter()
-        .map(|(name, door)| tokio::spawn(run(name, door, Arc::clone(&script))))
-        .collect();
+/// Asks every script at every door of both, in order at each.
+async fn check(gateway: Option<&TestGateway>, sidecar: Option<&TestSidecar>) {
+    let mut runs = Vec::new();
+    for script in Script::all() {
+        let mut doors = Vec::new();
+        if let Some(gateway) = gateway {
+            doors.extend(gateway_doors(gateway, &script).await);
+        }
+        if let Some(sidecar) = sidecar {
+            doors.extend(sidecar_doors(sidecar, &script).await);
+        }
+        let run = |(name, door)| tokio::spawn(run(name, door, Arc::clone(&script.rows)));
+        runs.extend(doors.into_iter().map(run));
+    }
     for run in join_all(runs).await {
         run.expect("the same answers");
     }
@@ -84,23 +111,21 @@ async fn run(name: &'static str, mut door: Box<dyn Door>, script: Arc<Vec<script
 #[tokio::test]
 async fn every_door_of_the_gateway_answers_alike() {
     let gateway = TestGateway::start().await;
-    check(gateway_doors(&gateway).await).await;
+    check(Some(&gateway), None).await;
 }
 
 #[tokio::test]
 async fn every_door_of_a_sidecar_answers_like_the_gateway() {
     let gateway = TestGateway::start().await;
     let sidecar = TestSidecar::start(&gateway.grpc_url()).await;
-    check(sidecar_doors(&sidecar).await).await;
+    check(None, Some(&sidecar)).await;
 }
 
 #[tokio::test]
 async fn every_door_answers_alike_on_the_embedded_store() {
     let gateway = TestGateway::embedded().await;
     let sidecar = TestSidecar::start(&gateway.grpc_url()).await;
-    let mut doors = gateway_doors(&gateway).await;
-    doors.extend(sidecar_doors(&sidecar).await);
-    check(doors).await;
+    check(Some(&gateway), Some(&sidecar)).await;
 }
 
 #[tokio::test]
@@ -111,7 +136,5 @@ async fn every_door_answers_alike_on_mongodb() {
     };
     let gateway = TestGateway::mongodb(server.uri(), &MongoServer::fresh_database()).await;
     let sidecar = TestSidecar::start(&gateway.grpc_url()).await;
-    let mut doors = gateway_doors(&gateway).await;
-    doors.extend(sidecar_doors(&sidecar).await);
-    check(doors).await;
+    check(Some(&gateway), Some(&sidecar)).await;
 }

@@ -1,5 +1,7 @@
 //! Asks over REST.
 
+mod sets;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -41,11 +43,7 @@ impl RestDoor {
     async fn write(&mut self, write: &Write) -> Result<Answer, Refusal> {
         let answer = accepted(self.client.send(self.write_request(write)).await)?.json();
         let id = text(&answer["node_id"]);
-        let path = match write.change {
-            Change::Rename(to) => to,
-            _ => write.path,
-        };
-        self.ids.insert(path.to_owned(), id.clone());
+        self.ids.insert(write.ends_at().to_owned(), id.clone());
         self.last = (number(&answer["epoch"]), number(&answer["revision"]));
         Ok(Answer::Written {
             node: self.numbers.of(&id),
@@ -83,8 +81,13 @@ impl RestDoor {
             Some(Elsewhere::Repo(name)) => repo = name,
             Some(Elsewhere::Branch(name)) => branch = name,
         }
+        let keep = if write.keep { "keep_conflict=true&" } else { "" };
+        let rule = match write.seen {
+            Seen::Merging(_) => "on_conflict=merge&",
+            _ => "",
+        };
         let url = format!(
-            "/v1/repos/{}/branches/{}/nodes/{}?{query}realm={}",
+            "/v1/repos/{}/branches/{}/nodes/{}?{query}{keep}{rule}realm={}",
             escaped(repo),
             escaped(branch),
             escaped(write.path),
@@ -104,7 +107,7 @@ impl RestDoor {
         match write.seen {
             Seen::Nothing => header("if-none-match", "*"),
             Seen::Any => {}
-            Seen::Version(version) => {
+            Seen::Version(version) | Seen::Merging(version) => {
                 header("if-match", &format!("\"{}.{version}\"", self.ids[write.path]));
             }
         }
@@ -209,11 +212,17 @@ impl Door for RestDoor {
         let answer = match ask {
             Ask::Write(write) => self.write(write).await,
             Ask::Read { path, at } => self.read(path, *at).await,
-            Ask::ReadById { .. } => return None,
+            Ask::ReadById { .. } | Ask::ReadMany { .. } => return None,
             Ask::Tree { prefix, at } => self.tree(prefix, *at).await,
             Ask::History { path } => self.history(*path).await,
             Ask::Changes { count } => self.changes(*count).await,
+            Ask::Set(set) => self.set(set).await,
+            Ask::Revert { first, last } => self.revert(*first, *last).await,
+            Ask::Conflicts => self.conflicts().await,
+            Ask::Resolve(how) => self.resolve(*how).await,
             Ask::Branches => self.branches().await,
+            Ask::CreateBranch { name, at } => self.create_branch(name, *at).await,
+            Ask::DeleteBranch { name } => self.delete_branch(name).await,
         };
         Some(answer.unwrap_or_else(|refusal| match refusal.code.as_str() {
             "Conflict" | "FailedPrecondition" => Answer::Conflict,

@@ -135,25 +135,39 @@ fn changes() -> Vec<ChangeLine> {
     ]
 }
 
-fn file(content: &'static str) -> Change {
+pub(super) fn file(content: &'static str) -> Change {
     Change::File(Bytes::from_static(content.as_bytes()))
 }
 
-fn write(path: &'static str, change: Change, seen: Seen) -> Ask {
-    Ask::Write(Write { path, change, seen, operation: None, elsewhere: None })
+pub(super) fn write(path: &'static str, change: Change, seen: Seen) -> Ask {
+    Ask::Write(Write { path, change, seen, keep: false, operation: None, elsewhere: None })
 }
 
 fn operation(path: &'static str, content: &'static str, operation: u64) -> Ask {
     let (change, seen) = (file(content), Seen::Any);
-    Ask::Write(Write { path, change, seen, operation: Some(operation), elsewhere: None })
+    Ask::Write(Write {
+        path,
+        change,
+        seen,
+        keep: false,
+        operation: Some(operation),
+        elsewhere: None,
+    })
 }
 
 fn elsewhere(place: Elsewhere) -> Ask {
     let (change, seen) = (file("x"), Seen::Any);
-    Ask::Write(Write { path: "a", change, seen, operation: None, elsewhere: Some(place) })
+    Ask::Write(Write {
+        path: "a",
+        change,
+        seen,
+        keep: false,
+        operation: None,
+        elsewhere: Some(place),
+    })
 }
 
-fn read(path: &'static str, at: At) -> Ask {
+pub(super) fn read(path: &'static str, at: At) -> Ask {
     Ask::Read { path, at }
 }
 
@@ -161,21 +175,26 @@ fn tree(prefix: &'static str, at: At) -> Ask {
     Ask::Tree { prefix, at }
 }
 
-fn written(node: usize, version: u64, revision: u64) -> Answer {
+pub(super) fn written(node: usize, version: u64, revision: u64) -> Answer {
     Answer::Written { node, version, revision }
 }
 
-fn refused(code: &str) -> Answer {
+pub(super) fn refused(code: &str) -> Answer {
     Answer::Refused(code.to_owned())
 }
 
-fn invalid() -> Answer {
+pub(super) fn invalid() -> Answer {
     refused("InvalidArgument")
 }
 
 /// A FILE; the numbers are its version, the answer's revision, and the one at
 /// which the node last changed.
-fn node(number: usize, path: &str, numbers: (u64, u64, u64), content: &'static str) -> Answer {
+pub(super) fn node(
+    number: usize,
+    path: &str,
+    numbers: (u64, u64, u64),
+    content: &'static str,
+) -> Answer {
     let (version, revision, changed_revision) = numbers;
     Answer::Node(Node {
         number,

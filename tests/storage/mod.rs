@@ -6,7 +6,9 @@ mod embedded_files;
 mod memory;
 mod mongodb;
 mod mongodb_servers;
+mod power_loss;
 mod proxy;
+mod workload;
 
 use vdom_testkit::mongo::MongoServer;
 
@@ -14,4 +16,11 @@ use vdom_testkit::mongo::MongoServer;
 async fn shared_server() -> Result<&'static MongoServer, String> {
     let started = tokio::task::spawn_blocking(MongoServer::shared).await;
     started.map_err(|error| error.to_string())?
+}
+
+/// A number that the environment may set.
+fn number_from_environment(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{name} must be a number, it is {text:?}"))
+    })
 }

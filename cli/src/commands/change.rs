@@ -130,7 +130,7 @@ mod tests {
             message: "c\rd".into(),
             ..ChangeEvent::default()
         };
-        let text = lines(&event, &Painter::plain());
+        let text = lines(&event, &Painter::colorless());
         assert!(
             text.chars().all(|character| character == '\n' || !character.is_control()),
             "{text:?}"

@@ -1,6 +1,8 @@
-//! `vdom import`: brings a directory into a branch.
+//! `vdom import`: brings a directory into a branch, or the history of a
+//! repository of git into a repo.
 
 mod bring;
+mod git;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
@@ -24,16 +26,26 @@ use crate::server::ServerOptions;
 /// How long a server may be away before the import gives up.
 const AWAY_MAX: Duration = Duration::from_secs(30);
 
-/// Bring a directory into a branch
+/// Bring a directory into a branch, or a git repository into a repo
 ///
 /// Files that are there already with the same content are left alone, so an
 /// interrupted import goes on when it is run again. Executable files get the
 /// attribute `mode` = 100755, symbolic links `symlink` = their target.
+///
+/// With --git, every commit becomes one change set, and every branch a branch.
+/// Run again, it goes on after the last commit that is there.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// Directory to bring in: every file in it except `.git`
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "git")]
+    directory: Option<PathBuf>,
+    /// Repository of git whose whole history to bring in
+    #[arg(
+        long,
+        value_name = "REPOSITORY",
+        conflicts_with_all = ["directory", "branch", "gitignore", "delete", "overwrite", "jobs", "connections", "message", "author"]
+    )]
+    git: Option<PathBuf>,
     /// Repo to write to; the first write makes it
     #[arg(long, value_name = "NAME")]
     repo: String,
@@ -74,6 +86,12 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 }
 
 async fn import(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+    if let Some(repository) = arguments.git {
+        return git::import(repository, &arguments.repo, &arguments.server, output).await;
+    }
+    let Some(directory) = arguments.directory.clone() else {
+        return Err(Failure::new(Exit::Usage, "name a directory, or a repository with --git"));
+    };
     let started = Instant::now();
     let branch = Branch::new(&arguments.repo, &arguments.branch)
         .map_err(|problem| Failure::new(Exit::Usage, problem))?;
@@ -81,7 +99,7 @@ async fn import(arguments: Arguments, output: &mut Output) -> Result<(), Failure
     for _ in 0..arguments.connections {
         clients.push(Client::connect(&arguments.server).await?.retry_for(AWAY_MAX));
     }
-    let (directory, gitignore) = (arguments.directory.clone(), arguments.gitignore);
+    let gitignore = arguments.gitignore;
     let walked = tokio::task::spawn_blocking(move || walk::walk(&directory, gitignore))
         .await
         .map_err(|error| Failure::failed(format!("cannot read the directory: {error}")))??;

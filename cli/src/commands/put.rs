@@ -106,7 +106,8 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
     Ok(())
 }
 
-fn read_input(file: &Path) -> Result<Bytes, Failure> {
+/// The content of a file, or of standard input for `-`.
+pub(crate) fn read_input(file: &Path) -> Result<Bytes, Failure> {
     let name =
         if file == Path::new("-") { "standard input".into() } else { file.to_string_lossy() };
     let unreadable = |error: io::Error| Failure::failed(format!("cannot read {name}: {error}"));

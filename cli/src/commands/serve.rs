@@ -24,6 +24,11 @@ pub(crate) struct SettingsOptions {
 }
 
 impl SettingsOptions {
+    /// True where none is given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.config.is_none() && self.settings.is_empty()
+    }
+
     /// The file, then the environment, then `--set`, then the verb's own flags;
     /// later ones win.
     pub(crate) fn sources(

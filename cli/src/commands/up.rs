@@ -1,5 +1,7 @@
 //! `vdom up`: a gateway on the embedded store and a sidecar, in one process.
 
+mod demo;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -13,9 +15,11 @@ use vdom_gateway::GatewayConfig;
 use vdom_sidecar::SidecarConfig;
 
 use super::{gateway, serve, sidecar};
+use crate::client::Client;
 use crate::data::{AUDIENCE, DataDirectory, DataOptions, ISSUER};
 use crate::exit::Failure;
 use crate::output::{Output, Painter, Tone};
+use crate::server::ServerOptions;
 
 /// How long the sidecar's own token is good; it is renewed after half of that.
 const SIDECAR_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
@@ -34,6 +38,9 @@ pub(crate) struct Arguments {
     /// Take callers without a token and let them do everything; on loopback only
     #[arg(long)]
     dev: bool,
+    /// Put a small repo to look at into an empty store
+    #[arg(long)]
+    demo: bool,
     /// Gateway: gRPC
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051", value_parser = serve::parse_address)]
     grpc: SocketAddr,
@@ -112,6 +119,9 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
         is_dev: arguments.dev,
         data,
     };
+    if arguments.demo && !fill(&running).await? {
+        output.note("the store is not empty, so it gets no demo")?;
+    }
     output.result(|| running.record(), |painter| running.text(painter))?;
     output.flush()?;
 
@@ -120,6 +130,13 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
     renewal.abort();
     sidecar.drain().await;
     Ok(gateway.drain().await?)
+}
+
+/// Puts the demo into an empty store; false where it is not empty.
+async fn fill(running: &Running) -> Result<bool, Failure> {
+    let url = format!("http://{}", running.gateway.grpc);
+    let url = url.parse().map_err(|problem: String| Failure::failed(problem))?;
+    demo::fill(&Client::connect(&ServerOptions::new(url, &running.token)).await?).await
 }
 
 /// What was started.
@@ -188,7 +205,7 @@ impl Running {
              $VDOM_SERVER/v1/repos/demo/branches/main/nodes/hello.txt"
                 .to_owned(),
         );
-        lines.push("  vdom ls --long demo".to_owned());
+        lines.push(format!("  vdom ls --long {}", demo::REPO));
         lines.push(format!("  http://{}/ in a browser", gateway.http));
         lines.push(String::new());
         lines.push("Ctrl-C ends it.".to_owned());

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use vdom_proto::v1::conflict_info::Reason;
-use vdom_proto::v1::{ConflictInfo, OnConflict, WriteDiffRequest, WriteDiffResponse};
+use vdom_proto::v1::{
+    ConflictInfo, OnConflict, WriteDiffRequest, WriteDiffResponse, WriteDiffsResponse,
+};
 
 use crate::branch::Branch;
 use crate::client::{Client, random_operation_id};
@@ -79,6 +81,28 @@ pub(crate) fn accepted(
         ),
     };
     Err(Failure::new(Exit::Conflict, describe_conflict(&conflict, branch, path)).advice(advice))
+}
+
+/// The answer of an accepted change set; a refused one says where it failed.
+pub(crate) fn accepted_set(
+    answer: WriteDiffsResponse,
+    branch: &Branch,
+) -> Result<WriteDiffsResponse, Failure> {
+    if answer.success {
+        return Ok(answer);
+    }
+    let conflicts: Vec<_> =
+        answer.results.iter().filter_map(|result| result.conflict.as_ref()).collect();
+    if conflicts.is_empty() {
+        return Err(Failure::failed("the server refused the change set and did not say why"));
+    }
+    let mut message = "nothing was written:".to_owned();
+    for conflict in conflicts {
+        let path = printable(&conflict.path);
+        message.extend(["\n  ", &describe_conflict(conflict, branch, &path)]);
+    }
+    Err(Failure::new(Exit::Conflict, message)
+        .advice(format!("`vdom log {branch}` shows what was done since")))
 }
 
 /// One accepted write for programs.

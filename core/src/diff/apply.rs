@@ -53,9 +53,13 @@ pub fn apply(
         Diff::Put(put) => Applied::content(new_content(put)?),
         Diff::Text(edit) => Applied::content(NewContent::Bytes(edit.apply(content)?)),
         Diff::Patch(patch) => Applied::content(NewContent::Bytes(patch.apply(content)?)),
-        Diff::Attributes(edit) => {
-            let attributes = Some(edit.apply(attributes)?);
-            Applied { attributes, ..Applied::content(NewContent::Unchanged) }
+        Diff::Attributes { edit, then } => {
+            let edited = Some(edit.apply(attributes)?);
+            let applied = match then {
+                Some(then) => apply(then, kind, content, attributes)?,
+                None => Applied::content(NewContent::Unchanged),
+            };
+            Applied { attributes: edited, ..applied }
         }
         Diff::Delete => {
             Applied { deleted: true, ..Applied::content(NewContent::Bytes(Bytes::new())) }
@@ -81,7 +85,7 @@ fn check_kind(diff: &Diff, kind: NodeKind) -> Result<()> {
         Diff::Text(_) | Diff::Put(PutContent::Bytes(_)) => !kind.is_document(),
         Diff::Patch(_) | Diff::Put(PutContent::Document(_)) => kind.is_document(),
         Diff::Put(PutContent::Chunks(_))
-        | Diff::Attributes(_)
+        | Diff::Attributes { .. }
         | Diff::Delete
         | Diff::Rename { .. } => true,
     };

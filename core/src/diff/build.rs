@@ -38,6 +38,25 @@ impl Diff {
         diff.finish()
     }
 
+    /// The stored form of this diff, its `put` replaced by staged chunks.
+    ///
+    /// # Errors
+    /// Internal where the diff has no `put`.
+    pub fn stored_with_chunks(&self, chunks: &[ContentChunk]) -> Result<Bytes> {
+        match self {
+            Self::Put(_) => Ok(Self::stored_chunks(chunks)),
+            Self::Attributes { edit, then: Some(then) } => {
+                let then = then.stored_with_chunks(chunks)?;
+                let set = edit.set.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                Self::attributes_then(set, edit.unset.iter().map(String::as_str), Some(&then))
+            }
+            Self::Rename { to, then: Some(then) } => {
+                Ok(Self::rename(to, Some(&then.stored_with_chunks(chunks)?)))
+            }
+            _ => Err(Error::internal(format!("a {} has no content to stage", self.kind_name()))),
+        }
+    }
+
     /// `text` with these operations.
     pub fn text(operations: &[TextOperation]) -> Bytes {
         let list = array(operations, |list, key, operation| {
@@ -69,6 +88,16 @@ impl Diff {
         set: impl IntoIterator<Item = (&'a str, &'a str)>,
         unset: impl IntoIterator<Item = &'a str>,
     ) -> Result<Bytes> {
+        Self::attributes_then(set, unset, None)
+    }
+
+    /// As [`Diff::attributes`], with a `put`, `text` or `patch` in the same change; with
+    /// a `put` it may create the node.
+    pub fn attributes_then<'a>(
+        set: impl IntoIterator<Item = (&'a str, &'a str)>,
+        unset: impl IntoIterator<Item = &'a str>,
+        then: Option<&Bytes>,
+    ) -> Result<Bytes> {
         let mut values = DocumentBuilder::new();
         for (name, value) in set {
             if name.contains('\0') {
@@ -80,9 +109,12 @@ impl Diff {
         let names = array(&names, |list, key, name| {
             list.append_str(key, name);
         });
-        let mut diff = start("attr", 256);
+        let mut diff = start("attr", 256 + then.map_or(0, Bytes::len));
         diff.append_document("set", &values.finish());
         diff.append_array("unset", &names);
+        if let Some(then) = then {
+            diff.append_document("then", then);
+        }
         Ok(diff.finish())
     }
 

@@ -32,18 +32,28 @@ struct Reader<'a> {
     stored: bool,
 }
 
+/// What a diff is the `then` of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Within {
+    Nothing,
+    Rename,
+    Attributes,
+}
+
 impl<'a> Reader<'a> {
     fn read(&self) -> Result<Diff> {
         document::check(self.source)
-            .and_then(|()| self.diff(&Place::root(), document::elements(self.source), false))
+            .and_then(|()| {
+                self.diff(&Place::root(), document::elements(self.source), Within::Nothing)
+            })
             .map_err(|error| Error { message: format!("diff_bson: {}", error.message), ..error })
     }
 
-    fn diff(&self, place: &Place<'_>, elements: Elements<'a>, in_rename: bool) -> Result<Diff> {
-        let allowed = if in_rename {
-            "put, text, patch or attr"
-        } else {
-            "put, text, patch, attr, delete or rename"
+    fn diff(&self, place: &Place<'_>, elements: Elements<'a>, within: Within) -> Result<Diff> {
+        let allowed = match within {
+            Within::Nothing => "put, text, patch, attr, delete or rename",
+            Within::Rename => "put, text, patch or attr",
+            Within::Attributes => "put, text or patch",
         };
         let Some(kind) = elements.clone().find(|element| element.key == "t") else {
             let why = format_args!("the field `t` is missing: it names the kind, {allowed}");
@@ -61,15 +71,18 @@ impl<'a> Reader<'a> {
                 let list = place.required("ops", list)?;
                 self.json_patch(&place.child(&list), &list).map(Diff::Patch)
             }
-            "attr" => {
-                let [_, set, unset] = place.fields(elements, ["t", "set", "unset"])?;
-                operations::attribute_edit(place, set, unset).map(Diff::Attributes)
+            "attr" if within != Within::Attributes => {
+                let [_, set, unset, then] =
+                    place.fields(elements, ["t", "set", "unset", "then"])?;
+                let edit = operations::attribute_edit(place, set, unset)?;
+                let then = self.then(place, then, Within::Attributes)?;
+                Ok(Diff::Attributes { edit, then })
             }
-            "delete" if !in_rename => {
+            "delete" if within == Within::Nothing => {
                 let [_] = place.fields(elements, ["t"])?;
                 Ok(Diff::Delete)
             }
-            "rename" if !in_rename => {
+            "rename" if within == Within::Nothing => {
                 let [_, to, then] = place.fields(elements, ["t", "to", "then"])?;
                 self.rename(place, place.required("to", to)?, then)
             }
@@ -111,12 +124,22 @@ impl<'a> Reader<'a> {
         let to_place = place.child(&to);
         let to =
             NodePath::parse(to_place.text(&to)?).map_err(|error| to_place.refuse(error.message))?;
+        let then = self.then(place, then, Within::Rename)?;
+        Ok(Diff::Rename { to, then })
+    }
+
+    fn then(
+        &self,
+        place: &Place<'_>,
+        then: Option<Element<'a>>,
+        within: Within,
+    ) -> Result<Option<Box<Diff>>> {
         let Some(then) = then else {
-            return Ok(Diff::Rename { to, then: None });
+            return Ok(None);
         };
         let place = place.child(&then);
-        let then = self.diff(&place, place.document(&then)?, true)?;
-        Ok(Diff::Rename { to, then: Some(Box::new(then)) })
+        let then = self.diff(&place, place.document(&then)?, within)?;
+        Ok(Some(Box::new(then)))
     }
 
     /// The value of an element, sharing the diff's bytes.

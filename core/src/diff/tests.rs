@@ -320,3 +320,46 @@ fn a_diff_cut_or_damaged_anywhere_is_refused_or_another_diff() {
         }
     }
 }
+
+#[test]
+fn attributes_may_come_with_an_edit_of_the_content() {
+    let put = Diff::put_file(b"#!/bin/sh");
+    let diff = Diff::attributes_then([("mode", "100755")], ["stale"], Some(&put)).expect("valid");
+    let parsed = Diff::parse(&diff).expect("readable");
+    assert!(parsed.creates() && !parsed.needs_content());
+    let before = BTreeMap::from([("stale".to_owned(), "1".to_owned())]);
+    let applied = apply(&parsed, NodeKind::File, &Bytes::new(), &before).expect("applied");
+    assert_eq!(applied.content, NewContent::Bytes(Bytes::from_static(b"#!/bin/sh")));
+    assert_eq!(
+        applied.attributes,
+        Some(BTreeMap::from([("mode".to_owned(), "100755".to_owned())]))
+    );
+
+    let target = NodePath::parse("bin/run").expect("valid");
+    let moved = Diff::parse(&Diff::rename(&target, Some(&diff))).expect("readable");
+    let applied = apply(&moved, NodeKind::File, &Bytes::new(), &before).expect("applied");
+    assert_eq!(applied.path, Some(target));
+    assert!(applied.attributes.is_some() && !moved.creates());
+
+    for within in [Diff::delete(), Diff::attributes([("a", "b")], []).expect("valid")] {
+        let refused = Diff::attributes_then([("mode", "1")], [], Some(&within)).expect("built");
+        let error = Diff::parse(&refused).expect_err("only an edit of the content");
+        assert!(error.message.contains("put, text or patch"), "{error}");
+    }
+}
+
+#[test]
+fn staged_chunks_stand_where_the_put_stood() {
+    let chunks = [ContentChunk { hash: Hash([7; 32]), length: 5 }];
+    let put = Diff::put_file(b"large");
+    let nested = Diff::attributes_then([("mode", "100755")], [], Some(&put)).expect("valid");
+    let target = NodePath::parse("to").expect("valid");
+    for diff in [put, nested.clone(), Diff::rename(&target, Some(&nested))] {
+        let diff = Diff::parse(&diff).expect("readable");
+        let stored = diff.stored_with_chunks(&chunks).expect("a put");
+        let stored = Diff::parse_stored(&stored).expect("readable");
+        assert_eq!(stored.put(), Some(&PutContent::Chunks(chunks.to_vec())));
+        assert_eq!(stored.kind_name(), diff.kind_name());
+    }
+    assert!(Diff::Delete.stored_with_chunks(&chunks).is_err());
+}

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Value, tag};
+use super::{Element, Value, tag};
 
 /// A document in the making. Keys must not contain NUL: BSON cannot say it, and
 /// appending such a key panics. Keys from outside are checked before.
@@ -80,6 +80,11 @@ impl DocumentBuilder {
     /// Appends a value of any type, as it is.
     pub fn append_value(&mut self, key: &str, value: &Value) -> &mut Self {
         self.append_raw(key, value.tag, &value.bytes)
+    }
+
+    /// Appends a field of another document, as it is.
+    pub fn append_element(&mut self, element: &Element<'_>) -> &mut Self {
+        self.append_raw(element.key, element.tag, element.value)
     }
 
     /// The document.

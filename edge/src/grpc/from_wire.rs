@@ -2,14 +2,20 @@
 //! moved, never copied.
 
 mod answers;
+mod change_sets;
 mod checks;
+mod conflicts;
 mod requests;
 
 pub use answers::{
     branch_summary, event, history_page, repo_summary, snapshot, tree_entry, write_outcome,
 };
+pub(in crate::grpc) use change_sets::diff_of_set;
+pub use change_sets::{revert_changes, set_outcome, write_diffs};
+pub(crate) use conflicts::conflict_limit;
+pub use conflicts::{conflict_page, list_conflicts, resolve_conflict, resolve_outcome};
 pub(crate) use requests::history_limit;
-pub(in crate::grpc) use requests::write_content;
 pub use requests::{
-    get_history, list_branches, list_repos, read_snapshot, read_tree, subscribe, write_diff,
+    create_branch, delete_branch, get_history, list_branches, list_repos, read_snapshot,
+    read_snapshots, read_tree, subscribe, write_diff,
 };

@@ -2,28 +2,20 @@
 //! and encodes.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
-use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
-use tonic::{Request, Response, Status, Streaming};
-use vdom_core::calls::WriteOutcome;
-use vdom_core::limits::COMPRESS_ABOVE_BYTES;
-use vdom_core::{Error, RealmName, Result};
+use futures::{StreamExt, TryStreamExt, stream};
+use tonic::{Request, Streaming};
+use vdom_core::Error;
 use vdom_proto::v1 as wire;
 use vdom_proto::v1::memory_gateway_server::MemoryGateway;
 
-use super::server::library_refusal;
-use super::{from_wire, to_wire, write_stream};
-use crate::caller::{self, Caller};
-use crate::deadline;
-use crate::dom::{Dom, DomStream};
-use crate::error::{from_status, to_status};
-use crate::stream::{Draining, bounded};
-
-type Answer<T> = std::result::Result<Response<T>, Status>;
-type AnswerStream<T> = BoxStream<'static, std::result::Result<T, Status>>;
+use super::call::{Answer, AnswerStream, Call, unary, unreadable};
+use super::change_set::OneOrAll;
+use super::{change_set, from_wire, to_wire};
+use crate::answer_size;
+use crate::dom::Dom;
+use crate::stream::bounded;
 
 /// The gRPC service over a [`Dom`].
 pub(super) struct DomService<D> {
@@ -58,22 +50,67 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         Ok(unary(to_wire::write_outcome(call.within(outcome).await?)))
     }
 
+    async fn write_diffs(
+        &self,
+        request: Request<wire::WriteDiffsRequest>,
+    ) -> Answer<wire::WriteDiffsResponse> {
+        let call = Call::new(&request)?;
+        let outcome = async {
+            let (set, parts) = change_set::in_one_message(request.into_inner(), call.realm())?;
+            self.dom.write_diffs(&call.caller, set, parts).await
+        };
+        let outcome = answer_size::set_outcome(call.within(outcome).await?);
+        Ok(unary(to_wire::set_outcome(outcome)))
+    }
+
     async fn write_diffs_stream(
         &self,
         request: Request<Streaming<wire::WriteDiffsChunk>>,
     ) -> Answer<wire::WriteDiffsResponse> {
         let call = Call::new(&request)?;
         let chunks = request.into_inner().map_err(|status| unreadable(&status));
-        let outcome = match call.within(write_stream::open(chunks.boxed(), call.realm())).await? {
-            write_stream::Opened::Whole(request) => {
-                call.within(self.dom.write_diff(&call.caller, request)).await?
-            }
-            write_stream::Opened::InPieces(request, content) => {
-                let write = self.dom.write_content(&call.caller, request, content);
-                call.within_deadline_if_any(write).await?
+        let opened = change_set::in_a_stream(chunks, call.realm());
+        let (set, parts) = call.within(opened).await?;
+        // A server that drains lets what it has begun to take come to its end.
+        let parts = bounded(parts, &call.caller, None);
+        let outcome = async {
+            match change_set::content_to_keep(set, parts).await? {
+                OneOrAll::All(set, parts) => self.dom.write_diffs(&call.caller, set, parts).await,
+                OneOrAll::One(request, content) => {
+                    let outcome = self.dom.write_content(&call.caller, *request, content);
+                    outcome.await.map(change_set::set_of_one)
+                }
             }
         };
-        Ok(unary(change_set_of_one(outcome)))
+        let outcome = answer_size::set_outcome(call.within_deadline_if_any(outcome).await?);
+        Ok(unary(to_wire::set_outcome(outcome)))
+    }
+
+    async fn replay_diffs(
+        &self,
+        request: Request<Streaming<wire::WriteDiffRequest>>,
+    ) -> Answer<Self::ReplayDiffsStream> {
+        let call = Call::new(&request)?;
+        let realm = call.realm().cloned();
+        let requests = request.into_inner().map(move |request| {
+            let request = request.map_err(|status| unreadable(&status))?;
+            from_wire::write_diff(request, realm.as_ref())
+        });
+        let outcomes = call.within(self.dom.replay_diffs(&call.caller, requests.boxed())).await?;
+        Ok(call.stream(outcomes, to_wire::write_outcome))
+    }
+
+    async fn revert_changes(
+        &self,
+        request: Request<wire::RevertChangesRequest>,
+    ) -> Answer<wire::WriteDiffsResponse> {
+        let call = Call::new(&request)?;
+        let outcome = async {
+            let request = from_wire::revert_changes(request.into_inner(), call.realm())?;
+            self.dom.revert_changes(&call.caller, request).await
+        };
+        let outcome = answer_size::set_outcome(call.within(outcome).await?);
+        Ok(unary(to_wire::set_outcome(outcome)))
     }
 
     async fn read_snapshot(
@@ -86,6 +123,19 @@ impl<D: Dom> MemoryGateway for DomService<D> {
             self.dom.read_snapshot(&call.caller, request).await
         };
         Ok(unary(to_wire::snapshot(call.within(snapshot).await?)))
+    }
+
+    async fn read_snapshots(
+        &self,
+        request: Request<wire::ReadSnapshotsRequest>,
+    ) -> Answer<Self::ReadSnapshotsStream> {
+        let call = Call::new(&request)?;
+        let snapshots = async {
+            let request = from_wire::read_snapshots(request.get_ref(), call.realm())?;
+            self.dom.read_snapshots(&call.caller, request).await
+        };
+        let snapshots = call.within(snapshots).await?;
+        Ok(call.stream(snapshots, to_wire::snapshot))
     }
 
     async fn read_snapshot_stream(
@@ -176,165 +226,62 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         Ok(unary(wire::ListBranchesResponse { branches }))
     }
 
-    async fn write_diffs(
-        &self,
-        request: Request<wire::WriteDiffsRequest>,
-    ) -> Answer<wire::WriteDiffsResponse> {
-        not_offered(&request, "WriteDiffs")
-    }
-
-    async fn replay_diffs(
-        &self,
-        request: Request<Streaming<wire::WriteDiffRequest>>,
-    ) -> Answer<Self::ReplayDiffsStream> {
-        not_offered(&request, "ReplayDiffs")
-    }
-
-    async fn read_snapshots(
-        &self,
-        request: Request<wire::ReadSnapshotsRequest>,
-    ) -> Answer<Self::ReadSnapshotsStream> {
-        not_offered(&request, "ReadSnapshots")
-    }
-
-    async fn collaborative_session(
-        &self,
-        request: Request<Streaming<wire::SessionMessage>>,
-    ) -> Answer<Self::CollaborativeSessionStream> {
-        not_offered(&request, "CollaborativeSession")
-    }
-
-    async fn revert_changes(
-        &self,
-        request: Request<wire::RevertChangesRequest>,
-    ) -> Answer<wire::WriteDiffsResponse> {
-        not_offered(&request, "RevertChanges")
-    }
-
-    async fn list_conflicts(
-        &self,
-        request: Request<wire::ListConflictsRequest>,
-    ) -> Answer<wire::ListConflictsResponse> {
-        not_offered(&request, "ListConflicts")
-    }
-
-    async fn resolve_conflict(
-        &self,
-        request: Request<wire::ResolveConflictRequest>,
-    ) -> Answer<wire::ResolveConflictResponse> {
-        not_offered(&request, "ResolveConflict")
-    }
-
     async fn create_branch(
         &self,
         request: Request<wire::CreateBranchRequest>,
     ) -> Answer<wire::CreateBranchResponse> {
-        not_offered(&request, "CreateBranch")
+        let call = Call::new(&request)?;
+        let branch = async {
+            let request = from_wire::create_branch(request.get_ref(), call.realm())?;
+            self.dom.create_branch(&call.caller, request).await
+        };
+        let branch = Some(to_wire::branch_summary(call.within(branch).await?));
+        Ok(unary(wire::CreateBranchResponse { branch }))
     }
 
     async fn delete_branch(
         &self,
         request: Request<wire::DeleteBranchRequest>,
     ) -> Answer<wire::DeleteBranchResponse> {
-        not_offered(&request, "DeleteBranch")
-    }
-}
-
-/// One call: who makes it, and how it ends.
-struct Call {
-    caller: Caller,
-    deadline: Instant,
-    draining: Option<Draining>,
-}
-
-impl Call {
-    /// A call whose answer, or whose stream's beginning, has a deadline; what
-    /// follows of a stream has only the one that the caller names.
-    fn new<T>(request: &Request<T>) -> std::result::Result<Self, Status> {
-        let extensions = request.extensions();
-        let caller = caller::of(extensions)
-            .map_err(|error| to_status(error, &caller::request_id(extensions)))?;
-        Ok(Self {
-            deadline: deadline::of_answer(&caller),
-            draining: extensions.get::<Draining>().cloned(),
-            caller,
-        })
+        let call = Call::new(&request)?;
+        let deleted = async {
+            let request = from_wire::delete_branch(request.get_ref(), call.realm())?;
+            self.dom.delete_branch(&call.caller, request).await
+        };
+        call.within(deleted).await?;
+        Ok(unary(wire::DeleteBranchResponse {}))
     }
 
-    fn realm(&self) -> Option<&RealmName> {
-        self.caller.realm.as_ref()
-    }
-
-    fn decoded<T>(&self, request: Result<T>) -> std::result::Result<T, Status> {
-        request.map_err(|error| self.status(error))
-    }
-
-    async fn within<T>(
+    async fn list_conflicts(
         &self,
-        call: impl Future<Output = Result<T>>,
-    ) -> std::result::Result<T, Status> {
-        deadline::within(self.deadline, call).await.map_err(|error| self.status(error))
+        request: Request<wire::ListConflictsRequest>,
+    ) -> Answer<wire::ListConflictsResponse> {
+        let call = Call::new(&request)?;
+        let page = async {
+            let request = from_wire::list_conflicts(request.get_ref(), call.realm())?;
+            self.dom.list_conflicts(&call.caller, request).await
+        };
+        let page = answer_size::conflict_page(call.within(page).await?);
+        Ok(unary(to_wire::conflict_page(page)))
     }
 
-    async fn within_deadline_if_any<T>(
+    async fn resolve_conflict(
         &self,
-        call: impl Future<Output = Result<T>>,
-    ) -> std::result::Result<T, Status> {
-        match self.caller.deadline {
-            Some(_) => self.within(call).await,
-            None => call.await.map_err(|error| self.status(error)),
-        }
+        request: Request<wire::ResolveConflictRequest>,
+    ) -> Answer<wire::ResolveConflictResponse> {
+        let call = Call::new(&request)?;
+        let outcome = async {
+            let request = from_wire::resolve_conflict(request.into_inner(), call.realm())?;
+            self.dom.resolve_conflict(&call.caller, request).await
+        };
+        Ok(unary(to_wire::resolve_outcome(call.within(outcome).await?)))
     }
 
-    fn status(&self, error: Error) -> Status {
-        to_status(error, &self.caller.request_id)
-    }
-
-    fn stream<T, A>(
-        self,
-        items: DomStream<T>,
-        encode: impl Fn(T) -> A + Send + 'static,
-    ) -> Response<AnswerStream<A>>
-    where
-        T: Send + 'static,
-        A: Send + 'static,
-    {
-        let request_id = Arc::clone(&self.caller.request_id);
-        let answers = bounded(items, &self.caller, self.draining)
-            .map(move |item| item.map(&encode).map_err(|error| to_status(error, &request_id)));
-        Response::new(answers.boxed())
-    }
-}
-
-/// A unary answer; small ones are not worth compressing.
-fn unary<T: prost::Message>(answer: T) -> Response<T> {
-    let small = answer.encoded_len() <= COMPRESS_ABOVE_BYTES;
-    let mut response = Response::new(answer);
-    if small {
-        response.disable_compression();
-    }
-    response
-}
-
-/// Why the next message of a request's stream cannot be read.
-fn unreadable(status: &Status) -> Error {
-    library_refusal(status).unwrap_or_else(|| from_status(status))
-}
-
-fn not_offered<T, A>(request: &Request<T>, call: &str) -> Answer<A> {
-    Err(Call::new(request)?.status(Error::unimplemented(call)))
-}
-
-fn change_set_of_one(outcome: WriteOutcome) -> wire::WriteDiffsResponse {
-    let result = to_wire::write_outcome(outcome);
-    wire::WriteDiffsResponse {
-        success: result.success,
-        epoch: result.epoch,
-        first_revision: result.revision,
-        last_revision: result.revision,
-        ack: result.ack,
-        timestamp: result.timestamp,
-        operation_id: result.operation_id.clone(),
-        results: vec![result],
+    async fn collaborative_session(
+        &self,
+        request: Request<Streaming<wire::SessionMessage>>,
+    ) -> Answer<Self::CollaborativeSessionStream> {
+        let call = Call::new(&request)?;
+        Err(call.status(Error::unimplemented("CollaborativeSession")))
     }
 }

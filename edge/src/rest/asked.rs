@@ -7,9 +7,11 @@ use axum::RequestExt;
 use axum::body::Body;
 use axum::extract::{Path, Request};
 use http::HeaderMap;
-use vdom_core::{BranchAddress, Error, NodePath, RealmName, RepoName, Result};
+use vdom_core::{
+    BranchAddress, ConflictId, Error, NodePath, OperationId, RealmName, RepoName, Result,
+};
 
-use super::parameters::Parameters;
+use super::parameters::{self, Parameters};
 use crate::caller::{self, Caller};
 use crate::deadline;
 use crate::stream::Draining;
@@ -80,6 +82,27 @@ impl Asked {
                 value.to_str().map_err(|_| Error::invalid(format!("header {name} is not ASCII")))
             })
             .transpose()
+    }
+
+    /// What makes the request safe to repeat: `Idempotency-Key`, or the
+    /// `operation_id` that its body names.
+    pub(super) fn operation_id(&self, in_body: Option<&str>) -> Result<Option<OperationId>> {
+        let in_body = in_body.map(parameters::operation_id).transpose()?;
+        let in_header = self
+            .header("idempotency-key")?
+            .map(|key| parameters::operation_id(key.trim_matches('"')))
+            .transpose()?;
+        match (in_header, in_body) {
+            (Some(header), Some(body)) if header != body => Err(Error::invalid(
+                "Idempotency-Key and operation_id name two operations: send one of them",
+            )),
+            (header, body) => Ok(header.or(body)),
+        }
+    }
+
+    /// The conflict in the path.
+    pub(super) fn conflict_id(&self) -> Result<ConflictId> {
+        ConflictId::from_hex(self.name("id"))
     }
 
     /// Whether the client asks for this media type by name.

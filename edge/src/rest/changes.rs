@@ -9,8 +9,6 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue, Response};
 use serde_json::{Value, json};
 use vdom_core::calls::{Event, ResumePoint, Subscribe};
-use vdom_core::limits::SUBSCRIPTION_MAX_PATHS;
-use vdom_core::names::parse_prefix;
 use vdom_core::{Error, Result};
 
 use super::asked::Asked;
@@ -27,14 +25,6 @@ const HEAD: &[u8] = b"retry: 1000\n\n";
 /// a reader may resume; `event: problem` is the last before the stream ends.
 pub(super) async fn changes<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[&["from", "paths", "include_diffs"]])?;
-    let paths: Vec<_> = asked.parameters.all("paths").map(parse_prefix).collect::<Result<_>>()?;
-    if paths.len() > SUBSCRIPTION_MAX_PATHS {
-        return Err(Error::invalid(format!(
-            "paths is given {} times, at most {SUBSCRIPTION_MAX_PATHS} are allowed: watch a \
-             common parent",
-            paths.len()
-        )));
-    }
     // A browser that reconnects repeats the URL it began with: the header is newer.
     let from = match asked.header("last-event-id")?.filter(|id| !id.is_empty()) {
         Some(id) => resume_point(id)?,
@@ -42,7 +32,7 @@ pub(super) async fn changes<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Resul
     };
     let request = Subscribe {
         address: asked.address()?,
-        paths,
+        paths: asked.parameters.prefixes()?,
         from,
         include_diffs: asked.parameters.flag("include_diffs")?,
     };

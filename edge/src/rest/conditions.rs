@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
-use vdom_core::calls::{NodeSelector, OnConflict, ReadAt, ReadSnapshot, Snapshot, WriteDiff};
+use vdom_core::calls::{
+    GetHistory, NodeSelector, OnConflict, ReadAt, ReadSnapshot, Snapshot, WriteDiff,
+};
+use vdom_core::limits::HISTORY_PAGE_MAX_CHANGES;
 use vdom_core::{Error, ErrorCode, NodeId, Result, VectorClock};
 
 use super::asked::Asked;
@@ -47,14 +50,25 @@ impl EntityTags {
             Self::Of(tags) => tags.contains(&(id, version)),
         }
     }
+
+    /// The version of the node that they name.
+    fn version_of(&self, node: NodeId) -> Option<u64> {
+        match self {
+            Self::Any => None,
+            Self::Of(tags) => tags.iter().find(|(id, _)| *id == node).map(|(_, version)| *version),
+        }
+    }
 }
 
 /// Puts the conditions of a request into its write. Without any, the write is
-/// applied to what is there. True where there is one.
+/// applied to what is there. True where there is one. With `earlier`, `If-Match`
+/// may name a version that is no longer the latest: then the room decides, for a
+/// write that had seen that version.
 pub(super) async fn apply<D: Dom>(
     dom: &Arc<D>,
     asked: &Asked,
     write: &mut WriteDiff,
+    earlier: bool,
 ) -> Result<bool> {
     let wanted = EntityTags::parse(&asked.headers, &IF_MATCH);
     let unwanted = EntityTags::parse(&asked.headers, &IF_NONE_MATCH);
@@ -74,21 +88,50 @@ pub(super) async fn apply<D: Dom>(
         (Some(_), Some(_)) => Err(Error::invalid("If-Match and If-None-Match exclude each other")),
         (Some(wanted), None) => {
             let current = current(dom, asked, write).await?;
-            let node = current.node;
-            if !wanted.match_node(node.id, node.version) {
-                return Err(precondition_failed(format!(
-                    "the node is {} now: read it again, then decide",
-                    entity_tag(node.id, node.version)
-                ))
-                .resource(write.address.node(&node.path))
-                .at(current.epoch, current.revision));
-            }
+            let node = &current.node;
             write.on_conflict = OnConflict::Reject;
             write.node_id = Some(node.id);
-            write.clock = node.clock;
+            write.clock = if wanted.match_node(node.id, node.version) {
+                node.clock.clone()
+            } else {
+                let seen = wanted.version_of(node.id).filter(|_| earlier);
+                let clock = match seen {
+                    Some(version) => clock_of(dom, asked, write, version).await?,
+                    None => None,
+                };
+                clock.ok_or_else(|| is_other_version(write, &current))?
+            };
             Ok(true)
         }
     }
+}
+
+/// The clock of the node in an earlier version; `None` where that is not among
+/// its latest changes.
+async fn clock_of<D: Dom>(
+    dom: &Arc<D>,
+    asked: &Asked,
+    write: &WriteDiff,
+    version: u64,
+) -> Result<Option<VectorClock>> {
+    let request = GetHistory {
+        address: write.address.clone(),
+        node: write.node_id.map(NodeSelector::Id),
+        before_revision: None,
+        limit: HISTORY_PAGE_MAX_CHANGES,
+        include_diffs: false,
+    };
+    let page = dom.history(&asked.caller, request).await?;
+    let change = page.changes.into_iter().find(|event| event.change.version == version);
+    Ok(change.map(|event| event.change.clock.clone()))
+}
+
+fn is_other_version(write: &WriteDiff, current: &Snapshot) -> Error {
+    let node = &current.node;
+    let tag = entity_tag(node.id, node.version);
+    precondition_failed(format!("the node is {tag} now: read it again, then decide"))
+        .resource(write.address.node(&node.path))
+        .at(current.epoch, current.revision)
 }
 
 async fn current<D: Dom>(dom: &Arc<D>, asked: &Asked, write: &WriteDiff) -> Result<Snapshot> {

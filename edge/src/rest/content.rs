@@ -33,49 +33,63 @@ pub(super) fn from_extended_json(json: &[u8]) -> Result<Bytes> {
     to_bson(object)
 }
 
-/// An RFC 6902 patch as a `patch` diff. Its operations are checked with every
-/// other diff.
+/// An RFC 6902 patch as a `patch` diff.
 pub(super) fn patch_diff(json: &[u8]) -> Result<Bytes> {
-    let operations: Vec<Value> = serde_json::from_slice(json)
+    let operations = serde_json::from_slice(json)
         .map_err(|error| Error::invalid(format!("the body is no JSON Patch: {error}")))?;
+    patch_diff_of(operations)
+}
+
+/// A `patch` diff of these operations, which are checked with every other diff.
+pub(super) fn patch_diff_of(operations: Vec<Value>) -> Result<Bytes> {
     let mut diff = serde_json::Map::new();
     diff.insert("t".into(), "patch".into());
     diff.insert("ops".into(), operations.into());
     to_bson(diff)
 }
 
+/// An operation of a `text` diff.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TextEdit {
+    /// Keep so many bytes.
+    R(u64),
+    /// Insert this.
+    I(String),
+    /// Delete so many bytes.
+    D(u64),
+}
+
 /// `[{"r": 5}, {"i": "text"}, {"d": 2}]`, or an object with these as `ops`, as
 /// a `text` diff.
 pub(super) fn text_diff(json: &[u8]) -> Result<Bytes> {
     #[derive(Deserialize)]
-    #[serde(rename_all = "lowercase")]
-    enum Operation {
-        R(u64),
-        I(String),
-        D(u64),
-    }
-    #[derive(Deserialize)]
     #[serde(untagged)]
     enum Body {
-        Operations(Vec<Operation>),
-        Named { ops: Vec<Operation> },
+        Edits(Vec<TextEdit>),
+        Named { ops: Vec<TextEdit> },
     }
-    let (Body::Operations(operations) | Body::Named { ops: operations }) =
+    let (Body::Edits(edits) | Body::Named { ops: edits }) =
         serde_json::from_slice(json).map_err(|error| {
             Error::invalid(format!(
                 "the body is no array of {{\"r\": bytes}}, {{\"i\": text}}, {{\"d\": bytes}}: \
                  {error}"
             ))
         })?;
-    let operations: Vec<_> = operations
+    Ok(text_diff_of(edits))
+}
+
+/// A `text` diff of these operations.
+pub(super) fn text_diff_of(edits: Vec<TextEdit>) -> Bytes {
+    let operations: Vec<_> = edits
         .into_iter()
-        .map(|operation| match operation {
-            Operation::R(bytes) => TextOperation::Retain(bytes),
-            Operation::I(text) => TextOperation::insert(&text),
-            Operation::D(bytes) => TextOperation::Delete(bytes),
+        .map(|edit| match edit {
+            TextEdit::R(bytes) => TextOperation::Retain(bytes),
+            TextEdit::I(text) => TextOperation::insert(&text),
+            TextEdit::D(bytes) => TextOperation::Delete(bytes),
         })
         .collect();
-    Ok(Diff::text(&operations))
+    Diff::text(&operations)
 }
 
 /// The diff that gives a node another path.
@@ -83,10 +97,10 @@ pub(super) fn rename_diff(to: &str) -> Result<Bytes> {
     Ok(Diff::rename(&NodePath::parse(to)?, None))
 }
 
-fn to_bson(object: serde_json::Map<String, Value>) -> Result<Bytes> {
-    let refused = |error: bson::error::Error| {
-        Error::invalid(format!("the body is no extended JSON: {error}"))
-    };
+/// An object of extended JSON as BSON.
+pub(super) fn to_bson(object: serde_json::Map<String, Value>) -> Result<Bytes> {
+    let refused =
+        |error: bson::error::Error| Error::invalid(format!("it is no extended JSON: {error}"));
     let document = Document::try_from(object).map_err(refused)?;
     document.to_vec().map(Bytes::from).map_err(refused)
 }

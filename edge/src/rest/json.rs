@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use vdom_core::calls::{
-    AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictHunk, ConflictReason, Freshness,
-    RepoSummary, Snapshot, TreeEntry, Written,
+    AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictHunk, ConflictReason, DiffSource,
+    Freshness, RepoSummary, SetWritten, Snapshot, StoredConflict, TreeEntry, Written,
 };
-use vdom_core::{ChangeKind, Error, Node, NodeKind, Result, VectorClock};
+use vdom_core::{ChangeKind, Error, Node, NodeKind, NodePath, Result, VectorClock};
 
 use super::headers::{entity_tag, kind_name, source_name};
 
@@ -46,14 +46,51 @@ pub(super) fn written(written: &Written) -> Value {
         "epoch": written.epoch,
         "revision": written.revision,
         "vector_clock": clock(&written.clock),
-        "ack": match written.ack {
-            AckLevel::Local => "local",
-            AckLevel::Committed => "committed",
-        },
+        "ack": ack(written.ack),
         "merged": written.merged,
         "timestamp": timestamp(written.timestamp_ms),
         "operation_id": written.operation_id.map(|id| id.to_string()),
     })
+}
+
+/// An accepted change set.
+pub(super) fn set_written(set: &SetWritten) -> Value {
+    json!({
+        "epoch": set.epoch,
+        "first_revision": set.first_revision,
+        "last_revision": set.last_revision,
+        "ack": ack(set.ack),
+        "timestamp": timestamp(set.timestamp_ms),
+        "operation_id": set.operation_id.map(|id| id.to_string()),
+        "results": set.results.iter().map(written).collect::<Vec<_>>(),
+    })
+}
+
+/// A refused write that was kept.
+pub(super) fn stored_conflict(stored: &StoredConflict) -> Result<Value> {
+    let request = &stored.request;
+    let diff = match &request.diff {
+        DiffSource::Bson(bytes) => Some(STANDARD.encode(bytes)),
+        DiffSource::Staged(_) | DiffSource::Follows => None,
+    };
+    Ok(json!({
+        "id": stored.id.to_string(),
+        "subject": stored.subject,
+        "timestamp": timestamp(stored.timestamp_ms),
+        "conflict": conflict(&stored.conflict)?,
+        "request": {
+            "path": request.path.as_ref().map(NodePath::as_str),
+            "node_id": request.node_id.map(|id| id.to_string()),
+            "kind": request.kind.map(kind_name),
+            "vector_clock": clock(&request.clock),
+            "author": request.author,
+            "actor": request.actor,
+            "message": request.message,
+            "metadata": request.metadata,
+            "operation_id": request.operation_id.map(|id| id.to_string()),
+            "diff_bson": diff,
+        },
+    }))
 }
 
 /// What stands where a write was refused.
@@ -80,6 +117,9 @@ pub(super) fn conflict(conflict: &Conflict) -> Result<Value> {
         "epoch": conflict.epoch,
         "revision": conflict.revision,
     }));
+    if let Some(id) = conflict.conflict_id {
+        value.insert("conflict_id".into(), id.to_string().into());
+    }
     if let Some(content) = &conflict.current_content {
         add_content(&mut value, "current_content", conflict.kind, content)?;
     }
@@ -153,7 +193,16 @@ pub(super) fn branch(branch: &BranchSummary) -> Value {
         "epoch": branch.epoch,
         "revision": branch.revision,
         "head_hash": branch.head_hash.to_string(),
+        "from": branch.origin.as_ref().map(|(name, _)| name.as_str()),
+        "at_revision": branch.origin.as_ref().map(|(_, revision)| revision),
     })
+}
+
+fn ack(ack: AckLevel) -> &'static str {
+    match ack {
+        AckLevel::Local => "local",
+        AckLevel::Committed => "committed",
+    }
 }
 
 fn node(node: &Node) -> Map<String, Value> {

@@ -1,4 +1,4 @@
-//! Lists: repos, branches, histories.
+//! Lists: repos and histories.
 
 use std::sync::Arc;
 
@@ -26,17 +26,6 @@ pub(super) async fn repos<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result<
     let repos = deadline::within(deadline, dom.list_repos(&asked.caller, realm)).await?;
     let repos: Vec<_> = repos.iter().map(answers::repo).collect();
     respond(&json!({ "repos": repos }))
-}
-
-/// The branches of a repo.
-pub(super) async fn branches<D: Dom>(dom: Arc<D>, asked: Asked, _: Body) -> Result<Response<Body>> {
-    asked.parameters.allow(&[])?;
-    let deadline = asked.deadline();
-    let (realm, repo) = (asked.realm()?, asked.repo()?);
-    let branches =
-        deadline::within(deadline, dom.list_branches(&asked.caller, realm, repo)).await?;
-    let branches: Vec<_> = branches.iter().map(answers::branch).collect();
-    respond(&json!({ "branches": branches }))
 }
 
 /// The changes of a branch, newest first.
@@ -80,6 +69,7 @@ fn history_page(page: &HistoryPage) -> Value {
     })
 }
 
-fn respond(value: &Value) -> Result<Response<Body>> {
+/// An answer that is JSON.
+pub(super) fn respond(value: &Value) -> Result<Response<Body>> {
     Ok(read::with_type(Body::from(answers::to_bytes(value)?), JSON))
 }

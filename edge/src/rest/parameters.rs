@@ -3,6 +3,8 @@
 use axum::extract::Query;
 use http::Uri;
 use vdom_core::calls::ReadAt;
+use vdom_core::limits::SUBSCRIPTION_MAX_PATHS;
+use vdom_core::names::parse_prefix;
 use vdom_core::{Error, OperationId, Result};
 
 /// The parameters that say as of when to read.
@@ -66,6 +68,19 @@ impl Parameters {
                     .map_err(|_| Error::invalid(format!("{name} is {text:?}, not a whole number")))
             })
             .transpose()
+    }
+
+    /// Which paths are meant, in whole segments; none: all.
+    pub(super) fn prefixes(&self) -> Result<Vec<String>> {
+        let paths: Vec<_> = self.all("paths").map(parse_prefix).collect::<Result<_>>()?;
+        if paths.len() > SUBSCRIPTION_MAX_PATHS {
+            return Err(Error::invalid(format!(
+                "paths is given {} times, at most {SUBSCRIPTION_MAX_PATHS} are allowed: name a \
+                 common parent",
+                paths.len()
+            )));
+        }
+        Ok(paths)
     }
 
     /// As of when to read.

@@ -87,7 +87,7 @@ pub(super) async fn open<D: Dom>(
                 let bytes = std::mem::take(bytes);
                 Ok((snapshot, Opened::Whole(bytes)))
             }
-            Content::Chunked(_) => in_pieces(dom, caller, request).await,
+            Content::Part(_) | Content::Chunked(_) => in_pieces(dom, caller, request).await,
         },
         Err(error) if error.code == ErrorCode::TooLarge => in_pieces(dom, caller, request).await,
         Err(error) => Err(error),

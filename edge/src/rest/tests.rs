@@ -20,6 +20,7 @@ use crate::caller::{CheckedCaller, RequestId};
 use crate::fake::{EPOCH, FakeDom, caller};
 
 mod routes;
+mod sets;
 
 const NODES: &str = "/v1/repos/vdom/branches/main/nodes";
 
@@ -76,6 +77,11 @@ impl Door {
 
     async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.ask(Method::GET, path, headers, Body::empty()).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Answer {
+        let headers = [("content-type", "application/json")];
+        self.ask(Method::POST, path, &headers, body.to_string()).await
     }
 
     /// A PUT as curl sends it, with its length.

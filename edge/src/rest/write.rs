@@ -5,9 +5,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use futures::TryStreamExt;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_LENGTH, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Map;
 use vdom_core::calls::{
@@ -15,21 +14,19 @@ use vdom_core::calls::{
 };
 use vdom_core::clock::check_actor;
 use vdom_core::diff::Diff;
-use vdom_core::limits::{
-    CHANGE_MESSAGE_MAX_BYTES, CHUNK_BYTES, CONTENT_MAX_BYTES, UNARY_MESSAGE_MAX_BYTES,
-};
-use vdom_core::{Error, ErrorCode, NodeKind, Result, VectorClock, document};
+use vdom_core::limits::{CHANGE_MESSAGE_MAX_BYTES, CHUNK_BYTES, CONTENT_MAX_BYTES};
+use vdom_core::{BranchAddress, Error, ErrorCode, NodeKind, Result, VectorClock, document};
 
 use super::asked::Asked;
 use super::content::{self, BSON, JSON, JSON_PATCH, TEXT_OPERATIONS};
-use super::{conditions, headers, json, parameters, read};
+use super::{body, conditions, headers, json, read};
 use crate::deadline;
 use crate::dom::Dom;
 use crate::error::to_response_with;
 use crate::stream;
 
 /// The parameters of every write.
-const WRITE: [&str; 5] = ["message", "author", "actor", "ack", "on_conflict"];
+const WRITE: [&str; 6] = ["message", "author", "actor", "ack", "on_conflict", "keep_conflict"];
 
 /// What stays readable in a URL's path.
 const PATH_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
@@ -44,14 +41,13 @@ const PATH_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 /// Creates or replaces a node.
 pub(super) async fn put<D: Dom>(dom: Arc<D>, asked: Asked, body: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[&WRITE, &["kind"]])?;
-    let media_type = media_type(&asked);
+    let media_type = body::media_type(&asked);
     let kind = put_kind(&asked, &media_type)?;
     let length = content_length(&asked)?;
     if kind == NodeKind::File && length.is_none_or(|length| length > CHUNK_BYTES as u64) {
         return put_content(dom, asked, body).await;
     }
-    let deadline = asked.deadline();
-    let body = deadline::within(deadline, collect(body)).await?;
+    let body = body::collect(&asked, body).await?;
     let diff = match kind {
         NodeKind::File => Diff::put_file(&body),
         _ if media_type == BSON => {
@@ -66,9 +62,8 @@ pub(super) async fn put<D: Dom>(dom: Arc<D>, asked: Asked, body: Body) -> Result
 /// Edits a node by a diff whose kind the media type names.
 pub(super) async fn patch<D: Dom>(dom: Arc<D>, asked: Asked, body: Body) -> Result<Response<Body>> {
     asked.parameters.allow(&[&WRITE])?;
-    let media_type = media_type(&asked);
-    let deadline = asked.deadline();
-    let body = deadline::within(deadline, collect(body)).await?;
+    let media_type = body::media_type(&asked);
+    let body = body::collect(&asked, body).await?;
     let diff = match media_type.as_str() {
         JSON_PATCH => content::patch_diff(&body)?,
         TEXT_OPERATIONS => content::text_diff(&body)?,
@@ -120,7 +115,7 @@ async fn write<D: Dom>(
 async fn put_content<D: Dom>(dom: Arc<D>, asked: Asked, body: Body) -> Result<Response<Body>> {
     let mut request = request(&asked, DiffSource::Bson(Bytes::new()), Some(NodeKind::File))?;
     let conditional = condition(&dom, &asked, &mut request).await?;
-    let pieces = TryStreamExt::map_err(body.into_data_stream(), broken_body);
+    let pieces = TryStreamExt::map_err(body.into_data_stream(), body::broken);
     let outcome = dom.write_content(&asked.caller, request, stream::content(pieces)).await?;
     answer(&asked, outcome, conditional)
 }
@@ -157,38 +152,49 @@ fn request(asked: &Asked, diff: DiffSource, kind: Option<NodeKind>) -> Result<Wr
         clock: VectorClock::default(),
         on_conflict: OnConflict::Overwrite,
         min_ack,
-        keep_conflict: false,
+        keep_conflict: asked.parameters.flag("keep_conflict")?,
         actor: named("actor")?,
         author: named("author")?,
         message: message.to_owned(),
         metadata: std::collections::BTreeMap::new(),
-        operation_id: asked
-            .header("idempotency-key")?
-            .map(|key| parameters::operation_id(key.trim_matches('"')))
-            .transpose()?,
+        operation_id: asked.operation_id(None)?,
     })
 }
 
-/// Applies the conditions in headers, and `?on_conflict=`.
+/// Where a branch is.
+pub(super) fn url_of(address: &BranchAddress) -> String {
+    let branch = address.branch.as_str().replace('/', "%2F");
+    format!("/v1/repos/{}/branches/{branch}", address.repo)
+}
+
+/// Applies the conditions in headers, and `?on_conflict=`. True where the
+/// answer to a conflict is that a condition does not hold.
 async fn condition<D: Dom>(dom: &Arc<D>, asked: &Asked, request: &mut WriteDiff) -> Result<bool> {
-    let conditional = conditions::apply(dom, asked, request).await?;
-    match (asked.parameters.get("on_conflict"), conditional) {
-        (None, _) => {}
-        (Some("reject"), _) => request.on_conflict = OnConflict::Reject,
-        (Some("merge"), _) => request.on_conflict = OnConflict::Merge,
-        (Some("overwrite"), false) => request.on_conflict = OnConflict::Overwrite,
-        (Some("overwrite"), true) => {
-            return Err(Error::invalid(
-                "on_conflict=overwrite and a condition contradict each other: send one",
-            ));
-        }
-        (Some(other), _) => {
+    let rule = match asked.parameters.get("on_conflict") {
+        None => None,
+        Some("reject") => Some(OnConflict::Reject),
+        Some("merge") => Some(OnConflict::Merge),
+        Some("overwrite") => Some(OnConflict::Overwrite),
+        Some(other) => {
             return Err(Error::invalid(format!(
                 "on_conflict is {other:?}, not `reject`, `merge` or `overwrite`"
             )));
         }
+    };
+    let merging = rule == Some(OnConflict::Merge);
+    let conditional = conditions::apply(dom, asked, request, merging || request.keep_conflict);
+    let conditional = conditional.await?;
+    match rule {
+        Some(OnConflict::Overwrite) if conditional => {
+            return Err(Error::invalid(
+                "on_conflict=overwrite and a condition contradict each other: send one",
+            ));
+        }
+        Some(rule) => request.on_conflict = rule,
+        None => {}
     }
-    Ok(conditional)
+    // A merge was not asked for what stands there, but to be made with it.
+    Ok(conditional && !merging)
 }
 
 fn answer(asked: &Asked, outcome: WriteOutcome, conditional: bool) -> Result<Response<Body>> {
@@ -203,13 +209,9 @@ fn written(asked: &Asked, written: &Written) -> Result<Response<Body>> {
     let mut response = read::with_type(Body::from(body), JSON);
     if written.version == 1 {
         *response.status_mut() = StatusCode::CREATED;
-        let address = asked.address()?;
-        let location = format!(
-            "/v1/repos/{}/branches/{}/nodes/{}",
-            address.repo,
-            address.branch.as_str().replace('/', "%2F"),
-            utf8_percent_encode(asked.path()?.as_str(), PATH_ESCAPED),
-        );
+        let path = asked.path()?;
+        let path = utf8_percent_encode(path.as_str(), PATH_ESCAPED);
+        let location = format!("{}/nodes/{path}", url_of(&asked.address()?));
         if let Ok(location) = HeaderValue::from_str(&location) {
             response.headers_mut().insert(LOCATION, location);
         }
@@ -218,7 +220,12 @@ fn written(asked: &Asked, written: &Written) -> Result<Response<Body>> {
     Ok(response)
 }
 
-fn conflicted(asked: &Asked, conflict: &Conflict, conditional: bool) -> Result<Response<Body>> {
+/// The answer where nothing was written.
+pub(super) fn conflicted(
+    asked: &Asked,
+    conflict: &Conflict,
+    conditional: bool,
+) -> Result<Response<Body>> {
     let code = if conditional { ErrorCode::FailedPrecondition } else { ErrorCode::Conflict };
     let message = "nothing was written: `conflict` says what stands there; read it, then decide";
     let error = Error::new(code, message)
@@ -242,12 +249,6 @@ fn put_kind(asked: &Asked, media_type: &str) -> Result<NodeKind> {
     }
 }
 
-fn media_type(asked: &Asked) -> String {
-    let value = asked.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = value.unwrap_or_default().split(';').next().unwrap_or_default();
-    essence.trim().to_ascii_lowercase()
-}
-
 fn content_length(asked: &Asked) -> Result<Option<u64>> {
     let Some(text) = asked.header(CONTENT_LENGTH.as_str())? else { return Ok(None) };
     let length = text
@@ -257,21 +258,4 @@ fn content_length(asked: &Asked) -> Result<Option<u64>> {
         return Err(stream::content_too_large());
     }
     Ok(Some(length))
-}
-
-async fn collect(body: Body) -> Result<Bytes> {
-    match Limited::new(body, UNARY_MESSAGE_MAX_BYTES).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Error::too_large(format!(
-                "the body has more than {UNARY_MESSAGE_MAX_BYTES} bytes, which only the content of \
-                 a file may"
-            )))
-        }
-        Err(error) => Err(broken_body(error)),
-    }
-}
-
-fn broken_body(error: impl std::fmt::Display) -> Error {
-    Error::invalid("the body broke off").context(error)
 }

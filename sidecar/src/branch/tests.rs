@@ -63,7 +63,7 @@ impl Setup {
 fn content(answer: &Result<Arc<Snapshot>>) -> Bytes {
     match &answer.as_ref().unwrap().node.content {
         Content::Inline(bytes) => bytes.clone(),
-        Content::Chunked(_) => panic!("at hand"),
+        Content::Part(_) | Content::Chunked(_) => panic!("at hand"),
     }
 }
 

@@ -14,6 +14,8 @@ use crate::fixtures::{address, path, tolerance};
 use crate::identity::OwnIdentity;
 use crate::upstream::{Reach, UpstreamAddress};
 
+mod sets;
+
 /// How long a test waits for what must happen.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -104,7 +106,7 @@ fn put(at_path: &str, content: &str) -> WriteDiff {
 fn text(snapshot: &Snapshot) -> String {
     match &snapshot.node.content {
         Content::Inline(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-        Content::Chunked(_) => panic!("at hand"),
+        Content::Part(_) | Content::Chunked(_) => panic!("at hand"),
     }
 }
 

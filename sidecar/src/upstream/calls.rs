@@ -6,8 +6,10 @@ use std::task::{Context, Poll};
 use futures::{Stream, StreamExt, TryStreamExt};
 use tonic::Streaming;
 use vdom_core::calls::{
-    BranchSummary, Event, GetHistory, HistoryPage, ReadSnapshot, ReadTree, RepoSummary, Snapshot,
-    Subscribe, TreeEntry, WriteDiff, WriteOutcome,
+    BranchSummary, ConflictPage, CreateBranch, DeleteBranch, Event, GetHistory, HistoryPage,
+    ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary, ResolveConflict,
+    ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry, WriteDiff,
+    WriteOutcome,
 };
 use vdom_core::{RealmName, RepoName, Result};
 use vdom_edge::DomStream;
@@ -41,6 +43,22 @@ impl Upstream {
             client.read_snapshot(request).await
         });
         from_wire::snapshot(answer.await?)
+    }
+
+    /// Reads many nodes.
+    pub(crate) async fn read_snapshots(
+        &self,
+        on_behalf_of: OnBehalfOf<'_>,
+        request: &ReadSnapshots,
+    ) -> Result<DomStream<Snapshot>> {
+        let message = to_wire::read_snapshots(request);
+        let snapshots = self.call(on_behalf_of, message, |mut client, request| async move {
+            client.read_snapshots(request).await
+        });
+        Ok(self
+            .stream(snapshots.await?)
+            .and_then(|snapshot| async { from_wire::snapshot(snapshot) })
+            .boxed())
     }
 
     /// Reads a subtree.
@@ -110,6 +128,71 @@ impl Upstream {
             client.list_branches(request).await
         });
         answer.await?.branches.into_iter().map(from_wire::branch_summary).collect()
+    }
+
+    /// Creates a branch.
+    pub(crate) async fn create_branch(
+        &self,
+        on_behalf_of: OnBehalfOf<'_>,
+        request: &CreateBranch,
+    ) -> Result<BranchSummary> {
+        let message = to_wire::create_branch(request);
+        let answer = self.call(on_behalf_of, message, |mut client, request| async move {
+            client.create_branch(request).await
+        });
+        from_wire::branch_summary(answer.await?.branch.unwrap_or_default())
+    }
+
+    /// Deletes a branch.
+    pub(crate) async fn delete_branch(
+        &self,
+        on_behalf_of: OnBehalfOf<'_>,
+        request: &DeleteBranch,
+    ) -> Result<()> {
+        let message = to_wire::delete_branch(request);
+        let answer = self.call(on_behalf_of, message, |mut client, request| async move {
+            client.delete_branch(request).await
+        });
+        answer.await.map(drop)
+    }
+
+    /// Writes the inverse of a range of changes.
+    pub(crate) async fn revert_changes(
+        &self,
+        on_behalf_of: OnBehalfOf<'_>,
+        request: &RevertChanges,
+    ) -> Result<SetOutcome> {
+        let message = to_wire::revert_changes(request);
+        let answer = self.call(on_behalf_of, message, |mut client, request| async move {
+            client.revert_changes(request).await
+        });
+        from_wire::set_outcome(answer.await?)
+    }
+
+    /// Lists kept conflicts.
+    pub(crate) async fn list_conflicts(
+        &self,
+        on_behalf_of: OnBehalfOf<'_>,
+        request: &ListConflicts,
+    ) -> Result<ConflictPage> {
+        let message = to_wire::list_conflicts(request);
+        let answer = self.call(on_behalf_of, message, |mut client, request| async move {
+            client.list_conflicts(request).await
+        });
+        from_wire::conflict_page(answer.await?)
+    }
+
+    /// Resolves a kept conflict.
+    pub(crate) async fn resolve_conflict(
+        &self,
+        on_behalf_of: OnBehalfOf<'_>,
+        request: &ResolveConflict,
+    ) -> Result<ResolveOutcome> {
+        let message = to_wire::resolve_conflict(request);
+        let answer = self.call(on_behalf_of, message, |mut client, request| async move {
+            client.resolve_conflict(request).await
+        });
+        from_wire::resolve_outcome(answer.await?)
     }
 
     /// What follows the first answer; its end tells whether the gateway is there.

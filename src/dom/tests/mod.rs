@@ -1,6 +1,10 @@
 //! The document room on the memory store: what its callers may rely on.
 
+mod branches;
+mod change_sets;
 mod faults;
+mod maintenance;
+mod merging;
 mod reading;
 mod watching;
 mod writing;
@@ -146,7 +150,7 @@ async fn read_at(room: &DocumentRoom, at: &str, when: ReadAt) -> Result<Snapshot
 fn text_of(snapshot: &Snapshot) -> String {
     match &snapshot.node.content {
         Content::Inline(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Content::Chunked(_) => panic!("a snapshot has its content at hand"),
+        Content::Part(_) | Content::Chunked(_) => panic!("a snapshot has its content at hand"),
     }
 }
 

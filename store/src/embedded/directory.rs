@@ -5,7 +5,7 @@
 //! | `LOCK` | locked by the process that has the store open |
 //! | `FORMAT` | `vdom-store 1` |
 //! | `MARK` | the last groups that were acknowledged ([`Mark`]) |
-//! | `engine/` | the engine's files |
+//! | `engine/` | the engine's files; `engine.new/` until they are whole |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -47,6 +47,25 @@ impl Directory {
 
     pub(super) fn engine_path(&self) -> PathBuf {
         self.path.join("engine")
+    }
+
+    /// Makes the engine where there is none. It gets its name once it is whole, because
+    /// the engine does not open what a crash left of making one.
+    pub(super) fn create_engine(
+        &self,
+        create: impl FnOnce(&Path) -> StoreResult<()>,
+    ) -> StoreResult<()> {
+        let failed = |error: io::Error| unavailable(&self.path, "cannot create", &error);
+        let (new, engine) = (self.path.join("engine.new"), self.engine_path());
+        if engine.try_exists().map_err(failed)? {
+            return Ok(());
+        }
+        match fs::remove_dir_all(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => create(&new)?,
+        }
+        fs::rename(&new, engine).map_err(failed)?;
+        File::open(&self.path).and_then(|directory| directory.sync_all()).map_err(failed)
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -70,6 +70,12 @@ impl Engine {
         ))
     }
 
+    /// Makes an empty engine that lasts.
+    pub(super) fn create(path: &Path, options: &EmbeddedOptions) -> StoreResult<()> {
+        let engine = Self::open(path, options)?;
+        engine.sync().map_err(|error| explain(&error, "create the store at", path))
+    }
+
     /// The content as of the last whole write; reads outside of a moment could see
     /// a part of the write that is being made.
     pub(super) fn moment(&self) -> Moment<'_> {

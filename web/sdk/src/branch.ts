@@ -3,50 +3,48 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Document } from "bson";
 import type { Channel } from "./channel.js";
-import { type Diff, encodeDiff } from "./diff.js";
+import { type KeptConflict, keptConflictFrom, type Resolution, resolutionTo } from "./conflicts.js";
+import type { Diff } from "./diff.js";
 import { VdomError } from "./errors.js";
-import {
-  OnConflict,
-  type ReadSnapshotRequestSchema,
-  type TreeEntry,
-  type WriteDiffResponse,
-} from "./gen/virtualdom/v1/dom_pb.js";
+import type { ReadSnapshotRequestSchema } from "./gen/virtualdom/v1/dom_pb.js";
 import { LiveTree, type LiveTreeOptions } from "./live-tree.js";
+import { joined, type ReadOptions, readBounds, treeNodeOf } from "./read.js";
 import { SeenNodes } from "./seen-nodes.js";
 import { Snapshot } from "./snapshot.js";
-import type { Change, NodeKind, Position, Seen, Tree, TreeNode, WatchEvent } from "./types.js";
+import type { Change, Position, Seen, Tree, TreeNode, WatchEvent } from "./types.js";
 import { changeFrom, type WatchOptions, watchBranch } from "./watch.js";
-import { clockFrom, dateFrom, kindFrom, kindTo, numberFrom, operationId } from "./wire.js";
-import { type Conflict, conflictFrom, type WriteResult, type Written } from "./write-result.js";
+import { numberFrom, operationId } from "./wire.js";
+import {
+  type ChangeOptions,
+  diffRequest,
+  type OnConflictChoice,
+  onConflictTo,
+  type SetChange,
+  type SetOptions,
+  type WriteOptions,
+} from "./write.js";
+import {
+  type SetResult,
+  setResultFrom,
+  type WriteResult,
+  writeResultFrom,
+} from "./write-result.js";
 
 const encoder = new TextEncoder();
 
-/** What an answer must at least be as of. */
-export interface ReadOptions {
-  /** Read as of this position instead of the latest. */
-  at?: Position | undefined;
-  /** Wait until this position is known there, e.g. the one of a write. */
-  atLeast?: Position | undefined;
-  /** How old the confirmation of the head may be; 0 confirms it now. */
-  maxAgeMs?: number | undefined;
+export interface RevertOptions {
+  /** What is done about nodes that changed since. */
+  onConflict?: OnConflictChoice | undefined;
+  message?: string | undefined;
+  author?: string | undefined;
+  operationId?: Uint8Array | undefined;
   signal?: AbortSignal | undefined;
 }
 
-export interface WriteOptions {
-  /**
-   * What the writer had seen of the node; `null`: nothing, the path must not
-   * exist. Without it: what this object last read or wrote at that path.
-   */
-  seen?: Seen | null | undefined;
-  /** What happens when that is not how the node stands. */
-  onConflict?: "reject" | "merge" | "overwrite" | undefined;
-  /** Of a creation. */
-  kind?: NodeKind | undefined;
+export interface ResolveOptions {
+  /** What the resolver had seen of the node; without it: as it stands. */
+  seen?: Seen | undefined;
   message?: string | undefined;
-  metadata?: Record<string, string> | undefined;
-  /** Another name than the token's subject needs scope `dom.author`. */
-  author?: string | undefined;
-  /** 16 bytes that make the write safe to repeat; made here when absent. */
   operationId?: Uint8Array | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -66,9 +64,7 @@ export class Branch {
   /** A node. Throws `NotFound` where there is none. */
   async read(path: string, options: ReadOptions = {}): Promise<Snapshot> {
     const request: MessageInitShape<typeof ReadSnapshotRequestSchema> = {
-      realm: this.#channel.realm,
-      repo: this.repo,
-      branch: this.name,
+      ...this.#place,
       path,
       ...readBounds(options),
     };
@@ -110,30 +106,123 @@ export class Branch {
 
   /** Writes any diff. A conflict is an answer, not an error. */
   async apply(path: string, diff: Diff, options: WriteOptions = {}): Promise<WriteResult> {
-    const seen = options.seen === undefined ? this.#seen.of(path) : options.seen;
     const request = {
-      realm: this.#channel.realm,
-      repo: this.repo,
-      branch: this.name,
-      path,
-      nodeId: seen?.nodeId ?? new Uint8Array(),
-      vectorClock: { entries: { ...seen?.clock } },
-      diffBson: encodeDiff(diff),
-      kind: kindTo(options.kind),
+      ...this.#place,
+      ...diffRequest(path, diff, this.#seenAt(path, options), options),
+      keepConflict: options.keepConflict ?? false,
       author: options.author ?? "",
-      message: options.message ?? "",
-      metadata: options.metadata ?? {},
       operationId: options.operationId ?? operationId(),
-      onConflict: onConflictTo(options.onConflict),
     };
     const response = await this.#channel.call(
       (client, callOptions) => client.writeDiff(request, callOptions),
       options.signal,
     );
-    if (!response.success) return conflictOf(response, path);
-    const written = writtenOf(response);
-    this.#seen.written(path, diff, written);
-    return written;
+    const result = writeResultFrom(response, path);
+    if (result.ok) this.#seen.written(path, diff, result);
+    return result;
+  }
+
+  /**
+   * Writes several changes as one: all of them or none. Each node may be named
+   * once. Together they have to fit one message (4 MiB).
+   */
+  async writeAll(changes: readonly SetChange[], options: SetOptions = {}): Promise<SetResult> {
+    const request = {
+      ...this.#place,
+      operationId: options.operationId ?? operationId(),
+      expectedRevision: BigInt(options.expectedRevision ?? 0),
+      onConflict: onConflictTo(options.onConflict),
+      author: options.author ?? "",
+      message: options.message ?? "",
+      metadata: options.metadata ?? {},
+      diffs: changes.map((change) =>
+        diffRequest(change.path, change.diff, this.#seenAt(change.path, change), change),
+      ),
+    };
+    const response = await this.#channel.call(
+      (client, callOptions) => client.writeDiffs(request, callOptions),
+      options.signal,
+    );
+    const result = setResultFrom(response);
+    if (result.ok) {
+      this.#seen.writtenAll(
+        changes.map(({ path, diff }, index) => ({ path, diff, written: result.results[index] })),
+      );
+    }
+    return result;
+  }
+
+  /** Writes the inverse of the changes from one revision to another, both included. */
+  async revert(first: number, last: number, options: RevertOptions = {}): Promise<SetResult> {
+    const request = {
+      ...this.#place,
+      firstRevision: BigInt(first),
+      lastRevision: BigInt(last),
+      onConflict: onConflictTo(options.onConflict),
+      author: options.author ?? "",
+      message: options.message ?? "",
+      operationId: options.operationId ?? operationId(),
+    };
+    const response = await this.#channel.call(
+      (client, callOptions) => client.revertChanges(request, callOptions),
+      options.signal,
+    );
+    return setResultFrom(response);
+  }
+
+  /** The conflicts that were kept and not resolved, below these paths (none: all). */
+  async conflicts(
+    options: { paths?: readonly string[]; signal?: AbortSignal } = {},
+  ): Promise<KeptConflict[]> {
+    const kept: KeptConflict[] = [];
+    for (let after = new Uint8Array(), more = true; more; ) {
+      const request = { ...this.#place, paths: [...(options.paths ?? [])], afterConflictId: after };
+      const page = await this.#channel.call(
+        (client, callOptions) => client.listConflicts(request, callOptions),
+        options.signal,
+      );
+      kept.push(...page.conflicts.map(keptConflictFrom));
+      const last = page.conflicts.at(-1);
+      more = page.more && last !== undefined;
+      if (last) after = new Uint8Array(last.conflictId);
+    }
+    return kept;
+  }
+
+  /**
+   * Resolves a conflict that was kept; `undefined` where nothing had to be
+   * written. A conflict again: it stays.
+   */
+  async resolve(
+    id: Uint8Array,
+    resolution: Resolution,
+    options: ResolveOptions = {},
+  ): Promise<WriteResult | undefined> {
+    const request = {
+      ...this.#place,
+      conflictId: id,
+      ...resolutionTo(resolution),
+      vectorClock: { entries: { ...options.seen?.clock } },
+      message: options.message ?? "",
+      operationId: options.operationId ?? operationId(),
+    };
+    const { written } = await this.#channel.call(
+      (client, callOptions) => client.resolveConflict(request, callOptions),
+      options.signal,
+    );
+    return written && writeResultFrom(written, "a node in conflict");
+  }
+
+  /** Nodes by their paths, in this order, as of one position. Throws `NotFound` for one that is not there. */
+  async readAll(paths: readonly string[], options: ReadOptions = {}): Promise<Snapshot[]> {
+    const request = { ...this.#place, paths: [...paths], ...readBounds(options) };
+    const answers = await this.#channel.collect(
+      (client, callOptions) => client.readSnapshots(request, callOptions),
+      options.signal,
+    );
+    const snapshots = answers.map((answer) => new Snapshot(answer));
+    if (!options.at) for (const it of snapshots) this.#seen.remember(it.path, it);
+    return snapshots;
   }
 
   /** The nodes below a prefix (whole segments; empty: all), as of one position. */
@@ -193,9 +282,7 @@ export class Branch {
       (client, callOptions) =>
         client.getHistory(
           {
-            realm: this.#channel.realm,
-            repo: this.repo,
-            branch: this.name,
+            ...this.#place,
             path: options.path ?? "",
             limit: options.limit ?? 0,
             beforeRevision: BigInt(options.beforeRevision ?? 0),
@@ -221,6 +308,14 @@ export class Branch {
       });
     }
     return { epoch: numberFrom(branch.epoch), revision: numberFrom(branch.revision) };
+  }
+
+  get #place() {
+    return { realm: this.#channel.realm, repo: this.repo, branch: this.name };
+  }
+
+  #seenAt(path: string, options: ChangeOptions): Seen | null {
+    return options.seen === undefined ? this.#seen.of(path) : options.seen;
   }
 
   async #read(
@@ -271,77 +366,9 @@ export class Branch {
 
   #treeRequest(prefix: string, options: ReadOptions) {
     return {
-      realm: this.#channel.realm,
-      repo: this.repo,
-      branch: this.name,
+      ...this.#place,
       prefix,
       ...readBounds(options),
     };
   }
-}
-
-function readBounds({ at, atLeast, maxAgeMs }: ReadOptions) {
-  return {
-    revision: BigInt(at?.revision ?? 0),
-    epoch: BigInt(at?.epoch ?? 0),
-    minRevision: BigInt(atLeast?.revision ?? 0),
-    minEpoch: BigInt(atLeast?.epoch ?? 0),
-    ...(maxAgeMs !== undefined && { maxAgeMs: BigInt(maxAgeMs) }),
-  };
-}
-
-function onConflictTo(choice: WriteOptions["onConflict"]): OnConflict {
-  switch (choice) {
-    case "merge":
-      return OnConflict.MERGE;
-    case "overwrite":
-      return OnConflict.OVERWRITE;
-    default:
-      return OnConflict.REJECT;
-  }
-}
-
-function treeNodeOf(entry: TreeEntry): TreeNode {
-  return {
-    path: entry.path,
-    nodeId: entry.nodeId,
-    clock: clockFrom(entry.vectorClock),
-    kind: kindFrom(entry.kind),
-    version: numberFrom(entry.version),
-    sizeBytes: numberFrom(entry.sizeBytes),
-    author: entry.author,
-    time: dateFrom(entry.timestamp),
-    attributes: entry.attributes,
-    changedRevision: numberFrom(entry.changedRevision),
-  };
-}
-
-function writtenOf(response: WriteDiffResponse): Written {
-  return {
-    ok: true,
-    nodeId: response.nodeId,
-    clock: clockFrom(response.vectorClock),
-    version: numberFrom(response.newVersion),
-    position: { epoch: numberFrom(response.epoch), revision: numberFrom(response.revision) },
-    merged: response.merged,
-    time: dateFrom(response.timestamp),
-    operationId: response.operationId,
-  };
-}
-
-function conflictOf(response: WriteDiffResponse, path: string): Conflict {
-  if (!response.conflict) {
-    throw new VdomError("Internal", `the write to ${path} was refused without a reason`);
-  }
-  return conflictFrom(response.conflict);
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.byteLength;
-  }
-  return whole;
 }

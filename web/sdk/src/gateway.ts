@@ -67,6 +67,12 @@ export class Gateway {
     );
     return response.branch && branchInfoOf(response.branch);
   }
+
+  /** Deletes a branch: its log ends, and its name is free. Needs scope `dom.admin`. */
+  async deleteBranch(repo: string, branch: string): Promise<void> {
+    const request = { realm: this.#channel.realm, repo, branch, operationId: operationId() };
+    await this.#channel.call((client, options) => client.deleteBranch(request, options));
+  }
 }
 
 function branchInfoOf(branch: WireBranch): BranchInfo {

@@ -32,4 +32,13 @@ export class SeenNodes {
     this.remember(path, diff.t === "delete" || diff.t === "rename" ? null : written);
     if (diff.t === "rename") this.remember(diff.to, written);
   }
+
+  /** As `written`, of a set: a path that one node leaves may be where another goes. */
+  writtenAll(changes: readonly { path: string; diff: Diff; written: Written | undefined }[]): void {
+    for (const { path } of changes) this.remember(path, null);
+    for (const { path, diff, written } of changes) {
+      if (!written || written.merged || diff.t === "delete") continue;
+      this.remember(diff.t === "rename" ? diff.to : path, written);
+    }
+  }
 }

@@ -1,6 +1,12 @@
 // What became of a write: it is in the log, or two writers disagree.
 
-import { type ConflictInfo, ConflictInfo_Reason as Reason } from "./gen/virtualdom/v1/dom_pb.js";
+import { VdomError } from "./errors.js";
+import {
+  type ConflictInfo,
+  ConflictInfo_Reason as Reason,
+  type WriteDiffResponse,
+  type WriteDiffsResponse,
+} from "./gen/virtualdom/v1/dom_pb.js";
 import type { NodeKind, Position, Seen } from "./types.js";
 import { clockFrom, dateFrom, kindFrom, numberFrom } from "./wire.js";
 
@@ -45,9 +51,79 @@ export interface Conflict {
   readonly hunks: readonly Hunk[];
   /** The head that the refusal rests on. */
   readonly position: Position;
+  /** Under which it was kept, where that was asked for. */
+  readonly id: Uint8Array | undefined;
 }
 
 export type WriteResult = Written | Conflict;
+
+/** All changes of a set were accepted. */
+export interface SetWritten {
+  readonly ok: true;
+  /** Of its first change. */
+  readonly first: Position;
+  /** Of its last change. */
+  readonly last: Position;
+  /** One for each change, in order; none where they would be too many for an answer. */
+  readonly results: readonly Written[];
+  readonly time: Date | undefined;
+  readonly operationId: Uint8Array;
+}
+
+/** None of a set was written. */
+export interface SetRefused {
+  readonly ok: false;
+  /** One for each change, in order; `null` where it alone would have been accepted. */
+  readonly conflicts: readonly (Conflict | null)[];
+  /** The head that the refusal rests on. */
+  readonly position: Position;
+}
+
+export type SetResult = SetWritten | SetRefused;
+
+/** What became of a write; `what` names it where the answer cannot be read. */
+export function writeResultFrom(response: WriteDiffResponse, what: string): WriteResult {
+  if (response.success) return writtenFrom(response);
+  if (!response.conflict) {
+    throw new VdomError("Internal", `the write to ${what} was refused without a reason`);
+  }
+  return conflictFrom(response.conflict);
+}
+
+export function setResultFrom(response: WriteDiffsResponse): SetResult {
+  const at = (revision: bigint): Position => ({
+    epoch: numberFrom(response.epoch),
+    revision: numberFrom(revision),
+  });
+  if (!response.success) {
+    return {
+      ok: false,
+      conflicts: response.results.map(({ conflict }) => (conflict ? conflictFrom(conflict) : null)),
+      position: at(response.lastRevision),
+    };
+  }
+  return {
+    ok: true,
+    first: at(response.firstRevision),
+    last: at(response.lastRevision),
+    results: response.results.map(writtenFrom),
+    time: dateFrom(response.timestamp),
+    operationId: response.operationId,
+  };
+}
+
+function writtenFrom(response: WriteDiffResponse): Written {
+  return {
+    ok: true,
+    nodeId: response.nodeId,
+    clock: clockFrom(response.vectorClock),
+    version: numberFrom(response.newVersion),
+    position: { epoch: numberFrom(response.epoch), revision: numberFrom(response.revision) },
+    merged: response.merged,
+    time: dateFrom(response.timestamp),
+    operationId: response.operationId,
+  };
+}
 
 export function conflictFrom(info: ConflictInfo): Conflict {
   return {
@@ -74,6 +150,7 @@ export function conflictFrom(info: ConflictInfo): Conflict {
       field: hunk.field || undefined,
     })),
     position: { epoch: numberFrom(info.epoch), revision: numberFrom(info.revision) },
+    id: info.conflictId.byteLength > 0 ? info.conflictId : undefined,
   };
 }
 

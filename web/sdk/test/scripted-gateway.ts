@@ -12,12 +12,20 @@ import {
   MemoryGateway,
   type ReadTreeRequest,
   ConflictInfo_Reason as Reason,
+  ResolveConflictRequest_Resolution as Resolution,
+  type ResolveConflictRequest,
+  type RevertChangesRequest,
+  type StoredConflictSchema,
   type SubscribeRequest,
   ChangeEvent_Type as Type,
   type WriteDiffRequest,
+  type WriteDiffResponseSchema,
+  type WriteDiffsRequest,
 } from "../src/gen/virtualdom/v1/dom_pb.js";
 
 type Init = MessageInitShape<typeof ChangeEventSchema>;
+type Kept = MessageInitShape<typeof StoredConflictSchema>;
+type Answer = MessageInitShape<typeof WriteDiffResponseSchema>;
 
 interface Node {
   id: Uint8Array;
@@ -37,6 +45,10 @@ export class ScriptedGateway {
   readonly nodes = new Map<string, Node>();
   readonly log: ChangeEvent[] = [];
   readonly writes: WriteDiffRequest[] = [];
+  readonly sets: WriteDiffsRequest[] = [];
+  readonly branches = new Set(["main"]);
+  /** Conflicts by the first byte of their id. */
+  readonly kept = new Map<number, Kept>();
   readonly subscriptions: SubscribeRequest[] = [];
   /** Thrown by the next unary calls, one each. */
   readonly failures: ConnectError[] = [];
@@ -93,6 +105,35 @@ export class ScriptedGateway {
     return createRouterTransport(({ service }) => {
       service(MemoryGateway, {
         writeDiff: (request) => this.#write(request),
+        writeDiffs: (request) => this.#writeAll(request),
+        revertChanges: (request) => this.#revert(request),
+        listConflicts: ({ afterConflictId, paths }) => {
+          this.#fail();
+          const kept = [...this.kept.values()].filter(
+            ({ conflict, conflictId }) =>
+              (paths.length === 0 || paths.includes(conflict?.path ?? "")) &&
+              (afterConflictId[0] ?? 0) < (conflictId?.[0] ?? 0),
+          );
+          // One a page: a client has to ask for the rest.
+          return { conflicts: kept.slice(0, 1), more: kept.length > 1 };
+        },
+        resolveConflict: (request) => this.#resolve(request),
+        readSnapshots: async function* (this: ScriptedGateway, request: { paths: string[] }) {
+          for (const path of request.paths) yield this.#snapshot(path);
+        }.bind(this),
+        createBranch: ({ branch, fromBranch, atRevision }) => {
+          this.#fail();
+          this.branches.add(branch);
+          const from = { fromBranch, fromRevision: atRevision || this.revision };
+          return { branch: { name: branch, epoch: EPOCH, revision: this.revision, ...from } };
+        },
+        deleteBranch: ({ branch }) => {
+          this.#fail();
+          if (!this.branches.delete(branch)) {
+            throw failure(Code.NotFound, "NotFound", `there is no branch ${branch}`);
+          }
+          return {};
+        },
         readSnapshot: (request) => {
           const snapshot = this.#snapshot(request.path);
           if (snapshot.content.byteLength > this.unaryLimitBytes) {
@@ -134,7 +175,8 @@ export class ScriptedGateway {
         },
         listBranches: () => {
           this.#fail();
-          return { branches: [{ name: "main", epoch: EPOCH, revision: this.revision }] };
+          const revision = this.revision;
+          return { branches: [...this.branches].map((name) => ({ name, epoch: EPOCH, revision })) };
         },
         listRepos: () => {
           this.#fail();
@@ -157,44 +199,103 @@ export class ScriptedGateway {
     }
   }
 
-  #write(request: WriteDiffRequest) {
+  #write(request: WriteDiffRequest): Answer {
     this.writes.push(request);
     this.#fail();
-    const diff = decodeDiff(request.diffBson);
+    return this.#conflict(request) ?? this.#apply(request);
+  }
+
+  #writeAll(request: WriteDiffsRequest) {
+    this.sets.push(request);
+    this.#fail();
+    const conflicts = request.diffs.map((diff) => this.#conflict(diff));
+    if (conflicts.some((conflict) => conflict !== undefined)) {
+      const results = conflicts.map((conflict) => conflict ?? {});
+      return { success: false, epoch: EPOCH, lastRevision: this.revision, results };
+    }
+    const firstRevision = this.revision + 1n;
+    const results = request.diffs.map((diff) => this.#apply(diff));
+    return this.#set(firstRevision, results, request.operationId);
+  }
+
+  /** Puts `reverted` at the path of the first change. */
+  #revert(request: RevertChangesRequest) {
+    this.#fail();
+    const event = this.log[Number(request.firstRevision) - 1];
+    if (!event) throw failure(Code.NotFound, "NotFound", "there is no such revision");
+    this.put(event.path, "reverted");
+    return this.#set(this.revision, [this.#answer(event.path)], request.operationId);
+  }
+
+  #set(firstRevision: bigint, results: Answer[], operationId: Uint8Array) {
+    const lastRevision = this.revision;
+    return { success: true, epoch: EPOCH, firstRevision, lastRevision, results, operationId };
+  }
+
+  #resolve(request: ResolveConflictRequest) {
+    this.#fail();
+    const key = request.conflictId[0] ?? 0;
+    const kept = this.kept.get(key);
+    if (!kept) throw failure(Code.NotFound, "NotFound", "there is no such conflict");
+    this.kept.delete(key);
+    if (request.resolution === Resolution.OURS) return {};
+    const path = kept.request?.path ?? "";
+    const refused = decodeDiff(kept.request?.diffBson ?? new Uint8Array());
+    const put = refused?.t === "put" && refused.v instanceof Uint8Array ? refused.v : undefined;
+    const content = request.resolution === Resolution.MANUAL ? request.content : put;
+    this.put(path, new TextDecoder().decode(content));
+    return { written: this.#answer(path) };
+  }
+
+  /** What stands in the way; kept where that is asked for. */
+  #conflict(request: WriteDiffRequest): Answer | undefined {
     const node = this.nodes.get(request.path);
     const seen = request.vectorClock?.entries ?? {};
     const current = node?.clock ?? {};
-    if (!sameClock(seen, current)) {
-      const reason = !node
-        ? Reason.DELETED
-        : Object.keys(seen).length === 0
-          ? Reason.PATH_EXISTS
-          : Reason.STALE_CLOCK;
-      return {
-        success: false,
-        conflict: {
-          reason,
-          path: request.path,
-          nodeId: node?.id ?? request.nodeId,
-          currentClock: { entries: current },
-          currentContent: node?.content ?? new Uint8Array(),
-          currentAuthor: "someone",
-          baseMissing: true,
-          epoch: EPOCH,
-          revision: this.revision,
-        },
-      };
+    if (sameClock(seen, current)) return undefined;
+    const reason = !node
+      ? Reason.DELETED
+      : Object.keys(seen).length === 0
+        ? Reason.PATH_EXISTS
+        : Reason.STALE_CLOCK;
+    const conflictId = request.keepConflict
+      ? new Uint8Array(16).fill(this.kept.size + 1)
+      : new Uint8Array();
+    const conflict = {
+      reason,
+      path: request.path,
+      nodeId: node?.id ?? request.nodeId,
+      currentClock: { entries: current },
+      currentContent: node?.content ?? new Uint8Array(),
+      currentAuthor: "someone",
+      baseMissing: true,
+      epoch: EPOCH,
+      revision: this.revision,
+      conflictId,
+    };
+    if (request.keepConflict) {
+      this.kept.set(this.kept.size + 1, { conflictId, conflict, request, subject: "me" });
     }
+    return { success: false, conflict };
+  }
+
+  #apply(request: WriteDiffRequest): Answer {
+    const node = this.nodes.get(request.path);
+    const diff = decodeDiff(request.diffBson);
     if (diff?.t === "delete") this.delete(request.path);
     else if (diff?.t === "put" && diff.v instanceof Uint8Array) {
       this.put(request.path, new TextDecoder().decode(diff.v), "me");
     } else throw new Error(`not scripted: ${diff?.t}`);
-    const after = this.nodes.get(request.path);
+    return { ...this.#answer(request.path), ...(node && { nodeId: node.id }) };
+  }
+
+  #answer(path: string): Answer {
+    const node = this.nodes.get(path);
     return {
       success: true,
-      nodeId: after?.id ?? node?.id ?? new Uint8Array(),
-      newVersion: after?.version ?? 0n,
-      vectorClock: { entries: after?.clock ?? {} },
+      nodeId: node?.id ?? new Uint8Array(),
+      newVersion: node?.version ?? 0n,
+      vectorClock: { entries: node?.clock ?? {} },
       epoch: EPOCH,
       revision: this.revision,
     };

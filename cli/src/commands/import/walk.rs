@@ -9,13 +9,11 @@ use ignore::{DirEntry, WalkBuilder};
 use vdom_core::NodePath;
 use vdom_core::limits::CONTENT_MAX_BYTES;
 
+pub(super) use vdom::git::node::{MODE, SYMLINK};
+
 use crate::exit::{Exit, Failure};
 use crate::output::{printable, size};
 
-/// The attribute with the mode that git would keep.
-pub(super) const MODE: &str = "mode";
-/// The attribute with the target of a symbolic link.
-pub(super) const SYMLINK: &str = "symlink";
 /// The mode of an executable file; others have no attribute.
 pub(super) const EXECUTABLE: &str = "100755";
 

@@ -32,6 +32,11 @@ impl Pointer {
         }
     }
 
+    /// The place that these tokens lead to.
+    pub fn from_tokens<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { tokens: tokens.into_iter().map(str::to_owned).collect() }
+    }
+
     /// The tokens, unescaped.
     pub fn tokens(&self) -> &[String] {
         &self.tokens

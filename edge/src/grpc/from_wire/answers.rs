@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vdom_core::calls::{
-    AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictHunk, ConflictReason, Event, Freshness,
-    HistoryPage, RepoSummary, Snapshot, Source, TreeEntry, WriteOutcome, Written,
+    AckLevel, BranchSummary, ChangeEvent, Event, Freshness, HistoryPage, RepoSummary, Snapshot,
+    Source, TreeEntry, WriteOutcome, Written,
 };
 use vdom_core::{
-    BranchName, Change, ChangeKind, ChangeSetPosition, ConflictId, Content, Error, Hash, Node,
-    NodeId, NodeKind, NodePath, Operation, OperationId, Result, VectorClock,
+    BranchName, Change, ChangeKind, ChangeSetPosition, Content, Error, Hash, Node, NodeId,
+    NodeKind, NodePath, Operation, OperationId, Result, VectorClock,
 };
 use vdom_proto::v1 as wire;
 
-use super::checks;
+use super::{checks, conflicts};
 
 /// What became of a write.
 pub fn write_outcome(answer: wire::WriteDiffResponse) -> Result<WriteOutcome> {
@@ -23,7 +23,7 @@ pub fn write_outcome(answer: wire::WriteDiffResponse) -> Result<WriteOutcome> {
             let conflict = answer
                 .conflict
                 .ok_or_else(|| Error::invalid("success is false, but conflict is missing"))?;
-            return self::conflict(conflict, operation_id)
+            return conflicts::conflict_of(conflict, operation_id)
                 .map(|conflict| WriteOutcome::Conflicted(Box::new(conflict)));
         }
         Ok(WriteOutcome::Written(Written {
@@ -37,7 +37,7 @@ pub fn write_outcome(answer: wire::WriteDiffResponse) -> Result<WriteOutcome> {
                 wire::AckLevel::Unspecified | wire::AckLevel::Committed => AckLevel::Committed,
             },
             merged: answer.merged,
-            timestamp_ms: milliseconds(answer.timestamp),
+            timestamp_ms: checks::milliseconds(answer.timestamp),
             operation_id,
         }))
     })
@@ -58,7 +58,7 @@ pub fn snapshot(answer: wire::ReadSnapshotResponse) -> Result<Snapshot> {
                 content: Content::Inline(answer.content),
                 attributes: answer.attributes,
                 author: answer.author,
-                timestamp_ms: milliseconds(answer.timestamp),
+                timestamp_ms: checks::milliseconds(answer.timestamp),
                 metadata: answer.metadata,
                 epoch: answer.epoch,
                 changed_revision: answer.changed_revision,
@@ -85,7 +85,7 @@ pub fn tree_entry(answer: wire::TreeEntry) -> Result<TreeEntry> {
                 content: Content::Inline(bytes::Bytes::new()),
                 attributes: answer.attributes,
                 author: answer.author,
-                timestamp_ms: milliseconds(answer.timestamp),
+                timestamp_ms: checks::milliseconds(answer.timestamp),
                 metadata: BTreeMap::new(),
                 epoch: answer.epoch,
                 changed_revision: answer.changed_revision,
@@ -194,8 +194,8 @@ fn change_event(answer: wire::ChangeEvent, kind: ChangeKind) -> Result<ChangeEve
         subject: String::new(),
         message: answer.message,
         metadata: answer.metadata,
-        timestamp_ms: milliseconds(answer.timestamp),
-        authored_at_ms: answer.authored_at.map(|timestamp| milliseconds(Some(timestamp))),
+        timestamp_ms: checks::milliseconds(answer.timestamp),
+        authored_at_ms: answer.authored_at.map(|timestamp| checks::milliseconds(Some(timestamp))),
         operation: checks::operation_id(&answer.operation_id)?
             .map(|id| Operation { id, request: Hash::default() }),
         change_set,
@@ -212,54 +212,11 @@ fn change_event(answer: wire::ChangeEvent, kind: ChangeKind) -> Result<ChangeEve
     })
 }
 
-fn conflict(answer: wire::ConflictInfo, operation_id: Option<OperationId>) -> Result<Conflict> {
-    let reason = match checks::known_enum("reason", answer.reason)? {
-        wire::conflict_info::Reason::StaleClock => ConflictReason::StaleClock,
-        wire::conflict_info::Reason::PathExists => ConflictReason::PathExists,
-        wire::conflict_info::Reason::Deleted => ConflictReason::Deleted,
-        wire::conflict_info::Reason::TargetExists => ConflictReason::TargetExists,
-        wire::conflict_info::Reason::Merge => ConflictReason::Merge,
-        wire::conflict_info::Reason::Unspecified => {
-            return Err(Error::invalid("reason is unspecified"));
-        }
-    };
-    Ok(Conflict {
-        reason,
-        node_id: NodeId::from_slice(&answer.node_id)?,
-        path: NodePath::parse(&answer.path)?,
-        kind: kind(answer.kind)?,
-        current_clock: clock(answer.current_clock)?,
-        current_version: answer.current_version,
-        current_content: (!answer.content_omitted).then_some(answer.current_content),
-        current_author: answer.current_author,
-        current_timestamp_ms: milliseconds(answer.current_timestamp),
-        base_content: (!answer.base_missing).then_some(answer.base_content),
-        hunks: answer.hunks.into_iter().map(hunk).collect(),
-        epoch: answer.epoch,
-        revision: answer.revision,
-        operation_id,
-        conflict_id: optional_conflict_id(&answer.conflict_id)?,
-    })
-}
-
-fn optional_conflict_id(bytes: &[u8]) -> Result<Option<ConflictId>> {
-    (!bytes.is_empty()).then(|| ConflictId::from_slice(bytes)).transpose()
-}
-
-fn hunk(hunk: wire::ConflictHunk) -> ConflictHunk {
-    ConflictHunk {
-        base: (hunk.base_start, hunk.base_length),
-        current: (hunk.current_start, hunk.current_length),
-        proposed: (hunk.proposed_start, hunk.proposed_length),
-        field: hunk.field,
-    }
-}
-
 fn clock(clock: Option<wire::VectorClock>) -> Result<VectorClock> {
     checks::clock(clock)
 }
 
-fn kind(number: i32) -> Result<NodeKind> {
+pub(super) fn kind(number: i32) -> Result<NodeKind> {
     checks::kind(number)?.ok_or_else(|| Error::invalid("kind is unspecified"))
 }
 
@@ -279,16 +236,7 @@ fn hash(bytes: &[u8]) -> Result<Hash> {
     if bytes.is_empty() { Ok(Hash::default()) } else { Hash::from_slice(bytes) }
 }
 
-fn milliseconds(timestamp: Option<prost_types::Timestamp>) -> i64 {
-    timestamp.map_or(0, |timestamp| {
-        timestamp
-            .seconds
-            .saturating_mul(1_000)
-            .saturating_add(i64::from(timestamp.nanos) / 1_000_000)
-    })
-}
-
-fn readable<T>(what: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn readable<T>(what: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
     read().map_err(|error| unreadable(what, &error.message))
 }
 

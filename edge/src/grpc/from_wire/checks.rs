@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use vdom_core::calls::{AckLevel, OnConflict};
 use vdom_core::clock::check_actor;
-use vdom_core::limits::{CHANGE_MESSAGE_MAX_BYTES, METADATA_MAX_BYTES, METADATA_MAX_ENTRIES};
+use vdom_core::limits::{
+    CHANGE_MESSAGE_MAX_BYTES, METADATA_MAX_BYTES, METADATA_MAX_ENTRIES, SUBSCRIPTION_MAX_PATHS,
+};
+use vdom_core::names::parse_prefix;
 use vdom_core::{
-    BranchAddress, Error, NodeId, NodeKind, OperationId, RealmName, Result, VectorClock,
+    BranchAddress, ConflictId, Error, NodeId, NodeKind, OperationId, RealmName, Result, VectorClock,
 };
 use vdom_proto::v1 as wire;
 
@@ -45,6 +49,18 @@ pub(super) fn operation_id(bytes: &[u8]) -> Result<Option<OperationId>> {
 
 fn present(bytes: &[u8]) -> Option<&[u8]> {
     (!bytes.is_empty()).then_some(bytes)
+}
+
+/// Which paths are meant, in whole segments.
+pub(super) fn prefixes(paths: &[String]) -> Result<Vec<String>> {
+    if paths.len() > SUBSCRIPTION_MAX_PATHS {
+        return Err(Error::invalid(format!(
+            "paths has {} entries, at most {SUBSCRIPTION_MAX_PATHS} are allowed: name a common \
+             parent",
+            paths.len()
+        )));
+    }
+    paths.iter().map(|path| parse_prefix(path)).collect()
 }
 
 /// Checks the size of metadata.
@@ -115,4 +131,36 @@ pub(super) fn number(number: u64) -> Option<u64> {
 /// `None` for no bytes.
 pub(super) fn bytes(bytes: Bytes) -> Option<Bytes> {
     (!bytes.is_empty()).then_some(bytes)
+}
+
+/// What to do about a conflict; UNSPECIFIED is Reject.
+pub(super) fn on_conflict(number: i32) -> Result<OnConflict> {
+    Ok(match known_enum("on_conflict", number)? {
+        wire::OnConflict::Unspecified | wire::OnConflict::Reject => OnConflict::Reject,
+        wire::OnConflict::Merge => OnConflict::Merge,
+        wire::OnConflict::Overwrite => OnConflict::Overwrite,
+    })
+}
+
+/// What an answer must promise; UNSPECIFIED is Committed.
+pub(super) fn ack_level(number: i32) -> Result<AckLevel> {
+    Ok(match known_enum("min_ack", number)? {
+        wire::AckLevel::Unspecified | wire::AckLevel::Committed => AckLevel::Committed,
+        wire::AckLevel::Local => AckLevel::Local,
+    })
+}
+
+/// Milliseconds since the Unix epoch; none at all is 0.
+pub(super) fn milliseconds(timestamp: Option<prost_types::Timestamp>) -> i64 {
+    timestamp.map_or(0, |timestamp| {
+        timestamp
+            .seconds
+            .saturating_mul(1_000)
+            .saturating_add(i64::from(timestamp.nanos) / 1_000_000)
+    })
+}
+
+/// `None` for no bytes, else exactly 16.
+pub(super) fn conflict_id(bytes: &[u8]) -> Result<Option<ConflictId>> {
+    present(bytes).map(ConflictId::from_slice).transpose()
 }

@@ -2,45 +2,56 @@
 //! names no realm.
 
 use vdom_core::calls::{
-    AckLevel, DiffSource, GetHistory, NodeSelector, OnConflict, ReadAt, ReadSnapshot, ReadTree,
-    ResumePoint, Subscribe, WriteDiff,
+    CreateBranch, DeleteBranch, DiffSource, GetHistory, NodeSelector, ReadAt, ReadSnapshot,
+    ReadSnapshots, ReadTree, ResumePoint, Subscribe, WriteDiff,
 };
 use vdom_core::limits::{
-    HISTORY_PAGE_DEFAULT_CHANGES, HISTORY_PAGE_MAX_CHANGES, SUBSCRIPTION_MAX_PATHS,
+    HISTORY_PAGE_DEFAULT_CHANGES, HISTORY_PAGE_MAX_CHANGES, READ_SNAPSHOTS_MAX_NODES,
 };
 use vdom_core::names::parse_prefix;
-use vdom_core::{Error, Hash, NodePath, RealmName, RepoName, Result};
+use vdom_core::{
+    BranchAddress, BranchName, Error, Hash, NodeId, NodePath, RealmName, RepoName, Result,
+};
 use vdom_proto::v1 as wire;
 
 use super::checks;
+
+/// `{t: "put"}`, whose content follows.
+const PUT_WITHOUT_CONTENT: &[u8] = b"\x10\0\0\0\x02t\0\x04\0\0\0put\0\0";
 
 /// One diff to write, whose bytes must be there.
 pub fn write_diff(
     request: wire::WriteDiffRequest,
     caller_realm: Option<&RealmName>,
 ) -> Result<WriteDiff> {
-    if request.diff_bson.is_empty() {
-        return Err(Error::invalid(
-            "diff_bson is empty: send a BSON document whose `t` names the kind of diff",
-        ));
+    let address = checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?;
+    let is_empty = request.diff_bson.is_empty();
+    match diff_at(address, request)? {
+        WriteDiff { diff: DiffSource::Follows, .. } => Err(Error::invalid(if is_empty {
+            "diff_bson is empty: send a BSON document whose `t` names the kind of diff"
+        } else {
+            "diff_bson: the field `v` is missing: a content that follows needs WriteDiffsStream"
+        })),
+        request => Ok(request),
     }
-    write_content(request, caller_realm)
 }
 
-/// As [`write_diff`], for a diff whose content follows in pieces.
-pub(in crate::grpc) fn write_content(
+/// A diff in this place, whatever its own address says. Where it is a `put`
+/// without its content, that follows.
+pub(super) fn diff_at(
+    address: BranchAddress,
     request: wire::WriteDiffRequest,
-    caller_realm: Option<&RealmName>,
 ) -> Result<WriteDiff> {
+    let follows = request.diff_bson.is_empty() || request.diff_bson == PUT_WITHOUT_CONTENT;
     Ok(WriteDiff {
-        address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
+        address,
         node_id: checks::node_id(&request.node_id)?,
         path: path(&request.path)?,
         kind: checks::kind(request.kind)?,
-        diff: DiffSource::Bson(request.diff_bson),
+        diff: if follows { DiffSource::Follows } else { DiffSource::Bson(request.diff_bson) },
         clock: checks::clock(request.vector_clock)?,
-        on_conflict: on_conflict(request.on_conflict)?,
-        min_ack: ack_level(request.min_ack)?,
+        on_conflict: checks::on_conflict(request.on_conflict)?,
+        min_ack: checks::ack_level(request.min_ack)?,
         keep_conflict: request.keep_conflict,
         actor: checks::actor("actor", request.actor)?,
         author: checks::actor("author", request.author)?,
@@ -71,6 +82,37 @@ pub fn read_snapshot(
     })
 }
 
+/// Many nodes to read: those named by path first.
+pub fn read_snapshots(
+    request: &wire::ReadSnapshotsRequest,
+    caller_realm: Option<&RealmName>,
+) -> Result<ReadSnapshots> {
+    let count = request.paths.len() + request.node_ids.len();
+    if count == 0 {
+        return Err(Error::invalid("name the nodes by paths or by node_ids: both are empty"));
+    }
+    if count > READ_SNAPSHOTS_MAX_NODES {
+        return Err(Error::too_large(format!(
+            "{count} nodes are named, at most {READ_SNAPSHOTS_MAX_NODES} are allowed: ask several \
+             times, with the revision of the first answer"
+        )));
+    }
+    let by_path = request.paths.iter().map(|path| NodePath::parse(path).map(NodeSelector::Path));
+    let by_id = request.node_ids.iter().map(|id| NodeId::from_slice(id).map(NodeSelector::Id));
+    Ok(ReadSnapshots {
+        address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
+        nodes: by_path.chain(by_id).collect::<Result<_>>()?,
+        at: ReadAt {
+            revision: checks::number(request.revision),
+            epoch: checks::number(request.epoch),
+            min_revision: checks::number(request.min_revision),
+            min_epoch: checks::number(request.min_epoch),
+            max_age_ms: request.max_age_ms,
+            after_operation: None,
+        },
+    })
+}
+
 /// A subtree to read.
 pub fn read_tree(
     request: &wire::ReadTreeRequest,
@@ -96,13 +138,6 @@ pub fn subscribe(
     request: wire::SubscribeRequest,
     caller_realm: Option<&RealmName>,
 ) -> Result<Subscribe> {
-    if request.paths.len() > SUBSCRIPTION_MAX_PATHS {
-        return Err(Error::invalid(format!(
-            "paths has {} entries, at most {SUBSCRIPTION_MAX_PATHS} are allowed: watch a common \
-             parent",
-            request.paths.len()
-        )));
-    }
     if request.from_epoch == 0 && request.from_revision != 0 {
         return Err(Error::invalid(
             "from_revision without from_epoch: a revision belongs to an epoch, name both",
@@ -112,7 +147,7 @@ pub fn subscribe(
         checks::bytes(request.from_hash).map(|bytes| Hash::from_slice(&bytes)).transpose()?;
     Ok(Subscribe {
         address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
-        paths: request.paths.iter().map(|path| parse_prefix(path)).collect::<Result<_>>()?,
+        paths: checks::prefixes(&request.paths)?,
         from: checks::number(request.from_epoch).map(|epoch| ResumePoint {
             epoch,
             revision: request.from_revision,
@@ -152,6 +187,39 @@ pub fn list_branches(
     Ok((checks::realm(&request.realm, caller_realm)?, RepoName::parse(&request.repo)?))
 }
 
+/// A branch to create.
+pub fn create_branch(
+    request: &wire::CreateBranchRequest,
+    caller_realm: Option<&RealmName>,
+) -> Result<CreateBranch> {
+    let from = match request.from_branch.as_str() {
+        "" => None,
+        name => Some(BranchName::parse(name)?),
+    };
+    if from.is_none() && request.at_revision != 0 {
+        return Err(Error::invalid(
+            "at_revision without from_branch: a revision belongs to a branch, name both",
+        ));
+    }
+    Ok(CreateBranch {
+        address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
+        from,
+        at_revision: checks::number(request.at_revision),
+        operation_id: checks::operation_id(&request.operation_id)?,
+    })
+}
+
+/// A branch to delete.
+pub fn delete_branch(
+    request: &wire::DeleteBranchRequest,
+    caller_realm: Option<&RealmName>,
+) -> Result<DeleteBranch> {
+    Ok(DeleteBranch {
+        address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
+        operation_id: checks::operation_id(&request.operation_id)?,
+    })
+}
+
 /// The size of a page of history; 0 is the default.
 pub(crate) fn history_limit(limit: u32) -> Result<u32> {
     match limit {
@@ -177,19 +245,4 @@ fn node_selector(node_id: &[u8], path: &str) -> Result<Option<NodeSelector>> {
         (None, Some(path)) => Ok(Some(NodeSelector::Path(path))),
         (None, None) => Ok(None),
     }
-}
-
-fn on_conflict(number: i32) -> Result<OnConflict> {
-    Ok(match checks::known_enum("on_conflict", number)? {
-        wire::OnConflict::Unspecified | wire::OnConflict::Reject => OnConflict::Reject,
-        wire::OnConflict::Merge => OnConflict::Merge,
-        wire::OnConflict::Overwrite => OnConflict::Overwrite,
-    })
-}
-
-fn ack_level(number: i32) -> Result<AckLevel> {
-    Ok(match checks::known_enum("min_ack", number)? {
-        wire::AckLevel::Unspecified | wire::AckLevel::Committed => AckLevel::Committed,
-        wire::AckLevel::Local => AckLevel::Local,
-    })
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use vdom_core::calls::{
-    AckLevel, BranchSummary, Conflict, ConflictHunk, ConflictReason, DiffSource, Event, Freshness,
-    GetHistory, HistoryPage, NodeSelector, ReadAt, ReadSnapshot, ReadTree, RepoSummary,
-    ResumePoint, Snapshot, Source, Subscribe, TreeEntry, WriteDiff, Written,
+    AckLevel, BranchSummary, ChangeEvent, ChangeSetPart, Conflict, ConflictHunk, ConflictPage,
+    ConflictReason, CreateBranch, DeleteBranch, DiffSource, Event, Freshness, GetHistory,
+    HistoryPage, ListConflicts, NodeSelector, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree,
+    RepoSummary, Resolution, ResolveConflict, ResolveOutcome, ResumePoint, RevertChanges,
+    SetConflicts, SetOutcome, SetWritten, Snapshot, Source, StoredConflict, Subscribe, TreeEntry,
+    WriteDiff, WriteDiffs, WriteOutcome, Written,
 };
-use vdom_core::calls::{ChangeEvent, WriteOutcome};
 use vdom_core::{
-    BranchAddress, Change, ChangeKind, ChangeSetPosition, Content, Hash, Node, NodeId, NodeKind,
-    NodePath, Operation, OperationId, RealmName, VectorClock,
+    BranchAddress, BranchName, Change, ChangeKind, ChangeSetPosition, ConflictId, Content, Hash,
+    Node, NodeId, NodeKind, NodePath, Operation, OperationId, RealmName, VectorClock,
 };
 
 use super::*;
@@ -237,4 +239,154 @@ fn answers_come_back_as_they_were() {
         origin: None,
     };
     assert_eq!(from_wire::branch_summary(to_wire::branch_summary(branch.clone())), Ok(branch));
+}
+
+#[tokio::test]
+async fn requests_about_sets_branches_and_conflicts_come_back_as_they_were() {
+    let set = WriteDiffs {
+        address: address(),
+        operation_id: Some(OperationId([2; 16])),
+        expected_revision: Some(4),
+        on_conflict: OnConflict::Overwrite,
+        min_ack: AckLevel::Local,
+        author: Some("bea".to_owned()),
+        authored_at_ms: Some(-1_500),
+        message: "why".to_owned(),
+        metadata: texts(),
+    };
+    let diff = WriteDiff {
+        on_conflict: OnConflict::Merge,
+        min_ack: set.min_ack,
+        ..crate::fake::some_diff()
+    };
+    let diff = WriteDiff { address: address(), ..diff };
+    let follows = WriteDiff { diff: DiffSource::Follows, ..diff.clone() };
+    let parts = [
+        ChangeSetPart::Diff(Box::new(diff)),
+        ChangeSetPart::Diff(Box::new(follows)),
+        ChangeSetPart::Content(Bytes::from_static(b"content")),
+    ];
+    let chunks: Vec<_> = [to_wire::write_diffs(&set)]
+        .into_iter()
+        .chain(parts.clone().map(to_wire::change_set_part))
+        .collect();
+    let opened = change_set::in_a_stream(stream::iter(chunks).map(Ok), None).await;
+    let (read_set, read_parts) = opened.expect("a header");
+    let read_parts: Vec<_> = read_parts.map(|part| part.expect("a part")).collect().await;
+    assert_eq!((read_set, read_parts), (set, parts.to_vec()));
+
+    let revert = RevertChanges {
+        address: address(),
+        first_revision: 3,
+        last_revision: 9,
+        epoch: Some(7),
+        on_conflict: OnConflict::Merge,
+        author: Some("bea".to_owned()),
+        message: "why".to_owned(),
+        operation_id: Some(OperationId([2; 16])),
+    };
+    assert_eq!(from_wire::revert_changes(to_wire::revert_changes(&revert), None), Ok(revert));
+    let snapshots = ReadSnapshots {
+        address: address(),
+        nodes: vec![NodeSelector::Path(path("a")), NodeSelector::Id(NodeId([1; 16]))],
+        at: ReadAt { after_operation: None, ..read_at() },
+    };
+    let wire = to_wire::read_snapshots(&snapshots);
+    assert_eq!(from_wire::read_snapshots(&wire, None), Ok(snapshots));
+    let create = CreateBranch {
+        address: address(),
+        from: Some(BranchName::parse("main").expect("a name")),
+        at_revision: Some(5),
+        operation_id: Some(OperationId([2; 16])),
+    };
+    assert_eq!(from_wire::create_branch(&to_wire::create_branch(&create), None), Ok(create));
+    let delete = DeleteBranch { address: address(), operation_id: None };
+    assert_eq!(from_wire::delete_branch(&to_wire::delete_branch(&delete), None), Ok(delete));
+
+    let list = ListConflicts {
+        address: address(),
+        paths: vec!["src".to_owned()],
+        limit: 7,
+        after: Some(ConflictId([3; 16])),
+    };
+    assert_eq!(from_wire::list_conflicts(&to_wire::list_conflicts(&list), None), Ok(list));
+    for resolution in [
+        Resolution::Ours,
+        Resolution::Theirs,
+        Resolution::Merge,
+        Resolution::Manual(Bytes::from_static(b"content")),
+    ] {
+        let resolve = ResolveConflict {
+            address: address(),
+            id: ConflictId([3; 16]),
+            resolution,
+            clock: clock(),
+            message: "why".to_owned(),
+            operation_id: None,
+        };
+        let wire = to_wire::resolve_conflict(&resolve);
+        assert_eq!(from_wire::resolve_conflict(wire, None), Ok(resolve));
+    }
+}
+
+#[test]
+fn answers_about_sets_branches_and_conflicts_come_back_as_they_were() {
+    let written = Written {
+        node_id: NodeId([1; 16]),
+        version: 5,
+        clock: clock(),
+        epoch: 7,
+        revision: 12,
+        ack: AckLevel::Local,
+        merged: true,
+        timestamp_ms: 5,
+        operation_id: None,
+    };
+    let set = SetOutcome::Written(SetWritten {
+        epoch: 7,
+        first_revision: 11,
+        last_revision: 12,
+        ack: AckLevel::Local,
+        timestamp_ms: 1_700_000_000_123,
+        operation_id: Some(OperationId([2; 16])),
+        results: vec![written.clone(), written.clone()],
+    });
+    assert_eq!(from_wire::set_outcome(to_wire::set_outcome(set.clone())), Ok(set));
+    let conflict =
+        Conflict { conflict_id: Some(ConflictId([3; 16])), ..crate::fake::some_conflict() };
+    let set = SetOutcome::Conflicted(SetConflicts {
+        epoch: 7,
+        revision: 12,
+        operation_id: None,
+        results: vec![None, Some(Box::new(conflict.clone()))],
+    });
+    assert_eq!(from_wire::set_outcome(to_wire::set_outcome(set.clone())), Ok(set));
+
+    for resolved in [
+        ResolveOutcome::Resolved(None),
+        ResolveOutcome::Resolved(Some(written)),
+        ResolveOutcome::Conflicted(Box::new(conflict.clone())),
+    ] {
+        let wire = to_wire::resolve_outcome(resolved.clone());
+        assert_eq!(from_wire::resolve_outcome(wire), Ok(resolved));
+    }
+    let request = WriteDiff { address: address(), ..crate::fake::some_diff() };
+    let page = ConflictPage {
+        conflicts: vec![StoredConflict {
+            id: ConflictId([3; 16]),
+            conflict,
+            request,
+            timestamp_ms: 5,
+            subject: "ann".to_owned(),
+        }],
+        more: true,
+    };
+    assert_eq!(from_wire::conflict_page(to_wire::conflict_page(page.clone())), Ok(page));
+    let contradiction = wire::WriteDiffsResponse {
+        success: true,
+        results: vec![wire::WriteDiffResponse::default()],
+        ..Default::default()
+    };
+    let unreadable = from_wire::set_outcome(contradiction);
+    assert_eq!(unreadable.map_err(|error| error.code), Err(ErrorCode::Internal));
 }

@@ -1,10 +1,9 @@
 //! Answers, as a server sends them.
 
 use bytes::Bytes;
-use prost_types::Timestamp;
 use vdom_core::calls::{
-    AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictHunk, ConflictReason, Event, Freshness,
-    HistoryPage, RepoSummary, Snapshot, Source, TreeEntry, WriteOutcome, Written,
+    BranchSummary, ChangeEvent, Event, Freshness, HistoryPage, RepoSummary, Snapshot, Source,
+    TreeEntry, WriteOutcome, Written,
 };
 use vdom_core::{BranchAddress, Change, ChangeKind, Content, NodePath};
 use vdom_proto::v1 as wire;
@@ -18,7 +17,7 @@ pub fn write_outcome(outcome: WriteOutcome) -> wire::WriteDiffResponse {
             operation_id: super::operation_id(conflict.operation_id),
             epoch: conflict.epoch,
             revision: conflict.revision,
-            conflict: Some(self::conflict(*conflict)),
+            conflict: Some(super::conflicts::conflict_info(*conflict)),
             ..Default::default()
         },
     }
@@ -28,7 +27,7 @@ pub fn write_outcome(outcome: WriteOutcome) -> wire::WriteDiffResponse {
 pub fn snapshot(mut snapshot: Snapshot) -> wire::ReadSnapshotResponse {
     let content = match &mut snapshot.node.content {
         Content::Inline(bytes) => std::mem::take(bytes),
-        Content::Chunked(_) => Bytes::new(),
+        Content::Part(_) | Content::Chunked(_) => Bytes::new(),
     };
     wire::ReadSnapshotResponse { content, ..snapshot_head(snapshot) }
 }
@@ -44,7 +43,7 @@ pub fn snapshot_head(snapshot: Snapshot) -> wire::ReadSnapshotResponse {
         epoch: snapshot.epoch,
         revision: snapshot.revision,
         author: node.author,
-        timestamp: Some(timestamp(node.timestamp_ms)),
+        timestamp: Some(super::timestamp(node.timestamp_ms)),
         metadata: node.metadata,
         kind: super::kind(node.kind),
         path: node.path.to_string(),
@@ -65,7 +64,7 @@ pub fn tree_entry(entry: TreeEntry) -> wire::TreeEntry {
         vector_clock: Some(super::clock(&node.clock)),
         size_bytes: entry.size_bytes,
         author: node.author,
-        timestamp: Some(timestamp(node.timestamp_ms)),
+        timestamp: Some(super::timestamp(node.timestamp_ms)),
         attributes: node.attributes,
         changed_revision: node.changed_revision,
         epoch: entry.epoch,
@@ -116,7 +115,7 @@ pub fn branch_summary(branch: BranchSummary) -> wire::Branch {
     }
 }
 
-fn written(written: &Written) -> wire::WriteDiffResponse {
+pub(super) fn written(written: &Written) -> wire::WriteDiffResponse {
     wire::WriteDiffResponse {
         success: true,
         new_version: written.version,
@@ -124,58 +123,11 @@ fn written(written: &Written) -> wire::WriteDiffResponse {
         epoch: written.epoch,
         revision: written.revision,
         vector_clock: Some(super::clock(&written.clock)),
-        ack: match written.ack {
-            AckLevel::Local => wire::AckLevel::Local,
-            AckLevel::Committed => wire::AckLevel::Committed,
-        }
-        .into(),
+        ack: super::ack_level(written.ack),
         merged: written.merged,
         conflict: None,
-        timestamp: Some(timestamp(written.timestamp_ms)),
+        timestamp: Some(super::timestamp(written.timestamp_ms)),
         operation_id: super::operation_id(written.operation_id),
-    }
-}
-
-fn conflict(conflict: Conflict) -> wire::ConflictInfo {
-    wire::ConflictInfo {
-        reason: match conflict.reason {
-            ConflictReason::StaleClock => wire::conflict_info::Reason::StaleClock,
-            ConflictReason::PathExists => wire::conflict_info::Reason::PathExists,
-            ConflictReason::Deleted => wire::conflict_info::Reason::Deleted,
-            ConflictReason::TargetExists => wire::conflict_info::Reason::TargetExists,
-            ConflictReason::Merge => wire::conflict_info::Reason::Merge,
-        }
-        .into(),
-        node_id: Bytes::copy_from_slice(conflict.node_id.as_bytes()),
-        path: conflict.path.to_string(),
-        kind: super::kind(conflict.kind),
-        current_clock: Some(super::clock(&conflict.current_clock)),
-        current_version: conflict.current_version,
-        content_omitted: conflict.current_content.is_none(),
-        current_content: conflict.current_content.unwrap_or_default(),
-        current_author: conflict.current_author,
-        current_timestamp: Some(timestamp(conflict.current_timestamp_ms)),
-        base_missing: conflict.base_content.is_none(),
-        base_content: conflict.base_content.unwrap_or_default(),
-        hunks: conflict.hunks.into_iter().map(hunk).collect(),
-        conflict_id: conflict
-            .conflict_id
-            .map(|id| Bytes::copy_from_slice(id.as_bytes()))
-            .unwrap_or_default(),
-        epoch: conflict.epoch,
-        revision: conflict.revision,
-    }
-}
-
-fn hunk(hunk: ConflictHunk) -> wire::ConflictHunk {
-    wire::ConflictHunk {
-        base_start: hunk.base.0,
-        base_length: hunk.base.1,
-        current_start: hunk.current.0,
-        current_length: hunk.current.1,
-        proposed_start: hunk.proposed.0,
-        proposed_length: hunk.proposed.1,
-        field: hunk.field,
     }
 }
 
@@ -193,7 +145,7 @@ fn change_event(event: ChangeEvent, address: &BranchAddress) -> wire::ChangeEven
         path: change.path.to_string(),
         author: change.author.clone(),
         version: change.version,
-        timestamp: Some(timestamp(change.timestamp_ms)),
+        timestamp: Some(super::timestamp(change.timestamp_ms)),
         metadata: event.metadata(),
         node_id: Bytes::copy_from_slice(change.node_id.as_bytes()),
         epoch: change.epoch,
@@ -209,7 +161,7 @@ fn change_event(event: ChangeEvent, address: &BranchAddress) -> wire::ChangeEven
         operation_id: super::operation_id(change.operation.map(|operation| operation.id)),
         actor: change.actor.clone(),
         kind: super::kind(change.node_kind),
-        authored_at: change.authored_at_ms.map(timestamp),
+        authored_at: change.authored_at_ms.map(super::timestamp),
         diff_omitted: event.diff.is_none(),
         hash: Bytes::copy_from_slice(event.hash.as_bytes()),
         diff_bson: event.diff.unwrap_or_default(),
@@ -235,12 +187,5 @@ fn freshness(freshness: Freshness) -> wire::Freshness {
             Source::Cache => wire::freshness::Source::Cache,
         }
         .into(),
-    }
-}
-
-fn timestamp(milliseconds: i64) -> Timestamp {
-    Timestamp {
-        seconds: milliseconds.div_euclid(1_000),
-        nanos: (milliseconds.rem_euclid(1_000) * 1_000_000) as i32,
     }
 }

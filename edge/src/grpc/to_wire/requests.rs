@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use vdom_core::calls::{
-    AckLevel, DiffSource, GetHistory, NodeSelector, OnConflict, ReadSnapshot, ReadTree, Subscribe,
-    WriteDiff,
+    CreateBranch, DeleteBranch, DiffSource, GetHistory, NodeSelector, ReadSnapshot, ReadSnapshots,
+    ReadTree, Subscribe, WriteDiff,
 };
-use vdom_core::{NodePath, RealmName, RepoName};
+use vdom_core::{BranchName, NodePath, RealmName, RepoName};
 use vdom_proto::v1 as wire;
 
 /// One diff to write. A staged content has no bytes of its own: it stays empty
@@ -29,17 +29,8 @@ pub fn write_diff(request: &WriteDiff) -> wire::WriteDiffRequest {
         author: request.author.clone().unwrap_or_default(),
         message: request.message.clone(),
         operation_id: super::operation_id(request.operation_id),
-        on_conflict: match request.on_conflict {
-            OnConflict::Reject => wire::OnConflict::Reject,
-            OnConflict::Merge => wire::OnConflict::Merge,
-            OnConflict::Overwrite => wire::OnConflict::Overwrite,
-        }
-        .into(),
-        min_ack: match request.min_ack {
-            AckLevel::Local => wire::AckLevel::Local,
-            AckLevel::Committed => wire::AckLevel::Committed,
-        }
-        .into(),
+        on_conflict: super::on_conflict(request.on_conflict),
+        min_ack: super::ack_level(request.min_ack),
         actor: request.actor.clone().unwrap_or_default(),
         realm: request.address.realm.to_string(),
         keep_conflict: request.keep_conflict,
@@ -61,6 +52,30 @@ pub fn read_snapshot(request: &ReadSnapshot) -> wire::ReadSnapshotRequest {
         max_age_ms: request.at.max_age_ms,
         epoch: request.at.epoch.unwrap_or_default(),
         after_operation: super::operation_id(request.at.after_operation),
+    }
+}
+
+/// Many nodes to read. Those named by path come first on the wire, so only a
+/// request that has them first keeps its order.
+pub fn read_snapshots(request: &ReadSnapshots) -> wire::ReadSnapshotsRequest {
+    let (mut paths, mut node_ids) = (Vec::new(), Vec::new());
+    for node in &request.nodes {
+        match node {
+            NodeSelector::Path(path) => paths.push(path.to_string()),
+            NodeSelector::Id(id) => node_ids.push(Bytes::copy_from_slice(id.as_bytes())),
+        }
+    }
+    wire::ReadSnapshotsRequest {
+        realm: request.address.realm.to_string(),
+        repo: request.address.repo.to_string(),
+        branch: request.address.branch.to_string(),
+        paths,
+        node_ids,
+        revision: request.at.revision.unwrap_or_default(),
+        epoch: request.at.epoch.unwrap_or_default(),
+        min_revision: request.at.min_revision.unwrap_or_default(),
+        min_epoch: request.at.min_epoch.unwrap_or_default(),
+        max_age_ms: request.at.max_age_ms,
     }
 }
 
@@ -121,6 +136,28 @@ pub fn list_repos(realm: &RealmName) -> wire::ListReposRequest {
 /// Which repo's branches to list.
 pub fn list_branches(realm: &RealmName, repo: &RepoName) -> wire::ListBranchesRequest {
     wire::ListBranchesRequest { realm: realm.to_string(), repo: repo.to_string() }
+}
+
+/// A branch to create.
+pub fn create_branch(request: &CreateBranch) -> wire::CreateBranchRequest {
+    wire::CreateBranchRequest {
+        realm: request.address.realm.to_string(),
+        repo: request.address.repo.to_string(),
+        branch: request.address.branch.to_string(),
+        from_branch: request.from.as_ref().map(BranchName::to_string).unwrap_or_default(),
+        at_revision: request.at_revision.unwrap_or_default(),
+        operation_id: super::operation_id(request.operation_id),
+    }
+}
+
+/// A branch to delete.
+pub fn delete_branch(request: &DeleteBranch) -> wire::DeleteBranchRequest {
+    wire::DeleteBranchRequest {
+        realm: request.address.realm.to_string(),
+        repo: request.address.repo.to_string(),
+        branch: request.address.branch.to_string(),
+        operation_id: super::operation_id(request.operation_id),
+    }
 }
 
 fn selector(node: Option<&NodeSelector>) -> (Bytes, String) {

@@ -11,6 +11,7 @@ const METHODS: [Method; 6] =
 fn example(path: &str) -> (String, String) {
     let route = path.replace("{path}", "{*path}");
     let example = path.replace("{repo}", "r").replace("{branch}", "b").replace("{path}", "p/q");
+    let example = example.replace("{id}", &"ab".repeat(16));
     (route, example)
 }
 

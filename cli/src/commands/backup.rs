@@ -1,0 +1,87 @@
+//! `vdom backup`: a whole store in one file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use vdom_gateway::dom::maintenance::{BackupReport, backup};
+use vdom_gateway::Store;
+
+use super::store::{StoreOptions, progress};
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, count};
+
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Write a whole store into one file
+///
+/// The gateway of the store must be stopped. The file appears under its name once it
+/// is complete and durable.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// The file; it must not exist
+    file: PathBuf,
+    #[command(flatten)]
+    store: StoreOptions,
+}
+
+/// Writes it.
+pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+    let path = arguments.file;
+    if path.exists() {
+        return Err(Failure::new(Exit::Conflict, format!("{} exists", path.display()))
+            .advice("name another file, or delete this one"));
+    }
+    let store = arguments.store.open().await?;
+    let bar = progress(output, "batches and chunks written");
+    let written = write(&*store, &path, |written| bar.set_position(written)).await;
+    bar.finish_and_clear();
+    store.close().await.map_err(|error| Failure::failed(error.message))?;
+    let report = written?;
+    let bytes = fs::metadata(&path)?.len();
+    output.result(
+        || {
+            json!({
+                "file": path.display().to_string(),
+                "bytes": bytes,
+                "logs": report.logs,
+                "batches": report.batches,
+                "chunks": report.chunks,
+            })
+        },
+        |_| {
+            format!(
+                "{}: {}, {}, {}",
+                path.display(),
+                crate::output::size(bytes),
+                count(report.logs, "log", "logs"),
+                count(report.batches, "batch", "batches"),
+            )
+        },
+    )?;
+    Ok(())
+}
+
+/// Writes under another name first: what stands under the name is complete.
+async fn write(
+    store: &dyn Store,
+    path: &Path,
+    progress: impl FnMut(u64),
+) -> Result<BackupReport, Failure> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let cannot = |error: std::io::Error| {
+        Failure::failed(format!("cannot write {}: {error}", partial.display()))
+    };
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&partial);
+    let file = BufWriter::with_capacity(BUFFER_BYTES, file.map_err(cannot)?);
+    let (file, report) = backup(store, file, progress).await?;
+    let file = file.into_inner().map_err(|error| cannot(error.into_error()))?;
+    file.sync_all().map_err(cannot)?;
+    fs::rename(&partial, path).map_err(cannot)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(cannot)?;
+    Ok(report)
+}

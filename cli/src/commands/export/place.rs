@@ -1,0 +1,229 @@
+//! A directory that files are written into, and never beside it: no path leads
+//! out of it, neither by its name nor through a symbolic link.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, symlinkat, unlinkat};
+use rustix::io::Errno;
+
+/// What begins the name under which a file is written before it takes its place.
+const TEMPORARY: &str = ".vdom-export-";
+const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const NEW_FILE: OFlags = OFlags::WRONLY
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// A directory that files are written into.
+#[derive(Debug)]
+pub(super) struct Place {
+    root: OwnedFd,
+    next: AtomicU64,
+}
+
+/// A file that is being written; it takes its place by [`Unfinished::finish`],
+/// and is gone without that.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    folder: OwnedFd,
+    name: Vec<u8>,
+    temporary: String,
+    file: File,
+}
+
+impl Place {
+    /// Opens a directory, and makes it first where there is none. A link to a
+    /// directory is fine here: the caller named it.
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { root: openat(CWD, directory, flags, Mode::empty())?, next: AtomicU64::new(0) })
+    }
+
+    /// Begins a file at this path.
+    pub(super) fn file(&self, path: &[u8], is_executable: bool) -> io::Result<Unfinished> {
+        let (folder, name) = self.folder_of(path)?;
+        let mode = Mode::from_raw_mode(if is_executable { 0o777 } else { 0o666 });
+        let temporary = self.temporary(&folder)?;
+        let file = File::from(openat(&folder, temporary.as_str(), NEW_FILE, mode)?);
+        Ok(Unfinished { folder, name: name.to_vec(), temporary, file })
+    }
+
+    /// Makes a symbolic link at this path.
+    pub(super) fn link(&self, path: &[u8], target: &[u8]) -> io::Result<()> {
+        let (folder, name) = self.folder_of(path)?;
+        let temporary = self.temporary(&folder)?;
+        symlinkat(OsStr::from_bytes(target), &folder, temporary.as_str())?;
+        let renamed = renameat(&folder, temporary.as_str(), &folder, OsStr::from_bytes(name));
+        if renamed.is_err() {
+            remove(&folder, &temporary)?;
+        }
+        Ok(renamed?)
+    }
+
+    /// Makes an empty directory at this path.
+    pub(super) fn folder(&self, path: &[u8]) -> io::Result<()> {
+        let (folder, name) = self.folder_of(path)?;
+        enter(&folder, name).map(drop)
+    }
+
+    /// A name for the time being, which no earlier export left behind.
+    fn temporary(&self, folder: &OwnedFd) -> io::Result<String> {
+        let name = format!("{TEMPORARY}{}", self.next.fetch_add(1, Ordering::Relaxed));
+        remove(folder, &name)?;
+        Ok(name)
+    }
+
+    /// The folder of a path, made where there is none, and the last segment.
+    fn folder_of<'a>(&self, path: &'a [u8]) -> io::Result<(OwnedFd, &'a [u8])> {
+        let mut segments: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+        if let Some(segment) = segments.iter().find(|segment| !is_safe(segment)) {
+            let shown = segment.escape_ascii();
+            let problem = format!("no file may be written at the segment \"{shown}\"");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+        let name = segments.pop().unwrap_or_default();
+        let mut folder = self.root.try_clone()?;
+        for segment in segments {
+            folder = enter(&folder, segment)?;
+        }
+        Ok((folder, name))
+    }
+}
+
+impl Write for Unfinished {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Unfinished {
+    /// Puts the file in its place.
+    pub(super) fn finish(self) -> io::Result<()> {
+        let name = OsStr::from_bytes(&self.name);
+        Ok(renameat(&self.folder, self.temporary.as_str(), &self.folder, name)?)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Finished, it is there no more; else nobody can be told.
+        let _is_gone = remove(&self.folder, &self.temporary);
+    }
+}
+
+fn enter(folder: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+    let name = OsStr::from_bytes(name);
+    match mkdirat(folder, name, Mode::from_raw_mode(0o777)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    openat(folder, name, FOLDER, Mode::empty()).map_err(|error| match error {
+        Errno::LOOP | Errno::NOTDIR => io::Error::new(
+            io::ErrorKind::NotADirectory,
+            format!("{} stands in the way: no directory", name.display()),
+        ),
+        error => error.into(),
+    })
+}
+
+fn remove(folder: &OwnedFd, name: &str) -> io::Result<()> {
+    match unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Git, and file systems that ignore case or characters, must not find a
+/// repository of their own where files are written.
+fn is_safe(segment: &[u8]) -> bool {
+    if matches!(segment, b"" | b"." | b"..") || segment.contains(&0) {
+        return false;
+    }
+    let trimmed = segment.trim_ascii_end();
+    let trimmed = trimmed.strip_suffix(b".").unwrap_or(trimmed);
+    let visible: String = String::from_utf8_lossy(trimmed)
+        .chars()
+        .filter(|character| !matches!(character, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}'))
+        .collect();
+    !(visible.eq_ignore_ascii_case(".git") || visible.eq_ignore_ascii_case("git~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(place: &Place, path: &[u8]) -> io::Result<()> {
+        let mut file = place.file(path, false)?;
+        file.write_all(b"x")?;
+        file.finish()
+    }
+
+    #[test]
+    fn files_folders_and_links_are_made() {
+        let root = tempfile::tempdir().expect("a folder");
+        let place = Place::open(&root.path().join("new/place")).expect("opened");
+        write(&place, b"a/b/c").expect("written");
+        write(&place, b"a/b/c").expect("written over");
+        write(&place, b"caf\xe9").expect("written");
+        place.link(b"a/link", b"../../outside").expect("linked");
+        place.folder(b"empty/folder").expect("made");
+        let path = root.path().join("new/place");
+        assert_eq!(std::fs::read(path.join("a/b/c")).expect("there"), b"x");
+        assert!(path.join("empty/folder").is_dir());
+        let names = std::fs::read_dir(path.join("a")).expect("a folder").count();
+        assert_eq!(names, 2, "nothing unfinished is left");
+    }
+
+    #[test]
+    fn no_path_leads_out_or_into_a_repository() {
+        let root = tempfile::tempdir().expect("a folder");
+        let place = Place::open(&root.path().join("place")).expect("opened");
+        for path in [
+            b"../x".as_slice(),
+            b"a/../../x",
+            b"/etc/x",
+            b"",
+            b"a//b",
+            b"./x",
+            b"a\0b",
+            b".git/hooks/post-checkout",
+            b"a/.GIT/config",
+            b".git ./x",
+            b"GIT~1/x",
+            "\u{200d}.git/x".as_bytes(),
+        ] {
+            assert!(write(&place, path).is_err(), "{path:?}");
+            assert!(place.link(path, b"x").is_err(), "{path:?}");
+        }
+        assert!(!root.path().join("x").exists());
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let root = tempfile::tempdir().expect("a folder");
+        let outside = root.path().join("outside");
+        std::fs::create_dir(&outside).expect("made");
+        std::fs::write(outside.join("kept"), "kept").expect("written");
+        let place = Place::open(&root.path().join("place")).expect("opened");
+        place.link(b"folder", b"../outside").expect("linked");
+        let refused = write(&place, b"folder/x").expect_err("a link");
+        assert!(refused.to_string().contains("folder stands in the way"), "{refused}");
+        place.link(b"file", b"../outside/kept").expect("linked");
+        write(&place, b"file").expect("the link itself is written over");
+        assert_eq!(std::fs::read(outside.join("kept")).expect("there"), b"kept");
+        assert!(!outside.join("x").exists());
+    }
+}

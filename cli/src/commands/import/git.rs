@@ -1,0 +1,160 @@
+//! `vdom import --git`: brings the whole history of a repository of git into a
+//! repo, every commit as one change set.
+
+mod blobs;
+mod commit;
+mod contents;
+mod fold;
+mod graph;
+mod kept_refs;
+mod lanes;
+mod process;
+mod refs;
+mod source;
+mod there;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use vdom_core::RepoName;
+
+use self::contents::Items;
+use self::graph::Plan;
+use self::refs::Refs;
+use self::writer::Writer;
+use super::AWAY_MAX;
+use crate::client::Client;
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, Tone, count};
+use crate::server::ServerOptions;
+
+/// Brings it in; run again, it goes on after the last commit that is there.
+pub(super) async fn import(
+    repository: PathBuf,
+    repo: &str,
+    server: &ServerOptions,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let started = Instant::now();
+    RepoName::parse(repo).map_err(|error| Failure::new(Exit::Usage, error.message))?;
+    let version = process::version(&repository)?;
+    let client = Client::connect(server).await?.retry_for(AWAY_MAX);
+    let of_git = repository.clone();
+    let (mut refs, graph) = tokio::task::spawn_blocking(move || {
+        Ok::<_, Failure>((refs::read_refs(&of_git)?, refs::read_graph(&of_git)?))
+    })
+    .await
+    .map_err(|error| Failure::failed(format!("cannot read the repository: {error}")))??;
+
+    let there = there::find(&client, repo).await?;
+    let plan = Arc::new(Plan::new(&graph, &refs.heads, &there.commits, &there.tips));
+    let mut writer = Writer::new(client.clone(), repo.to_owned(), Arc::clone(&plan), there);
+    writer.check_branches().await?;
+    let bar = progress_bar(plan.owner.len() as u64, output.draws_progress());
+    let imported = writer.imported();
+    let is_imported = move |id: &graph::ObjectId| imported.contains_key(id);
+    let (items, thread) = source::start(repository, version, Arc::clone(&plan), is_imported);
+    let written = writer.write(Items::new(items), &bar).await;
+    bar.finish_and_clear();
+    let tagged = written.map_err(goes_on)?;
+    // It has sent its last item.
+    let _has_ended = thread.join();
+    let refs_changed = kept_refs::write(&client, repo, &mut refs, tagged).await.map_err(goes_on)?;
+    let report = Report {
+        repo,
+        commits: graph.len() as u64,
+        written: plan.owner.len() as u64,
+        branches: plan.branches.len() as u64 + plan.forks.len() as u64,
+        refs: &refs,
+        refs_changed,
+        rewritten: &plan.rewritten,
+        elapsed: started.elapsed(),
+    };
+    report.print(output)
+}
+
+struct Report<'a> {
+    repo: &'a str,
+    commits: u64,
+    written: u64,
+    branches: u64,
+    refs: &'a Refs,
+    refs_changed: u64,
+    rewritten: &'a [String],
+    elapsed: Duration,
+}
+
+impl Report<'_> {
+    fn print(&self, output: &mut Output) -> Result<(), Failure> {
+        for name in self.rewritten {
+            output.note(&format!(
+                "vdom: {name} was rewritten in git: {}@{name} stays as it is, and the new commits \
+                 are on a branch of their own",
+                self.repo
+            ))?;
+        }
+        for (name, kind) in &self.refs.left_out {
+            output.note(&format!("vdom: {} is left out: a {kind}, no commit", lossy(name)))?;
+        }
+        output.result(
+            || {
+                let left_out = self.refs.left_out.iter().map(|(name, _)| lossy(name));
+                json!({
+                    "repo": self.repo,
+                    "commits": self.commits,
+                    "written": self.written,
+                    "unchanged": self.commits - self.written,
+                    "branches_written": self.branches,
+                    "refs": self.refs.records.len(),
+                    "refs_changed": self.refs_changed,
+                    "refs_left_out": left_out.collect::<Vec<_>>(),
+                    "rewritten": self.rewritten,
+                    "seconds": self.elapsed.as_secs_f64(),
+                })
+            },
+            |painter| {
+                let commits = count(self.commits, "commit", "commits");
+                format!(
+                    "{}: {} in {:.1} s: {} written, {} there already, {}",
+                    self.repo,
+                    painter.paint(Tone::Strong, &commits),
+                    self.elapsed.as_secs_f64(),
+                    self.written,
+                    self.commits - self.written,
+                    count(self.refs.records.len() as u64, "ref", "refs"),
+                )
+            },
+        )?;
+        Ok(())
+    }
+}
+
+fn goes_on(failure: Failure) -> Failure {
+    if failure.exit == Exit::Unavailable {
+        return failure.advice("run the same command again to go on");
+    }
+    failure
+}
+
+fn lossy(name: &Bytes) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+fn progress_bar(commits: u64, is_drawn: bool) -> ProgressBar {
+    if !is_drawn {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(commits), ProgressDrawTarget::stderr());
+    let style =
+        ProgressStyle::with_template("{bar:24} {human_pos}/{human_len} commits  {eta} left");
+    // The template is ours and valid; the default style is no loss.
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}

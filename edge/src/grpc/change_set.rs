@@ -1,0 +1,246 @@
+//! A change set as it comes in, in one message or as a stream: in order, within
+//! its limits, and never taken for whole when it broke off.
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use vdom_core::calls::{
+    ChangeSetPart, DiffSource, SetConflicts, SetOutcome, SetWritten, WriteDiff, WriteDiffs,
+    WriteOutcome,
+};
+use vdom_core::limits::{CHANGE_SET_MAX_BYTES, CHANGE_SET_MAX_DIFFS, CONTENT_MAX_BYTES};
+use vdom_core::{Error, RealmName, Result};
+use vdom_proto::v1 as wire;
+use vdom_proto::v1::write_diffs_chunk::Chunk;
+
+use super::from_wire;
+use crate::dom::DomStream;
+use crate::stream::steady;
+
+/// The set of one message, whose diffs bring all they need.
+pub(crate) fn in_one_message(
+    mut request: wire::WriteDiffsRequest,
+    caller_realm: Option<&RealmName>,
+) -> Result<(WriteDiffs, DomStream<ChangeSetPart>)> {
+    let diffs = std::mem::take(&mut request.diffs);
+    let set = from_wire::write_diffs(request, caller_realm)?;
+    let mut reader = Reader::new(set.clone());
+    let mut parts = Vec::with_capacity(diffs.len());
+    for diff in diffs {
+        let part = reader.diff(diff)?;
+        if reader.content.is_some() {
+            return Err(reader.refuse(
+                "diff_bson brings no content: put it into `v`, or stream the set with \
+                 WriteDiffsStream",
+            ));
+        }
+        parts.push(Ok(part));
+    }
+    reader.end()?;
+    Ok((set, stream::iter(parts).boxed()))
+}
+
+/// The set of a stream, once its header is read. What is wrong with the rest
+/// ends the parts with an error.
+pub(in crate::grpc) async fn in_a_stream(
+    chunks: impl Stream<Item = Result<wire::WriteDiffsChunk>> + Send + 'static,
+    caller_realm: Option<&RealmName>,
+) -> Result<(WriteDiffs, DomStream<ChangeSetPart>)> {
+    let mut chunks = steady(chunks);
+    let first = chunks.next().await.transpose()?.map(chunk_of).transpose()?;
+    let Some(Chunk::Header(header)) = first else {
+        return Err(Error::invalid("the stream must begin with a header"));
+    };
+    if !header.diffs.is_empty() {
+        return Err(Error::invalid(
+            "header.diffs must stay empty in a stream: send each as a diff",
+        ));
+    }
+    let set = from_wire::write_diffs(header, caller_realm)?;
+    let state = Some((chunks, Reader::new(set.clone())));
+    let parts = stream::unfold(state, |state| async move {
+        let (mut chunks, mut reader) = state?;
+        loop {
+            let part = match chunks.next().await {
+                // A set that is whole has no error to end with.
+                None => Err(reader.end().err()?),
+                Some(chunk) => chunk.and_then(|chunk| reader.part(chunk)),
+            };
+            match part {
+                Ok(Some(part)) => return Some((Ok(part), Some((chunks, reader)))),
+                Ok(None) => {}
+                Err(error) => return Some((Err(error), None)),
+            }
+        }
+    });
+    Ok((set, parts.boxed()))
+}
+
+/// A content that follows its diff alone, where a conflict is to be kept: no set
+/// keeps one. Else the set as it was.
+pub(in crate::grpc) async fn content_to_keep(
+    set: WriteDiffs,
+    mut parts: DomStream<ChangeSetPart>,
+) -> Result<OneOrAll> {
+    match parts.next().await.transpose()? {
+        Some(ChangeSetPart::Diff(diff))
+            if diff.keep_conflict && matches!(diff.diff, DiffSource::Follows) =>
+        {
+            if set.expected_revision.is_some() {
+                return Err(Error::invalid(
+                    "expected_revision and keep_conflict exclude each other",
+                ));
+            }
+            let request = WriteDiff {
+                operation_id: set.operation_id,
+                author: set.author,
+                message: if diff.message.is_empty() { set.message } else { diff.message.clone() },
+                metadata: set.metadata.into_iter().chain(diff.metadata.clone()).collect(),
+                ..*diff
+            };
+            let content = parts.map(|part| match part? {
+                ChangeSetPart::Content(piece) => Ok(piece),
+                ChangeSetPart::Diff(_) => Err(Error::invalid(
+                    "diff 1: another one follows a diff whose conflict is to be kept: \
+                     keep_conflict is for a diff of its own",
+                )),
+            });
+            Ok(OneOrAll::One(Box::new(request), content.boxed()))
+        }
+        first => {
+            let first = stream::iter(first.map(Ok));
+            Ok(OneOrAll::All(set, first.chain(parts).boxed()))
+        }
+    }
+}
+
+/// What a stream brings.
+pub(in crate::grpc) enum OneOrAll {
+    /// One diff and its content.
+    One(Box<WriteDiff>, DomStream<Bytes>),
+    /// A set.
+    All(WriteDiffs, DomStream<ChangeSetPart>),
+}
+
+/// The outcome of one write as that of a set of one.
+pub(in crate::grpc) fn set_of_one(outcome: WriteOutcome) -> SetOutcome {
+    match outcome {
+        WriteOutcome::Written(written) => SetOutcome::Written(SetWritten {
+            epoch: written.epoch,
+            first_revision: written.revision,
+            last_revision: written.revision,
+            ack: written.ack,
+            timestamp_ms: written.timestamp_ms,
+            operation_id: written.operation_id,
+            results: vec![written],
+        }),
+        WriteOutcome::Conflicted(conflict) => SetOutcome::Conflicted(SetConflicts {
+            epoch: conflict.epoch,
+            revision: conflict.revision,
+            operation_id: conflict.operation_id,
+            results: vec![Some(conflict)],
+        }),
+    }
+}
+
+/// Knows what may come next.
+struct Reader {
+    set: WriteDiffs,
+    diffs: usize,
+    /// Of all diffs and contents.
+    bytes: u64,
+    /// Of the content that follows the last diff; `None` where it needs none.
+    content: Option<u64>,
+}
+
+impl Reader {
+    fn new(set: WriteDiffs) -> Self {
+        Self { set, diffs: 0, bytes: 0, content: None }
+    }
+
+    /// `None`: nothing that matters.
+    fn part(&mut self, chunk: wire::WriteDiffsChunk) -> Result<Option<ChangeSetPart>> {
+        match chunk_of(chunk)? {
+            Chunk::Diff(diff) => self.diff(diff).map(Some),
+            Chunk::Content(piece) if self.diffs == 0 => {
+                let bytes = piece.len();
+                Err(Error::invalid(format!(
+                    "a content of {bytes} bytes comes before any diff: it must follow the `put` \
+                     that it belongs to"
+                )))
+            }
+            Chunk::Content(piece) => {
+                let Some(received) = self.content else {
+                    return Err(self.refuse(
+                        "content follows a diff that needs none: it belongs to a `put` without `v`",
+                    ));
+                };
+                let received = received + piece.len() as u64;
+                if received > CONTENT_MAX_BYTES {
+                    return Err(self.refuse_size(format_args!(
+                        "the content has more than {CONTENT_MAX_BYTES} bytes"
+                    )));
+                }
+                self.content = Some(received);
+                self.count(piece.len())?;
+                Ok((!piece.is_empty()).then_some(ChangeSetPart::Content(piece)))
+            }
+            Chunk::Header(_) => Err(Error::invalid(
+                "a second header: a stream has one, and begins with it; send each set in a stream \
+                 of its own",
+            )),
+        }
+    }
+
+    fn diff(&mut self, diff: wire::WriteDiffRequest) -> Result<ChangeSetPart> {
+        self.diffs += 1;
+        if self.diffs > CHANGE_SET_MAX_DIFFS {
+            return Err(Error::too_large(format!(
+                "the change set has more than {CHANGE_SET_MAX_DIFFS} diffs: split it"
+            )));
+        }
+        self.count(diff.diff_bson.len())?;
+        let diff = from_wire::diff_of_set(&self.set, diff)
+            .map_err(|error| Error { message: self.at(&error.message), ..error })?;
+        self.content = matches!(diff.diff, DiffSource::Follows).then_some(0);
+        Ok(ChangeSetPart::Diff(Box::new(diff)))
+    }
+
+    fn end(&self) -> Result<()> {
+        if self.diffs == 0 {
+            return Err(Error::invalid("the change set has no diff: send at least one"));
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<()> {
+        self.bytes += bytes as u64;
+        if self.bytes > CHANGE_SET_MAX_BYTES {
+            return Err(self.refuse_size(format_args!(
+                "with it the change set has more than {CHANGE_SET_MAX_BYTES} bytes: split it"
+            )));
+        }
+        Ok(())
+    }
+
+    /// What is said of the last diff.
+    fn at(&self, words: impl std::fmt::Display) -> String {
+        format!("diff {}: {words}", self.diffs.saturating_sub(1))
+    }
+
+    fn refuse(&self, words: &str) -> Error {
+        Error::invalid(self.at(words))
+    }
+
+    fn refuse_size(&self, words: std::fmt::Arguments<'_>) -> Error {
+        Error::too_large(self.at(words))
+    }
+}
+
+fn chunk_of(chunk: wire::WriteDiffsChunk) -> Result<Chunk> {
+    chunk
+        .chunk
+        .ok_or_else(|| Error::invalid("a chunk of the stream is neither header, diff nor content"))
+}
+
+#[cfg(test)]
+mod tests;

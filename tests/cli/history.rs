@@ -1,0 +1,99 @@
+//! Looking back, undoing, and going on elsewhere.
+
+use serde_json::{Value, json};
+
+use super::{Shell, alone, finish, text};
+
+async fn wrote(shell: &Shell, path: &str, content: &[u8]) {
+    shell.put("site", path, content).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_diff_shows_what_differs_and_no_more() {
+    let shell = Shell::start().await;
+    wrote(&shell, "a.txt", b"one\ntwo\nthree\n").await;
+    wrote(&shell, "b.txt", b"same\n").await;
+    wrote(&shell, "a.txt", b"one\n2\nthree\n").await;
+    let last = shell.run(&["diff", "site"]).await.succeeded().text();
+    assert_eq!(
+        last,
+        "changed a.txt\n--- a.txt\n+++ a.txt\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n"
+    );
+    shell.run(&["mv", "site", "b.txt", "c.txt"]).await.succeeded();
+    shell.run(&["rm", "site", "a.txt"]).await.succeeded();
+    let changes = |records: Vec<Value>| -> Vec<Value> {
+        records.iter().map(|record| json!([record["change"], record["path"]])).collect()
+    };
+    let since = shell.run(&["diff", "site", "--from", "3", "--json"]).await.succeeded();
+    assert_eq!(
+        changes(since.records()),
+        [json!(["deleted", "a.txt"]), json!(["renamed", "c.txt"])]
+    );
+    let whole = shell.run(&["diff", "site", "c.txt", "--from", "0", "--names"]).await;
+    // Revision 0 means the latest, which is the same.
+    assert_eq!(whole.succeeded().text(), "");
+    let none = shell.run(&["diff", "site", "--from", "5", "--to", "5"]).await.succeeded();
+    assert_eq!(none.text(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_goes_its_own_way_and_can_be_compared() {
+    let shell = Shell::start().await;
+    wrote(&shell, "a", b"one\n").await;
+    wrote(&shell, "a", b"two\n").await;
+    shell.run(&["branch", "create", "site@topic", "--from", "main@1"]).await.succeeded();
+    assert_eq!(shell.cat("site@topic", "a").await, b"one\n");
+    let listed = shell.run(&["branch", "list", "site", "--json"]).await.succeeded().records();
+    assert_eq!(listed[1]["from_branch"], "main");
+    assert_eq!(listed[1]["from_revision"], 1);
+    let compared = shell.run(&["diff", "site", "--from", "topic"]).await.succeeded().text();
+    assert!(compared.contains("-one\n+two"), "{compared}");
+    shell.run(&["branch", "create", "site@topic"]).await.refused(4, &["topic"]);
+    shell.run(&["branch", "delete", "site"]).await.refused(2, &["site@BRANCH"]);
+    shell.run(&["branch", "delete", "site@topic"]).await.succeeded();
+    shell.run(&["cat", "site@topic", "a"]).await.refused(3, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_can_be_undone_and_that_too() {
+    let shell = Shell::start().await;
+    wrote(&shell, "a", b"one\n").await;
+    wrote(&shell, "a", b"two\n").await;
+    wrote(&shell, "b", b"x\n").await;
+    shell.run(&["revert", "site", "2..3", "-m", "Not yet"]).await.succeeded();
+    assert_eq!(shell.cat("site", "a").await, b"one\n");
+    shell.run(&["cat", "site", "b"]).await.refused(3, &[]);
+    let undone = shell.run(&["revert", "site", "4..5", "--json"]).await.succeeded().records();
+    assert_eq!(undone[0]["last_revision"], 7);
+    assert_eq!(shell.cat("site", "b").await, b"x\n");
+    wrote(&shell, "a", b"three\n").await;
+    shell.run(&["revert", "site", "2"]).await.refused(4, &["nothing was written", "a"]);
+    shell.run(&["revert", "site", "9..3"]).await.refused(2, &["FIRST..LAST"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_without_conflicts_says_so() {
+    let shell = Shell::start().await;
+    wrote(&shell, "a", b"one\n").await;
+    let listed = shell.run(&["conflicts", "list", "site"]).await.succeeded();
+    assert!(listed.stderr.contains("no conflicts"), "{listed:?}");
+    shell.run(&["conflicts", "show", "site", "abcdef"]).await.refused(3, &["abcdef"]);
+    shell
+        .run(&["conflicts", "resolve", "site", "abcdef"])
+        .await
+        .refused(2, &["--ours", "--theirs"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completions_and_manual_pages_name_every_verb() {
+    let completions = finish(alone(&["completions", "bash"]), b"").await.succeeded().text();
+    let page = finish(alone(&["man"]), b"").await.succeeded().text();
+    for verb in ["import", "export", "diff", "revert", "branch", "conflicts"] {
+        assert!(completions.contains(verb), "{verb}");
+        assert!(page.contains(verb), "{verb}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let pages = folder.path().join("man");
+    finish(alone(&["man", text(&pages)]), b"").await.succeeded();
+    assert!(pages.join("vdom-import.1").is_file());
+}

@@ -1,0 +1,97 @@
+//! Going on with an import, and what came from elsewhere than git.
+
+use std::process::Stdio;
+
+use serde_json::json;
+
+use super::repository::Repository;
+use super::{export, history, import};
+use crate::cli::{Shell, text};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_goes_on_with_what_is_new() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    // The same seed makes the same beginning.
+    let begun = history::make(&folder.path().join("begun"), 7, 30);
+    let whole = history::make(&folder.path().join("whole"), 7, 60);
+    let first = import(&shell, &begun, "site").await;
+    let again = import(&shell, &begun, "site").await;
+    assert_eq!(again["written"], 0, "{again}");
+    assert_eq!(again["unchanged"], first["commits"], "{again}");
+    let gone_on = import(&shell, &whole, "site").await;
+    assert!(gone_on["unchanged"].as_u64().is_some_and(|commits| commits > 10), "{gone_on}");
+    let came_back = export(&shell, "site", &folder.path().join("back")).await;
+    assert_eq!(came_back.refs(), whole.refs());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_import_goes_on_when_it_is_run_again() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let original = history::make(&folder.path().join("original"), 11, 120);
+    let arguments = ["import", "--git", text(original.path()), "--repo", "site"];
+    let mut command = shell.command(&arguments);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs");
+    vdom_testkit::eventually("some commits are there", async || {
+        shell.run(&["log", "site", ".vdom/git-commit"]).await.text().lines().count() > 4
+    })
+    .await;
+    child.kill().await.expect("killed, or done already");
+    import(&shell, &original, "site").await;
+    let came_back = export(&shell, "site", &folder.path().join("back")).await;
+    assert_eq!(came_back.refs(), original.refs());
+    assert_eq!(came_back.log(), original.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_here_becomes_commits() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    shell.put("site", "a.txt", b"one\n").await;
+    shell.run(&["mv", "site", "a.txt", "b.txt", "-m", "Move it"]).await.succeeded();
+    shell.run_with(br#"{"done": true}"#, &["put", "site", "plan", "--kind", "intent"]).await;
+    shell.run(&["rm", "site", "b.txt"]).await.succeeded();
+    let repository = export(&shell, "site", &folder.path().join("git")).await;
+    let log = repository.run(&["log", "--format=%s %an <%ae>", "main"]);
+    let log = String::from_utf8(log).expect("UTF-8");
+    let subjects: Vec<_> = log.lines().map(|line| line.split(" me").next().unwrap()).collect();
+    assert_eq!(subjects.len(), 4, "{log}");
+    assert!(log.contains("Move it") && log.contains("Revision 1"), "{log}");
+    assert!(log.lines().all(|line| line.ends_with("@default>")), "{log}");
+    let files = repository.run(&["ls-tree", "-r", "--name-only", "main"]);
+    assert_eq!(files, b"plan\n");
+    let plan = repository.run(&["cat-file", "blob", "main:plan"]);
+    let plan: serde_json::Value = serde_json::from_slice(&plan).expect("JSON");
+    assert_eq!(plan, json!({ "done": true }));
+    let moved = repository.run(&["show", "--format=", "--name-status", "-M", "main~2"]);
+    assert_eq!(moved, b"R100\ta.txt\tb.txt\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_of_git_can_be_gone_on_with_here() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let original = history::make(&folder.path().join("original"), 3, 20);
+    import(&shell, &original, "site").await;
+    shell.put("site", "new here", b"x\n").await;
+    let came_back = export(&shell, "site", &folder.path().join("back")).await;
+    let parent = |repository: &Repository, name: &str| repository.run(&["rev-parse", name]);
+    assert_eq!(parent(&came_back, "main~1"), parent(&original, "main"));
+    let changed = came_back.run(&["diff", "--name-status", "main~1", "main"]);
+    assert_eq!(changed, b"A\tnew here\n");
+    let refused = shell.run(&["import", "--git", text(original.path()), "--repo", "site"]).await;
+    refused.succeeded();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_repository_says_so() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let ran = shell.run(&["import", "--git", text(folder.path()), "--repo", "site"]).await;
+    ran.refused(1, &["not a git repository"]);
+    let ran = shell.run(&["export", "--git", "--repo", "nothing"]).await;
+    ran.refused(3, &["there is no repo nothing"]);
+    let ran = shell.run(&["import", "--git", "x", "dir", "--repo", "site"]).await;
+    ran.refused(2, &["cannot be used with"]);
+}

@@ -1,0 +1,154 @@
+//! Power loss: whatever the disk then holds, the store opens with all it acknowledged.
+//!
+//! A process is recorded while it writes to a store; from the record come the states
+//! that a disk may be in after its power went, at any moment of the work.
+
+mod disk;
+mod trace;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use parking_lot::Mutex;
+use tempfile::TempDir;
+use vdom_store::Store;
+use vdom_testkit::skipped;
+
+use self::disk::{Cut, Image};
+use self::trace::{Trace, What};
+use super::workload::{self, Acknowledged, Contents, Fault, Random};
+
+const CHILD_DIRECTORY: &str = "VDOM_TEST_STORE_DIRECTORY";
+const CUTS: &str = "VDOM_CHAOS_CUTS";
+const SEED: &str = "VDOM_CHAOS_SEED";
+const MEMTABLE_BYTES: u64 = 24 << 10;
+const OPENINGS: u64 = 6;
+
+#[test]
+fn what_was_acknowledged_survives_power_loss() {
+    if let Some(reason) = trace::cannot_record() {
+        return skipped("what_was_acknowledged_survives_power_loss", &reason);
+    }
+    let cuts = super::number_from_environment(CUTS, 50);
+    let seed = super::number_from_environment(SEED, 1);
+    let folder = workload::scratch();
+    let (trace, last) = record(&folder);
+    assert_eq!(last, Image::at_the_end(&trace), "not all that was done was recorded");
+
+    let moments = Moments::of(&trace);
+    let contents = Contents::new(400);
+    let next = AtomicUsize::new(0);
+    let failed: Mutex<BTreeMap<String, Vec<String>>> = Mutex::default();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= cuts as usize {
+                        return;
+                    }
+                    let mut random = Random(seed << 32 | number as u64);
+                    let cut = Cut::by_seed(moments.any(&mut random), random.next());
+                    let outcome = runtime.block_on(examine(&trace, &cut, &contents));
+                    if let Err(fault) = outcome {
+                        failed.lock().entry(fault).or_default().push(format!("{cut:?}"));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner();
+    let count: usize = failed.values().map(Vec::len).sum();
+    println!("{cuts} cuts of {}: {count} failed", trace.summary());
+    assert!(failed.is_empty(), "{count} of {cuts} cuts: {failed:#?}");
+}
+
+#[tokio::test]
+#[ignore = "a process of its own, started by another test"]
+async fn writes_while_it_is_recorded() {
+    let path = std::env::var(CHILD_DIRECTORY).unwrap();
+    let seed = super::number_from_environment(SEED, 1);
+    let report = |report: String| println!("reports: {report}");
+    workload::write(Path::new(&path), MEMTABLE_BYTES, OPENINGS, seed, report).await;
+}
+
+/// Opens what is left after a power cut, goes on with it, and opens it again.
+async fn examine(trace: &Trace, cut: &Cut, contents: &Contents) -> Result<(), String> {
+    let mut acknowledged = Acknowledged::default();
+    for (_, report) in trace.reports.iter().filter(|(at, _)| *at < cut.at) {
+        acknowledged.note(report);
+    }
+    let directory = workload::scratch();
+    cut.image(trace).write_to(directory.path());
+    let path = directory.path().join("store");
+    let mut opened = "at first";
+    for last in [false, true] {
+        let outcome = async {
+            let store = workload::open(&path, MEMTABLE_BYTES)?;
+            let found = contents.check(&store, &acknowledged).await?;
+            if !last {
+                acknowledged = contents.go_on(&store, &found).await?;
+            }
+            store.close().await?;
+            Ok(())
+        };
+        outcome.await.map_err(|fault| {
+            let said = match fault {
+                Fault::Refused(error) => format!("{:?}: {error}", error.kind),
+                Fault::Wrong(what) => what,
+            };
+            // So that the same fault has the same words.
+            format!("{opened}: {}", said.replace(&directory.path().display().to_string(), ""))
+        })?;
+        opened = "again";
+    }
+    Ok(())
+}
+
+/// Records a process that writes; gives what its directory holds at the end, too.
+fn record(folder: &TempDir) -> (Trace, Image) {
+    let (record, root) = (folder.path().join("record"), folder.path().join("root"));
+    std::fs::create_dir(&root).unwrap();
+    let output = trace::recorder(&record, &std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture"])
+        .arg("storage::power_loss::writes_while_it_is_recorded")
+        .env(CHILD_DIRECTORY, root.join("store"))
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let trace = Trace::read(&std::fs::read(&record).unwrap(), &root);
+    assert!(trace.reports.len() > 50, "only {} reports: no work", trace.reports.len());
+    (trace, Image::of(&root))
+}
+
+/// The moments at which the power may go.
+struct Moments {
+    end: usize,
+    /// Around changes of names, where most can go wrong and time is short.
+    around_names: Vec<usize>,
+}
+
+impl Moments {
+    fn of(trace: &Trace) -> Self {
+        let around_names = trace
+            .operations
+            .iter()
+            .filter(|operation| !matches!(operation.what, What::Write { .. }))
+            .flat_map(|operation| [operation.began, operation.ended + 1])
+            .collect();
+        Self { end: trace.end + 1, around_names }
+    }
+
+    fn any(&self, random: &mut Random) -> usize {
+        if random.one_in(2) {
+            self.around_names[random.index(self.around_names.len())]
+        } else {
+            random.below(self.end as u64) as usize
+        }
+    }
+}

@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BINARIES := vdom
 
-.PHONY: run test check bench bootstrap web test-integration fmt
+.PHONY: run test test-chaos check bench bootstrap web test-integration fmt
 
 ## Builds and starts the gateway on the embedded store plus a sidecar.
 run:
@@ -20,6 +20,14 @@ test: bootstrap
 test-integration:
 	$(CARGO) build --workspace --bins
 	./scripts/with-environment $(CARGO) test --package vdom-tests --test integration
+
+## The store against power cuts, flipped bits and `kill -9`, at length: VDOM_CHAOS_SEED
+## chooses others.
+test-chaos: bootstrap
+	$(CARGO) build --workspace --bins
+	VDOM_CHAOS_CUTS=1000 VDOM_CHAOS_FLIPS=10000 VDOM_CHAOS_KILLS=200 ./scripts/with-environment \
+		$(CARGO) test --package vdom-tests --test integration -- --nocapture \
+		storage::power_loss storage::bit_rot journeys::crashes
 
 ## What a reviewer would reject.
 check:

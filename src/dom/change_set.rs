@@ -237,7 +237,7 @@ struct Intake<'a> {
     diffs: PackWriter<'a>,
     content: Option<ContentWriter<'a>>,
     bytes: u64,
-    digest: Sha256,
+    requests: Vec<Hash>,
 }
 
 /// A set that was taken in.
@@ -258,7 +258,7 @@ impl<'a> Intake<'a> {
             diffs: PackWriter::new(&*room.store, &request.address),
             content: None,
             bytes: 0,
-            digest: Sha256::new(),
+            requests: Vec::new(),
         }
     }
 
@@ -300,7 +300,7 @@ impl<'a> Intake<'a> {
             message: item.message,
             metadata: item.metadata,
         });
-        Ok(Taken { items: items.collect(), packs, request: Hash(self.digest.finalize().into()) })
+        Ok(Taken { items: items.collect(), packs, request: of_set(&self.requests) })
     }
 
     async fn diff(&mut self, mut diff: WriteDiff) -> Result<()> {
@@ -355,7 +355,7 @@ impl<'a> Intake<'a> {
     }
 
     async fn add(&mut self, diff: WriteDiff, stored: Bytes) -> Result<()> {
-        self.digest.update(request_hash(diff.node_id, diff.path.as_ref(), &stored).as_bytes());
+        self.requests.push(request_hash(diff.node_id, diff.path.as_ref(), &stored));
         self.hashes.push(sha256(&stored));
         self.items.push(diff);
         self.diffs.add(stored).await
@@ -537,6 +537,19 @@ async fn find(branch: &Branch, key: OperationKey) -> Result<Option<(Operation, S
         results,
     };
     Ok(Some((operation, written)))
+}
+
+/// What makes two sets the same. A set of one is a plain write, and is the same as one
+/// that came as such.
+fn of_set(requests: &[Hash]) -> Hash {
+    if let [request] = requests {
+        return *request;
+    }
+    let mut hasher = Sha256::new_with_prefix(b"vdom.change_set.1");
+    for request in requests {
+        hasher.update(request.as_bytes());
+    }
+    Hash(hasher.finalize().into())
 }
 
 /// The same set judged twice has the same id: the client's, else derived.

@@ -10,6 +10,7 @@ mod engine;
 mod group;
 mod journals;
 mod keys;
+mod manifests;
 mod mark;
 mod read;
 mod record;
@@ -106,6 +107,7 @@ impl Embedded {
         let path = path.as_ref();
         let (directory, mark, released) = Directory::open(path)?;
         directory.create_engine(|engine| Engine::create(engine, &options))?;
+        manifests::check(path, &directory.engine_path())?;
         journals::check(path, &directory.engine_path())?;
         let engine = Engine::open(&directory.engine_path(), &options)?;
         let groups = read::last_groups(&engine.moment())?;

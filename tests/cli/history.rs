@@ -1,6 +1,7 @@
 //! Looking back, undoing, and going on elsewhere.
 
 use serde_json::{Value, json};
+use vdom_testkit::process::ServerProcess;
 
 use super::{Shell, alone, finish, text};
 
@@ -30,8 +31,7 @@ async fn a_diff_shows_what_differs_and_no_more() {
         [json!(["deleted", "a.txt"]), json!(["renamed", "c.txt"])]
     );
     let whole = shell.run(&["diff", "site", "c.txt", "--from", "0", "--names"]).await;
-    // Revision 0 means the latest, which is the same.
-    assert_eq!(whole.succeeded().text(), "");
+    assert_eq!(whole.succeeded().text(), "added c.txt\n");
     let none = shell.run(&["diff", "site", "--from", "5", "--to", "5"]).await.succeeded();
     assert_eq!(none.text(), "");
 }
@@ -82,6 +82,22 @@ async fn a_branch_without_conflicts_says_so() {
         .run(&["conflicts", "resolve", "site", "abcdef"])
         .await
         .refused(2, &["--ours", "--theirs"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_is_there_to_be_looked_at() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let up = ServerProcess::up(&folder.path().join("data"), &["--demo", "--log", "error"]).await;
+    let run = async |arguments: &[&str]| {
+        let mut command = alone(arguments);
+        command.env("VDOM_SERVER", format!("http://{}", up.text("sidecar.address")));
+        command.env("VDOM_TOKEN", up.text("token"));
+        finish(command, b"").await.succeeded().text()
+    };
+    let listed = run(&["ls", "demo"]).await;
+    assert!(listed.contains("index.html") && listed.contains("notes/tasks.md"), "{listed}");
+    assert!(run(&["branch", "list", "demo"]).await.contains("redesign"));
+    assert!(run(&["diff", "demo@redesign"]).await.contains("style.css"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

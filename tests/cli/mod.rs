@@ -5,6 +5,7 @@ mod history;
 mod import;
 mod nodes;
 mod serving;
+mod stores;
 mod watching;
 
 use std::path::Path;

@@ -255,7 +255,7 @@ impl Making {
     }
 
     fn signed(&mut self) -> Signed {
-        self.clock += 1 + self.random.below(100_000) as i64;
+        self.clock += 1 + i64::try_from(self.random.below(100_000)).expect("small");
         let zone = *self.random.of(&["+0000", "-0330", "+1400", "+0545"]);
         // Also long ago, and before the commit that it follows.
         let authored = match self.random.below(6) {

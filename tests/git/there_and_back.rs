@@ -80,8 +80,42 @@ async fn a_branch_of_git_can_be_gone_on_with_here() {
     assert_eq!(parent(&came_back, "main~1"), parent(&original, "main"));
     let changed = came_back.run(&["diff", "--name-status", "main~1", "main"]);
     assert_eq!(changed, b"A\tnew here\n");
-    let refused = shell.run(&["import", "--git", text(original.path()), "--repo", "site"]).await;
-    refused.succeeded();
+
+    // Git's new commits have no place after what was written here.
+    let gone_on = history::make(&folder.path().join("gone-on"), 3, 40);
+    assert_ne!(parent(&gone_on, "main"), parent(&original, "main"));
+    let refused = shell.run(&["import", "--git", text(gone_on.path()), "--repo", "site"]).await;
+    refused.refused(4, &["site@main was written to at revision", "a repo of its own"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_files_come_back_with_their_modes_and_under_new_names() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let original = Repository::new(&folder.path().join("original"));
+    let large = |byte: u8| vec![byte; 5_000_000];
+    let blob = |content: &[u8]| {
+        let id = original.run_with(&["hash-object", "-w", "--stdin"], content);
+        String::from_utf8(id).expect("an id").trim().to_owned()
+    };
+    let changed = [large(1).as_slice(), b"changed"].concat();
+    let (program, plain, changed) = (blob(&large(1)), blob(&large(2)), blob(&changed));
+    let commits = [
+        format!("M 100755 {program} program\nM 100644 {plain} plain\n"),
+        format!("D program\nM 100755 {changed} renamed\nM 100755 {plain} plain\n"),
+    ];
+    let mut stream = String::new();
+    for changes in commits {
+        stream.push_str("commit refs/heads/main\ncommitter A <a@x> 1700000000 +0000\ndata 0\n");
+        stream.push_str(&changes);
+    }
+    original.run_with(&["fast-import", "--quiet"], stream.as_bytes());
+    import(&shell, &original, "site").await;
+    let came_back = export(&shell, "site", &folder.path().join("back")).await;
+    assert_eq!(came_back.refs(), original.refs());
+    assert_eq!(came_back.log(), original.log());
+    let history = shell.run(&["log", "site", "renamed", "--json"]).await.succeeded().records();
+    assert!(history.iter().any(|change| change["old_path"] == "program"), "the same node");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,8 @@ use vdom_proto::v1;
 use vdom_testkit::client::{Client, operation_id};
 use vdom_testkit::process::ServerProcess;
 
-const KILLS: u64 = 20;
+/// How many kills, where not 20.
+const KILLS: &str = "VDOM_CHAOS_KILLS";
 const WRITERS: u64 = 8;
 
 async fn gateway(data: &Path) -> ServerProcess {
@@ -48,12 +49,13 @@ async fn write(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_kills_lose_and_double_nothing() {
+async fn kills_lose_and_double_nothing() {
+    let kills = std::env::var(KILLS).map_or(20, |kills| kills.parse().expect("a number"));
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let mut acknowledged = BTreeMap::new();
     let mut unknown: Vec<Option<u64>> = vec![None; WRITERS as usize];
-    for round in 0..=KILLS {
+    for round in 0..=kills {
         let mut server = gateway(&data).await;
         let url = format!("http://{}", server.text("gateway.grpc"));
         let stop = Arc::new(AtomicBool::new(false));
@@ -64,8 +66,8 @@ async fn twenty_kills_lose_and_double_nothing() {
             })
             .collect();
         // Another moment of the load each time; the last time it may finish.
-        tokio::time::sleep(Duration::from_millis(40 + 17 * round)).await;
-        if round == KILLS {
+        tokio::time::sleep(Duration::from_millis(40 + 17 * (round % 25))).await;
+        if round == kills {
             stop.store(true, Ordering::Relaxed);
         } else {
             server.child.start_kill().expect("it was running");

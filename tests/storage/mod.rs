@@ -1,8 +1,10 @@
 //! The store's suite on every backend, and what each backend alone can do wrong.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod bit_rot;
 mod embedded;
 mod embedded_files;
+mod image;
 mod memory;
 mod mongodb;
 mod mongodb_servers;

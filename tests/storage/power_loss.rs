@@ -7,7 +7,7 @@ mod disk;
 mod trace;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -17,8 +17,9 @@ use tempfile::TempDir;
 use vdom_store::Store;
 use vdom_testkit::skipped;
 
-use self::disk::{Cut, Image};
+use self::disk::Cut;
 use self::trace::{Trace, What};
+use super::image::Image;
 use super::workload::{self, Acknowledged, Contents, Fault, Random};
 
 const CHILD_DIRECTORY: &str = "VDOM_TEST_STORE_DIRECTORY";
@@ -32,14 +33,33 @@ fn what_was_acknowledged_survives_power_loss() {
     if let Some(reason) = trace::cannot_record() {
         return skipped("what_was_acknowledged_survives_power_loss", &reason);
     }
-    let cuts = super::number_from_environment(CUTS, 50);
-    let seed = super::number_from_environment(SEED, 1);
     let folder = workload::scratch();
-    let (trace, last) = record(&folder);
-    assert_eq!(last, Image::at_the_end(&trace), "not all that was done was recorded");
+    let trace = record(&folder.path().join("record"), &new_root(&folder));
+    cut_often(&trace, super::number_from_environment(CUTS, 50) * 4 / 5);
+}
 
-    let moments = Moments::of(&trace);
-    let contents = Contents::new(400);
+#[test]
+fn power_loss_while_a_journal_is_sealed_loses_nothing() {
+    if let Some(reason) = trace::cannot_record() {
+        return skipped("power_loss_while_a_journal_is_sealed_loses_nothing", &reason);
+    }
+    let folder = workload::scratch();
+    let root = new_root(&folder);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(workload::fill_journal(&root.join("store"), MEMTABLE_BYTES));
+    let trace = record(&folder.path().join("record"), &root);
+    let is_journal = |name: &str| Path::new(name).extension().is_some_and(|end| end == "jnl");
+    let is_new = |what: &What| matches!(what, What::Create { name, .. } if is_journal(name));
+    let began = trace.operations.iter().filter(|operation| operation.began >= trace::START);
+    assert!(began.map(|operation| &operation.what).any(is_new), "there is no new journal");
+    cut_often(&trace, super::number_from_environment(CUTS, 50) / 5);
+}
+
+/// Opens the store as it may be after cuts at so many moments.
+fn cut_often(trace: &Trace, cuts: u64) {
+    let seed = super::number_from_environment(SEED, 1);
+    let moments = Moments::of(trace);
+    let contents = Contents::new();
     let next = AtomicUsize::new(0);
     let failed: Mutex<BTreeMap<String, Vec<String>>> = Mutex::default();
     thread::scope(|scope| {
@@ -53,7 +73,7 @@ fn what_was_acknowledged_survives_power_loss() {
                     }
                     let mut random = Random(seed << 32 | number as u64);
                     let cut = Cut::by_seed(moments.any(&mut random), random.next());
-                    let outcome = runtime.block_on(examine(&trace, &cut, &contents));
+                    let outcome = runtime.block_on(examine(trace, &cut, &contents));
                     if let Err(fault) = outcome {
                         failed.lock().entry(fault).or_default().push(format!("{cut:?}"));
                     }
@@ -109,11 +129,16 @@ async fn examine(trace: &Trace, cut: &Cut, contents: &Contents) -> Result<(), St
     Ok(())
 }
 
-/// Records a process that writes; gives what its directory holds at the end, too.
-fn record(folder: &TempDir) -> (Trace, Image) {
-    let (record, root) = (folder.path().join("record"), folder.path().join("root"));
+fn new_root(folder: &TempDir) -> PathBuf {
+    let root = folder.path().join("root");
     std::fs::create_dir(&root).unwrap();
-    let output = trace::recorder(&record, &std::env::current_exe().unwrap())
+    root
+}
+
+/// Records a process that writes to the store below `root`.
+fn record(record: &Path, root: &Path) -> Trace {
+    let before = Image::of(root);
+    let output = trace::recorder(record, &std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture"])
         .arg("storage::power_loss::writes_while_it_is_recorded")
         .env(CHILD_DIRECTORY, root.join("store"))
@@ -121,9 +146,10 @@ fn record(folder: &TempDir) -> (Trace, Image) {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    let trace = Trace::read(&std::fs::read(&record).unwrap(), &root);
-    assert!(trace.reports.len() > 50, "only {} reports: no work", trace.reports.len());
-    (trace, Image::of(&root))
+    let trace = Trace::read(&std::fs::read(record).unwrap(), root, &before);
+    assert!(trace.reports.len() > 100, "only {} reports: no work", trace.reports.len());
+    assert!(Image::of(root) == Image::at_the_end(&trace), "not all that was done was recorded");
+    trace
 }
 
 /// The moments at which the power may go.
@@ -138,6 +164,7 @@ impl Moments {
         let around_names = trace
             .operations
             .iter()
+            .filter(|operation| operation.began >= trace::START)
             .filter(|operation| !matches!(operation.what, What::Write { .. }))
             .flat_map(|operation| [operation.began, operation.ended + 1])
             .collect();
@@ -148,7 +175,7 @@ impl Moments {
         if random.one_in(2) {
             self.around_names[random.index(self.around_names.len())]
         } else {
-            random.below(self.end as u64) as usize
+            trace::START + random.index(self.end - trace::START)
         }
     }
 }

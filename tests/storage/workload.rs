@@ -18,8 +18,9 @@ use vdom_store::{
 pub(super) const LOGS: usize = 4;
 const REALM: &str = "acme";
 const NODES: u64 = 7;
+const BATCHES: u64 = 400;
 
-/// Numbers that repeat with their seed (SplitMix64).
+/// Numbers that repeat with their seed (`SplitMix64`).
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -125,12 +126,12 @@ pub(super) async fn write(
     seed: u64,
     report: impl Fn(String),
 ) {
-    let contents = Contents::new(400);
+    let contents = Contents::new();
     let mut random = Random(seed);
     let mut done = Acknowledged::default();
     for opening in 1..=openings {
         let store = open(path, memtable_bytes).unwrap();
-        for _ in 0..8 + random.below(20) {
+        for _ in 0..20 + random.below(20) {
             contents.write_some(&store, &mut done, &mut random, &report).await;
         }
         // The others just let go of it, as a process does that ends.
@@ -140,12 +141,34 @@ pub(super) async fn write(
     }
 }
 
+/// Creates a store whose journal is almost as long as the engine lets one become, and
+/// little else, by writing the same rows again and again.
+pub(super) async fn fill_journal(path: &Path, memtable_bytes: u64) {
+    const ROWS: u64 = 15_600;
+    let store = open(path, memtable_bytes).unwrap();
+    for first in (1..=ROWS).step_by(400) {
+        let row = |revision: u64| View {
+            id: Bytes::copy_from_slice(&(revision % 400).to_be_bytes()),
+            path: None,
+            live: true,
+            position: position(revision),
+            // Journals compress what is longer.
+            value: Bytes::from(vec![1; 4000]),
+        };
+        let writes: Vec<_> = (first..first + 400)
+            .map(|revision| ViewWrite { kind: ViewKind::Actor, view: row(revision) })
+            .collect();
+        store.write_views(log_id(0), &writes, None).await.unwrap();
+    }
+    store.close().await.unwrap();
+}
+
 impl Contents {
-    /// Logs of so many batches.
-    pub(super) fn new(length: u64) -> Self {
+    /// Logs longer than any writer makes them.
+    pub(super) fn new() -> Self {
         let batches = std::array::from_fn(|log| {
             let mut previous = [0; 32];
-            (1..=length)
+            (1..=BATCHES)
                 .map(|number| {
                     let batch = batch(log, number, previous);
                     previous = batch.digest();

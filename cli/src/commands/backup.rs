@@ -5,8 +5,8 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use vdom_gateway::dom::maintenance::{BackupReport, backup};
 use vdom_gateway::Store;
+use vdom_gateway::dom::maintenance::{BackupReport, backup};
 
 use super::store::{StoreOptions, progress};
 use crate::exit::{Exit, Failure};
@@ -82,6 +82,8 @@ async fn write(
     file.sync_all().map_err(cannot)?;
     fs::rename(&partial, path).map_err(cannot)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(cannot)?;
+    File::open(folder.unwrap_or(Path::new(".")))
+        .and_then(|folder| folder.sync_all())
+        .map_err(cannot)?;
     Ok(report)
 }

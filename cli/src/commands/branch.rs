@@ -81,8 +81,9 @@ async fn create(
     let client = Client::connect(server).await?;
     let (from_branch, at_revision) = match from {
         None => (String::new(), 0),
-        Some(Point { branch: Some(from), revision }) => (from, revision),
+        Some(Point { branch: Some(from), revision }) => (from, revision.unwrap_or_default()),
         Some(Point { branch: None, revision }) => {
+            let revision = revision.unwrap_or_default();
             return Err(Failure::new(Exit::Usage, format!("--from {revision} names no branch"))
                 .advice(format!("give --from BRANCH@{revision}")));
         }

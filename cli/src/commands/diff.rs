@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let client = Client::connect(&arguments.server).await?;
     let branch = &arguments.branch;
-    let to = arguments.to.unwrap_or(Point { branch: None, revision: 0 });
+    let to = arguments.to.unwrap_or(Point { branch: None, revision: None });
     let to_branch = to.of(branch);
     let from = match arguments.from {
         Some(from) => from,
@@ -69,12 +69,16 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 }
 
 /// Where the branch was before its last change or change set up to `revision`.
-async fn before_last(client: &Client, branch: &Branch, revision: u64) -> Result<Point, Failure> {
+async fn before_last(
+    client: &Client,
+    branch: &Branch,
+    revision: Option<u64>,
+) -> Result<Point, Failure> {
     let request = GetHistoryRequest {
         realm: client.realm(),
         repo: branch.repo.clone(),
         branch: branch.branch.clone(),
-        before_revision: if revision == 0 { 0 } else { revision + 1 },
+        before_revision: revision.map_or(0, |revision| revision.saturating_add(1)),
         limit: 1,
         ..GetHistoryRequest::default()
     };
@@ -83,7 +87,7 @@ async fn before_last(client: &Client, branch: &Branch, revision: u64) -> Result<
         let earlier = last.change_set.as_ref().map_or(0, |position| position.index);
         last.revision.saturating_sub(u64::from(earlier) + 1)
     });
-    Ok(Point { branch: Some(branch.branch.clone()), revision: before })
+    Ok(Point { branch: Some(branch.branch.clone()), revision: Some(before) })
 }
 
 /// The nodes of a branch at a revision.
@@ -97,15 +101,18 @@ impl Tree {
     async fn read(
         client: &Client,
         branch: Branch,
-        revision: u64,
+        revision: Option<u64>,
         prefix: &str,
     ) -> Result<Self, Failure> {
+        if revision == Some(0) {
+            return Ok(Self { branch, by_path: BTreeMap::new(), path_of: HashMap::new() });
+        }
         let request = ReadTreeRequest {
             realm: client.realm(),
             repo: branch.repo.clone(),
             branch: branch.branch.clone(),
             prefix: prefix.to_owned(),
-            revision,
+            revision: revision.unwrap_or_default(),
             ..ReadTreeRequest::default()
         };
         let entries = client.tree(request).await?;

@@ -11,8 +11,8 @@ use crate::branch::Branch;
 pub(crate) struct Point {
     /// `None`: the branch that the verb is about.
     pub(crate) branch: Option<String>,
-    /// 0: the latest.
-    pub(crate) revision: u64,
+    /// `None`: the latest; 0: before the first change.
+    pub(crate) revision: Option<u64>,
 }
 
 impl Point {
@@ -28,12 +28,12 @@ impl FromStr for Point {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(revision) = text.parse() {
-            return Ok(Self { branch: None, revision });
+            return Ok(Self { branch: None, revision: Some(revision) });
         }
         let (branch, revision) = match text.split_once('@') {
-            None => (text, 0),
+            None => (text, None),
             Some((branch, revision)) => match revision.parse() {
-                Ok(revision) => (branch, revision),
+                Ok(revision) => (branch, Some(revision)),
                 Err(_) => return Err(format!("{revision:?} is no revision: give a number")),
             },
         };
@@ -70,9 +70,9 @@ mod tests {
         let point = |branch: Option<&str>, revision| {
             Ok(Point { branch: branch.map(str::to_owned), revision })
         };
-        assert_eq!("7".parse(), point(None, 7));
-        assert_eq!("topic/a".parse(), point(Some("topic/a"), 0));
-        assert_eq!("topic/a@7".parse(), point(Some("topic/a"), 7));
+        assert_eq!("7".parse(), point(None, Some(7)));
+        assert_eq!("topic/a".parse(), point(Some("topic/a"), None));
+        assert_eq!("topic/a@7".parse(), point(Some("topic/a"), Some(7)));
         assert!("topic@x".parse::<Point>().is_err_and(|problem| problem.contains("number")));
         assert!("a..b".parse::<Point>().is_err());
     }

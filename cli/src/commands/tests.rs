@@ -22,6 +22,7 @@ fn help_lists_every_verb_and_the_exit_codes() {
         "sidecar",
         "token",
         "import",
+        "export",
         "ls",
         "cat",
         "put",
@@ -29,7 +30,13 @@ fn help_lists_every_verb_and_the_exit_codes() {
         "mv",
         "watch",
         "log",
+        "diff",
+        "revert",
+        "branch",
+        "conflicts",
         "status",
+        "completions",
+        "man",
         "Exit codes",
         "130",
         "REPO[@BRANCH]",
@@ -49,6 +56,10 @@ fn every_verb_takes_a_branch_the_same_way() {
         "vdom mv site@feature/a old new",
         "vdom watch site@feature/a --paths src,docs --from 5.3",
         "vdom log site@feature/a src/lib.rs -n 5",
+        "vdom diff site@feature/a src --from main@3 --to 9",
+        "vdom revert site@feature/a 3..9",
+        "vdom branch create site@feature/a --from main@3",
+        "vdom conflicts resolve site@feature/a 0a1b2c --manual -",
         "vdom status site@feature/a",
     ] {
         if let Err(error) = parse(line) {
@@ -66,6 +77,13 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         ("vdom watch site --from 7", "EPOCH.REVISION"),
         ("vdom ls --server ftp://x", "unix:///"),
         ("vdom lss", "ls"),
+        ("vdom diff site --from a@b", "no revision"),
+        ("vdom revert site 9..3", "FIRST..LAST"),
+        ("vdom branch delete site", "site@BRANCH"),
+        ("vdom conflicts show site xyz", "hexadecimal"),
+        ("vdom conflicts resolve site 0a1b --ours --theirs", "cannot be used with"),
+        ("vdom export --git --repo site --revision 3", "cannot be used with"),
+        ("vdom import --git x --repo site --delete", "cannot be used with"),
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), Exit::Usage as i32, "{line}");

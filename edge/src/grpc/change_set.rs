@@ -1,12 +1,10 @@
 //! A change set as it comes in, in one message or as a stream: in order, within
 //! its limits, and never taken for whole when it broke off.
 
-use bytes::Bytes;
+mod one;
+
 use futures::{Stream, StreamExt, stream};
-use vdom_core::calls::{
-    ChangeSetPart, DiffSource, SetConflicts, SetOutcome, SetWritten, WriteDiff, WriteDiffs,
-    WriteOutcome,
-};
+use vdom_core::calls::{ChangeSetPart, DiffSource, WriteDiffs};
 use vdom_core::limits::{CHANGE_SET_MAX_BYTES, CHANGE_SET_MAX_DIFFS, CONTENT_MAX_BYTES};
 use vdom_core::{Error, RealmName, Result};
 use vdom_proto::v1 as wire;
@@ -15,6 +13,8 @@ use vdom_proto::v1::write_diffs_chunk::Chunk;
 use super::from_wire;
 use crate::dom::DomStream;
 use crate::stream::steady;
+
+pub(in crate::grpc) use one::{OneOrAll, content_to_keep, set_of_one};
 
 /// The set of one message, whose diffs bring all they need.
 pub(crate) fn in_one_message(
@@ -73,73 +73,6 @@ pub(in crate::grpc) async fn in_a_stream(
         }
     });
     Ok((set, parts.boxed()))
-}
-
-/// A content that follows its diff alone, where a conflict is to be kept: no set
-/// keeps one. Else the set as it was.
-pub(in crate::grpc) async fn content_to_keep(
-    set: WriteDiffs,
-    mut parts: DomStream<ChangeSetPart>,
-) -> Result<OneOrAll> {
-    match parts.next().await.transpose()? {
-        Some(ChangeSetPart::Diff(diff))
-            if diff.keep_conflict && matches!(diff.diff, DiffSource::Follows) =>
-        {
-            if set.expected_revision.is_some() {
-                return Err(Error::invalid(
-                    "expected_revision and keep_conflict exclude each other",
-                ));
-            }
-            let request = WriteDiff {
-                operation_id: set.operation_id,
-                author: set.author,
-                message: if diff.message.is_empty() { set.message } else { diff.message.clone() },
-                metadata: set.metadata.into_iter().chain(diff.metadata.clone()).collect(),
-                ..*diff
-            };
-            let content = parts.map(|part| match part? {
-                ChangeSetPart::Content(piece) => Ok(piece),
-                ChangeSetPart::Diff(_) => Err(Error::invalid(
-                    "diff 1: another one follows a diff whose conflict is to be kept: \
-                     keep_conflict is for a diff of its own",
-                )),
-            });
-            Ok(OneOrAll::One(Box::new(request), content.boxed()))
-        }
-        first => {
-            let first = stream::iter(first.map(Ok));
-            Ok(OneOrAll::All(set, first.chain(parts).boxed()))
-        }
-    }
-}
-
-/// What a stream brings.
-pub(in crate::grpc) enum OneOrAll {
-    /// One diff and its content.
-    One(Box<WriteDiff>, DomStream<Bytes>),
-    /// A set.
-    All(WriteDiffs, DomStream<ChangeSetPart>),
-}
-
-/// The outcome of one write as that of a set of one.
-pub(in crate::grpc) fn set_of_one(outcome: WriteOutcome) -> SetOutcome {
-    match outcome {
-        WriteOutcome::Written(written) => SetOutcome::Written(SetWritten {
-            epoch: written.epoch,
-            first_revision: written.revision,
-            last_revision: written.revision,
-            ack: written.ack,
-            timestamp_ms: written.timestamp_ms,
-            operation_id: written.operation_id,
-            results: vec![written],
-        }),
-        WriteOutcome::Conflicted(conflict) => SetOutcome::Conflicted(SetConflicts {
-            epoch: conflict.epoch,
-            revision: conflict.revision,
-            operation_id: conflict.operation_id,
-            results: vec![Some(conflict)],
-        }),
-    }
 }
 
 /// Knows what may come next.

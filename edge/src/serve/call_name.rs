@@ -61,6 +61,8 @@ mod tests {
         assert_eq!(call_name("/virtualdom.v1.MemoryGateway/Nonsense"), "other");
         assert_eq!(call_name("/v1/repos/a/branches/b%2Fc/nodes/d/e"), "rest nodes");
         assert_eq!(call_name("/v1/repos/a/branches/b/tree"), "rest tree");
+        assert_eq!(call_name("/v1/repos/a/branches/b%2Fc"), "rest branch");
+        assert_eq!(call_name("/v1/repos/a/branches/b/conflicts/07"), "rest conflicts");
         assert_eq!(call_name("/favicon.ico"), "other");
     }
 }

@@ -144,7 +144,7 @@ impl Sidecar {
     }
 }
 
-/// Only the gateway promises anything.
+/// A sidecar without a log of its own cannot promise LOCAL.
 pub(super) fn refuse_local(min_ack: AckLevel) -> Result<()> {
     if min_ack == AckLevel::Local {
         return Err(Error::new(

@@ -209,6 +209,17 @@ async fn a_repeated_set_gets_its_first_answer() {
 }
 
 #[tokio::test]
+async fn a_set_of_one_is_the_same_as_a_plain_write() {
+    let room = room();
+    let alone = || WriteDiff { operation_id: Some(operation(4)), ..create("a", "1") };
+    let plain = accepted(&room, alone()).await;
+    let request = WriteDiffs { operation_id: Some(operation(4)), ..set() };
+    let answer = written(&room, request, vec![create("a", "1")]).await;
+    assert_eq!(answer.results, [plain]);
+    assert_eq!(history(&room).await[0].change.change_set, None);
+}
+
+#[tokio::test]
 async fn a_set_for_another_revision_is_refused() {
     let room = room();
     put(&room, "a", "1").await;

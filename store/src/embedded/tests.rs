@@ -240,6 +240,39 @@ fn journals_are_held_to_what_they_must_be() {
 }
 
 #[test]
+fn a_half_made_engine_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let half_made = directory.path().join("engine.new");
+    fs::create_dir(&half_made).unwrap();
+    fs::write(half_made.join("lock"), "").unwrap();
+    fs::write(half_made.join("version"), "").unwrap();
+    Embedded::open(directory.path(), EmbeddedOptions::small()).unwrap();
+    assert!(!half_made.exists());
+}
+
+#[test]
+fn a_manifest_that_is_another_is_found_out() {
+    let (directory, engine) = engine();
+    drop(engine);
+    let check = || manifests::check(directory.path(), directory.path());
+    check().unwrap();
+    for name in ["current", "v0"] {
+        let path = directory.path().join("keyspaces/1").join(name);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 4;
+            fs::write(&path, flipped).unwrap();
+            assert_eq!(check().unwrap_err().kind, StoreErrorKind::Damaged, "{at} of {name}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(check().unwrap_err().kind, StoreErrorKind::Damaged);
+        fs::write(&path, whole).unwrap();
+    }
+    check().unwrap();
+}
+
+#[test]
 fn a_record_belongs_to_its_key() {
     let sealed = record::seal(b"key", b"value");
     assert_eq!(record::unseal(b"key", &sealed).unwrap(), &b"value"[..]);

@@ -14,11 +14,10 @@
 //!
 //! An operation that had not ended may have happened.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
+use super::super::image::{Content, Image};
 use super::super::workload::Random;
 use super::trace::{Node, Operation, ROOT, Trace, What};
 
@@ -51,20 +50,6 @@ pub(super) struct Cut {
     /// For all files; `None`: for each as it comes.
     pub(super) unsynced: Option<Unsynced>,
     pub(super) seed: u64,
-}
-
-/// What a directory holds.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Image {
-    pub(super) directories: BTreeSet<PathBuf>,
-    pub(super) files: BTreeMap<PathBuf, Content>,
-}
-
-/// A file; what is behind the bytes is zeros.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Content {
-    pub(super) bytes: Vec<u8>,
-    pub(super) length: u64,
 }
 
 impl Cut {
@@ -148,7 +133,9 @@ impl Cut {
             if let What::Sync { nodes, all: true } = &operation.what {
                 of_anything = of_anything.max(Some(operation.began));
                 raise(&mut of_node, nodes[0], operation.began);
-                nodes.iter().for_each(|node| raise(&mut of_link, *node, operation.began));
+                for node in nodes {
+                    raise(&mut of_link, *node, operation.began);
+                }
             }
         }
         let names = self.names;
@@ -191,7 +178,7 @@ impl Cut {
             };
             let lasting = writes.iter().take_while(|operation| is_synced(operation)).count();
             let mut content = Content::default();
-            writes[..lasting].iter().for_each(|operation| content.apply(operation, None));
+            content.apply_all(&writes[..lasting]);
             let unsynced = self.unsynced.unwrap_or_else(|| Unsynced::any(random));
             content.lose(&writes[lasting..], unsynced, random);
             (file, content)
@@ -214,6 +201,12 @@ impl Unsynced {
 }
 
 impl Content {
+    fn apply_all(&mut self, operations: &[&Operation]) {
+        for operation in operations {
+            self.apply(operation, None);
+        }
+    }
+
     /// Applies an operation; of a write, only its first sectors where told so.
     fn apply(&mut self, operation: &Operation, sectors: Option<u64>) {
         match &operation.what {
@@ -244,12 +237,10 @@ impl Content {
         let some = random.index(writes.len() + 1);
         match unsynced {
             Unsynced::Lost => {}
-            Unsynced::Kept => writes.iter().for_each(|write| self.apply(write, None)),
-            Unsynced::Beginning => {
-                writes[..some].iter().for_each(|write| self.apply(write, None));
-            }
+            Unsynced::Kept => self.apply_all(writes),
+            Unsynced::Beginning => self.apply_all(&writes[..some]),
             Unsynced::Torn => {
-                writes[..some].iter().for_each(|write| self.apply(write, None));
+                self.apply_all(&writes[..some]);
                 if let Some(torn) = writes.get(some) {
                     let length =
                         if let What::Write { bytes, .. } = &torn.what { bytes.len() } else { 0 };
@@ -258,15 +249,15 @@ impl Content {
             }
             Unsynced::Zeros => {
                 let mut later = self.clone();
-                writes[..some].iter().for_each(|write| later.apply(write, None));
+                later.apply_all(&writes[..some]);
                 self.bytes.truncate(later.length as usize);
                 self.length = later.length;
             }
             Unsynced::SectorBySector => {
                 let mut later = self.clone();
-                writes.iter().for_each(|write| later.apply(write, None));
+                later.apply_all(writes);
                 let mut length = self.clone();
-                writes[..some].iter().for_each(|write| length.apply(write, None));
+                length.apply_all(&writes[..some]);
                 let longest = self.bytes.len().max(later.bytes.len());
                 self.bytes.resize(longest, 0);
                 later.bytes.resize(longest, 0);
@@ -288,36 +279,6 @@ impl Image {
         Cut::none(trace).image(trace)
     }
 
-    /// What is in a directory of the real disk.
-    pub(super) fn of(root: &Path) -> Self {
-        let mut image = Self::default();
-        let mut left = vec![root.to_owned()];
-        while let Some(path) = left.pop() {
-            let name = path.strip_prefix(root).expect("it is below").to_owned();
-            if path.is_dir() {
-                left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-                image.directories.insert(name);
-            } else {
-                let bytes = fs::read(&path).unwrap();
-                let length = bytes.len() as u64;
-                image.files.insert(name, Content { bytes, length }.without_zeros());
-            }
-        }
-        image
-    }
-
-    /// Makes a directory hold this.
-    pub(super) fn write_to(&self, root: &Path) {
-        for directory in &self.directories {
-            fs::create_dir_all(root.join(directory)).unwrap();
-        }
-        for (name, content) in &self.files {
-            let mut file = File::create(root.join(name)).unwrap();
-            file.write_all(&content.bytes).unwrap();
-            file.set_len(content.length).unwrap();
-        }
-    }
-
     fn fill(
         &mut self,
         directory: Node,
@@ -337,19 +298,6 @@ impl Image {
                 self.files.insert(path, content.without_zeros());
             }
         }
-    }
-}
-
-impl Content {
-    /// In large steps first, because files are extended by far.
-    fn without_zeros(mut self) -> Self {
-        const STEP: usize = 4096;
-        while self.bytes.len() > STEP && self.bytes[self.bytes.len() - STEP..] == [0; STEP] {
-            self.bytes.truncate(self.bytes.len() - STEP);
-        }
-        let end = self.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        self.bytes.truncate(end);
-        self
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::super::image::{Content, Image};
+
 /// What `strace` records: all that changes files, and what tells which file is meant.
 /// A question mark: not every machine has the call.
 const CALLS: &str = "trace=?open,openat,?creat,close,write,pwrite64,writev,pwritev,pwritev2,\
@@ -14,6 +16,9 @@ const CALLS: &str = "trace=?open,openat,?creat,close,write,pwrite64,writev,pwrit
 /// A file or directory, whatever its name at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Node(pub(super) usize);
+
+/// The moment at which the record begins; before it, only what was there already.
+pub(super) const START: usize = 2;
 
 /// The directory that is watched.
 pub(super) const ROOT: Node = Node(0);
@@ -111,8 +116,8 @@ impl Trace {
         )
     }
 
-    /// Reads what was done below `root`.
-    pub(super) fn read(record: &[u8], root: &Path) -> Self {
+    /// Reads what was done below `root`, which held `before` for certain.
+    pub(super) fn read(record: &[u8], root: &Path, before: &Image) -> Self {
         let mut reader = Reader {
             root: root.to_owned(),
             trace: Trace { directories: vec![ROOT], ..Trace::default() },
@@ -121,8 +126,9 @@ impl Trace {
             lengths: vec![0],
             handles: HashMap::new(),
         };
+        reader.put(before);
         let mut unfinished: HashMap<&[u8], (usize, Vec<u8>)> = HashMap::new();
-        for (moment, line) in record.split(|byte| *byte == b'\n').enumerate() {
+        for (moment, line) in (START..).zip(record.split(|byte| *byte == b'\n')) {
             let Some(space) = line.iter().position(|byte| *byte == b' ') else { continue };
             let (process, line) = (&line[..space], line[space..].trim_ascii_start());
             if let Some(asked) = line.strip_suffix(b" <unfinished ...>") {
@@ -158,7 +164,7 @@ struct Reader {
     parents: HashMap<Node, Node>,
     /// By node.
     lengths: Vec<u64>,
-    handles: HashMap<i64, Handle>,
+    handles: HashMap<u64, Handle>,
 }
 
 /// An open file.
@@ -169,6 +175,31 @@ struct Handle {
 }
 
 impl Reader {
+    /// Takes what was there for written and synced before the record begins.
+    fn put(&mut self, image: &Image) {
+        let mut nodes = vec![ROOT];
+        let directories = image.directories.iter().map(|path| (path, None));
+        let files = image.files.iter().map(|(path, content)| (path, Some(content)));
+        for (path, content) in directories.chain(files).filter(|(path, _)| *path != Path::new("")) {
+            let place = self.place(ROOT, path).expect("directories come before what they hold");
+            let node = self.create(0, 0, place);
+            nodes.push(node);
+            let Some(Content { bytes, length }) = content.cloned() else {
+                self.trace.directories.push(node);
+                continue;
+            };
+            self.lengths[node.0] = length;
+            let written = What::Write { file: node, at: 0, bytes };
+            for what in [written, What::SetLength { file: node, length }] {
+                self.trace.operations.push(Operation { began: 0, ended: 0, what });
+            }
+        }
+        for node in nodes {
+            let what = What::Sync { nodes: vec![node], all: true };
+            self.trace.operations.push(Operation { began: 1, ended: 1, what });
+        }
+    }
+
     /// Standard output is told before the call ends: the write was acknowledged then.
     fn report(&mut self, moment: usize, call: &str) {
         if let Some(written) = call.strip_prefix("write(1, ") {
@@ -182,20 +213,23 @@ impl Reader {
 
     fn take(&mut self, began: usize, ended: usize, call: &str) {
         let (asked, answer) = call.rsplit_once(" = ").expect("an answer");
-        let answer = answer.split(' ').next().and_then(|answer| answer.parse::<i64>().ok());
-        // Some answers are addresses, and what has no answer never ended.
-        let answer = answer.unwrap_or(i64::MAX);
-        if answer < 0 {
+        let answer = answer.split(' ').next().unwrap_or_default();
+        if answer.starts_with('-') {
             return;
         }
+        // Some answers are addresses, and what has no answer never ended.
+        let answer = answer.parse().unwrap_or(u64::MAX);
         let (name, arguments) = asked.split_once('(').expect("arguments");
         let arguments = arguments.trim_end();
         let arguments: Vec<_> =
             arguments.strip_suffix(')').unwrap_or(arguments).split(", ").collect();
-        let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<i64>().ok());
-        let path_at = |reader: &Self, at: usize| match name.contains("at") && name != "creat" {
-            true => reader.locate(arguments[at], arguments[at + 1]),
-            false => reader.locate("AT_FDCWD", arguments[at]),
+        let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<u64>().ok());
+        let path_at = |reader: &Self, at: usize| {
+            if name.contains("at") && name != "creat" {
+                reader.locate(arguments[at], arguments[at + 1])
+            } else {
+                reader.locate("AT_FDCWD", arguments[at])
+            }
         };
         let mut done = |what| self.trace.operations.push(Operation { began, ended, what });
         let handle = number(0).and_then(|number| self.handles.get_mut(&number));
@@ -203,7 +237,7 @@ impl Reader {
             ("write" | "pwrite64", Some(handle)) => {
                 let length = &mut self.lengths[handle.node.0];
                 let at = match number(3) {
-                    Some(at) => at as u64,
+                    Some(at) => at,
                     None if handle.appends => *length,
                     None => handle.offset,
                 };
@@ -216,9 +250,9 @@ impl Reader {
                 }
                 done(What::Write { file: handle.node, at, bytes });
             }
-            ("lseek", Some(handle)) => handle.offset = answer as u64,
+            ("lseek", Some(handle)) => handle.offset = answer,
             ("ftruncate", Some(handle)) => {
-                let length = number(1).expect("a length") as u64;
+                let length = number(1).expect("a length");
                 self.lengths[handle.node.0] = length;
                 done(What::SetLength { file: handle.node, length });
             }
@@ -280,7 +314,7 @@ impl Reader {
         ended: usize,
         place: (Node, String),
         asked: &str,
-        number: i64,
+        number: u64,
     ) {
         let node = match self.entries.get(&place) {
             Some(node) => *node,
@@ -319,14 +353,17 @@ impl Reader {
     fn locate(&self, base: &str, path: &str) -> Option<(Node, String)> {
         let path = bytes(path);
         let path = Path::new(text(&path));
-        let (mut directory, names) = if path.is_absolute() {
-            (ROOT, path.strip_prefix(&self.root).ok()?)
+        if path.is_absolute() {
+            self.place(ROOT, path.strip_prefix(&self.root).ok()?)
         } else {
-            let base = base.parse::<i64>().ok()?;
-            (self.handles.get(&base)?.node, path)
-        };
+            let base = base.parse::<u64>().ok()?;
+            self.place(self.handles.get(&base)?.node, path)
+        }
+    }
+
+    fn place(&self, mut directory: Node, path: &Path) -> Option<(Node, String)> {
         let mut names: Vec<_> =
-            names.iter().map(|name| name.to_str().expect("a name of text").to_owned()).collect();
+            path.iter().map(|name| name.to_str().expect("a name of text").to_owned()).collect();
         let last = names.pop().unwrap_or_default();
         for name in names {
             directory = *self.entries.get(&(directory, name))?;

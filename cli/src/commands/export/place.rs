@@ -152,12 +152,11 @@ fn is_safe(segment: &[u8]) -> bool {
     if matches!(segment, b"" | b"." | b"..") || segment.contains(&0) {
         return false;
     }
-    let trimmed = segment.trim_ascii_end();
-    let trimmed = trimmed.strip_suffix(b".").unwrap_or(trimmed);
-    let visible: String = String::from_utf8_lossy(trimmed)
+    let visible: String = String::from_utf8_lossy(segment)
         .chars()
         .filter(|character| !matches!(character, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}'))
         .collect();
+    let visible = visible.trim_end_matches(['.', ' ']);
     !(visible.eq_ignore_ascii_case(".git") || visible.eq_ignore_ascii_case("git~1"))
 }
 

@@ -80,7 +80,7 @@ impl Lane {
     pub(super) fn advance(&mut self, revision: u64) {
         self.head = revision;
         self.begins_at.get_or_insert(revision);
-        self.written.send_replace(revision);
+        raise(&self.written, revision);
     }
 }
 
@@ -225,7 +225,7 @@ impl Sent {
 
     fn done(&self, answer: &WriteDiffsResponse) -> Result<(), Failure> {
         check_revision(&self.branch, answer, self.after)?;
-        self.written.send_replace(self.after);
+        raise(&self.written, self.after);
         Ok(())
     }
 }
@@ -275,6 +275,16 @@ pub(super) fn operation_id(purpose: &str, branch: &Branch, of: &[u8]) -> Bytes {
     Bytes::copy_from_slice(&hash.finalize()[..16])
 }
 
+/// Notes how far a branch is written. Answers may come in another order: those to
+/// change sets that an earlier, interrupted import had sent already.
+fn raise(written: &watch::Sender<u64>, revision: u64) {
+    written.send_if_modified(|known| {
+        let is_further = revision > *known;
+        *known = revision.max(*known);
+        is_further
+    });
+}
+
 async fn make(
     client: &Client,
     branch: &Branch,
@@ -291,7 +301,7 @@ async fn make(
         operation_id: operation_id("fork", branch, &fork.revision.to_be_bytes()),
     };
     client.create_branch(request).await?;
-    written.send_replace(fork.revision);
+    raise(written, fork.revision);
     Ok(())
 }
 

@@ -22,7 +22,7 @@ const SEED: &str = "VDOM_CHAOS_SEED";
 /// With the first, most rows are in tables; with the second, in the journal.
 const MEMTABLES_BYTES: [u64; 2] = [24 << 10, 1 << 20];
 
-const HANGS_AFTER: Duration = Duration::from_secs(60);
+const HANGS_AFTER: Duration = Duration::from_secs(50);
 
 /// What a store made of a flipped bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

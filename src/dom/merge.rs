@@ -8,11 +8,14 @@ use vdom_core::calls::ConflictHunk;
 use vdom_core::diff::{self, NewContent};
 use vdom_core::limits::{CHUNK_BYTES, MERGE_MAX_BYTES};
 use vdom_core::merge::{Merged, merge, merge_attributes};
-use vdom_core::{Content, Diff, Node, Result, VectorClock};
+use vdom_core::{Content, Diff, Error, Node, NodeKind, Result, VectorClock};
 
 use super::branch::Branch;
 use super::content;
 use super::past::node_with_clock;
+
+/// Contents of so many bytes together are merged where they are asked for.
+const IN_PLACE_MAX_BYTES: usize = 64 << 10;
 
 /// What trying to merge comes to.
 #[derive(Debug)]
@@ -84,7 +87,8 @@ pub(crate) async fn attempt(
         NewContent::Chunks(chunks) if base.content == current.content => Content::Chunked(chunks),
         NewContent::Chunks(_) => return Ok(Attempt::Conflicting(Vec::new())),
         NewContent::Bytes(proposed) => {
-            match merge(current.kind, &load(base).await?, &load(current).await?, &proposed)? {
+            let (base, standing) = (load(base).await?, load(current).await?);
+            match merge_apart(current.kind, base, standing, proposed).await? {
                 Merged::Clean(bytes) if bytes.len() > CHUNK_BYTES => {
                     let chunks = content::stage(&*branch.store, &branch.address, &bytes).await?;
                     Content::Chunked(chunks)
@@ -96,4 +100,18 @@ pub(crate) async fn attempt(
     };
     let path = path.clone();
     Ok(Attempt::Clean(Box::new(Node { path, attributes, content, ..current.clone() })))
+}
+
+/// Merges contents; large ones where that delays nobody else.
+async fn merge_apart(
+    kind: NodeKind,
+    base: Bytes,
+    current: Bytes,
+    proposed: Bytes,
+) -> Result<Merged<Bytes>> {
+    if base.len() + current.len() + proposed.len() <= IN_PLACE_MAX_BYTES {
+        return merge(kind, &base, &current, &proposed);
+    }
+    let merging = tokio::task::spawn_blocking(move || merge(kind, &base, &current, &proposed));
+    merging.await.map_err(Error::internal)?
 }

@@ -1,6 +1,7 @@
 //! Looking back, undoing, and going on elsewhere.
 
 use serde_json::{Value, json};
+use vdom_testkit::client::Client;
 use vdom_testkit::process::ServerProcess;
 
 use super::{Shell, alone, finish, text};
@@ -112,4 +113,45 @@ async fn completions_and_manual_pages_name_every_verb() {
     let pages = folder.path().join("man");
     finish(alone(&["man", text(&pages)]), b"").await.succeeded();
     assert!(pages.join("vdom-import.1").is_file());
+}
+
+/// Two writers that had seen the same and wrote other things: the second is refused,
+/// and kept.
+async fn disagree(shell: &Shell, message: &str) -> String {
+    let mut client = Client::connect(&shell.server, Some(&shell.token)).await;
+    "site".clone_into(&mut client.repo);
+    let seen = client.read("a").await.expect("readable");
+    wrote(shell, "a", b"one\nTHEIRS\n").await;
+    let mut request = client.put_request("a", b"one\nMINE\n");
+    (request.node_id, request.vector_clock) = (seen.node_id, seen.vector_clock);
+    (request.keep_conflict, request.message) = (true, message.to_owned());
+    let refused = client.write(request).await.expect("an answer");
+    let kept = refused.conflict.expect("a conflict").conflict_id;
+    hex::encode(kept)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_conflict_is_listed_shown_and_resolved() {
+    let shell = Shell::start().await;
+    for (how, expected) in
+        [("--ours", "one\nTHEIRS\n"), ("--theirs", "one\nMINE\n"), ("--manual=-", "one\nBOTH\n")]
+    {
+        wrote(&shell, "a", b"one\ntwo\n").await;
+        let id = disagree(&shell, "In a hurry").await;
+        let listed = shell.run(&["conflicts", "list", "site", "--json"]).await.succeeded();
+        let listed = listed.records();
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        assert_eq!(
+            json!([listed[0]["id"], listed[0]["path"], listed[0]["message"]]),
+            json!([id, "a", "In a hurry"])
+        );
+        let shown = shell.run(&["conflicts", "show", "site", &id[..8]]).await.succeeded().text();
+        assert!(shown.contains("-two\n+THEIRS") && shown.contains("In a hurry"), "{shown}");
+        shell.run(&["conflicts", "resolve", "site", &id, "--merge"]).await.refused(4, &["a"]);
+        let resolve = ["conflicts", "resolve", "site", &id, how];
+        shell.run_with(b"one\nBOTH\n", &resolve).await.succeeded();
+        assert_eq!(shell.cat("site", "a").await, expected.as_bytes());
+        let none = shell.run(&["conflicts", "list", "site"]).await.succeeded();
+        assert!(none.stderr.contains("no conflicts"), "{none:?}");
+    }
 }

@@ -19,8 +19,8 @@ use vdom_testkit::process::{ServerProcess, command};
 /// Runs commands against one `vdom up`.
 pub(crate) struct Shell {
     pub(crate) up: ServerProcess,
-    server: String,
-    token: String,
+    pub(crate) server: String,
+    pub(crate) token: String,
     _folder: tempfile::TempDir,
 }
 

@@ -189,7 +189,7 @@ async fn a_failed_write_stops_the_store_for_good() {
     let output = String::from_utf8(output.stdout).unwrap();
     let value = |name: &str| output.lines().find_map(|line| line.strip_prefix(name));
     assert_eq!(value("failed "), Some("OutcomeUnknown"), "{output}");
-    assert_eq!(value("afterwards "), Some("Unavailable Unavailable Unavailable"), "{output}");
+    assert_eq!(value("afterwards "), Some("Stopped Stopped Stopped"), "{output}");
     let acknowledged: u64 = value("acknowledged ").unwrap().parse().unwrap();
     assert!(acknowledged > 1);
 

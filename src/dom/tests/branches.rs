@@ -232,23 +232,12 @@ async fn a_deleted_branch_ends_and_its_name_begins_anew() {
 
 #[tokio::test]
 async fn a_branch_cannot_leave_within_a_change_set() {
-    use vdom_core::calls::{ChangeSetPart, WriteDiffs};
+    use vdom_core::calls::ChangeSetPart;
     let room = room();
     let parts = ["a", "b", "c"]
         .map(|at| Ok(ChangeSetPart::Diff(Box::new(write(at, Diff::put_file(b"1"))))));
-    let set = WriteDiffs {
-        address: address(),
-        operation_id: None,
-        expected_revision: None,
-        on_conflict: OnConflict::Reject,
-        min_ack: AckLevel::Committed,
-        author: None,
-        authored_at_ms: None,
-        message: String::new(),
-        metadata: BTreeMap::new(),
-    };
     let parts = futures::stream::iter(parts).boxed();
-    room.write_diffs(&caller("anna"), set, parts).await.expect("written");
+    room.write_diffs(&caller("anna"), set(), parts).await.expect("written");
     let error = room.create_branch(&caller("anna"), from("x", "main", Some(2))).await;
     let error = error.expect_err("within a set");
     assert!(error.message.contains("ends at 3"), "{error}");

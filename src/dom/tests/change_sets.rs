@@ -4,25 +4,11 @@ use futures::{StreamExt, stream};
 use vdom_core::ErrorCode;
 use vdom_core::calls::{
     ChangeEvent, ChangeSetPart, Event, GetHistory, ResumePoint, SetConflicts, SetOutcome,
-    SetWritten, Subscribe, WriteDiffs,
+    SetWritten, Subscribe,
 };
 use vdom_core::limits::{CHUNK_BYTES, SUBSCRIPTION_QUEUE_MAX_EVENTS};
 
 use super::*;
-
-fn set() -> WriteDiffs {
-    WriteDiffs {
-        address: address(),
-        operation_id: None,
-        expected_revision: None,
-        on_conflict: OnConflict::Reject,
-        min_ack: AckLevel::Committed,
-        author: None,
-        authored_at_ms: None,
-        message: String::new(),
-        metadata: BTreeMap::new(),
-    }
-}
 
 async fn write_set(
     room: &DocumentRoom,

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use vdom_core::calls::{
     AckLevel, Conflict, DiffSource, NodeSelector, OnConflict, ReadAt, ReadSnapshot, Snapshot,
-    WriteDiff, WriteOutcome, Written,
+    WriteDiff, WriteDiffs, WriteOutcome, Written,
 };
 use vdom_core::{
     BranchAddress, Content, Diff, NodePath, OperationId, RealmName, Result, VectorClock,
@@ -109,6 +109,21 @@ fn write(at: &str, diff: Bytes) -> WriteDiff {
         message: String::new(),
         metadata: BTreeMap::new(),
         operation_id: None,
+    }
+}
+
+/// What is the same for all diffs of a change set; tests change what they are about.
+fn set() -> WriteDiffs {
+    WriteDiffs {
+        address: address(),
+        operation_id: None,
+        expected_revision: None,
+        on_conflict: OnConflict::Reject,
+        min_ack: AckLevel::Committed,
+        author: None,
+        authored_at_ms: None,
+        message: String::new(),
+        metadata: BTreeMap::new(),
     }
 }
 

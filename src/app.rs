@@ -72,7 +72,12 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
     let metrics = Metrics::new("vdom_gateway", env!("CARGO_PKG_VERSION"));
     let dom_metrics = DomMetrics::new();
     dom_metrics.register(&metrics);
-    let room = DocumentRoom::new(store.clone(), environment.clone(), authority, dom_metrics);
+    let quotas = config.quotas.in_force();
+    let room =
+        DocumentRoom::new(store.clone(), environment.clone(), authority, dom_metrics, quotas);
+    if let Some(retention) = config.retention.in_force() {
+        room.keep_compacted(retention, config.retention.check_every.0);
+    }
     let room = Arc::new(room);
     let lifecycle = Lifecycle::new(store.clone(), draining.clone());
     let tls = match &config.tls {

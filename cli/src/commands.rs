@@ -4,6 +4,7 @@ mod backup;
 mod branch;
 mod cat;
 mod change;
+mod compact;
 mod completions;
 mod conflicts;
 mod diff;
@@ -16,6 +17,7 @@ mod man;
 mod mv;
 mod point;
 mod put;
+mod rebuild;
 mod restore;
 mod revert;
 mod rm;
@@ -74,6 +76,8 @@ pub(crate) enum Command {
     Verify(verify::Arguments),
     Backup(backup::Arguments),
     Restore(restore::Arguments),
+    Rebuild(rebuild::Arguments),
+    Compact(compact::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }
@@ -112,6 +116,12 @@ pub(crate) fn run(command: Command, output: &mut Output) -> Result<(), Failure> 
         }
         Command::Restore(arguments) => {
             on_all_cores()?.block_on(until_interrupted(restore::run(arguments, output)))
+        }
+        Command::Rebuild(arguments) => {
+            on_all_cores()?.block_on(until_interrupted(rebuild::run(arguments, output)))
+        }
+        Command::Compact(arguments) => {
+            on_all_cores()?.block_on(until_interrupted(compact::run(arguments, output)))
         }
         Command::Status(arguments) => on_one_thread(status::run(arguments, output)),
     }

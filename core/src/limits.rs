@@ -71,6 +71,12 @@ pub const HISTORY_PAGE_MAX_CHANGES: u32 = 1_000;
 pub const HISTORY_PAGE_DEFAULT_CHANGES: u32 = 100;
 /// How many diffs at most lie between a version and a full copy.
 pub const FULL_COPY_EVERY_CHANGES: u64 = 64;
+/// How long the answer to a write is remembered under its operation id.
+pub const OPERATION_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a chunk that nothing names stays, as a writer may be about to name it.
+pub const CHUNK_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Fewer changes than this are not compacted but on request.
+pub const COMPACTION_MIN_CHANGES: u64 = 1_000;
 /// How many streams a connection may have by default.
 pub const HTTP2_MAX_CONCURRENT_STREAMS: u32 = 1_000;
 /// How many streams a connection may be configured to have.

@@ -9,6 +9,9 @@ use serde::Deserialize;
 use vdom_core::limits::{HTTP2_MAX_CONCURRENT_STREAMS, HTTP2_MAX_CONCURRENT_STREAMS_CEILING};
 use vdom_core::{Error, RealmName, Result};
 pub use vdom_edge::settings::{AuthConfig, LogConfig};
+use vdom_edge::settings::{ByteSize, Interval};
+
+use crate::dom::{Quotas, Retention};
 
 /// Everything that a gateway can be told.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,6 +35,49 @@ pub struct GatewayConfig {
     pub log: LogConfig,
     /// Bounds.
     pub limits: LimitsConfig,
+    /// How much history is kept.
+    pub retention: RetentionConfig,
+    /// How much each realm may hold.
+    pub quotas: QuotasConfig,
+}
+
+/// How much history is kept at least; what is beyond both bounds is compacted.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionConfig {
+    /// So many of the newest changes of each branch; 0: the count decides nothing.
+    pub changes: u64,
+    /// What is younger than this; `0s`: age decides nothing.
+    pub age: Interval,
+    /// How often to look.
+    pub check_every: Interval,
+}
+
+impl RetentionConfig {
+    /// The retention; `None` where all history is kept.
+    pub fn in_force(&self) -> Option<Retention> {
+        let changes = Some(self.changes).filter(|changes| *changes > 0);
+        let age = Some(self.age.0).filter(|age| !age.is_zero());
+        (changes.is_some() || age.is_some()).then_some(Retention { changes, age })
+    }
+}
+
+/// How much each realm may hold.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuotasConfig {
+    /// Live nodes of all branches; 0: any number.
+    pub nodes: u64,
+    /// Bytes of their contents; 0: any number.
+    pub bytes: ByteSize,
+}
+
+impl QuotasConfig {
+    /// The quotas.
+    pub fn in_force(&self) -> Quotas {
+        let set = |quota: u64| Some(quota).filter(|quota| *quota > 0);
+        Quotas { nodes: set(self.nodes), bytes: set(self.bytes.0) }
+    }
 }
 
 /// Where to listen; port 0 lets the system choose.
@@ -135,6 +181,8 @@ impl Default for GatewayConfig {
             web: WebConfig::default(),
             log: LogConfig::default(),
             limits: LimitsConfig::default(),
+            retention: RetentionConfig::default(),
+            quotas: QuotasConfig::default(),
         }
     }
 }
@@ -154,6 +202,13 @@ impl Default for StoreConfig {
             uri: Secret::default(),
             database: "vdom".to_owned(),
         }
+    }
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        let (none, often) = (Interval(Duration::ZERO), Interval(Duration::from_secs(600)));
+        Self { changes: 0, age: none, check_every: often }
     }
 }
 
@@ -194,6 +249,11 @@ impl GatewayConfig {
                 "`limits.max_concurrent_streams` is {streams}: allowed are 1 to \
                  {HTTP2_MAX_CONCURRENT_STREAMS_CEILING}"
             )));
+        }
+        if self.retention.check_every.0.is_zero() {
+            return Err(Error::invalid(
+                "`retention.check_every` is 0: write how often, such as 10m",
+            ));
         }
         self.realm_names().map(|_| ())
     }

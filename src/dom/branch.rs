@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use vdom_core::limits::{SUBSCRIPTION_QUEUE_MAX_BYTES, SUBSCRIPTION_QUEUE_MAX_EVENTS};
@@ -15,13 +15,14 @@ use vdom_core::{
     BranchAddress, Change, ChangeKind, Content, Error, Hash, Node, NodeId, NodePath, Result,
     VectorClock, diff,
 };
-use vdom_store::{LogDescriptor, LogId, Store, View, ViewKind, Watermark};
+use vdom_store::{LogDescriptor, LogId, Position, Store, View, ViewKind, Watermark};
 
 use super::content;
 use super::error::from_store;
 use super::origin::Origin;
 use super::packs::{PackReader, StoredDiff};
-use super::records::{Entry, Note, decode_node};
+use super::quota::{RealmUsage, Usage};
+use super::records::{Base, Entry, Note, decode_node};
 use super::writer::Command;
 
 /// The end of a log.
@@ -48,6 +49,8 @@ pub(crate) struct Applied {
     pub entry: Entry,
     /// The node after it.
     pub node: Arc<Node>,
+    /// By how much the branch grew.
+    pub growth: Usage,
 }
 
 /// A committed batch, applied.
@@ -77,9 +80,33 @@ pub(crate) struct Branch {
     pub derive: Notify,
     /// Wakes the writer when the views have caught up.
     pub derived: Notify,
+    /// What its realm holds.
+    pub usage: Arc<RealmUsage>,
+    derived_usage: Mutex<(Usage, Position)>,
     state: RwLock<State>,
+    compaction: RwLock<Compaction>,
     head: watch::Sender<Head>,
     retired: AtomicBool,
+}
+
+/// What of a branch's history is kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Compaction {
+    /// The oldest revision that may still be asked for; 0: all.
+    pub limit: u64,
+    /// What stands in for what is older.
+    pub base: Option<Arc<Base>>,
+}
+
+/// What the views of a log know when it is opened.
+#[derive(Debug, Default)]
+pub(crate) struct KnownViews {
+    /// How far they are complete.
+    pub watermark: Watermark,
+    /// What of the history is kept.
+    pub compaction: Compaction,
+    /// How much the nodes take, and as of when.
+    pub usage: (Usage, Position),
 }
 
 /// A branch with its writer; the writer ends when the last handle is dropped.
@@ -118,9 +145,13 @@ impl Branch {
         store: Arc<dyn Store>,
         origin: Option<Origin>,
         head: Head,
-        watermark: Watermark,
+        views: KnownViews,
+        usage: Arc<RealmUsage>,
     ) -> Self {
+        let KnownViews { watermark, compaction, usage: derived_usage } = views;
         Self {
+            usage,
+            derived_usage: Mutex::new(derived_usage),
             address,
             descriptor,
             log,
@@ -138,6 +169,7 @@ impl Branch {
                 paths: HashMap::new(),
                 actors: HashMap::new(),
             }),
+            compaction: RwLock::new(compaction),
             head: watch::Sender::new(head),
             retired: AtomicBool::new(head.closed),
         }
@@ -163,6 +195,27 @@ impl Branch {
         let Some(origin) = self.origin.as_ref() else { return false };
         let Some(previous) = origin.previous_epoch else { return false };
         revision <= origin.revision && (epoch == previous || origin.parent.shares(epoch, revision))
+    }
+
+    /// What is kept of the branch's own history.
+    pub(crate) fn compaction(&self) -> Compaction {
+        self.compaction.read().clone()
+    }
+
+    /// The oldest revision that may be asked for, also of what the branch continues:
+    /// changes after it are kept, and states from it on. 0: all.
+    pub(crate) fn oldest_revision(&self) -> u64 {
+        match (self.compaction.read().limit, &self.origin) {
+            (0, Some(origin)) => origin.parent.oldest_revision().min(origin.revision),
+            (limit, _) => limit,
+        }
+    }
+
+    /// Refuses a revision whose state is no longer kept, or whose change follows one
+    /// that is not.
+    pub(crate) fn check_kept(&self, revision: u64) -> Result<()> {
+        let oldest = self.oldest_revision();
+        if revision >= oldest { Ok(()) } else { Err(compacted(self, revision, oldest)) }
     }
 
     /// Follows the head.
@@ -194,6 +247,17 @@ impl Branch {
     /// How many changes the views lack.
     pub(crate) fn view_lag_changes(&self) -> u64 {
         self.head().revision.saturating_sub(self.watermark().position.revision)
+    }
+
+    /// Waits until the views have all that the log says up to this batch.
+    pub(crate) async fn views_complete(&self, number: u64) {
+        loop {
+            let derived = self.derived.notified();
+            if self.watermark().number >= number {
+                return;
+            }
+            derived.await;
+        }
     }
 
     /// Waits until the views are complete up to `revision`, or for `at_most`.
@@ -311,6 +375,8 @@ impl Branch {
         for applied in &batch.changes {
             state.overlay(applied);
         }
+        self.note(&batch.notes);
+        self.usage.grow(batch.growth());
         state.tail_events += batch.changes.len();
         state.tail_bytes += batch.bytes();
         state.tail.push_back(Arc::new(batch));
@@ -322,12 +388,58 @@ impl Branch {
         self.derive.notify_one();
     }
 
-    /// The views are complete up to `watermark`.
-    pub(crate) fn views_written(&self, watermark: Watermark) {
+    /// The last own revision of what this branch continues.
+    pub(crate) fn inherited_revision(&self) -> u64 {
+        self.origin.as_ref().map_or(0, |origin| origin.revision)
+    }
+
+    /// How much the nodes take as far as the views count.
+    pub(crate) fn derived_usage(&self) -> Usage {
+        self.derived_usage.lock().0
+    }
+
+    /// The same, after changes; those that the views count already are left out.
+    pub(crate) fn usage_after(&self, usage: Usage, changes: &[Applied]) -> Usage {
+        let counted = self.derived_usage.lock().1;
+        let is_later = |applied: &&Applied| {
+            let change = &applied.entry.change;
+            Position { epoch: change.epoch, revision: change.revision } > counted
+        };
+        changes.iter().filter(is_later).fold(usage, |sum, applied| sum + applied.growth)
+    }
+
+    /// How much the nodes take, with what the views do not have yet.
+    pub(crate) fn usage_now(&self) -> Usage {
+        let underived = self.underived();
+        underived
+            .iter()
+            .fold(self.derived_usage(), |usage, batch| self.usage_after(usage, &batch.changes))
+    }
+
+    fn note(&self, notes: &[Note]) {
+        for note in notes {
+            let mut compaction = self.compaction.write();
+            match note {
+                Note::Limit(revision) => compaction.limit = compaction.limit.max(*revision),
+                Note::Base(base) => {
+                    compaction.limit = compaction.limit.max(base.revision);
+                    let is_newer = |known: &Arc<Base>| known.revision < base.revision;
+                    if compaction.base.as_ref().is_none_or(is_newer) {
+                        compaction.base = Some(Arc::new(Base::clone(base)));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The views are complete up to `watermark`, and count this much.
+    pub(crate) fn views_written(&self, watermark: Watermark, usage: Usage) {
         let mut state = self.state.write();
         if watermark <= state.watermark {
             return;
         }
+        *self.derived_usage.lock() = (usage, watermark.position);
         state.watermark = watermark;
         let revision = watermark.position.revision;
         state.nodes.retain(|_, node| node.changed_revision > revision);
@@ -350,13 +462,21 @@ impl Branch {
                 Some(node) => Some(node.clone()),
                 None => self.node(id).await?,
             };
-            // The views may be ahead of what is applied here.
-            let node = match before {
-                Some(node) if node.changed_revision >= entry.change.revision => node,
-                before => Arc::new(self.node_after(before.as_deref(), &entry, &mut packs).await?),
+            let inherited = self.inherited_revision();
+            let (node, growth) = match before {
+                // The views may be ahead of what is applied here.
+                Some(node) if node.changed_revision >= entry.change.revision => {
+                    (node, Usage::default())
+                }
+                before => {
+                    let before = before.as_deref();
+                    let node = Arc::new(self.node_after(before, &entry, &mut packs).await?);
+                    let growth = Usage::growth(before, &node, inherited);
+                    (node, growth)
+                }
             };
             latest.insert(id, node.clone());
-            changes.push(Applied { entry, node });
+            changes.push(Applied { entry, node, growth });
         }
         Ok(changes)
     }
@@ -455,6 +575,10 @@ impl AppliedBatch {
         &self.changes[from..]
     }
 
+    fn growth(&self) -> Usage {
+        self.changes.iter().fold(Usage::default(), |sum, applied| sum + applied.growth)
+    }
+
     fn bytes(&self) -> usize {
         self.changes.iter().map(Applied::bytes).sum()
     }
@@ -501,6 +625,22 @@ impl State {
             self.tail.pop_front();
         }
     }
+}
+
+/// The refusal of what was compacted.
+pub(crate) fn compacted(branch: &Branch, revision: u64, oldest: u64) -> Error {
+    let head = branch.head();
+    Error::new(
+        vdom_core::ErrorCode::Compacted,
+        format!(
+            "{} keeps its history from revision {oldest} on, not at {revision}: read it anew and \
+             go on from there",
+            branch.address
+        ),
+    )
+    .resource(&branch.address)
+    .at(head.epoch, head.revision)
+    .oldest_revision(oldest)
 }
 
 /// A fault that must not happen: a batch that does not continue the log.

@@ -11,7 +11,7 @@ use vdom_store::{Append, Batch, BatchId, LogFilter, LogId, OperationKey, Store};
 
 use super::branch::Branch;
 use super::error::from_store;
-use super::past::EntryReader;
+use super::past::{EntryReader, hash_at};
 use super::read_snapshot::revision_as_of;
 use super::records::{Note, encode_batch, operation_key};
 use super::room::{Shared, descriptor};
@@ -95,6 +95,7 @@ pub(crate) async fn create(
         operations: operation.into_iter().collect(),
         chunks: Vec::new(),
         closing: false,
+        emptied: None,
         manifest,
         body,
     };
@@ -137,22 +138,20 @@ async fn leave(
     let handle = room.existing(permit, &parent).await?;
     let revision = revision_as_of(&handle, request.at_revision).await?;
     let branch = &handle.branch;
-    let hash = match revision {
-        0 => CHAIN_START,
-        revision => {
-            let entry = EntryReader::new(branch).at_revision(revision).await?;
-            if let Some(place) = entry.change.change_set
-                && place.index + 1 < place.size
-            {
-                let last = revision + u64::from(place.size - place.index) - 1;
-                return Err(Error::invalid(format!(
-                    "revision {revision} is within a change set, which ends at {last}: take that"
-                ))
-                .resource(&parent));
-            }
-            entry.hash
+    if revision > branch.oldest_revision() {
+        let entry = EntryReader::new(branch).at_revision(revision).await?;
+        if let Some(place) = entry.change.change_set
+            && place.index + 1 < place.size
+        {
+            let last = revision + u64::from(place.size - place.index) - 1;
+            return Err(Error::invalid(format!(
+                "revision {revision} is within a change set, which ends at {last}: take that"
+            ))
+            .resource(&parent));
         }
-    };
+    }
+    branch.check_kept(revision)?;
+    let hash = hash_at(branch, revision).await?;
     let (reply, answer) = oneshot::channel();
     let note = Note::Pin { log: log.0, revision };
     let command = Command::Note { note, reply };

@@ -26,10 +26,10 @@ use vdom_store::OperationKey;
 
 use super::branch::{Applied, Branch};
 use super::content::ContentWriter;
-use super::decide::{StagedSet, Staging, Verdict, concerns_the_store, written};
-use super::error::from_store;
+use super::decide::{StagedSet, Staging, Verdict, concerns_the_store};
+use super::operations;
 use super::packs::{PackWriter, StoredDiff};
-use super::records::{decode_batch, operation_key};
+use super::records::operation_key;
 use super::room::Shared;
 use super::write_diff::{request_hash, staged, store_apart};
 use super::writer::{Command, Proposal, writer_gone};
@@ -141,10 +141,10 @@ pub(crate) async fn write_proposal(
 pub(crate) async fn judge(branch: &Branch, now_ms: i64, set: &SetProposal) -> Result<Judged> {
     let head = branch.head();
     if let Some((operation, key)) = set.operation
-        && let Some((first, written)) = find(branch, key).await?
+        && let [Some(first)] = &operations::find(branch, &[key], now_ms).await?[..]
     {
-        if first.request == operation.request {
-            return Ok(Judged::Repeated(written));
+        if first.operation.request == operation.request {
+            return Ok(Judged::Repeated(first.set_written()));
         }
         return Err(Staging::new(branch, now_ms).used_before(operation));
     }
@@ -494,49 +494,6 @@ impl Resolved {
         }
         Ok(resolved)
     }
-}
-
-/// The answer that a set got before, if its operation id is known.
-async fn find(branch: &Branch, key: OperationKey) -> Result<Option<(Operation, SetWritten)>> {
-    let failed = |error| from_store(error, &branch.address);
-    let head = branch.head();
-    if head.number == 0 {
-        return Ok(None);
-    }
-    let numbers = branch.store.find_operations(branch.log, &[key]).await.map_err(failed)?;
-    let Some(number) = numbers.first().copied().flatten().filter(|number| *number <= head.number)
-    else {
-        return Ok(None);
-    };
-    let batches = branch.store.read(branch.log, number, 1).await.map_err(failed)?;
-    let Some(numbered) = batches.first() else { return Ok(None) };
-    let entries = decode_batch(numbered)?.all(&mut branch.packs()).await?;
-    let first = entries.iter().position(|entry| {
-        let change = &entry.change;
-        change
-            .operation
-            .is_some_and(|operation| operation_key(&change.subject, operation.id) == key)
-    });
-    let Some(first) = first else { return Ok(None) };
-    let change = &entries[first].change;
-    let Some(operation) = change.operation else { return Ok(None) };
-    let size = change.change_set.map_or(1, |position| position.size as usize);
-    let of_set = entries.get(first..first + size).unwrap_or_default();
-    let results = if size > CHANGE_SET_RESULTS_MAX {
-        Vec::new()
-    } else {
-        of_set.iter().map(|entry| written(&entry.change)).collect()
-    };
-    let written = SetWritten {
-        epoch: change.epoch,
-        first_revision: change.revision,
-        last_revision: change.revision + size as u64 - 1,
-        ack: AckLevel::Committed,
-        timestamp_ms: change.timestamp_ms,
-        operation_id: None,
-        results,
-    };
-    Ok(Some((operation, written)))
 }
 
 /// What makes two sets the same. A set of one is a plain write, and is the same as one

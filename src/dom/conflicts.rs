@@ -20,7 +20,7 @@ use super::decide::Verdict;
 use super::error::from_store;
 use super::packs::StoredDiff;
 use super::past::node_at_revision;
-use super::records::{KeptConflict, KeptReason, Note, decode_conflict, operation_key};
+use super::records::{KeptConflict, KeptReason, Note, decode_record, operation_key};
 use super::write_diff::{explain, propose, request_hash};
 use super::writer::{Command, Proposal, writer_gone};
 use crate::security::Permit;
@@ -79,7 +79,7 @@ pub(crate) async fn list(handle: &BranchHandle, request: &ListConflicts) -> Resu
             .await;
         let rows = rows.map_err(|error| from_store(error, &branch.address))?;
         for row in rows.iter().filter(|row| row.live) {
-            let kept = decode_conflict(&row.value)?;
+            let kept = decode_record(&row.value)?;
             if !is_wanted(&kept, &request.paths) {
                 continue;
             }
@@ -113,7 +113,7 @@ pub(crate) async fn resolve(
         ))
         .resource(&branch.address));
     };
-    let kept = decode_conflict(&row.value)?;
+    let kept = decode_record(&row.value)?;
     if request.resolution == Resolution::Ours {
         let (reply, answer) = oneshot::channel();
         let command = Command::Note { note: Note::Resolved(request.id), reply };
@@ -198,7 +198,9 @@ async fn resolution(
 
 /// The conflict as it is listed: what stood there is read from the history.
 async fn stored(branch: &Branch, kept: KeptConflict) -> Result<StoredConflict> {
-    let node = node_at_revision(branch, kept.node_id, kept.revision).await?;
+    // Where that is compacted, as it stood at the oldest revision that is kept.
+    let revision = kept.revision.max(branch.oldest_revision());
+    let node = node_at_revision(branch, kept.node_id, revision).await?;
     let diff = bytes::Bytes::from(kept.diff);
     let mut conflict = shown(branch, &kept.reason, kept.node_id, node.as_deref()).await?;
     conflict.conflict_id = Some(kept.id);
@@ -325,16 +327,7 @@ async fn row(branch: &Branch, id: ConflictId) -> Result<Option<vdom_store::View>
 
 /// Waits until the views have all that the log says.
 async fn views_complete(branch: &Branch) -> Result<()> {
-    let number = branch.head().number;
-    let complete = async {
-        loop {
-            let derived = branch.derived.notified();
-            if branch.watermark().number >= number {
-                return;
-            }
-            derived.await;
-        }
-    };
+    let complete = branch.views_complete(branch.head().number);
     tokio::time::timeout(VIEWS_WAIT_MAX, complete).await.map_err(|_| {
         Error::unavailable(format!("the views of {} lag behind: try again", branch.address))
             .resource(&branch.address)

@@ -15,10 +15,11 @@ use vdom_store::OperationKey;
 
 use super::branch::{Applied, Branch, after_change, next_clock};
 use super::content;
-use super::error::from_store;
 use super::merge::{self, Attempt};
+use super::operations;
 use super::packs::StoredDiff;
-use super::records::{Entry, decode_batch};
+use super::quota::Usage;
+use super::records::Entry;
 use super::writer::Proposal;
 use crate::observe::Outcome;
 
@@ -78,6 +79,7 @@ pub(crate) struct Staging<'a> {
     paths: HashMap<NodePath, Option<NodeId>>,
     actors: HashMap<String, Arc<str>>,
     operations: HashMap<OperationKey, (Operation, Written)>,
+    grown: Usage,
     /// The change set that is being staged; all of it is judged against the head.
     set: Option<StagedSet>,
 }
@@ -110,6 +112,7 @@ impl<'a> Staging<'a> {
             paths: HashMap::new(),
             actors: HashMap::new(),
             operations: HashMap::new(),
+            grown: Usage::default(),
             set: None,
         }
     }
@@ -378,6 +381,9 @@ impl<'a> Staging<'a> {
         };
         let record = change.encode();
         let node = Arc::new(after_change(before, &change, content, attributes));
+        let growth = Usage::growth(before, &node, self.branch.inherited_revision());
+        self.branch.usage.check(self.grown, growth)?;
+        self.grown += growth;
         let written = written(&change);
         if let Some(old_path) = &change.old_path
             && self.paths.get(old_path).is_none_or(|holder| *holder == Some(node.id))
@@ -395,7 +401,7 @@ impl<'a> Staging<'a> {
         let set = self.set.as_ref().map(|set| set.header.clone());
         let (change, diff) = (Arc::new(change), proposal.stored.clone());
         let entry = Entry { change, set, hash: self.hash, diff };
-        self.changes.push((record, Applied { entry, node }));
+        self.changes.push((record, Applied { entry, node, growth }));
         Ok(Verdict::Accepted(written))
     }
 
@@ -446,35 +452,14 @@ impl<'a> Staging<'a> {
         &self,
         proposals: &[&Proposal],
     ) -> Result<HashMap<OperationKey, (Operation, Written)>> {
-        let address = &self.branch.address;
         let keys: Vec<_> =
             proposals.iter().filter_map(|proposal| Some(proposal.operation?.1)).collect();
-        let mut known = HashMap::new();
-        if keys.is_empty() || self.branch.head().number == 0 {
-            return Ok(known);
-        }
-        let numbers = self.branch.store.find_operations(self.branch.log, &keys).await;
-        let numbers = numbers.map_err(|error| from_store(error, address))?;
-        for (key, number) in keys.iter().zip(numbers) {
-            let Some(number) = number.filter(|number| *number <= self.branch.head().number) else {
-                continue;
-            };
-            let batches = self.branch.store.read(self.branch.log, number, 1).await;
-            let batches = batches.map_err(|error| from_store(error, address))?;
-            let Some(numbered) = batches.first() else {
-                continue;
-            };
-            // Of a change set, the first change carries the operation.
-            for entry in decode_batch(numbered)?.entries(0, &mut self.branch.packs()).await? {
-                let Some(operation) = entry.change.operation else {
-                    continue;
-                };
-                if super::records::operation_key(&entry.change.subject, operation.id) == *key {
-                    known.insert(*key, (operation, written(&entry.change)));
-                }
-            }
-        }
-        Ok(known)
+        let found = operations::find(self.branch, &keys, self.now_ms).await?;
+        let known = keys.into_iter().zip(found).filter_map(|(key, remembered)| {
+            let remembered = remembered?;
+            Some((key, (remembered.operation, remembered.written()?)))
+        });
+        Ok(known.collect())
     }
 
     async fn settle(
@@ -544,7 +529,7 @@ impl<'a> Staging<'a> {
 }
 
 /// The answer that an accepted change gives, now and when it is repeated.
-pub(super) fn written(change: &Change) -> Written {
+fn written(change: &Change) -> Written {
     Written {
         node_id: change.node_id,
         version: change.version,

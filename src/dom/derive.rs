@@ -12,9 +12,10 @@ use vdom_store::{Position, View, ViewKind, ViewWrite, Watermark};
 use super::branch::{Applied, AppliedBatch, Branch};
 use super::error::from_store;
 use super::packs::PackReader;
+use super::quota::{USAGE_ID, Usage};
 use super::records::{
-    HistoryRecord, Note, PlaceRecord, encode_conflict, encode_history, encode_node, history_id,
-    place_id,
+    BASE_ID, HistoryRecord, LIMIT_ID, Note, PlaceRecord, encode_history, encode_record, history_id,
+    node_row, place_id,
 };
 
 const ROWS_PER_WRITE_MAX: usize = 8_192;
@@ -51,6 +52,7 @@ async fn write_some(branch: &Branch) -> Result<bool> {
     let batches = branch.underived();
     let mut rows = Rows::new(branch);
     let mut watermark = None;
+    let mut usage = branch.derived_usage();
     for batch in &batches {
         let arrivals = arrivals(&batch.changes);
         for (index, applied) in batch.changes.iter().enumerate() {
@@ -63,6 +65,7 @@ async fn write_some(branch: &Branch) -> Result<bool> {
         rows.add_notes(batch)?;
         let position = Position { epoch: batch.head.epoch, revision: batch.head.revision };
         watermark = Some(Watermark { position, number: batch.head.number });
+        usage = branch.usage_after(usage, &batch.changes);
         if rows.written.len() >= ROWS_PER_WRITE_MAX {
             break;
         }
@@ -70,8 +73,9 @@ async fn write_some(branch: &Branch) -> Result<bool> {
     let Some(watermark) = watermark else {
         return Ok(false);
     };
+    rows.add_usage(usage, watermark.position)?;
     rows.write(Some(watermark)).await?;
-    branch.views_written(watermark);
+    branch.views_written(watermark, usage);
     Ok(true)
 }
 
@@ -104,35 +108,44 @@ impl<'a> Rows<'a> {
         let mut rows = std::mem::take(&mut self.written);
         for node in std::mem::take(&mut self.nodes).into_values() {
             let node = self.at_hand(node).await?;
-            rows.push(ViewWrite {
-                kind: ViewKind::Node,
-                view: View {
-                    id: Bytes::copy_from_slice(node.id.as_bytes()),
-                    path: Some(node.path.to_string()),
-                    live: node.live,
-                    position: Position { epoch: node.epoch, revision: node.changed_revision },
-                    value: encode_node(&node)?,
-                },
-            });
+            rows.push(ViewWrite { kind: ViewKind::Node, view: node_row(&node)? });
         }
         let written = self.branch.store.write_views(self.branch.log, &rows, watermark).await;
         written.map_err(|error| from_store(error, &self.branch.address))
     }
 
-    /// Kept conflicts, and that they are resolved. A batch may hold no change, so its
-    /// number says which row is the newer one.
+    /// What the batch says besides changes. It may hold none, so its number says which
+    /// row is the newer one.
     fn add_notes(&mut self, batch: &AppliedBatch) -> Result<()> {
         let position = Position { epoch: batch.head.epoch, revision: batch.head.number };
         for note in &batch.notes {
-            let (id, live, value) = match note {
-                Note::Conflict(conflict) => (conflict.id, true, encode_conflict(conflict)?),
-                Note::Resolved(id) => (*id, false, Bytes::new()),
-                Note::Origin { .. } | Note::Pin { .. } => continue,
+            let (kind, id, live, value) = match note {
+                Note::Conflict(conflict) => {
+                    let value = encode_record(conflict)?;
+                    (ViewKind::Conflict, &conflict.id.as_bytes()[..], true, value)
+                }
+                Note::Resolved(id) => (ViewKind::Conflict, &id.as_bytes()[..], false, Bytes::new()),
+                Note::Pin { log, revision } => {
+                    (ViewKind::Pin, &log[..], true, encode_record(revision)?)
+                }
+                Note::Limit(revision) => {
+                    (ViewKind::Compaction, LIMIT_ID, true, encode_record(revision)?)
+                }
+                Note::Base(base) => (ViewKind::Compaction, BASE_ID, true, encode_record(base)?),
+                Note::Origin { .. } => continue,
             };
-            let id = Bytes::copy_from_slice(id.as_bytes());
+            let id = Bytes::copy_from_slice(id);
             let view = View { id, path: None, live, position, value };
-            self.written.push(ViewWrite { kind: ViewKind::Conflict, view });
+            self.written.push(ViewWrite { kind, view });
         }
+        Ok(())
+    }
+
+    /// How much the nodes take.
+    fn add_usage(&mut self, usage: Usage, position: Position) -> Result<()> {
+        let (id, value) = (Bytes::from_static(USAGE_ID), encode_record(&usage)?);
+        let view = View { id, path: None, live: true, position, value };
+        self.written.push(ViewWrite { kind: ViewKind::Usage, view });
         Ok(())
     }
 
@@ -171,11 +184,11 @@ impl<'a> Rows<'a> {
         {
             let holder = applied.node.live.then_some(change.node_id);
             let id = place_id(&change.path, change.revision);
-            add(ViewKind::Place, id, PlaceRecord { holder }.encode()?);
+            add(ViewKind::Place, id, encode_record(&PlaceRecord { holder })?);
         }
         if let Some(old_path) = change.old_path.as_ref().filter(|path| !is_taken_over(path)) {
             let id = place_id(old_path, change.revision);
-            add(ViewKind::Place, id, PlaceRecord { holder: None }.encode()?);
+            add(ViewKind::Place, id, encode_record(&PlaceRecord { holder: None })?);
         }
         if change.actor != change.subject {
             let id = Bytes::copy_from_slice(change.actor.as_bytes());

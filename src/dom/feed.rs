@@ -14,6 +14,7 @@ use super::room::Shared;
 use super::writer::Command;
 
 const POLL_EVERY: Duration = Duration::from_secs(1);
+const COUNT_USAGE_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs until the room is dropped.
 pub(crate) async fn run(room: Weak<Shared>) {
@@ -22,6 +23,7 @@ pub(crate) async fn run(room: Weak<Shared>) {
     let mut early = shared.then(|| strong.store.early());
     drop(strong);
     let mut poll = tokio::time::interval(POLL_EVERY);
+    let mut counted_at = Instant::now();
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let word = tokio::select! {
@@ -37,6 +39,12 @@ pub(crate) async fn run(room: Weak<Shared>) {
             continue;
         }
         room.close_idle();
+        if counted_at.elapsed() >= COUNT_USAGE_EVERY {
+            counted_at = Instant::now();
+            if let Err(error) = room.count_all_usage().await {
+                tracing::warn!(%error, "what realms hold cannot be counted: the last count stands");
+            }
+        }
         if shared {
             poll_all(&room).await;
         }

@@ -78,7 +78,7 @@ async fn of_node(branch: &Branch, id: NodeId, newest: u64, limit: usize) -> Resu
 
 async fn of_branch(branch: &Branch, newest: u64, limit: usize) -> Result<Vec<Entry>> {
     let mut reader = EntryReader::new(branch);
-    let oldest = newest.saturating_sub(limit as u64) + 1;
+    let oldest = newest.saturating_sub(limit as u64).max(branch.oldest_revision()) + 1;
     let mut entries = Vec::new();
     for revision in (oldest..=newest).rev() {
         entries.push(reader.at_revision(revision).await?);

@@ -1,19 +1,32 @@
 //! What an operator does to a whole store while no gateway runs on it: verify it,
-//! back it up, restore it.
+//! back it up, restore it, rebuild its views, compact it.
 
 mod archive;
 mod backup;
+mod collect;
+mod compact;
+mod rebuild;
 mod restore;
 mod verify;
+
+use std::sync::Arc;
 
 use vdom_core::{BranchAddress, Error, Result};
 use vdom_store::{LogDescriptor, LogFilter, Store};
 
 pub use backup::{BackupReport, backup};
+pub use collect::collect;
+pub use compact::{StoreCompactionReport, compact};
+pub use rebuild::{RebuildReport, rebuild};
 pub use restore::{RestoreReport, restore};
 pub use verify::{Finding, VerifyReport, verify};
 
 use super::error::from_store;
+use super::quota::Quotas;
+use super::room::DocumentRoom;
+use crate::environment::Environment;
+use crate::observe::DomMetrics;
+use crate::security::Authority;
 
 /// Every log of a store, realm by realm.
 async fn all_logs(store: &dyn Store) -> Result<Vec<LogDescriptor>> {
@@ -24,6 +37,12 @@ async fn all_logs(store: &dyn Store) -> Result<Vec<LogDescriptor>> {
         logs.extend(store.logs(&filter).await.map_err(failed)?);
     }
     Ok(logs)
+}
+
+/// A room that nobody but maintenance asks.
+fn room_over(store: Arc<dyn Store>, environment: &Environment) -> DocumentRoom {
+    let (authority, quotas) = (Authority::new([]), Quotas::default());
+    DocumentRoom::new(store, environment.clone(), authority, DomMetrics::new(), quotas)
 }
 
 /// The branch that a log is of.

@@ -4,14 +4,18 @@
 //! |---|---|
 //! | `write_diff` `change_set` `read_snapshot` `read_tree` `subscribe` `history` `revert` `branches` `conflicts` | a verb each |
 //! | `writer` `decide` `merge` | the one writer of a branch, and how it judges a write |
-//! | `branch` `origin` `derive` `past` | a branch in memory, its views, its earlier states |
-//! | `maintenance` | verify, back up, restore a whole store |
+//! | `branch` `origin` `derive` `past` `operations` | a branch in memory, its views, its earlier states and answers |
+//! | `compaction` `base` | what becomes of a history that is no longer asked for |
+//! | `maintenance` | verify, back up, restore, rebuild, compact a whole store |
+//! | `quota` | how much a realm may hold |
 //! | `feed` | what other gateways append |
 //! | `records` `content` `packs` `error` | stored forms, large contents and change sets, the store's errors |
 
+mod base;
 mod branch;
 mod branches;
 mod change_set;
+mod compaction;
 mod conflicts;
 mod content;
 mod decide;
@@ -21,9 +25,11 @@ mod feed;
 mod history;
 pub mod maintenance;
 mod merge;
+mod operations;
 mod origin;
 mod packs;
 mod past;
+mod quota;
 mod read_snapshot;
 mod read_tree;
 mod records;
@@ -33,6 +39,8 @@ mod subscribe;
 mod write_diff;
 mod writer;
 
+pub use compaction::{CompactionReport, Retention};
+pub use quota::Quotas;
 pub use room::DocumentRoom;
 
 #[cfg(test)]

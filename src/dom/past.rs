@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use vdom_core::change::CHAIN_START;
 use vdom_core::limits::FULL_COPY_EVERY_CHANGES;
-use vdom_core::{Change, Node, NodeId, NodePath, Result, VectorClock};
+use vdom_core::{Change, ErrorCode, Hash, Node, NodeId, NodePath, Result, VectorClock};
 use vdom_store::{Numbered, View, ViewKind};
 
-use super::branch::Branch;
+use super::base;
+use super::branch::{Branch, compacted};
 use super::error::from_store;
 use super::packs::PackReader;
 use super::records::{
-    BatchRecord, Entry, PlaceRecord, decode_batch, decode_history, history_id, place_id,
+    Base, BatchRecord, Entry, PlaceRecord, decode_batch, decode_history, decode_record, history_id,
+    place_id,
 };
 
 /// The node as it was at `revision`, tombstones included; `None` where it did
@@ -23,23 +26,47 @@ pub(crate) async fn node_at_revision(
     if let Some(origin) = branch.origin.as_ref().filter(|origin| revision <= origin.revision) {
         return Box::pin(node_at_revision(&origin.parent, id, revision)).await;
     }
+    branch.check_kept(revision)?;
     let watermark = branch.watermark().position.revision;
     if let Some(node) = in_tail(branch, revision, |node| node.id == id, watermark) {
         return Ok(Some(node));
     }
+    loop {
+        let base = branch.compaction().base;
+        match replayed(branch, base.as_deref(), id, revision).await {
+            // What it rests on was compacted meanwhile: there is a base for that now.
+            Err(error)
+                if error.code == ErrorCode::Compacted && branch.compaction().base != base => {}
+            node => return node,
+        }
+    }
+}
+
+/// The node from a full copy, from the base or from what the branch continues, and the
+/// changes since.
+async fn replayed(
+    branch: &Branch,
+    base: Option<&Base>,
+    id: NodeId,
+    revision: u64,
+) -> Result<Option<Arc<Node>>> {
     let rows = history_rows(branch, id, revision, FULL_COPY_EVERY_CHANGES as usize + 1).await?;
+    let covered = base.map_or(0, |base| base.revision);
     let mut replay = Vec::new();
-    let mut base = None;
-    for row in &rows {
+    let mut copy = None;
+    for row in rows.iter().take_while(|row| row.position.revision > covered) {
         let record = decode_history(&row.value)?;
-        if let Some(copy) = record.copy {
-            base = Some(copy);
+        if record.copy.is_some() {
+            copy = record.copy;
             break;
         }
         replay.push((record.number, record.index));
     }
-    let mut node = match (base, &branch.origin) {
-        (Some(base), _) => Some(Arc::new(base)),
+    if let (None, Some(base)) = (&copy, base) {
+        copy = base::node(branch, base, id).await?;
+    }
+    let mut node = match (copy, &branch.origin) {
+        (Some(copy), _) => Some(Arc::new(copy)),
         (None, Some(origin)) => origin.node(id).await?,
         (None, None) => None,
     };
@@ -61,6 +88,7 @@ pub(crate) async fn path_at_revision(
     if let Some(origin) = branch.origin.as_ref().filter(|origin| revision <= origin.revision) {
         return Box::pin(path_at_revision(&origin.parent, path, revision)).await;
     }
+    branch.check_kept(revision)?;
     let watermark = branch.watermark().position.revision;
     let touches = |node: &Node| node.path == *path;
     if let Some(node) = in_tail(branch, revision, touches, watermark)
@@ -74,7 +102,7 @@ pub(crate) async fn path_at_revision(
     let rows = branch.store.scan_back(branch.log, ViewKind::Place, &from, &to, 1).await;
     let rows = rows.map_err(|error| from_store(error, &branch.address))?;
     let holder = match (rows.first(), &branch.origin) {
-        (Some(row), _) => PlaceRecord::decode(&row.value)?.holder,
+        (Some(row), _) => decode_record::<PlaceRecord>(&row.value)?.holder,
         (None, Some(origin)) => origin.node_at(path).await?.map(|node| node.id),
         (None, None) => None,
     };
@@ -99,7 +127,7 @@ pub(crate) async fn last_at(
     let (from, to) = (place_id(path, 0), place_id(path, revision));
     let rows = branch.store.scan_back(branch.log, ViewKind::Place, &from, &to, 2).await;
     for row in rows.map_err(|error| from_store(error, &branch.address))? {
-        if let Some(holder) = PlaceRecord::decode(&row.value)?.holder {
+        if let Some(holder) = decode_record::<PlaceRecord>(&row.value)?.holder {
             return Ok(Some(holder));
         }
     }
@@ -123,22 +151,48 @@ pub(crate) async fn node_with_clock(
     if version == 0 || version >= current.version {
         return Ok(None);
     }
-    let mut at = current.changed_revision;
-    let mut known = current.version;
+    let node = match revision_of_version(branch, current, version).await? {
+        Some(revision) => node_at_revision(branch, current.id, revision).await?,
+        // It may be the version that the base has.
+        None => match branch.compaction().base {
+            Some(base) => base::node(branch, &base, current.id).await?.map(Arc::new),
+            None => None,
+        },
+    };
+    Ok(node.filter(|node| node.clock == *clock))
+}
+
+/// The revision at which a node had a version; `None` where that is not kept.
+async fn revision_of_version(branch: &Branch, current: &Node, version: u64) -> Result<Option<u64>> {
+    let (mut at, mut known) = (current.changed_revision, current.version);
     while known > version {
         let step = (known - version + 1).min(1_024) as usize;
         let revisions = changed_at(branch, current.id, at, step).await?;
-        let Some(oldest) = revisions.last().copied() else {
+        let Some(oldest) = revisions.last().copied().filter(|_| revisions.len() >= 2) else {
             return Ok(None);
         };
-        if revisions.len() < 2 {
-            return Ok(None);
-        }
         known -= revisions.len() as u64 - 1;
         at = oldest;
     }
-    let node = node_at_revision(branch, current.id, at).await?;
-    Ok(node.filter(|node| node.clock == *clock))
+    Ok(Some(at))
+}
+
+/// The hash of the change at `revision`, which may be the last one that is compacted.
+pub(crate) async fn hash_at(branch: &Branch, revision: u64) -> Result<Hash> {
+    if let Some(origin) = branch.origin.as_ref().filter(|origin| revision <= origin.revision) {
+        return Box::pin(hash_at(&origin.parent, revision)).await;
+    }
+    let head = branch.head();
+    let mut reader = EntryReader::new(branch);
+    match revision {
+        0 => Ok(CHAIN_START),
+        revision if revision == head.revision => Ok(head.hash),
+        // What is compacted ends with a batch, which has the hash of its last change.
+        revision if revision == branch.compaction().limit => {
+            Ok(reader.batch(number_of(branch, revision).await?).await?.hash)
+        }
+        revision => Ok(reader.at_revision(revision).await?.hash),
+    }
 }
 
 /// The number of the batch that holds `revision`.
@@ -196,6 +250,10 @@ impl<'a> EntryReader<'a> {
             let change = Change { epoch, ..Change::clone(&entry.change) };
             return Ok(Entry { change: Arc::new(change), ..entry });
         }
+        let limit = self.branch.compaction().limit;
+        if revision <= limit {
+            return Err(compacted(self.branch, revision.saturating_sub(1), limit));
+        }
         let number = number_of(self.branch, revision).await?;
         let first = self.batch(number).await?.first_revision;
         self.entry(number, revision.saturating_sub(first) as u32).await
@@ -226,6 +284,10 @@ impl<'a> EntryReader<'a> {
         if self.piece.as_ref().is_none_or(|(known, at, _)| (*known, *at) != (number, piece)) {
             self.batch(number).await?;
             if let Some((_, batch)) = &self.batch {
+                if batch.compacted().is_some() {
+                    let limit = self.branch.compaction().limit;
+                    return Err(compacted(self.branch, batch.first_revision - 1, limit));
+                }
                 let entries = batch.entries(piece, &mut self.packs).await?;
                 self.piece = Some((number, piece, entries));
             }
@@ -255,9 +317,10 @@ pub(crate) async fn changed_at(
         .collect();
     if revisions.len() < limit {
         let upto = revision.min(watermark);
-        for row in history_rows(branch, id, upto, limit - revisions.len()).await? {
-            revisions.push(row.position.revision);
-        }
+        let oldest = branch.compaction().limit;
+        let rows = history_rows(branch, id, upto, limit - revisions.len()).await?;
+        let kept = rows.iter().map(|row| row.position.revision).filter(|at| *at > oldest);
+        revisions.extend(kept);
     }
     if let Some(origin) = branch.origin.as_ref().filter(|_| revisions.len() < limit) {
         let (upto, rest) = (revision.min(origin.revision), limit - revisions.len());

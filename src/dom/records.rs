@@ -1,15 +1,15 @@
 //! The stored forms of the document room: what its batches and views hold.
 //!
-//! A manifest is a CBOR array `[version, epoch, hash, [change, …], packed]`: the
-//! chain's hash after the batch, and its changes as byte strings
+//! A manifest is a CBOR array `[version, epoch, hash, [change, …], packed, notes,
+//! hashes]`: the chain's hash after the batch, and its changes as byte strings
 //! (`vdom_core::change`). The body is their diffs, one after the other. A change
 //! set that is too large for that has its changes in pieces and its diffs in packs,
-//! one after the other too, each a chunk that `packed` names.
-//!
-//! A view's value is a CBOR head, its length before it, and raw bytes after it, so
-//! that contents are sliced and never copied.
+//! one after the other too, each a chunk that `packed` names. Of a compacted batch
+//! only the hashes of its changes are left.
 
-use std::collections::BTreeMap;
+mod notes;
+mod views;
+
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -19,10 +19,18 @@ use vdom_core::calls::ChangeEvent;
 use vdom_core::change::chain_hash;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{
-    Change, ChangeSetHeader, ChunkPart, ConflictId, Content, ContentChunk, Error, ErrorCode, Hash,
-    Node, NodeId, NodeKind, NodePath, OperationId, Result, VectorClock,
+    Change, ChangeSetHeader, ChunkPart, ContentChunk, Error, ErrorCode, Hash, OperationId, Result,
 };
 use vdom_store::{Numbered, OperationKey};
+
+pub(crate) use notes::{
+    BASE_ID, Base, BasePiece, KeptConflict, KeptReason, LIMIT_ID, Note, decode_record,
+    encode_record,
+};
+pub(crate) use views::{
+    HistoryRecord, PlaceRecord, decode_history, decode_node, encode_history, history_id, node_row,
+    place_id,
+};
 
 use super::packs::{PackReader, StoredDiff};
 
@@ -61,6 +69,7 @@ pub(crate) struct BatchRecord {
 enum Changes {
     AtHand(Vec<Entry>),
     Packed(Packed),
+    Compacted(Vec<Hash>),
 }
 
 /// What a change set has outside of its batch.
@@ -108,122 +117,9 @@ struct Manifest<'a> {
     packed: Option<Packed>,
     #[n(5)]
     notes: Vec<Note>,
-}
-
-/// What a batch says besides changes.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) enum Note {
-    /// In a first batch: the branch continues another one of the same repo.
-    #[n(0)]
-    Origin {
-        /// Its name.
-        #[n(0)]
-        branch: String,
-        /// Which log of that name.
-        #[n(1)]
-        incarnation: u64,
-        /// The last revision that both have.
-        #[n(2)]
-        revision: u64,
-        /// Its epoch, where this is the same branch after a restore.
-        #[n(3)]
-        previous_epoch: Option<u64>,
-    },
-    /// Another branch continues this one: what it needs must be kept.
-    #[n(1)]
-    Pin {
-        /// Its log.
-        #[cbor(n(0), with = "minicbor::bytes")]
-        log: [u8; 32],
-        /// The last revision that both have.
-        #[n(1)]
-        revision: u64,
-    },
-    /// A write was refused, and is kept until someone resolves it.
-    #[n(2)]
-    Conflict(#[n(0)] Box<KeptConflict>),
-    /// A kept conflict is resolved.
-    #[n(3)]
-    Resolved(#[n(0)] ConflictId),
-}
-
-/// A refused write. What stood there is read from the history.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct KeptConflict {
-    /// Its name.
-    #[n(0)]
-    pub id: ConflictId,
-    /// Why it was refused.
-    #[n(1)]
-    pub reason: KeptReason,
-    /// The node that stood there.
-    #[n(2)]
-    pub node_id: NodeId,
-    /// The head that it was refused on.
-    #[n(3)]
-    pub revision: u64,
-    /// When, ms since the Unix epoch.
-    #[n(4)]
-    pub timestamp_ms: i64,
-    /// Who was refused.
-    #[n(5)]
-    pub subject: String,
-    /// The node that the writer named.
-    #[n(6)]
-    pub asked_node_id: Option<NodeId>,
-    /// The path that the writer named.
-    #[n(7)]
-    pub asked_path: Option<NodePath>,
-    /// The kind that the writer named.
-    #[n(8)]
-    pub asked_kind: Option<NodeKind>,
-    /// The diff, in its stored form.
-    #[cbor(n(9), with = "minicbor::bytes")]
-    pub diff: Vec<u8>,
-    /// What the writer had seen.
-    #[n(10)]
-    pub clock: VectorClock,
-    /// Whose clock entry would have moved.
-    #[n(11)]
-    pub actor: String,
-    /// Who made it.
-    #[n(12)]
-    pub author: String,
-    /// Why.
-    #[n(13)]
-    pub message: String,
-    /// Free words.
-    #[n(14)]
-    pub metadata: BTreeMap<String, String>,
-    /// What made it safe to repeat.
-    #[n(15)]
-    pub operation_id: Option<OperationId>,
-}
-
-/// Why a kept write was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(index_only)]
-pub(crate) enum KeptReason {
-    #[n(1)]
-    StaleClock,
-    #[n(2)]
-    PathExists,
-    #[n(3)]
-    Deleted,
-    #[n(4)]
-    TargetExists,
-    #[n(5)]
-    Merge,
-}
-
-/// The stored form of a kept conflict as a row.
-pub(crate) fn encode_conflict(conflict: &KeptConflict) -> Result<Bytes> {
-    minicbor::to_vec(conflict).map(Bytes::from).map_err(Error::internal)
-}
-
-/// Reads a kept conflict.
-pub(crate) fn decode_conflict(value: &[u8]) -> Result<KeptConflict> {
-    minicbor::decode(value).map_err(damaged_view)
+    /// Of a compacted batch, the hashes of its changes, one after the other.
+    #[cbor(n(6), with = "minicbor::bytes")]
+    hashes: Option<Vec<u8>>,
 }
 
 #[derive(Encode, Decode)]
@@ -251,7 +147,7 @@ pub(crate) fn encode_batch(
 ) -> Result<(Bytes, Bytes)> {
     let records = changes.iter().map(|(record, _)| Record(record)).collect();
     let version = MANIFEST_VERSION;
-    let manifest = Manifest { version, epoch, hash, records, packed: None, notes };
+    let manifest = Manifest { version, epoch, hash, records, packed: None, notes, hashes: None };
     let manifest = minicbor::to_vec(manifest).map_err(Error::internal)?;
     let mut body = BytesMut::with_capacity(changes.iter().map(|(_, diff)| diff.len()).sum());
     for (_, diff) in changes {
@@ -269,7 +165,22 @@ pub(crate) fn encode_packed(
 ) -> Result<Bytes> {
     let (records, packed) = (Vec::new(), Some(packed));
     let version = MANIFEST_VERSION;
-    let manifest = Manifest { version, epoch, hash, records, packed, notes };
+    let manifest = Manifest { version, epoch, hash, records, packed, notes, hashes: None };
+    minicbor::to_vec(manifest).map(Bytes::from).map_err(Error::internal)
+}
+
+/// The manifest that is left of a batch whose changes are compacted.
+pub(crate) fn encode_compacted(record: &BatchRecord, hashes: &[Hash]) -> Result<Bytes> {
+    let is_kept = |note: &&Note| matches!(note, Note::Origin { .. });
+    let manifest = Manifest {
+        version: MANIFEST_VERSION,
+        epoch: record.epoch,
+        hash: record.hash,
+        records: Vec::new(),
+        packed: None,
+        notes: record.notes.iter().filter(is_kept).cloned().collect(),
+        hashes: Some(hashes.iter().flat_map(|hash| hash.0).collect()),
+    };
     minicbor::to_vec(manifest).map(Bytes::from).map_err(Error::internal)
 }
 
@@ -288,9 +199,17 @@ pub(crate) fn decode_batch(numbered: &Numbered) -> Result<BatchRecord> {
         let why = format!("manifest version {} is not known", manifest.version);
         return Err(damaged_batch(number, why));
     }
-    let changes = match manifest.packed {
-        Some(packed) => Changes::Packed(packed),
-        None => Changes::AtHand(entries_at_hand(number, manifest.records, &numbered.batch.body)?),
+    let changes = match (manifest.hashes, manifest.packed) {
+        (Some(hashes), _) => {
+            let (hashes, []) = hashes.as_chunks() else {
+                return Err(damaged_batch(number, "a list of hashes has a part of one"));
+            };
+            Changes::Compacted(hashes.iter().copied().map(Hash).collect())
+        }
+        (None, Some(packed)) => Changes::Packed(packed),
+        (None, None) => {
+            Changes::AtHand(entries_at_hand(number, manifest.records, &numbered.batch.body)?)
+        }
     };
     Ok(BatchRecord {
         epoch: manifest.epoch,
@@ -303,10 +222,18 @@ pub(crate) fn decode_batch(numbered: &Numbered) -> Result<BatchRecord> {
 }
 
 impl BatchRecord {
+    /// The hashes of its changes, where they are all that is left of them.
+    pub(crate) fn compacted(&self) -> Option<&[Hash]> {
+        match &self.changes {
+            Changes::Compacted(hashes) => Some(hashes),
+            Changes::AtHand(_) | Changes::Packed(_) => None,
+        }
+    }
+
     /// In how many pieces the changes are.
     pub(crate) fn pieces(&self) -> usize {
         match &self.changes {
-            Changes::AtHand(_) => 1,
+            Changes::AtHand(_) | Changes::Compacted(_) => 1,
             Changes::Packed(packed) => packed.pieces.len(),
         }
     }
@@ -334,6 +261,9 @@ impl BatchRecord {
         match &self.changes {
             Changes::AtHand(entries) if piece == 0 => Ok(entries.clone()),
             Changes::AtHand(_) => Ok(Vec::new()),
+            Changes::Compacted(_) => {
+                Err(Error::new(ErrorCode::Compacted, "these changes are no longer kept"))
+            }
             Changes::Packed(packed) => {
                 let Some(piece) = packed.pieces.get(piece) else { return Ok(Vec::new()) };
                 let bytes = reader.pack(piece.chunk).await?;
@@ -421,185 +351,12 @@ pub(crate) async fn event(
     Ok(ChangeEvent { change, set, hash: entry.hash, diff })
 }
 
-/// Where a change of a node stands in the log, and perhaps the node after it.
-#[derive(Debug)]
-pub(crate) struct HistoryRecord {
-    /// The batch.
-    pub number: u64,
-    /// The change's place in the batch.
-    pub index: u32,
-    /// A full copy of the node after the change.
-    pub copy: Option<Node>,
-}
-
-/// The id of a history row.
-pub(crate) fn history_id(node_id: NodeId, revision: u64) -> Bytes {
-    let mut id = BytesMut::with_capacity(24);
-    id.put_slice(node_id.as_bytes());
-    id.put_u64(revision);
-    id.freeze()
-}
-
-/// The id of a row about who came to or left a path.
-pub(crate) fn place_id(path: &NodePath, revision: u64) -> Bytes {
-    let mut id = BytesMut::with_capacity(24);
-    id.put_slice(&Sha256::digest(path.as_str())[..16]);
-    id.put_u64(revision);
-    id.freeze()
-}
-
-/// Who holds a path from a revision on.
-#[derive(Clone, Copy, Debug, Encode, Decode)]
-pub(crate) struct PlaceRecord {
-    /// `None`: nobody.
-    #[n(0)]
-    pub holder: Option<NodeId>,
-}
-
-impl PlaceRecord {
-    /// The stored form.
-    pub(crate) fn encode(self) -> Result<Bytes> {
-        minicbor::to_vec(self).map(Bytes::from).map_err(Error::internal)
-    }
-
-    /// Reads the stored form.
-    pub(crate) fn decode(value: &[u8]) -> Result<Self> {
-        minicbor::decode(value).map_err(damaged_view)
-    }
-}
-
-#[derive(Encode, Decode)]
-struct NodeHead {
-    #[n(0)]
-    id: NodeId,
-    #[n(1)]
-    path: NodePath,
-    #[n(2)]
-    kind: NodeKind,
-    #[n(3)]
-    live: bool,
-    #[n(4)]
-    version: u64,
-    #[n(5)]
-    clock: VectorClock,
-    #[n(6)]
-    last_used: BTreeMap<String, u64>,
-    #[n(7)]
-    chunks: Option<Vec<ContentChunk>>,
-    #[n(8)]
-    attributes: BTreeMap<String, String>,
-    #[n(9)]
-    author: String,
-    #[n(10)]
-    timestamp_ms: i64,
-    #[n(11)]
-    metadata: BTreeMap<String, String>,
-    #[n(12)]
-    epoch: u64,
-    #[n(13)]
-    changed_revision: u64,
-}
-
-#[derive(Encode, Decode)]
-struct HistoryHead {
-    #[n(0)]
-    number: u64,
-    #[n(1)]
-    index: u32,
-}
-
-/// The stored form of a node.
-pub(crate) fn encode_node(node: &Node) -> Result<Bytes> {
-    let (chunks, content) = match &node.content {
-        Content::Inline(bytes) => (None, bytes.clone()),
-        Content::Chunked(chunks) => (Some(chunks.clone()), Bytes::new()),
-        Content::Part(_) => {
-            return Err(Error::internal("a node's content is loaded before its view is written"));
-        }
-    };
-    let head = NodeHead {
-        id: node.id,
-        path: node.path.clone(),
-        kind: node.kind,
-        live: node.live,
-        version: node.version,
-        clock: node.clock.clone(),
-        last_used: node.last_used.clone(),
-        chunks,
-        attributes: node.attributes.clone(),
-        author: node.author.clone(),
-        timestamp_ms: node.timestamp_ms,
-        metadata: node.metadata.clone(),
-        epoch: node.epoch,
-        changed_revision: node.changed_revision,
-    };
-    with_head(&head, &content)
-}
-
-/// Reads a stored node; its content is a slice of `value`.
-pub(crate) fn decode_node(value: &Bytes) -> Result<Node> {
-    let (head, content): (NodeHead, Bytes) = split_head(value)?;
-    Ok(Node {
-        id: head.id,
-        path: head.path,
-        kind: head.kind,
-        live: head.live,
-        version: head.version,
-        clock: head.clock,
-        last_used: head.last_used,
-        content: head.chunks.map_or(Content::Inline(content), Content::Chunked),
-        attributes: head.attributes,
-        author: head.author,
-        timestamp_ms: head.timestamp_ms,
-        metadata: head.metadata,
-        epoch: head.epoch,
-        changed_revision: head.changed_revision,
-    })
-}
-
-/// The stored form of a history row.
-pub(crate) fn encode_history(record: &HistoryRecord) -> Result<Bytes> {
-    let copy = record.copy.as_ref().map(encode_node).transpose()?;
-    let head = HistoryHead { number: record.number, index: record.index };
-    with_head(&head, copy.as_deref().unwrap_or_default())
-}
-
-/// Reads a history row.
-pub(crate) fn decode_history(value: &Bytes) -> Result<HistoryRecord> {
-    let (head, copy): (HistoryHead, Bytes) = split_head(value)?;
-    let copy = (!copy.is_empty()).then(|| decode_node(&copy)).transpose()?;
-    Ok(HistoryRecord { number: head.number, index: head.index, copy })
-}
-
-fn with_head<T: Encode<()>>(head: &T, rest: &[u8]) -> Result<Bytes> {
-    let head = minicbor::to_vec(head).map_err(Error::internal)?;
-    let mut value = BytesMut::with_capacity(4 + head.len() + rest.len());
-    value.put_u32(head.len() as u32);
-    value.put_slice(&head);
-    value.put_slice(rest);
-    Ok(value.freeze())
-}
-
-fn split_head<T>(value: &Bytes) -> Result<(T, Bytes)>
-where
-    T: for<'b> Decode<'b, ()>,
-{
-    let length: [u8; 4] = value
-        .get(..4)
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| damaged_view("its length is cut"))?;
-    let end = 4 + u32::from_be_bytes(length) as usize;
-    let head = value.get(4..end).ok_or_else(|| damaged_view("its head is cut"))?;
-    let head = minicbor::decode(head).map_err(damaged_view)?;
-    Ok((head, value.slice(end..)))
-}
-
 fn damaged_batch(number: u64, why: impl std::fmt::Display) -> Error {
     Error::new(ErrorCode::DataLoss, "a stored batch cannot be read: see the server's log")
         .context(format!("batch {number}: {why}"))
 }
 
-fn damaged_view(why: impl std::fmt::Display) -> Error {
+pub(super) fn damaged_view(why: impl std::fmt::Display) -> Error {
     Error::new(ErrorCode::DataLoss, "a stored view cannot be read: rebuild the views")
         .context(format!("view: {why}"))
 }

@@ -21,16 +21,22 @@ use vdom_core::change::CHAIN_START;
 use vdom_core::limits::{MIN_REVISION_WAIT_MAX, WRITER_QUEUE_MAX_WRITES};
 use vdom_core::{BranchAddress, BranchName, Error, ErrorCode, RealmName, RepoName, Result};
 use vdom_edge::{Caller, Dom, DomStream};
-use vdom_store::{LogDescriptor, LogFilter, OperationKey, Store, Watermark};
+use vdom_store::{
+    LogDescriptor, LogFilter, LogId, OperationKey, Position, Store, ViewKind, Watermark,
+};
 
-use super::branch::{Branch, BranchHandle, Head};
+use super::branch::{Branch, BranchHandle, Compaction, Head, KnownViews};
+use super::compaction::{CompactionReport, Retention};
 use super::error::from_store;
 use super::origin::Origin;
-use super::records::{BatchRecord, Note, decode_batch, operation_key};
+use super::quota::{Quotas, RealmUsage, USAGE_ID, Usage};
+use super::records::{
+    BASE_ID, Base, BatchRecord, LIMIT_ID, Note, decode_batch, decode_record, operation_key,
+};
 use super::writer::{self, Command, writer_gone};
 use super::{
-    branches, change_set, conflicts, derive, feed, history, read_snapshot, read_tree, revert,
-    subscribe, write_diff,
+    base, branches, change_set, compaction, conflicts, derive, feed, history, operations,
+    read_snapshot, read_tree, revert, subscribe, write_diff,
 };
 use crate::environment::Environment;
 use crate::observe::DomMetrics;
@@ -38,11 +44,12 @@ use crate::security::{Action, Authority, Duty, Permit};
 
 const IDLE_MAX: Duration = Duration::from_secs(60);
 const POLL_EVERY: Duration = Duration::from_millis(20);
+const BASE_SEARCH_BYTES: usize = 8 << 20;
 
 /// Documents, and all that is asked of them. Cheap to clone.
 #[derive(Clone)]
 pub struct DocumentRoom {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 pub(super) struct Shared {
@@ -50,6 +57,8 @@ pub(super) struct Shared {
     pub(super) environment: Environment,
     pub(super) authority: Authority,
     pub(super) metrics: DomMetrics,
+    quotas: Quotas,
+    usage: Mutex<HashMap<RealmName, Arc<RealmUsage>>>,
     slots: Mutex<HashMap<BranchAddress, Slot>>,
 }
 
@@ -89,9 +98,11 @@ impl DocumentRoom {
         environment: Environment,
         authority: Authority,
         metrics: DomMetrics,
+        quotas: Quotas,
     ) -> Self {
+        let (usage, slots) = (Mutex::default(), Mutex::default());
         let shared =
-            Arc::new(Shared { store, environment, authority, metrics, slots: Mutex::default() });
+            Arc::new(Shared { store, environment, authority, metrics, quotas, usage, slots });
         tokio::spawn(feed::run(Arc::downgrade(&shared)));
         Self { shared }
     }
@@ -111,16 +122,14 @@ impl DocumentRoom {
     pub async fn close(&self) {
         let handles = self.shared.opened();
         for handle in &handles {
-            let branch = &handle.branch;
-            loop {
-                let derived = branch.derived.notified();
-                if branch.watermark().number >= branch.head().number {
-                    break;
-                }
-                derived.await;
-            }
+            handle.branch.views_complete(handle.branch.head().number).await;
         }
         self.shared.slots.lock().clear();
+    }
+
+    /// Compacts the history of every branch as retention says, looking that often.
+    pub fn keep_compacted(&self, retention: Retention, every: Duration) {
+        tokio::spawn(compaction::run(Arc::downgrade(&self.shared), retention, every));
     }
 
     fn permit(&self, caller: &Caller, action: Action, address: &BranchAddress) -> Result<Permit> {
@@ -193,6 +202,93 @@ impl Shared {
         self.metrics.branches(handles.len(), handles.iter().map(lag).max().unwrap_or(0));
     }
 
+    /// Counts anew what realms hold, where that matters.
+    pub(super) async fn count_all_usage(&self) -> Result<()> {
+        if self.quotas == Quotas::default() {
+            return Ok(());
+        }
+        let realms: Vec<_> = self.usage.lock().keys().cloned().collect();
+        for realm in realms {
+            self.count_usage(&realm).await?;
+        }
+        Ok(())
+    }
+
+    async fn count_usage(&self, realm: &RealmName) -> Result<()> {
+        let failed = |error| from_store(error, realm);
+        let opened = self.opened();
+        let filter = LogFilter { realm: realm.to_string(), repo: None, branch: None };
+        let mut used = Usage::default();
+        let mut logs = self.store.logs(&filter).await.map_err(failed)?.into_iter().peekable();
+        while let Some(log) = logs.next() {
+            let id = log.log_id();
+            if let Some(handle) = opened.iter().find(|handle| handle.branch.log == id) {
+                if !handle.branch.head().closed {
+                    used += handle.branch.usage_now();
+                }
+                continue;
+            }
+            let is_of =
+                |next: &LogDescriptor| (&next.repo, &next.branch) == (&log.repo, &log.branch);
+            let last = self.store.last(id).await.map_err(failed)?;
+            let is_closed = last.is_some_and(|last| last.batch.closing);
+            // After a restore, the next log continues one that was closed for that.
+            if is_closed && !logs.peek().is_some_and(is_of) {
+                continue;
+            }
+            used += known_usage(&*self.store, realm, id).await?.0;
+        }
+        self.usage_of(realm).set(used);
+        Ok(())
+    }
+
+    fn usage_of(&self, realm: &RealmName) -> Arc<RealmUsage> {
+        let mut usage = self.usage.lock();
+        let of_realm = usage
+            .entry(realm.clone())
+            .or_insert_with(|| Arc::new(RealmUsage::new(realm.clone(), self.quotas)));
+        of_realm.clone()
+    }
+
+    /// The branches that have a log.
+    pub(super) async fn branches_of_all_realms(&self) -> Result<Vec<BranchAddress>> {
+        let failed = |error| from_store(error, "the store");
+        let mut branches = Vec::new();
+        for realm in self.store.realms().await.map_err(failed)? {
+            let filter = LogFilter { realm, repo: None, branch: None };
+            for log in self.store.logs(&filter).await.map_err(failed)? {
+                if !log.repo.is_empty() {
+                    branches.push(BranchAddress::parse(&log.realm, &log.repo, &log.branch)?);
+                }
+            }
+        }
+        branches.dedup();
+        Ok(branches)
+    }
+
+    /// Compacts a branch, where that takes out at least `min_changes`.
+    pub(super) async fn compact(
+        &self,
+        address: &BranchAddress,
+        retention: Retention,
+        min_changes: u64,
+    ) -> Result<Option<CompactionReport>> {
+        let handle = self.existing(&Permit::system(Duty::Compact), address).await?;
+        compaction::compact(&handle, &self.environment, retention, min_changes).await
+    }
+
+    /// Completes the views of a log that may have ended; answers its last revision.
+    pub(super) async fn derive_log(
+        &self,
+        address: &BranchAddress,
+        incarnation: u64,
+    ) -> Result<u64> {
+        let branch = self.load_log(address, incarnation, 1).await?;
+        writer::catch_up_first(&branch).await?;
+        derive::complete(&branch).await?;
+        Ok(branch.head().revision)
+    }
+
     async fn open(
         &self,
         permit: &Permit,
@@ -233,6 +329,10 @@ impl Shared {
     }
 
     async fn open_anew(&self, address: &BranchAddress, create: bool) -> Result<Open> {
+        let is_counted = self.usage.lock().contains_key(&address.realm);
+        if self.quotas != Quotas::default() && !is_counted {
+            self.count_usage(&address.realm).await?;
+        }
         let branch = Arc::new(self.load(address, create).await?);
         writer::catch_up_first(&branch).await?;
         let (writer, queue) = mpsc::channel(WRITER_QUEUE_MAX_WRITES);
@@ -265,7 +365,10 @@ impl Shared {
         let failed = |error| from_store(error, address);
         let descriptor = descriptor(address, incarnation);
         let log = descriptor.log_id();
-        let watermark = self.store.watermark(log).await.map_err(failed)?;
+        let watermark = views_to_go_on_from(&*self.store, address, log).await?;
+        let compaction = known_compaction(&*self.store, address, log).await?;
+        let usage = known_usage(&*self.store, address, log).await?;
+        let views = KnownViews { watermark, compaction, usage };
         let first = self.store.read(log, 1, 1).await.map_err(failed)?;
         let origin = match first.first() {
             Some(first) => Box::pin(self.origin(address, &decode_batch(first)?)).await?,
@@ -283,7 +386,8 @@ impl Shared {
             number => self.head_at(address, log, number, watermark).await?,
         };
         let (address, store) = (address.clone(), self.store.clone());
-        Ok(Branch::new(address, descriptor, log, store, origin, head, watermark))
+        let usage = self.usage_of(&address.realm);
+        Ok(Branch::new(address, descriptor, log, store, origin, head, views, usage))
     }
 
     /// What a branch has from another, as its first batch says.
@@ -343,7 +447,7 @@ impl Shared {
     async fn head_at(
         &self,
         address: &BranchAddress,
-        log: vdom_store::LogId,
+        log: LogId,
         number: u64,
         watermark: Watermark,
     ) -> Result<Head> {
@@ -388,6 +492,9 @@ impl BranchHandle {
                 return Err(epoch_changed(branch, wanted));
             }
         }
+        if let Some(revision) = at.revision {
+            branch.check_kept(revision)?;
+        }
         if let Some(max_age_ms) = at.max_age_ms
             && self.age() > Duration::from_millis(max_age_ms)
         {
@@ -404,12 +511,8 @@ impl BranchHandle {
             .await?;
         }
         if let Some(operation) = at.after_operation {
-            let key = [operation_key(&caller.subject, operation)];
-            let is_known = || async {
-                let found = branch.store.find_operations(branch.log, &key).await;
-                let found = found.map_err(|error| from_store(error, &branch.address))?;
-                Ok(found[0].is_some_and(|number| number <= branch.head().number))
-            };
+            let key = operation_key(&caller.subject, operation);
+            let is_known = || operations::is_known(branch, key);
             self.wait(deadline, is_known, || format!("operation {operation}")).await?;
         }
         Ok(())
@@ -603,6 +706,63 @@ impl Dom for DocumentRoom {
         let handle = self.shared.existing(&permit, &request.address).await?;
         conflicts::resolve(&handle, permit, request).await
     }
+}
+
+/// How far the views of a log are complete. Where what follows is compacted, they begin
+/// at the base that stands in for it.
+async fn views_to_go_on_from(
+    store: &dyn Store,
+    address: &BranchAddress,
+    log: LogId,
+) -> Result<Watermark> {
+    let failed = |error| from_store(error, address);
+    let watermark = store.watermark(log).await.map_err(failed)?;
+    let next = store.read(log, watermark.number + 1, 1).await.map_err(failed)?;
+    if next.first().is_none_or(|next| next.batch.emptied.is_none()) {
+        return Ok(watermark);
+    }
+    let mut newest = None;
+    let mut number = watermark.number + 1;
+    loop {
+        let page = store.read(log, number, BASE_SEARCH_BYTES).await.map_err(failed)?;
+        let Some(last) = page.last() else { break };
+        number = last.number + 1;
+        for numbered in &page {
+            for note in decode_batch(numbered)?.notes {
+                if let Note::Base(base) = note {
+                    newest = Some(base);
+                }
+            }
+        }
+    }
+    let base = newest.ok_or_else(|| super::branch::broken_chain(address, number))?;
+    base::install_all(store, address, log, &base).await
+}
+
+/// How much the views of a log count, and as of when.
+async fn known_usage(
+    store: &dyn Store,
+    resource: &impl std::fmt::Display,
+    log: LogId,
+) -> Result<(Usage, Position)> {
+    let row = store.view(log, ViewKind::Usage, USAGE_ID).await;
+    let row = row.map_err(|error| from_store(error, resource))?;
+    row.map_or(Ok(Default::default()), |row| Ok((decode_record(&row.value)?, row.position)))
+}
+
+/// What the views know of the compaction of a log.
+async fn known_compaction(
+    store: &dyn Store,
+    address: &BranchAddress,
+    log: LogId,
+) -> Result<Compaction> {
+    let failed = |error| from_store(error, address);
+    let limit = store.view(log, ViewKind::Compaction, LIMIT_ID).await.map_err(failed)?;
+    let base = store.view(log, ViewKind::Compaction, BASE_ID).await.map_err(failed)?;
+    let limit: Option<u64> = limit.map(|row| decode_record(&row.value)).transpose()?;
+    let base: Option<Base> = base.map(|row| decode_record(&row.value)).transpose()?;
+    let of_base = base.as_ref().map_or(0, |base| base.revision);
+    Ok(Compaction { limit: limit.unwrap_or(0).max(of_base), base: base.map(Arc::new) })
 }
 
 /// The refusal of a resume point or revision of another incarnation.

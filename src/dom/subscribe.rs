@@ -13,17 +13,16 @@ use futures::stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use vdom_core::calls::{Event, ResumePoint, Subscribe};
-use vdom_core::change::CHAIN_START;
 use vdom_core::limits::{
     SUBSCRIPTION_MAX_PATHS, SUBSCRIPTION_PROGRESS_EVERY, SUBSCRIPTION_QUEUE_MAX_BYTES,
     SUBSCRIPTION_QUEUE_MAX_EVENTS, SUBSCRIPTION_STALL_MAX,
 };
-use vdom_core::{Change, Error, ErrorCode, Hash, Result};
+use vdom_core::{Change, Error, ErrorCode, Result};
 use vdom_edge::{Caller, DomStream};
 
 use super::branch::{BranchHandle, Head};
 use super::packs::PackReader;
-use super::past::{EntryReader, number_of};
+use super::past::{EntryReader, hash_at, number_of};
 use super::read_snapshot::freshness;
 use super::records::{Entry, event};
 use super::room::{Shared, epoch_changed};
@@ -285,22 +284,11 @@ async fn resume_after(handle: &BranchHandle, from: ResumePoint) -> Result<u64> {
         .resource(&branch.address)
         .at(head.epoch, head.revision));
     }
+    branch.check_kept(from.revision)?;
     if let Some(hash) = from.hash
-        && hash != hash_at(handle, from.revision).await?
+        && hash != hash_at(branch, from.revision).await?
     {
         return Err(epoch_changed(branch, from.epoch));
     }
     Ok(from.revision)
-}
-
-async fn hash_at(handle: &BranchHandle, revision: u64) -> Result<Hash> {
-    let branch = &handle.branch;
-    if revision == 0 {
-        return Ok(CHAIN_START);
-    }
-    let head = branch.head();
-    if revision == head.revision {
-        return Ok(head.hash);
-    }
-    Ok(EntryReader::new(branch).at_revision(revision).await?.hash)
 }

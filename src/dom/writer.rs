@@ -17,6 +17,7 @@ use vdom_store::{Append, Batch, BatchId, ChunkId, LogId, OperationKey, Store, St
 
 use super::branch::{Applied, AppliedBatch, Branch, Head, broken_chain};
 use super::change_set::{self, Judged, SetProposal};
+use super::compaction;
 use super::conflicts;
 use super::content;
 use super::decide::{Staging, Verdict, concerns_the_store};
@@ -102,6 +103,14 @@ pub(crate) enum Command {
         /// Where to answer.
         reply: oneshot::Sender<Result<()>>,
     },
+    /// Let the log say up to which revision it may be compacted; answers that, or 0 for
+    /// nothing.
+    Limit {
+        /// At most this far.
+        wanted: u64,
+        /// Where to answer.
+        reply: oneshot::Sender<Result<u64>>,
+    },
     /// End the log.
     Close {
         /// What makes it safe to repeat.
@@ -155,6 +164,9 @@ pub(crate) async fn run(
             }
             Some(Command::Note { note, reply }) => {
                 let _ = reply.send(writer.append_note(Some(note), None).await);
+            }
+            Some(Command::Limit { wanted, reply }) => {
+                let _ = reply.send(writer.append_limit(wanted).await);
             }
             Some(Command::Close { operation, reply }) => {
                 let _ = reply.send(writer.append_note(None, operation).await);
@@ -312,26 +324,57 @@ impl Writer {
         Ok(true)
     }
 
-    /// Appends a batch without changes: a note, or the end of the log.
-    async fn append_note(&self, note: Option<Note>, operation: Option<OperationKey>) -> Result<()> {
+    /// Appends how far the log may be compacted: 0 for nothing.
+    async fn append_limit(&self, wanted: u64) -> Result<u64> {
         loop {
             self.check_open()?;
             let head = self.branch.head();
-            let begun = Instant::now();
-            let closing = note.is_none();
-            let notes: Vec<_> = note.iter().cloned().collect();
-            let (manifest, body) = encode_batch(head.epoch, head.hash, &[], notes.clone())?;
-            let operations = operation.into_iter().collect();
-            let batch = Batch { operations, closing, manifest, body, ..self.next_batch(head)? };
-            let number = head.number + 1;
-            if self.settle(number, &batch).await? == Append::Taken {
-                self.catch_up().await?;
-                continue;
+            self.branch.views_complete(head.number).await;
+            let limit = compaction::limit(&self.branch, wanted).await?;
+            if limit == 0 || self.try_append_note(Some(Note::Limit(limit)), None).await? {
+                return Ok(limit);
             }
-            let head = Head { number, digest: batch.digest(), closed: closing, ..head };
-            self.branch.publish(AppliedBatch { head, changes: Vec::new(), notes }, begun);
-            return Ok(());
+            self.catch_up().await?;
         }
+    }
+
+    /// Appends a batch without changes: a note, or the end of the log.
+    async fn append_note(&self, note: Option<Note>, operation: Option<OperationKey>) -> Result<()> {
+        while !self.try_append_note(note.clone(), operation).await? {
+            self.catch_up().await?;
+        }
+        Ok(())
+    }
+
+    /// The same, once; false where another batch stands at its number.
+    async fn try_append_note(
+        &self,
+        note: Option<Note>,
+        operation: Option<OperationKey>,
+    ) -> Result<bool> {
+        self.check_open()?;
+        if let Some(Note::Pin { revision, .. }) = &note {
+            self.branch.check_kept(*revision)?;
+        }
+        let head = self.branch.head();
+        let begun = Instant::now();
+        let closing = note.is_none();
+        let notes: Vec<_> = note.iter().cloned().collect();
+        let (manifest, body) = encode_batch(head.epoch, head.hash, &[], notes.clone())?;
+        let operations = operation.into_iter().collect();
+        let pieces = match &note {
+            Some(Note::Base(base)) => base.pieces.as_slice(),
+            _ => &[],
+        };
+        let chunks = pieces.iter().map(|piece| ChunkId(piece.chunk.hash.0)).collect();
+        let batch = Batch { operations, chunks, closing, manifest, body, ..self.next_batch(head)? };
+        let number = head.number + 1;
+        if self.settle(number, &batch).await? == Append::Taken {
+            return Ok(false);
+        }
+        let head = Head { number, digest: batch.digest(), closed: closing, ..head };
+        self.branch.publish(AppliedBatch { head, changes: Vec::new(), notes }, begun);
+        Ok(true)
     }
 
     /// The batch after `head`, with nothing in it.
@@ -345,6 +388,7 @@ impl Writer {
             operations: Vec::new(),
             chunks: Vec::new(),
             closing: false,
+            emptied: None,
             manifest: Bytes::new(),
             body: Bytes::new(),
         })
@@ -518,6 +562,12 @@ async fn read_on(branch: &Branch) -> Result<bool> {
     for numbered in batches {
         let head = branch.head();
         let record = decode_batch(&numbered)?;
+        if record.compacted().is_some() {
+            // It was compacted while this gateway was away: views begin at the base.
+            branch.retire();
+            return Err(Error::unavailable("the branch was compacted meanwhile: try again")
+                .resource(&branch.address));
+        }
         let entries = record.all(&mut branch.packs()).await?;
         let continues = numbered.number == head.number + 1
             && numbered.batch.previous == head.digest

@@ -24,6 +24,8 @@ pub enum Action {
 pub enum Duty {
     /// Derive views from logs.
     Derive,
+    /// Compact histories as retention says.
+    Compact,
 }
 
 /// A granted right; only [`Authority::authorize`] and [`Permit::system`] make

@@ -9,7 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-pub(crate) use codec::digest_of;
+pub(crate) use codec::digest_in;
 
 /// The largest encoded batch.
 pub const BATCH_MAX_BYTES: usize = 4 << 20;
@@ -62,6 +62,8 @@ pub struct Batch {
     pub chunks: Vec<crate::ChunkId>,
     /// True when the log ends here.
     pub closing: bool,
+    /// Of a batch that was compacted: the digest that it had with its changes.
+    pub emptied: Option<[u8; 32]>,
     /// What happened, without contents: cheap to read for an overlay.
     pub manifest: Bytes,
     /// The contents that the manifest points into.
@@ -90,6 +92,17 @@ impl LogDescriptor {
     }
 }
 
+impl Batch {
+    /// What is left of a batch once its changes are compacted: its place in the chain,
+    /// and what `manifest` says of them.
+    #[must_use]
+    pub fn into_emptied(self, manifest: Bytes) -> Self {
+        let emptied = Some(self.digest());
+        let (operations, chunks, body) = (Vec::new(), Vec::new(), Bytes::new());
+        Self { emptied, operations, chunks, manifest, body, ..self }
+    }
+}
+
 impl fmt::Debug for Batch {
     /// Without contents: they belong to users, and not into logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,6 +115,7 @@ impl fmt::Debug for Batch {
             .field("operations", &self.operations.len())
             .field("chunks", &self.chunks.len())
             .field("closing", &self.closing)
+            .field("emptied", &self.emptied.is_some())
             .field("manifest_bytes", &self.manifest.len())
             .field("body_bytes", &self.body.len())
             .finish()

@@ -75,6 +75,14 @@ pub(crate) fn check_chain(
     ))
 }
 
+/// The refusal to touch a batch that does not exist.
+pub(crate) fn no_such_batch(log: LogId, number: u64) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Invalid,
+        format_args!("log {log} has no batch {number}: only what was committed can be compacted"),
+    )
+}
+
 fn invalid(log: LogId, number: u64, why: impl fmt::Display) -> StoreResult<()> {
     Err(StoreError::new(
         StoreErrorKind::Invalid,

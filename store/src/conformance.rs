@@ -15,6 +15,7 @@
 #![allow(missing_docs, reason = "the names of the checks say what they hold a backend to")]
 
 pub mod chunks;
+pub mod compaction;
 pub mod feed;
 mod fixtures;
 pub mod lasting;
@@ -146,6 +147,14 @@ macro_rules! conformance_suite {
                 chunks_come_back
                 chunks_belong_to_a_realm
                 chunks_that_are_not_what_they_say_are_refused
+            }
+            compaction {
+                a_compacted_batch_keeps_its_place
+                a_log_whose_end_is_compacted_goes_on
+                an_operation_used_again_finds_the_newer_batch
+                removed_rows_are_gone_and_others_stay
+                cleared_views_can_be_written_anew
+                chunks_are_listed_and_collected
             }
             lasting {
                 everything_is_there_after_reopening

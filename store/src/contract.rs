@@ -23,6 +23,15 @@ impl ChunkId {
     }
 }
 
+/// A chunk as the collector sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredChunk {
+    /// Its name.
+    pub id: ChunkId,
+    /// When it was last put, in ms since the Unix epoch.
+    pub touched_ms: u64,
+}
+
 /// The largest chunk; a larger content takes several.
 pub const CHUNK_MAX_BYTES: usize = 8 << 20;
 
@@ -122,12 +131,18 @@ pub trait Store: Send + Sync + 'static {
     /// Early words about batches that other processes committed.
     fn early(&self) -> broadcast::Receiver<Early>;
 
-    /// For each key the number of the batch that carries it.
+    /// For each key the number of the newest batch that carries it.
     async fn find_operations(
         &self,
         log: LogId,
         keys: &[OperationKey],
     ) -> StoreResult<Vec<Option<u64>>>;
+
+    /// Takes the changes out of batches, each of which keeps its number, its place in
+    /// the chain and the manifest that is given for it; their operations are no longer
+    /// found. What is compacted already stays as it is.
+    /// [`StoreErrorKind::Invalid`] where a batch does not exist.
+    async fn compact(&self, log: LogId, emptied: &[(u64, Bytes)]) -> StoreResult<()>;
 
     /// The logs that exist, by their first batches, in ascending order.
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>>;
@@ -166,6 +181,12 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> StoreResult<Vec<View>>;
 
+    /// Removes rows that are not needed any more, whatever their positions.
+    async fn delete_views(&self, log: LogId, kind: ViewKind, ids: &[Bytes]) -> StoreResult<()>;
+
+    /// Removes all rows of a log and its watermark, so that they can be derived anew.
+    async fn clear_views(&self, log: LogId) -> StoreResult<()>;
+
     /// Stores a chunk, or touches it; durable when it answers.
     /// [`StoreErrorKind::Invalid`] above [`CHUNK_MAX_BYTES`] or under a wrong name.
     async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()>;
@@ -173,8 +194,29 @@ pub trait Store: Send + Sync + 'static {
     /// Reads a chunk; `None` if it is not there.
     async fn chunk(&self, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>>;
 
+    /// The chunks of a realm after one, by id, at most `limit`.
+    async fn chunks(
+        &self,
+        realm: &str,
+        after: Option<ChunkId>,
+        limit: usize,
+    ) -> StoreResult<Vec<StoredChunk>>;
+
+    /// Removes chunks, but for those that were touched at or after a time, in ms since
+    /// the Unix epoch; tells how many it removed.
+    async fn delete_chunks(
+        &self,
+        realm: &str,
+        ids: &[ChunkId],
+        touched_before_ms: u64,
+    ) -> StoreResult<u64>;
+
     /// Whether the store can take writes now; the reason when it cannot.
     async fn ready(&self) -> StoreResult<()>;
+
+    /// Gives back the room of what was removed, as far as the backend does not do that
+    /// by itself; may take long.
+    async fn reclaim(&self) -> StoreResult<()>;
 
     /// Flushes and releases everything.
     async fn close(&self) -> StoreResult<()>;

@@ -34,12 +34,15 @@ use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey};
 use crate::chain;
 use crate::contract::{
     Append, ChunkId, EARLY_QUEUE, Early, LogFilter, Promises, Store, StoreError, StoreErrorKind,
-    StoreResult, check_chunk,
+    StoreResult, StoredChunk, check_chunk,
 };
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 
 /// So many point reads are made in place; more go to the blocking pool.
 const POINT_READS_IN_PLACE: usize = 64;
+
+/// So many rows are cleared by one write.
+const CLEARED_AT_ONCE: usize = 8_192;
 
 /// How much memory and disk the embedded store may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +222,13 @@ impl Store for Embedded {
         self.scan(move |moment| read::operations(moment, log, &keys)).await
     }
 
+    async fn compact(&self, log: LogId, emptied: &[(u64, Bytes)]) -> StoreResult<()> {
+        // It makes room, so a full disk is no reason to refuse it.
+        let open = self.reach()?;
+        let emptied = emptied.to_vec();
+        open.committer.ask(|answer| Request::Compact { log, emptied, answer }).await
+    }
+
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
         let filter = filter.clone();
         self.scan(move |moment| read::logs(moment, &filter)).await
@@ -269,6 +279,24 @@ impl Store for Embedded {
         self.scan(move |moment| read::back(moment, log, kind, &from, &to, limit)).await
     }
 
+    async fn delete_views(&self, log: LogId, kind: ViewKind, ids: &[Bytes]) -> StoreResult<()> {
+        let open = self.reach()?;
+        let ids = ids.to_vec();
+        open.committer.ask(|answer| Request::DeleteViews { log, kind, ids, answer }).await
+    }
+
+    async fn clear_views(&self, log: LogId) -> StoreResult<()> {
+        loop {
+            let find = move |moment: &Moment<'_>| read::keys_of_views(moment, log, CLEARED_AT_ONCE);
+            let keys = self.scan(find).await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let open = self.reach()?;
+            open.committer.ask(|answer| Request::ClearViews { log, keys, answer }).await?;
+        }
+    }
+
     async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
         let open = self.reach_to_write()?;
         check_chunk(id, &bytes)?;
@@ -281,8 +309,41 @@ impl Store for Embedded {
         self.scan(move |moment| read::chunk(moment, &realm, id)).await
     }
 
+    async fn chunks(
+        &self,
+        realm: &str,
+        after: Option<ChunkId>,
+        limit: usize,
+    ) -> StoreResult<Vec<StoredChunk>> {
+        let realm = realm.to_owned();
+        self.scan(move |moment| read::chunks(moment, &realm, after, limit)).await
+    }
+
+    async fn delete_chunks(
+        &self,
+        realm: &str,
+        ids: &[ChunkId],
+        touched_before_ms: u64,
+    ) -> StoreResult<u64> {
+        let open = self.reach()?;
+        let (realm, ids, before_ms) = (realm.to_owned(), ids.to_vec(), touched_before_ms);
+        let ask = |answer| Request::DeleteChunks { realm, ids, before_ms, answer };
+        open.committer.ask(ask).await
+    }
+
     async fn ready(&self) -> StoreResult<()> {
         self.reach_to_write().map(|_| ())
+    }
+
+    async fn reclaim(&self) -> StoreResult<()> {
+        let open = self.reach()?;
+        match tokio::task::spawn_blocking(move || open.engine.reclaim()).await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                format_args!("giving back room of the store at {} ended: {error}", self.shown_path),
+            )),
+        }
     }
 
     async fn close(&self) -> StoreResult<()> {

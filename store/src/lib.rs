@@ -20,6 +20,6 @@ pub mod view;
 pub use batch::{BATCH_MAX_BYTES, Batch, BatchId, LogDescriptor, LogId, Numbered, OperationKey};
 pub use contract::{
     Append, CHUNK_MAX_BYTES, ChunkId, Early, LogFilter, Promises, Store, StoreError,
-    StoreErrorKind, StoreResult,
+    StoreErrorKind, StoreResult, StoredChunk,
 };
 pub use view::{PathRange, Position, View, ViewKind, ViewWrite, Watermark};

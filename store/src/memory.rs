@@ -10,6 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use self::state::State;
 use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey};
 use crate::contract::{
     Append, ChunkId, EARLY_BATCH_MAX_BYTES, EARLY_QUEUE, Early, LogFilter, Promises, Store,
-    StoreError, StoreErrorKind, StoreResult, check_chunk,
+    StoreError, StoreErrorKind, StoreResult, StoredChunk, check_chunk,
 };
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 
@@ -205,6 +206,10 @@ impl Store for Memory {
         Ok(keys.iter().map(|key| state.operation(log, *key)).collect())
     }
 
+    async fn compact(&self, log: LogId, emptied: &[(u64, Bytes)]) -> StoreResult<()> {
+        self.reach()?.state.lock().compact(log, emptied)
+    }
+
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
         Ok(self.reach()?.state.lock().logs(filter))
     }
@@ -271,10 +276,21 @@ impl Store for Memory {
         Ok(self.reach()?.state.lock().scan_back(log, kind, from, to, limit))
     }
 
+    async fn delete_views(&self, log: LogId, kind: ViewKind, ids: &[Bytes]) -> StoreResult<()> {
+        self.reach()?.state.lock().delete_views(log, kind, ids);
+        Ok(())
+    }
+
+    async fn clear_views(&self, log: LogId) -> StoreResult<()> {
+        self.reach()?.state.lock().clear_views(log);
+        Ok(())
+    }
+
     async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
         let world = self.reach()?;
         check_chunk(id, &bytes)?;
-        world.state.lock().put_chunk(realm, id, bytes);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        world.state.lock().put_chunk(realm, id, bytes, now.as_millis() as u64);
         Ok(())
     }
 
@@ -282,8 +298,30 @@ impl Store for Memory {
         Ok(self.reach()?.state.lock().chunk(realm, id))
     }
 
+    async fn chunks(
+        &self,
+        realm: &str,
+        after: Option<ChunkId>,
+        limit: usize,
+    ) -> StoreResult<Vec<StoredChunk>> {
+        Ok(self.reach()?.state.lock().chunks(realm, after, limit))
+    }
+
+    async fn delete_chunks(
+        &self,
+        realm: &str,
+        ids: &[ChunkId],
+        touched_before_ms: u64,
+    ) -> StoreResult<u64> {
+        Ok(self.reach()?.state.lock().delete_chunks(realm, ids, touched_before_ms))
+    }
+
     async fn ready(&self) -> StoreResult<()> {
         self.reach().map(|_| ())
+    }
+
+    async fn reclaim(&self) -> StoreResult<()> {
+        Ok(())
     }
 
     async fn close(&self) -> StoreResult<()> {

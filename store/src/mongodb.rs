@@ -36,7 +36,7 @@ use self::errors::Boundary;
 use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey};
 use crate::chain::{self, Tail};
 use crate::contract::{
-    Append, ChunkId, Early, LogFilter, Promises, Store, StoreResult, check_chunk,
+    Append, ChunkId, Early, LogFilter, Promises, Store, StoreResult, StoredChunk, check_chunk,
 };
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 
@@ -138,6 +138,10 @@ impl Store for MongoStore {
         self.numbers_of_operations(log, keys).await
     }
 
+    async fn compact(&self, log: LogId, emptied: &[(u64, Bytes)]) -> StoreResult<()> {
+        self.empty_batches(log, emptied).await
+    }
+
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
         self.descriptors(filter).await
     }
@@ -187,6 +191,14 @@ impl Store for MongoStore {
         self.rows_backwards(log, kind, from, to, limit).await
     }
 
+    async fn delete_views(&self, log: LogId, kind: ViewKind, ids: &[Bytes]) -> StoreResult<()> {
+        self.delete_rows(log, kind, ids).await
+    }
+
+    async fn clear_views(&self, log: LogId) -> StoreResult<()> {
+        self.delete_all_rows(log).await
+    }
+
     async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
         check_chunk(id, &bytes)?;
         self.write_chunk(realm, id, bytes).await
@@ -196,9 +208,32 @@ impl Store for MongoStore {
         self.read_chunk(realm, id).await
     }
 
+    async fn chunks(
+        &self,
+        realm: &str,
+        after: Option<ChunkId>,
+        limit: usize,
+    ) -> StoreResult<Vec<StoredChunk>> {
+        self.list_chunks(realm, after, limit).await
+    }
+
+    async fn delete_chunks(
+        &self,
+        realm: &str,
+        ids: &[ChunkId],
+        touched_before_ms: u64,
+    ) -> StoreResult<u64> {
+        self.remove_chunks(realm, ids, touched_before_ms).await
+    }
+
     async fn ready(&self) -> StoreResult<()> {
         let ping = self.collections.database.run_command(doc! { "ping": 1 });
         self.boundary.within("ping", ping.into_future()).await.map(|_| ())
+    }
+
+    async fn reclaim(&self) -> StoreResult<()> {
+        // The server uses the room again.
+        Ok(())
     }
 
     async fn close(&self) -> StoreResult<()> {

@@ -44,6 +44,30 @@ pub enum ViewKind {
     Place = 4,
     /// A refused write that was kept, or that it is resolved. `id` = conflict id.
     Conflict = 5,
+    /// A branch that continues this one. `id` = its log.
+    Pin = 6,
+    /// What was answered under an operation id whose change is compacted. `id` = the
+    /// operation's key.
+    Operation = 7,
+    /// What is compacted, and what it was replaced by. `id` = which of the two.
+    Compaction = 8,
+    /// How much the nodes of the log take. One row.
+    Usage = 9,
+}
+
+impl ViewKind {
+    /// Every family.
+    pub const ALL: [Self; 9] = [
+        Self::Node,
+        Self::History,
+        Self::Actor,
+        Self::Place,
+        Self::Conflict,
+        Self::Pin,
+        Self::Operation,
+        Self::Compaction,
+        Self::Usage,
+    ];
 }
 
 /// A row as it is read.

@@ -362,6 +362,7 @@ fn batch(log_number: u64, number: u64, previous: [u8; 32]) -> Batch {
         operations: vec![operation(number)],
         chunks: vec![ChunkId::of(&chunk(number))],
         closing: false,
+        emptied: None,
         manifest: Bytes::from(format!("manifest {number}")),
         body: Bytes::from(format!("body {number} ").repeat(100)),
     }

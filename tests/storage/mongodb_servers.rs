@@ -317,6 +317,7 @@ fn batch(number: u64, previous: [u8; 32]) -> Batch {
         operations: Vec::new(),
         chunks: Vec::new(),
         closing: false,
+        emptied: None,
         manifest: Bytes::from(format!("manifest {number}")),
         body: Bytes::from(format!("body {number}")),
     }

@@ -387,6 +387,7 @@ fn batch(log: usize, number: u64, previous: [u8; 32]) -> Batch {
         operations: vec![operation(log, number)],
         chunks: Vec::new(),
         closing: false,
+        emptied: None,
         manifest: Bytes::from(format!("manifest {number}")),
         body: noise(&mut random, length),
     }

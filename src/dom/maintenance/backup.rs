@@ -7,6 +7,7 @@ use vdom_core::{Error, ErrorCode, Result};
 use vdom_store::{ChunkId, Store};
 
 use super::archive::Writer;
+use super::collect::named_by;
 use super::{address, all_logs};
 use crate::dom::error::from_store;
 
@@ -55,8 +56,8 @@ pub async fn backup<W: Write>(
             for numbered in &page {
                 let encoded = numbered.batch.encode();
                 writer.batch(&encoded.map_err(|error| from_store(error, &address))?)?;
-                let named = numbered.batch.chunks.iter();
-                chunks.extend(named.map(|id| (log.realm.clone(), *id)));
+                let named = named_by(store, &address, numbered).await?;
+                chunks.extend(named.into_iter().map(|id| (log.realm.clone(), id)));
                 report.batches += 1;
                 progress(report.batches);
             }

@@ -127,6 +127,7 @@ async fn begin_epoch(
             operations: Vec::new(),
             chunks: Vec::new(),
             closing: false,
+            emptied: None,
             manifest,
             body,
         })

@@ -8,6 +8,7 @@ use vdom_core::{BranchAddress, Hash, Result};
 use vdom_store::{ChunkId, LogDescriptor, LogId, Numbered, Store, StoreErrorKind};
 
 use super::{address, all_logs};
+use crate::dom::base;
 use crate::dom::error::from_store;
 use crate::dom::packs::PackReader;
 use crate::dom::records::{BatchRecord, Note, decode_batch};
@@ -142,6 +143,18 @@ impl Walk<'_> {
                 return Ok(Err(Broken(None, what)));
             }
         }
+        for note in &record.notes {
+            let Note::Base(base) = note else { continue };
+            let named = match base::named_contents(self.store, address, base).await {
+                Ok(named) => named,
+                Err(error) => return Ok(Err(Broken(None, why(&error)))),
+            };
+            for chunk in named {
+                if let Some(what) = self.chunk(address, chunk).await? {
+                    return Ok(Err(Broken(None, what)));
+                }
+            }
+        }
         let begin = match link.take() {
             Some(link) => link,
             None => first_link(&record),
@@ -190,6 +203,15 @@ async fn changes(
     record: &BatchRecord,
     mut link: Link,
 ) -> Result<std::result::Result<Link, Broken>> {
+    if let Some(hashes) = record.compacted() {
+        if hashes.len() != record.count as usize
+            || hashes.last().is_some_and(|last| *last != record.hash)
+        {
+            return Ok(Err(Broken(None, "the hashes of its changes are other ones".to_owned())));
+        }
+        let revision = link.revision + u64::from(record.count);
+        return Ok(Ok(Link { revision, hash: record.hash }));
+    }
     let mut packs = PackReader::new(store, address);
     let entries = match record.all(&mut packs).await {
         Ok(entries) => entries,

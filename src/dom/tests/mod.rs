@@ -2,9 +2,11 @@
 
 mod branches;
 mod change_sets;
+mod compaction;
 mod faults;
 mod maintenance;
 mod merging;
+mod quotas;
 mod reading;
 mod watching;
 mod writing;
@@ -27,7 +29,7 @@ use vdom_edge::{Caller, Dom, Scopes};
 use vdom_store::Store;
 use vdom_store::memory::Memory;
 
-use super::DocumentRoom;
+use super::{DocumentRoom, Quotas};
 use crate::environment::Environment;
 use crate::observe::DomMetrics;
 use crate::security::Authority;
@@ -60,8 +62,12 @@ fn environment() -> Environment {
 }
 
 fn room_over(store: Arc<dyn Store>) -> DocumentRoom {
+    room_with(store, Quotas::default())
+}
+
+fn room_with(store: Arc<dyn Store>, quotas: Quotas) -> DocumentRoom {
     let realm = RealmName::parse("default").expect("valid");
-    DocumentRoom::new(store, environment(), Authority::new([realm]), DomMetrics::new())
+    DocumentRoom::new(store, environment(), Authority::new([realm]), DomMetrics::new(), quotas)
 }
 
 fn room() -> DocumentRoom {

@@ -39,6 +39,9 @@ struct Head {
     /// The ids, one after the other.
     #[cbor(n(7), with = "minicbor::bytes")]
     chunks: Vec<u8>,
+    /// The digest that the batch had with its changes.
+    #[cbor(n(8), with = "minicbor::bytes")]
+    emptied: Option<[u8; 32]>,
 }
 
 impl Batch {
@@ -117,13 +120,18 @@ impl Batch {
             operations: split(&head.operations, OperationKey)?,
             chunks: split(&head.chunks, ChunkId)?,
             closing: head.closing,
+            emptied: head.emptied,
             manifest: encoded.slice(manifest_start..body_start),
             body: encoded.slice(body_start..content),
         })
     }
 
-    /// SHA-256 of the stored form: what the next batch carries as `previous`.
+    /// SHA-256 of the stored form, as it was before the batch was compacted: what the
+    /// next batch carries as `previous`.
     pub fn digest(&self) -> [u8; 32] {
+        if let Some(digest) = self.emptied {
+            return digest;
+        }
         let head = self.encode_head();
         Sha256::new()
             .chain_update(prefix(&head, self))
@@ -149,6 +157,7 @@ impl Batch {
             closing: self.closing,
             operations: self.operations.iter().flat_map(|key| key.0).collect(),
             chunks: self.chunks.iter().flat_map(|chunk| chunk.0).collect(),
+            emptied: self.emptied,
         };
         match minicbor::to_vec(&head) {
             Ok(bytes) => bytes,
@@ -158,8 +167,13 @@ impl Batch {
 }
 
 /// The digest that stands at the end of a stored batch.
-pub(crate) fn digest_of(encoded: &[u8]) -> [u8; 32] {
+fn digest_of(encoded: &[u8]) -> [u8; 32] {
     encoded.last_chunk().copied().unwrap_or_default()
+}
+
+/// [`Batch::digest`] of a batch whose stored form is at hand.
+pub(crate) fn digest_in(encoded: &[u8], batch: &Batch) -> [u8; 32] {
+    batch.emptied.unwrap_or_else(|| digest_of(encoded))
 }
 
 fn encoded_length(head: &[u8], batch: &Batch) -> usize {

@@ -23,6 +23,7 @@ fn any_batch() -> impl Strategy<Value = Batch> {
             proptest::collection::vec(any::<[u8; 16]>(), 0..5),
             proptest::collection::vec(any::<[u8; 32]>(), 0..5),
             any::<bool>(),
+            proptest::option::of(any::<[u8; 32]>()),
             bytes(),
             bytes(),
         ),
@@ -30,7 +31,7 @@ fn any_batch() -> impl Strategy<Value = Batch> {
         .prop_map(
             |(
                 (id, previous, descriptor, first_revision, count),
-                (operations, chunks, closing, manifest, body),
+                (operations, chunks, closing, emptied, manifest, body),
             )| Batch {
                 id: BatchId(id),
                 previous,
@@ -40,6 +41,7 @@ fn any_batch() -> impl Strategy<Value = Batch> {
                 operations: operations.into_iter().map(OperationKey).collect(),
                 chunks: chunks.into_iter().map(ChunkId).collect(),
                 closing,
+                emptied,
                 manifest: manifest.into(),
                 body: body.into(),
             },
@@ -56,6 +58,7 @@ fn sample() -> Batch {
         operations: vec![OperationKey([3; 16])],
         chunks: vec![],
         closing: false,
+        emptied: None,
         manifest: Bytes::from_static(b"manifest"),
         body: Bytes::from_static(b"body"),
     }
@@ -66,8 +69,17 @@ proptest! {
     fn what_was_encoded_comes_back(batch in any_batch()) {
         let encoded = batch.encode().unwrap();
         prop_assert_eq!(encoded.len(), batch.encoded_len());
-        prop_assert_eq!(digest_of(&encoded), batch.digest());
+        prop_assert_eq!(digest_in(&encoded, &batch), batch.digest());
         prop_assert_eq!(Batch::decode(&encoded).unwrap(), batch);
+    }
+
+    #[test]
+    fn an_emptied_batch_keeps_its_digest(batch in any_batch()) {
+        let emptied = batch.clone().into_emptied(Bytes::from_static(b"left"));
+        prop_assert_eq!(emptied.digest(), batch.digest());
+        let read = Batch::decode(&emptied.encode().unwrap()).unwrap();
+        prop_assert_eq!(read.digest(), batch.digest());
+        prop_assert_eq!(read, emptied);
     }
 
     #[test]

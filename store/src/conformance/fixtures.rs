@@ -41,6 +41,7 @@ impl Writer {
             operations: Vec::new(),
             chunks: Vec::new(),
             closing: false,
+            emptied: None,
             manifest: Bytes::from(format!("manifest of {id}")),
             body: Bytes::from(format!("body of {id}")),
         }

@@ -12,7 +12,7 @@ use super::group::{Group, Tails, Waiting};
 use super::mark::Mark;
 use crate::batch::{Batch, LogId};
 use crate::contract::{Append, ChunkId, StoreError, StoreErrorKind, StoreResult};
-use crate::view::{ViewWrite, Watermark};
+use crate::view::{ViewKind, ViewWrite, Watermark};
 
 /// How many requests wait before callers wait to ask.
 const QUEUE_REQUESTS: usize = 1024;
@@ -25,6 +25,10 @@ pub(super) enum Request {
     Append { log: LogId, number: u64, batch: Box<Batch>, encoded: Bytes, answer: Answer<Append> },
     Views { log: LogId, writes: Vec<ViewWrite>, watermark: Option<Watermark>, answer: Answer<()> },
     Chunk { realm: String, id: ChunkId, bytes: Bytes, answer: Answer<()> },
+    Compact { log: LogId, emptied: Vec<(u64, Bytes)>, answer: Answer<()> },
+    DeleteViews { log: LogId, kind: ViewKind, ids: Vec<Bytes>, answer: Answer<()> },
+    ClearViews { log: LogId, keys: Vec<Bytes>, answer: Answer<()> },
+    DeleteChunks { realm: String, ids: Vec<ChunkId>, before_ms: u64, answer: Answer<u64> },
     Close { answer: Answer<()> },
 }
 

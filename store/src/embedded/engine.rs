@@ -104,6 +104,17 @@ impl Engine {
         self.database.persist(PersistMode::SyncAll)
     }
 
+    /// Rewrites what holds removed rows.
+    pub(super) fn reclaim(&self) -> StoreResult<()> {
+        for space in &self.spaces {
+            guarded(|| {
+                space.rotate_memtable_and_wait()?;
+                space.major_compact()
+            })?;
+        }
+        Ok(())
+    }
+
     fn space(&self, space: Space) -> &Keyspace {
         &self.spaces[space as usize]
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::committer::{Answer, Request};
 use super::engine::{Moment, Row, Space};
 use super::{keys, read, record};
-use crate::batch::{Batch, BatchId, LogId, digest_of};
+use crate::batch::{Batch, BatchId, LogId, digest_in};
 use crate::chain::{self, Tail};
 use crate::contract::{Append, ChunkId, StoreError, StoreErrorKind, StoreResult};
 use crate::view::{Position, View, ViewKind, ViewWrite, Watermark};
@@ -27,7 +27,8 @@ pub(super) struct Group {
     /// Where the row of a key is in `rows`: a key is written once.
     staged: HashMap<(Space, Vec<u8>), usize>,
     batches: HashMap<(LogId, u64), BatchId>,
-    views: HashMap<Vec<u8>, Stored>,
+    /// `None` for a row that is removed.
+    views: HashMap<Vec<u8>, Option<Stored>>,
     watermarks: HashMap<LogId, Watermark>,
     waiting: Vec<Waiting>,
     bytes: usize,
@@ -45,6 +46,7 @@ struct Stored {
 pub(super) enum Waiting {
     Append(Answer<Append>, StoreResult<Append>),
     Done(Answer<()>, StoreResult<()>),
+    Counted(Answer<u64>, StoreResult<u64>),
 }
 
 /// The ends of the logs that were appended to.
@@ -69,6 +71,19 @@ impl Group {
             }
             Request::Chunk { realm, id, bytes, answer } => {
                 Waiting::Done(answer, self.put_chunk(moment, &realm, id, &bytes))
+            }
+            Request::Compact { log, emptied, answer } => {
+                Waiting::Done(answer, self.compact(moment, log, emptied))
+            }
+            Request::DeleteViews { log, kind, ids, answer } => {
+                Waiting::Done(answer, self.delete_views(moment, log, kind, &ids))
+            }
+            Request::ClearViews { log, keys, answer } => {
+                self.clear_views(log, keys);
+                Waiting::Done(answer, Ok(()))
+            }
+            Request::DeleteChunks { realm, ids, before_ms, answer } => {
+                Waiting::Counted(answer, self.delete_chunks(moment, &realm, &ids, before_ms))
             }
             Request::Close { answer } => return Some(answer),
         };
@@ -117,10 +132,7 @@ impl Group {
 
         self.put(Space::Logs, keys::batch(log, number), encoded);
         for operation in &batch.operations {
-            let key = keys::operation(log, *operation);
-            if !self.is_stored(moment, Space::Index, &key)? {
-                self.put(Space::Index, key, &number.to_be_bytes());
-            }
+            self.put(Space::Index, keys::operation(log, *operation), &number.to_be_bytes());
         }
         if batch.count > 0 {
             let key = keys::revision(log, batch.first_revision);
@@ -134,8 +146,34 @@ impl Group {
         }
         self.batches.insert((log, number), batch.id);
         self.make_durable(&[Space::Logs, Space::Index]);
-        tails.set(log, Tail { number, digest: digest_of(encoded), closing: batch.closing });
+        let digest = digest_in(encoded, batch);
+        tails.set(log, Tail { number, digest, closing: batch.closing });
         Ok(Append::Committed)
+    }
+
+    fn compact(
+        &mut self,
+        moment: &Moment<'_>,
+        log: LogId,
+        emptied: Vec<(u64, Bytes)>,
+    ) -> StoreResult<()> {
+        for (number, manifest) in emptied {
+            let Some(row) = read::batch(moment, log, number)? else {
+                return Err(chain::no_such_batch(log, number));
+            };
+            if row.batch.emptied.is_some() {
+                continue;
+            }
+            for operation in &row.batch.operations {
+                // It may have been used again since.
+                if read::operations(moment, log, &[*operation])? == [Some(number)] {
+                    self.stage(Space::Index, keys::operation(log, *operation), None);
+                }
+            }
+            let encoded = row.batch.into_emptied(manifest).encode()?;
+            self.put(Space::Logs, keys::batch(log, number), &encoded);
+        }
+        Ok(())
     }
 
     fn write_views(
@@ -167,14 +205,9 @@ impl Group {
         view: &View,
     ) -> StoreResult<()> {
         let key = keys::row(log, kind, &view.id);
-        let stored = match self.views.remove(&key) {
-            Some(stored) => Some(stored),
-            None => read::view(moment, log, kind, &view.id)?
-                .map(|view| Stored { position: view.position, path: view.path }),
-        };
-        if let Some(stored) = stored {
+        if let Some(stored) = self.stored(moment, log, kind, &view.id, &key)? {
             if stored.position >= view.position {
-                self.views.insert(key, stored);
+                self.views.insert(key, Some(stored));
                 return Ok(());
             }
             if let (ViewKind::Node, Some(path)) = (kind, &stored.path) {
@@ -185,8 +218,53 @@ impl Group {
             self.put(Space::Views, keys::path(log, path, &view.id), &[u8::from(view.live)]);
         }
         self.put(Space::Views, key.clone(), &record::encode_row(view));
-        self.views.insert(key, Stored { position: view.position, path: view.path.clone() });
+        self.views.insert(key, Some(Stored { position: view.position, path: view.path.clone() }));
         Ok(())
+    }
+
+    /// The row as it stands, with what this group has done to it.
+    fn stored(
+        &mut self,
+        moment: &Moment<'_>,
+        log: LogId,
+        kind: ViewKind,
+        id: &[u8],
+        key: &[u8],
+    ) -> StoreResult<Option<Stored>> {
+        if let Some(stored) = self.views.remove(key) {
+            return Ok(stored);
+        }
+        let view = read::view(moment, log, kind, id)?;
+        Ok(view.map(|view| Stored { position: view.position, path: view.path }))
+    }
+
+    fn delete_views(
+        &mut self,
+        moment: &Moment<'_>,
+        log: LogId,
+        kind: ViewKind,
+        ids: &[Bytes],
+    ) -> StoreResult<()> {
+        for id in ids {
+            let key = keys::row(log, kind, id);
+            if let Some(Stored { path: Some(path), .. }) =
+                self.stored(moment, log, kind, id, &key)?
+                && kind == ViewKind::Node
+            {
+                self.stage(Space::Views, keys::path(log, &path, id), None);
+            }
+            self.stage(Space::Views, key.clone(), None);
+            self.views.insert(key, None);
+        }
+        Ok(())
+    }
+
+    fn clear_views(&mut self, log: LogId, keys: Vec<Bytes>) {
+        self.watermarks.remove(&log);
+        for key in keys {
+            self.stage(Space::Views, key.to_vec(), None);
+            self.views.insert(key.into(), None);
+        }
     }
 
     fn put_chunk(
@@ -205,6 +283,28 @@ impl Group {
         self.put(Space::Chunks, keys::touched(realm, id), &now_ms.to_be_bytes());
         self.make_durable(&[Space::Chunks]);
         Ok(())
+    }
+
+    fn delete_chunks(
+        &mut self,
+        moment: &Moment<'_>,
+        realm: &str,
+        ids: &[ChunkId],
+        before_ms: u64,
+    ) -> StoreResult<u64> {
+        let mut deleted = 0;
+        for id in ids {
+            let touched = keys::touched(realm, *id);
+            // One that this group touches is in use.
+            let is_touched_now = self.staged.contains_key(&(Space::Chunks, touched.clone()));
+            let at = read::touched(moment, realm, *id)?;
+            if !is_touched_now && at.is_some_and(|at| at < before_ms) {
+                self.stage(Space::Chunks, keys::chunk(realm, *id), None);
+                self.stage(Space::Chunks, touched, None);
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
     }
 
     fn make_durable(&mut self, spaces: &[Space]) {
@@ -245,6 +345,7 @@ impl Waiting {
         match self {
             Self::Append(answer, outcome) => drop(answer.send(outcome)),
             Self::Done(answer, outcome) => drop(answer.send(outcome)),
+            Self::Counted(answer, outcome) => drop(answer.send(outcome)),
         }
     }
 
@@ -255,6 +356,9 @@ impl Waiting {
                 drop(answer.send(Err(StoreError::new(StoreErrorKind::OutcomeUnknown, reason))));
             }
             Self::Done(answer, Ok(())) => {
+                drop(answer.send(Err(StoreError::new(StoreErrorKind::Stopped, reason))));
+            }
+            Self::Counted(answer, Ok(_)) => {
                 drop(answer.send(Err(StoreError::new(StoreErrorKind::Stopped, reason))));
             }
             refused => refused.answer(),

@@ -108,3 +108,25 @@ pub(super) fn chunk(realm: &str, id: ChunkId) -> Vec<u8> {
 pub(super) fn touched(realm: &str, id: ChunkId) -> Vec<u8> {
     [b"t", &id.0[..], realm.as_bytes()].concat()
 }
+
+/// Where the rows about touches begin, and where they have ended.
+pub(super) fn all_touched() -> (Vec<u8>, Vec<u8>) {
+    (b"t".to_vec(), b"u".to_vec())
+}
+
+/// Chunk and realm in the key of a row about touches.
+pub(super) fn chunk_of_touched(key: &[u8]) -> Option<(ChunkId, &[u8])> {
+    let (id, realm) = key.get(1..)?.split_first_chunk()?;
+    Some((ChunkId(*id), realm))
+}
+
+/// The first and the last keys of what a log has in views.
+pub(super) fn all_views(log: LogId) -> [(Vec<u8>, Vec<u8>); 3] {
+    let of = |kind: &[u8]| {
+        let start = [kind, &log.0[..]].concat();
+        // No id begins with so many bytes 0xff after a kind of row or a path.
+        let end = [&start[..], &[0xff; 2]].concat();
+        (start, end)
+    };
+    [of(b"w"), of(b"p"), of(b"v")]
+}

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use super::engine::{Moment, SPACES, Space};
 use super::mark::Groups;
 use super::{keys, record};
-use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_of};
+use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_in};
 use crate::chain::{self, Tail};
-use crate::contract::{ChunkId, LogFilter, StoreResult};
+use crate::contract::{ChunkId, LogFilter, StoreResult, StoredChunk};
 use crate::view::{PathRange, View, ViewKind, Watermark};
 
 pub(super) fn batch(moment: &Moment<'_>, log: LogId, number: u64) -> StoreResult<Option<Numbered>> {
@@ -36,8 +36,8 @@ pub(super) fn batches(
         if !page.is_empty() && bytes > max_bytes {
             break;
         }
-        let digest = digest_of(&encoded);
         let row = decode(log, expected, &encoded)?;
+        let digest = digest_in(&encoded, &row.batch);
         if let Some(before) = before {
             chain::check_chain(log, expected, before, &row.batch)?;
         }
@@ -55,9 +55,9 @@ pub(super) fn last(moment: &Moment<'_>, log: LogId) -> StoreResult<Option<Number
 /// The end of a log, as the next append must follow it.
 pub(super) fn tail(moment: &Moment<'_>, log: LogId) -> StoreResult<Option<Tail>> {
     let Some((number, encoded)) = last_encoded(moment, log)? else { return Ok(None) };
-    let digest = digest_of(&encoded);
-    let closing = decode(log, number, &encoded)?.batch.closing;
-    Ok(Some(Tail { number, digest, closing }))
+    let batch = decode(log, number, &encoded)?.batch;
+    let digest = digest_in(&encoded, &batch);
+    Ok(Some(Tail { number, digest, closing: batch.closing }))
 }
 
 pub(super) fn number_of(
@@ -196,6 +196,57 @@ pub(super) fn back(
 
 pub(super) fn chunk(moment: &Moment<'_>, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>> {
     moment.get(Space::Chunks, &keys::chunk(realm, id))
+}
+
+/// When a chunk was last put, in ms since the Unix epoch.
+pub(super) fn touched(moment: &Moment<'_>, realm: &str, id: ChunkId) -> StoreResult<Option<u64>> {
+    let key = keys::touched(realm, id);
+    let at = moment.get(Space::Chunks, &key)?;
+    at.map(|at| record::decode_number(&key, &at)).transpose()
+}
+
+pub(super) fn chunks(
+    moment: &Moment<'_>,
+    realm: &str,
+    after: Option<ChunkId>,
+    limit: usize,
+) -> StoreResult<Vec<StoredChunk>> {
+    let (first, end) = keys::all_touched();
+    let after = after.map(|after| keys::touched(realm, after));
+    let from = after.as_deref().map_or(Included(&first[..]), Excluded);
+    let mut chunks = Vec::new();
+    for row in moment.range(Space::Chunks, from, Excluded(&end)) {
+        let (key, at) = row?;
+        let Some((id, of)) = keys::chunk_of_touched(&key) else {
+            return Err(record::damaged(&key, "it names no chunk"));
+        };
+        if of == realm.as_bytes() {
+            chunks.push(StoredChunk { id, touched_ms: record::decode_number(&key, &at)? });
+        }
+        if chunks.len() >= limit {
+            break;
+        }
+    }
+    Ok(chunks)
+}
+
+/// The keys of the rows of a log, of their paths, and of its watermark, at most `limit`.
+pub(super) fn keys_of_views(
+    moment: &Moment<'_>,
+    log: LogId,
+    limit: usize,
+) -> StoreResult<Vec<Bytes>> {
+    let mut found = Vec::new();
+    // The watermark first: without it, what is left counts for nothing.
+    for (from, to) in keys::all_views(log) {
+        for row in moment.range(Space::Views, Included(&from[..]), Included(&to[..])) {
+            if found.len() >= limit {
+                return Ok(found);
+            }
+            found.push(row?.0);
+        }
+    }
+    Ok(found)
 }
 
 /// For each space the last durable group that wrote to it.

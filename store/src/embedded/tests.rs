@@ -356,6 +356,7 @@ fn batch(number: u8, previous: [u8; 32]) -> Batch {
         operations: Vec::new(),
         chunks: Vec::new(),
         closing: false,
+        emptied: None,
         manifest: Bytes::from_static(b"manifest"),
         body: Bytes::from_static(b"body"),
     }

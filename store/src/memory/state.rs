@@ -1,12 +1,13 @@
 //! The content of a memory store: ordered maps, no time, no chance.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use bytes::Bytes;
 
-use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_of};
+use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_in};
 use crate::chain::{self, Tail};
-use crate::contract::{Append, ChunkId, LogFilter, StoreResult};
+use crate::contract::{Append, ChunkId, LogFilter, StoreResult, StoredChunk};
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 
 /// Everything that is stored.
@@ -17,7 +18,12 @@ pub(super) struct State {
     views: BTreeMap<(LogId, ViewKind, Bytes), View>,
     paths: BTreeMap<LogId, BTreeSet<(String, Bytes)>>,
     watermarks: BTreeMap<LogId, Watermark>,
-    chunks: BTreeMap<(String, ChunkId), Bytes>,
+    chunks: BTreeMap<(String, ChunkId), Chunk>,
+}
+
+struct Chunk {
+    bytes: Bytes,
+    touched_ms: u64,
 }
 
 struct Row {
@@ -45,7 +51,7 @@ impl State {
             closing: row.batch.closing,
         });
         chain::check_follows(log, tail.as_ref(), number, batch)?;
-        Ok(Some(digest_of(&encoded)))
+        Ok(Some(digest_in(&encoded, batch)))
     }
 
     pub(super) fn taken_or_ours(&self, log: LogId, number: u64, batch: &Batch) -> Append {
@@ -57,10 +63,28 @@ impl State {
 
     pub(super) fn insert(&mut self, log: LogId, number: u64, batch: &Batch, digest: [u8; 32]) {
         for key in &batch.operations {
-            self.operations.entry((log, *key)).or_insert(number);
+            self.operations.insert((log, *key), number);
         }
         let row = Row { batch: batch.clone(), digest };
         self.logs.entry(log).or_default().insert(number, row);
+    }
+
+    pub(super) fn compact(&mut self, log: LogId, emptied: &[(u64, Bytes)]) -> StoreResult<()> {
+        let rows = self.logs.entry(log).or_default();
+        for (number, manifest) in emptied {
+            let Some(row) = rows.get_mut(number) else {
+                return Err(chain::no_such_batch(log, *number));
+            };
+            if row.batch.emptied.is_none() {
+                for key in &row.batch.operations {
+                    if self.operations.get(&(log, *key)) == Some(number) {
+                        self.operations.remove(&(log, *key));
+                    }
+                }
+                row.batch = row.batch.clone().into_emptied(manifest.clone());
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn read(&self, log: LogId, from: u64, max_bytes: usize) -> Vec<Numbered> {
@@ -169,12 +193,64 @@ impl State {
         rows.take(limit).map(|(_, view)| view.clone()).collect()
     }
 
-    pub(super) fn put_chunk(&mut self, realm: &str, id: ChunkId, bytes: Bytes) {
-        self.chunks.insert((realm.to_owned(), id), bytes);
+    pub(super) fn delete_views(&mut self, log: LogId, kind: ViewKind, ids: &[Bytes]) {
+        for id in ids {
+            let removed = self.views.remove(&(log, kind, id.clone()));
+            if let (Some(path), Some(paths)) =
+                (removed.and_then(|view| view.path), self.paths.get_mut(&log))
+            {
+                paths.remove(&(path, id.clone()));
+            }
+        }
+    }
+
+    pub(super) fn clear_views(&mut self, log: LogId) {
+        self.views.retain(|(of, _, _), _| *of != log);
+        self.paths.remove(&log);
+        self.watermarks.remove(&log);
+    }
+
+    pub(super) fn put_chunk(&mut self, realm: &str, id: ChunkId, bytes: Bytes, now_ms: u64) {
+        self.chunks.insert((realm.to_owned(), id), Chunk { bytes, touched_ms: now_ms });
     }
 
     pub(super) fn chunk(&self, realm: &str, id: ChunkId) -> Option<Bytes> {
-        self.chunks.get(&(realm.to_owned(), id)).cloned()
+        self.chunks.get(&(realm.to_owned(), id)).map(|chunk| chunk.bytes.clone())
+    }
+
+    pub(super) fn chunks(
+        &self,
+        realm: &str,
+        after: Option<ChunkId>,
+        limit: usize,
+    ) -> Vec<StoredChunk> {
+        let from = match after {
+            Some(after) => Bound::Excluded((realm.to_owned(), after)),
+            None => Bound::Included((realm.to_owned(), ChunkId([0; 32]))),
+        };
+        let chunks = self.chunks.range((from, Bound::Unbounded));
+        chunks
+            .take_while(|((of, _), _)| of == realm)
+            .take(limit)
+            .map(|((_, id), chunk)| StoredChunk { id: *id, touched_ms: chunk.touched_ms })
+            .collect()
+    }
+
+    pub(super) fn delete_chunks(
+        &mut self,
+        realm: &str,
+        ids: &[ChunkId],
+        touched_before_ms: u64,
+    ) -> u64 {
+        let mut deleted = 0;
+        for id in ids {
+            let key = (realm.to_owned(), *id);
+            if self.chunks.get(&key).is_some_and(|chunk| chunk.touched_ms < touched_before_ms) {
+                self.chunks.remove(&key);
+                deleted += 1;
+            }
+        }
+        deleted
     }
 
     fn descriptors(&self) -> impl Iterator<Item = &LogDescriptor> {

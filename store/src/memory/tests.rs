@@ -136,6 +136,7 @@ fn first_batch(id: u8) -> Batch {
         operations: Vec::new(),
         chunks: Vec::new(),
         closing: false,
+        emptied: None,
         manifest: Bytes::new(),
         body: Bytes::new(),
     }

@@ -70,9 +70,21 @@ pub(super) fn encode_batch(
             doc! { "realm": realm, "repo": repo, "branch": branch, "incarnation": incarnation },
         );
     }
-    let contents = if encoded.len() <= EARLY_BATCH_MAX_BYTES { SMALL } else { LARGE };
-    document.insert(contents, binary(encoded));
+    document.insert(field_of(encoded), binary(encoded));
     Ok(document)
+}
+
+/// What to set in a document so that it holds other contents and no operations, and
+/// what to remove.
+pub(super) fn contents(encoded: &Bytes) -> (Document, Document) {
+    let field = field_of(encoded);
+    let other = if field == SMALL { LARGE } else { SMALL };
+    (doc! { field: binary(encoded) }, doc! { other: "", "o": "" })
+}
+
+/// Where a batch of this size has its contents.
+fn field_of(encoded: &Bytes) -> &'static str {
+    if encoded.len() <= EARLY_BATCH_MAX_BYTES { SMALL } else { LARGE }
 }
 
 /// The batch of a document that has its contents.
@@ -82,12 +94,12 @@ pub(super) fn decode_batch(boundary: &Boundary, mut document: Document) -> Store
     let (log, number) = log_and_number(&id).ok_or_else(|| damaged("its _id is not one of ours"))?;
     let contents = take_bytes(&mut document, SMALL).or_else(|| take_bytes(&mut document, LARGE));
     let encoded = contents.ok_or_else(|| damaged("it has no contents"))?;
-    let digest = crate::batch::digest_of(&encoded);
     let encoded_len = encoded.len();
     let batch = Batch::decode(&encoded).map_err(|error| StoreError {
         kind: error.kind,
         message: format!("batch {id} at {}: {}", boundary.place, error.message),
     })?;
+    let digest = crate::batch::digest_in(&encoded, &batch);
     Ok(BatchRow { log, row: Numbered { number, batch }, digest, encoded_len })
 }
 
@@ -165,6 +177,15 @@ pub(super) fn decode_watermark(document: &Document) -> Option<Watermark> {
 /// `_id` of a chunk; hashes first, so that they spread over shards.
 pub(super) fn chunk_id(realm: &str, id: ChunkId) -> String {
     format!("{id}.{realm}")
+}
+
+/// A chunk, its realm, and when it was last put.
+pub(super) fn decode_touch(document: &Document) -> Option<(ChunkId, &str, u64)> {
+    let (id, realm) = document.get_str("_id").ok()?.split_once('.')?;
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(id, &mut bytes).ok()?;
+    let touched = document.get_datetime("t").ok()?.timestamp_millis();
+    Some((ChunkId(bytes), realm, u64::try_from(touched).ok()?))
 }
 
 pub(super) fn integer(value: u64) -> StoreResult<i64> {

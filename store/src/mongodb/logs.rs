@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use ::mongodb::bson::{Document, doc};
 use ::mongodb::options::ReadConcern;
+use bytes::Bytes;
 use futures::TryStreamExt;
 
 use super::MongoStore;
 use super::documents::{self, BatchRow};
 use super::errors::InsertFailure;
-use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_of};
+use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_in};
 use crate::chain::{self, Tail};
 use crate::contract::{Append, LogFilter, StoreResult};
 
@@ -34,7 +35,7 @@ impl MongoStore {
         batch: &Batch,
     ) -> StoreResult<Append> {
         let encoded = batch.encode()?;
-        let digest = digest_of(&encoded);
+        let digest = digest_in(&encoded, batch);
         let document = documents::encode_batch(log, number, batch, &encoded, digest, self.writer)?;
         let before = self.tail_before(log, number).await?;
         if let Err(misplaced) = chain::check_follows(log, before.as_ref(), number, batch) {
@@ -186,13 +187,40 @@ impl MongoStore {
                     .get_array("o")
                     .map_err(|error| self.boundary.damaged("the operations of a batch", error))?;
                 for (wanted, found) in wanted.iter().zip(numbers.iter_mut()) {
-                    if found.is_none() && carried.iter().any(|key| key.as_str() == Some(wanted)) {
+                    if carried.iter().any(|key| key.as_str() == Some(wanted)) {
                         *found = Some(number);
                     }
                 }
             }
         }
         Ok(numbers)
+    }
+
+    pub(super) async fn empty_batches(
+        &self,
+        log: LogId,
+        emptied: &[(u64, Bytes)],
+    ) -> StoreResult<()> {
+        for (number, manifest) in emptied {
+            let id = documents::batch_id(log, *number);
+            let what = "compact a batch";
+            let find = self.collections.changes.find_one(doc! { "_id": &id });
+            let Some(found) = self.boundary.within(what, find.into_future()).await? else {
+                return Err(chain::no_such_batch(log, *number));
+            };
+            let batch = documents::decode_batch(&self.boundary, found)?.row.batch;
+            if batch.emptied.is_some() {
+                continue;
+            }
+            let batch = batch.into_emptied(manifest.clone());
+            let (small, large) = documents::contents(&batch.encode()?);
+            let update = self
+                .collections
+                .changes
+                .update_one(doc! { "_id": &id }, doc! { "$set": small, "$unset": large });
+            self.boundary.within(what, update.into_future()).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn descriptors(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::IntoFuture;
 
 use ::mongodb::bson::{Document, doc};
+use bytes::Bytes;
 
 use super::MongoStore;
 use super::documents;
@@ -11,6 +12,9 @@ use super::forward::Forward;
 use crate::batch::LogId;
 use crate::contract::StoreResult;
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
+
+/// So many `_id`s in one command.
+const DELETED_AT_ONCE: usize = 500;
 
 /// What a row takes beside path and value.
 const ROW_BYTES: usize = 1024;
@@ -123,6 +127,28 @@ impl MongoStore {
         let [from, to] = [from, to].map(|id| documents::row_id(log, kind, id));
         let filter = doc! { "_id": { "$gte": from, "$lte": to } };
         self.rows(filter, doc! { "_id": -1 }, limit).await
+    }
+
+    pub(super) async fn delete_rows(
+        &self,
+        log: LogId,
+        kind: ViewKind,
+        ids: &[Bytes],
+    ) -> StoreResult<()> {
+        for slice in ids.chunks(DELETED_AT_ONCE) {
+            let ids: Vec<_> = slice.iter().map(|id| documents::row_id(log, kind, id)).collect();
+            let delete = self.collections.views.delete_many(doc! { "_id": { "$in": ids } });
+            self.boundary.within("delete rows", delete.into_future()).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete_all_rows(&self, log: LogId) -> StoreResult<()> {
+        // The watermark first: without it, what is left counts for nothing.
+        let watermark = self.collections.watermarks.delete_one(doc! { "_id": log.to_string() });
+        self.boundary.within("delete a watermark", watermark.into_future()).await?;
+        let rows = self.collections.views.delete_many(doc! { "l": log.to_string() });
+        self.boundary.within("delete rows", rows.into_future()).await.map(|_| ())
     }
 
     async fn rows(

@@ -1,0 +1,41 @@
+//! `vdom rebuild`: every view of a store anew, from its logs.
+
+use serde_json::json;
+use vdom_gateway::dom::maintenance::rebuild;
+use vdom_gateway::environment::Environment;
+
+use super::store::{StoreOptions, progress};
+use crate::exit::Failure;
+use crate::output::{Output, count};
+
+/// Derive all views of a store anew from its logs
+///
+/// The gateway of the store must be stopped. The logs are the truth: this repairs
+/// damaged views, and what was interrupted goes on at the next start.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    store: StoreOptions,
+}
+
+/// Derives them.
+pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+    let store = arguments.store.open().await?;
+    let bar = progress(output, "changes derived");
+    let rebuilt =
+        rebuild(store.clone(), &Environment::system(), |changes| bar.set_position(changes)).await;
+    bar.finish_and_clear();
+    store.close().await.map_err(|error| Failure::failed(error.message))?;
+    let report = rebuilt?;
+    output.result(
+        || json!({ "logs": report.logs, "changes": report.changes }),
+        |_| {
+            format!(
+                "views of {} rebuilt: {}",
+                count(report.logs, "log", "logs"),
+                count(report.changes, "change", "changes"),
+            )
+        },
+    )?;
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! The stored forms of rows: a CBOR head, its length before it, and raw bytes after
+//! it, so that contents are sliced and never copied.
+
+use std::collections::BTreeMap;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use minicbor::{Decode, Encode};
+use sha2::{Digest, Sha256};
+use vdom_core::{
+    Content, ContentChunk, Error, Node, NodeId, NodeKind, NodePath, Result, VectorClock,
+};
+
+use vdom_store::{Position, View};
+
+use super::damaged_view;
+
+/// Where a change of a node stands in the log, and perhaps the node after it.
+#[derive(Debug)]
+pub(crate) struct HistoryRecord {
+    /// The batch.
+    pub number: u64,
+    /// The change's place in the batch.
+    pub index: u32,
+    /// A full copy of the node after the change.
+    pub copy: Option<Node>,
+}
+
+/// The id of a history row.
+pub(crate) fn history_id(node_id: NodeId, revision: u64) -> Bytes {
+    let mut id = BytesMut::with_capacity(24);
+    id.put_slice(node_id.as_bytes());
+    id.put_u64(revision);
+    id.freeze()
+}
+
+/// The id of a row about who came to or left a path.
+pub(crate) fn place_id(path: &NodePath, revision: u64) -> Bytes {
+    let mut id = BytesMut::with_capacity(24);
+    id.put_slice(&Sha256::digest(path.as_str())[..16]);
+    id.put_u64(revision);
+    id.freeze()
+}
+
+/// Who holds a path from a revision on.
+#[derive(Clone, Copy, Debug, Encode, Decode)]
+pub(crate) struct PlaceRecord {
+    /// `None`: nobody.
+    #[n(0)]
+    pub holder: Option<NodeId>,
+}
+
+#[derive(Encode, Decode)]
+struct NodeHead {
+    #[n(0)]
+    id: NodeId,
+    #[n(1)]
+    path: NodePath,
+    #[n(2)]
+    kind: NodeKind,
+    #[n(3)]
+    live: bool,
+    #[n(4)]
+    version: u64,
+    #[n(5)]
+    clock: VectorClock,
+    #[n(6)]
+    last_used: BTreeMap<String, u64>,
+    #[n(7)]
+    chunks: Option<Vec<ContentChunk>>,
+    #[n(8)]
+    attributes: BTreeMap<String, String>,
+    #[n(9)]
+    author: String,
+    #[n(10)]
+    timestamp_ms: i64,
+    #[n(11)]
+    metadata: BTreeMap<String, String>,
+    #[n(12)]
+    epoch: u64,
+    #[n(13)]
+    changed_revision: u64,
+}
+
+#[derive(Encode, Decode)]
+struct HistoryHead {
+    #[n(0)]
+    number: u64,
+    #[n(1)]
+    index: u32,
+}
+
+/// The stored form of a node.
+pub(crate) fn encode_node(node: &Node) -> Result<Bytes> {
+    let (chunks, content) = match &node.content {
+        Content::Inline(bytes) => (None, bytes.clone()),
+        Content::Chunked(chunks) => (Some(chunks.clone()), Bytes::new()),
+        Content::Part(_) => {
+            return Err(Error::internal("a node's content is loaded before its view is written"));
+        }
+    };
+    let head = NodeHead {
+        id: node.id,
+        path: node.path.clone(),
+        kind: node.kind,
+        live: node.live,
+        version: node.version,
+        clock: node.clock.clone(),
+        last_used: node.last_used.clone(),
+        chunks,
+        attributes: node.attributes.clone(),
+        author: node.author.clone(),
+        timestamp_ms: node.timestamp_ms,
+        metadata: node.metadata.clone(),
+        epoch: node.epoch,
+        changed_revision: node.changed_revision,
+    };
+    with_head(&head, &content)
+}
+
+/// The row of a node.
+pub(crate) fn node_row(node: &Node) -> Result<View> {
+    Ok(View {
+        id: Bytes::copy_from_slice(node.id.as_bytes()),
+        path: Some(node.path.to_string()),
+        live: node.live,
+        position: Position { epoch: node.epoch, revision: node.changed_revision },
+        value: encode_node(node)?,
+    })
+}
+
+/// Reads a stored node; its content is a slice of `value`.
+pub(crate) fn decode_node(value: &Bytes) -> Result<Node> {
+    let (head, content): (NodeHead, Bytes) = split_head(value)?;
+    Ok(Node {
+        id: head.id,
+        path: head.path,
+        kind: head.kind,
+        live: head.live,
+        version: head.version,
+        clock: head.clock,
+        last_used: head.last_used,
+        content: head.chunks.map_or(Content::Inline(content), Content::Chunked),
+        attributes: head.attributes,
+        author: head.author,
+        timestamp_ms: head.timestamp_ms,
+        metadata: head.metadata,
+        epoch: head.epoch,
+        changed_revision: head.changed_revision,
+    })
+}
+
+/// The stored form of a history row.
+pub(crate) fn encode_history(record: &HistoryRecord) -> Result<Bytes> {
+    let copy = record.copy.as_ref().map(encode_node).transpose()?;
+    let head = HistoryHead { number: record.number, index: record.index };
+    with_head(&head, copy.as_deref().unwrap_or_default())
+}
+
+/// Reads a history row.
+pub(crate) fn decode_history(value: &Bytes) -> Result<HistoryRecord> {
+    let (head, copy): (HistoryHead, Bytes) = split_head(value)?;
+    let copy = (!copy.is_empty()).then(|| decode_node(&copy)).transpose()?;
+    Ok(HistoryRecord { number: head.number, index: head.index, copy })
+}
+
+fn with_head<T: Encode<()>>(head: &T, rest: &[u8]) -> Result<Bytes> {
+    let head = minicbor::to_vec(head).map_err(Error::internal)?;
+    let mut value = BytesMut::with_capacity(4 + head.len() + rest.len());
+    value.put_u32(head.len() as u32);
+    value.put_slice(&head);
+    value.put_slice(rest);
+    Ok(value.freeze())
+}
+
+fn split_head<T>(value: &Bytes) -> Result<(T, Bytes)>
+where
+    T: for<'b> Decode<'b, ()>,
+{
+    let length: [u8; 4] = value
+        .get(..4)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| damaged_view("its length is cut"))?;
+    let end = 4 + u32::from_be_bytes(length) as usize;
+    let head = value.get(4..end).ok_or_else(|| damaged_view("its head is cut"))?;
+    let head = minicbor::decode(head).map_err(damaged_view)?;
+    Ok((head, value.slice(end..)))
+}

@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BINARIES := vdom
 
-.PHONY: run test test-chaos check bench bootstrap web test-integration fmt
+.PHONY: run test test-chaos test-fuzz check bench bootstrap web test-integration fmt
 
 ## Builds and starts the gateway on the embedded store plus a sidecar.
 run:
@@ -29,9 +29,14 @@ test-chaos: bootstrap
 		$(CARGO) test --package vdom-tests --test integration -- --nocapture \
 		storage::power_loss storage::bit_rot journeys::crashes
 
+## Fuzzes each parser for VDOM_FUZZ_SECONDS (60), with the stable toolchain.
+test-fuzz:
+	./scripts/fuzz
+
 ## What a reviewer would reject.
 check:
 	$(CARGO) fmt --all -- --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml -- --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	./scripts/deny

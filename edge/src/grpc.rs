@@ -1,7 +1,7 @@
 //! The gRPC adapter: `virtualdom.v1` on the wire, [`crate::Dom`] inside.
 
 mod call;
-pub(crate) mod change_set;
+pub mod change_set;
 pub mod from_wire;
 mod server;
 mod service;

@@ -16,8 +16,10 @@ use crate::stream::steady;
 
 pub(in crate::grpc) use one::{OneOrAll, content_to_keep, set_of_one};
 
-/// The set of one message, whose diffs bring all they need.
-pub(crate) fn in_one_message(
+/// The set of one message, whose diffs bring all they need; `caller_realm` is the
+/// realm where it names none. `InvalidArgument` or `TooLarge` says what is wrong with
+/// which diff.
+pub fn in_one_message(
     mut request: wire::WriteDiffsRequest,
     caller_realm: Option<&RealmName>,
 ) -> Result<(WriteDiffs, DomStream<ChangeSetPart>)> {
@@ -39,9 +41,9 @@ pub(crate) fn in_one_message(
     Ok((set, stream::iter(parts).boxed()))
 }
 
-/// The set of a stream, once its header is read. What is wrong with the rest
-/// ends the parts with an error.
-pub(in crate::grpc) async fn in_a_stream(
+/// The set of a stream, once its header is read; `caller_realm` is the realm where
+/// it names none. What is wrong with the rest ends the parts with an error.
+pub async fn in_a_stream(
     chunks: impl Stream<Item = Result<wire::WriteDiffsChunk>> + Send + 'static,
     caller_realm: Option<&RealmName>,
 ) -> Result<(WriteDiffs, DomStream<ChangeSetPart>)> {

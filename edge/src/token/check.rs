@@ -293,8 +293,9 @@ struct Header {
 }
 
 fn decode_json<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
-    let json = URL_SAFE_NO_PAD.decode(part).ok()?;
-    serde_json::from_slice(&json).ok()
+    // Of bytes, `serde_json` would not look at the text of members that it skips.
+    let json = String::from_utf8(URL_SAFE_NO_PAD.decode(part).ok()?).ok()?;
+    serde_json::from_str(&json).ok()
 }
 
 fn malformed() -> Error {

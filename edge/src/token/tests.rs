@@ -219,6 +219,22 @@ async fn unsigned_forged_and_malformed_tokens_are_refused() {
 }
 
 #[tokio::test]
+async fn claims_that_are_not_utf8_are_refused_wherever_that_is() {
+    let keys = Keys::new();
+    let check = keys.check(&["secret"]).await;
+    let mut json = with("other", json!("skipped")).to_string().into_bytes();
+    let at = json.windows(7).position(|bytes| bytes == b"skipped").expect("there");
+    json[at] = 0xff;
+    let parts = [br#"{"alg":"HS256"}"#, &json[..]].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let message = parts.join(".");
+    let signature =
+        jsonwebtoken::crypto::sign(message.as_bytes(), &keys.secret(), Algorithm::HS256)
+            .expect("a signature");
+    let error = refusal(&check, &format!("{message}.{signature}"));
+    assert!(error.message.contains("claims are not"), "{error}");
+}
+
+#[tokio::test]
 async fn a_public_key_never_checks_as_a_secret() {
     let keys = Keys::new();
     keys.add_rsa();

@@ -1,0 +1,126 @@
+//! The reader of `git fast-export`: whatever a stream claims, it takes no more than the
+//! stream brings, and what it read can be written and read again.
+#![no_main]
+
+use std::alloc::System;
+use std::io::{BufRead, BufReader};
+
+use cap::Cap;
+use libfuzzer_sys::fuzz_target;
+use vdom::git::fast_export::{Limits, ReadError, Reader};
+use vdom::git::fast_import::Writer;
+use vdom::git::stream::{Command, Content, FileChange};
+
+/// What the reader may take beside what the stream brought: its first step of data
+/// whose size is only claimed, a line, and a little.
+const ALLOCATED_MAX_BYTES: usize = 2 << 20;
+/// How many times what the stream brought it may take: commands are larger than the
+/// shortest text that makes one, and grow by doubling.
+const ALLOCATED_PER_BYTE: usize = 200;
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+const LIMITS: Limits =
+    Limits { line_bytes: 1 << 10, data_bytes: 1 << 16, changes: 100, merges: 10 };
+
+fuzz_target!(|data: &[u8]| check(data));
+
+/// The input is a stream. The allocator ends the process where its limit is passed.
+fn check(data: &[u8]) {
+    // The sizes that a stream may claim are the default ones here.
+    let allowed = ALLOCATED_MAX_BYTES + ALLOCATED_PER_BYTE * data.len();
+    ALLOCATOR.set_limit(ALLOCATOR.allocated() + allowed).expect("less is allocated");
+    let (generous, _) = read_all(data, Limits::default());
+    ALLOCATOR.set_limit(usize::MAX).expect("less is allocated");
+
+    let (commands, error) = read_all(data, LIMITS);
+    assert!(generous.starts_with(&commands));
+    if let Some(error) = &error {
+        assert!(error.offset <= data.len() as u64, "{error}");
+    }
+    let brought: usize = commands.iter().map(bytes_of).sum();
+    assert!(brought <= data.len(), "{brought} bytes of {}", data.len());
+    commands.iter().for_each(within_limits);
+
+    let piecemeal = read_all(BufReader::with_capacity(3, data), LIMITS);
+    assert_eq!((&piecemeal.0, &piecemeal.1), (&commands, &error));
+    written_again(&commands);
+}
+
+fn read_all(source: impl BufRead, limits: Limits) -> (Vec<Command>, Option<ReadError>) {
+    let mut reader = Reader::new(source, limits);
+    let mut commands = Vec::new();
+    loop {
+        match reader.read() {
+            Ok(Some(command)) => commands.push(command),
+            Ok(None) => return (commands, None),
+            Err(error) => {
+                assert_eq!(reader.read(), Ok(None), "after an error there is no more");
+                return (commands, Some(error));
+            }
+        }
+    }
+}
+
+/// The bytes that a command holds of its stream.
+fn bytes_of(command: &Command) -> usize {
+    let object = |content: &Content| match content {
+        Content::Inline(data) => data.len(),
+        Content::Object(_) => 0,
+    };
+    match command {
+        Command::Blob(blob) => blob.data.len(),
+        Command::Commit(commit) => {
+            let changes = commit.changes.iter().map(|change| match change {
+                FileChange::Modify { content, path, .. } => object(content) + path.len(),
+                FileChange::Delete { path } => path.len(),
+                FileChange::Copy { from, to } | FileChange::Rename { from, to } => {
+                    from.len() + to.len()
+                }
+                FileChange::Note { content, .. } => object(content),
+                FileChange::DeleteAll => 0,
+            });
+            commit.ref_name.len() + commit.message.len() + changes.sum::<usize>()
+        }
+        Command::Reset(reset) => reset.ref_name.len(),
+        Command::Tag(tag) => tag.name.len() + tag.message.len(),
+        Command::Feature(text) | Command::Setting(text) | Command::Progress(text) => text.len(),
+        Command::Alias { .. } | Command::Checkpoint | Command::Done => 0,
+    }
+}
+
+fn within_limits(command: &Command) {
+    match command {
+        Command::Blob(blob) => assert!(blob.data.len() <= LIMITS.data_bytes),
+        Command::Commit(commit) => {
+            assert!(commit.merges.len() <= LIMITS.merges);
+            assert!(commit.signatures.len() <= LIMITS.merges);
+            assert!(commit.changes.len() <= LIMITS.changes);
+            assert!(commit.message.len() <= LIMITS.data_bytes);
+            let inline = commit.changes.iter().map(|change| match change {
+                FileChange::Modify { content: Content::Inline(data), .. }
+                | FileChange::Note { content: Content::Inline(data), .. } => data.len(),
+                _ => 0,
+            });
+            assert!(inline.sum::<usize>() <= LIMITS.data_bytes);
+        }
+        Command::Tag(tag) => assert!(tag.message.len() <= LIMITS.data_bytes),
+        _ => {}
+    }
+}
+
+/// `git fast-import` is given what `git fast-export` gave.
+fn written_again(commands: &[Command]) {
+    let mut stream = Vec::new();
+    let mut writer = Writer::new(&mut stream);
+    for command in commands {
+        writer.write(command).expect("memory");
+    }
+    // What is quoted is longer than it was.
+    let limits = Limits { line_bytes: LIMITS.line_bytes * 10, ..LIMITS };
+    let (again, error) = read_all(stream.as_slice(), limits);
+    // A stream that promised `done` may have broken off before it.
+    assert!(error.is_none_or(|error| error.problem.contains("done")));
+    assert_eq!(again, commands);
+}

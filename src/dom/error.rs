@@ -13,6 +13,11 @@ pub(crate) fn from_store(error: StoreError, resource: impl fmt::Display) -> Erro
             Error::unavailable("the store cannot be used now: try again later")
                 .retry_after(Duration::from_secs(1))
         }
+        StoreErrorKind::Full => Error::new(
+            ErrorCode::Exhausted,
+            "the store has no room for writes, reads go on: make room on the server's disk",
+        )
+        .retry_after(Duration::from_secs(10)),
         StoreErrorKind::Stopped => Error::unavailable(
             "the store has stopped: see the server's log; writes without an answer may have been \
              made, repeat them with the same operation_id",

@@ -512,7 +512,11 @@ pub(crate) async fn append_settled(
             Ok(outcome) => return Ok(outcome),
             Err(error)
                 if error.kind == StoreErrorKind::OutcomeUnknown
-                    || (unknown && error.kind == StoreErrorKind::Unavailable) =>
+                    || (unknown
+                        && matches!(
+                            error.kind,
+                            StoreErrorKind::Unavailable | StoreErrorKind::Full
+                        )) =>
             {
                 unknown = true;
                 tracing::warn!(

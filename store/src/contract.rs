@@ -228,8 +228,10 @@ pub type StoreResult<T> = Result<T, StoreError>;
 /// What went wrong, for the caller to act upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
-    /// Try again later: no server, no primary, no disk space.
+    /// Try again later: no server, no primary.
     Unavailable,
+    /// There is no room for writes until someone makes some; reads go on.
+    Full,
     /// Closed, or ended for good by a failed write: only a new start helps.
     Stopped,
     /// An append may or may not have happened: append the same batch again.

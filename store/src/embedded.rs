@@ -111,10 +111,15 @@ impl Embedded {
         let (directory, mark, released) = Directory::open(path)?;
         directory.create_engine(|engine| Engine::create(engine, &options))?;
         manifests::check(path, &directory.engine_path())?;
-        journals::check(path, &directory.engine_path())?;
+        let was_closed = directory.take_closed()?;
+        let cut = journals::check(path, &directory.engine_path(), was_closed)?;
         let engine = Engine::open(&directory.engine_path(), &options)?;
         let groups = read::last_groups(&engine.moment())?;
-        mark.check(path, &groups)?;
+        match (mark.check(path, &groups), cut) {
+            (Ok(()), Some(cut)) => cut.forget()?,
+            (Err(error), Some(cut)) => return Err(cut.add_to(error)),
+            (checked, None) => checked?,
+        }
         let group = mark::newest(&groups);
         let (engine, directory) = (Arc::new(engine), Arc::new(directory));
         let committer = Committer::start(Arc::clone(&engine), Arc::clone(&directory), mark, group)?;

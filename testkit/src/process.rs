@@ -57,7 +57,12 @@ impl ServerProcess {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let mut child = command(arguments)
+        Self::start_command(command(arguments)).await
+    }
+
+    /// As [`Self::start`], of a command that was changed, or that runs it in its turn.
+    pub async fn start_command(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -80,13 +85,18 @@ impl ServerProcess {
 
     /// `vdom up` on a data directory, with ports by the system.
     pub async fn up(data: &Path, more: &[&str]) -> Self {
+        Self::start_command(Self::up_command(data, more)).await
+    }
+
+    /// The command of [`Self::up`].
+    pub fn up_command(data: &Path, more: &[&str]) -> Command {
         let data = data.display().to_string();
         let mut arguments = vec!["--json", "up", "--data", &data];
         for port in ["--grpc", "--http", "--admin", "--sidecar", "--sidecar-admin"] {
             arguments.extend([port, "0"]);
         }
         arguments.extend(more);
-        Self::start(arguments).await
+        command(arguments)
     }
 
     /// `kill -9`.

@@ -83,7 +83,7 @@ async fn a_disk_that_fills_up_takes_no_writes_and_serves_reads() {
         store.put_chunk("acme", ChunkId::of(&chunk(3)), chunk(3)).await.unwrap_err(),
         store.ready().await.unwrap_err(),
     ] {
-        assert_eq!(error.kind, StoreErrorKind::Unavailable);
+        assert_eq!(error.kind, StoreErrorKind::Full);
         assert!(error.message.contains("free"), "{error}");
         assert!(error.message.contains(&directory.path().display().to_string()), "{error}");
     }
@@ -107,6 +107,35 @@ async fn a_journal_that_lost_its_end_is_found_out() {
     }
     fs::remove_file(directory.path().join("MARK")).unwrap();
     assert_eq!(open(directory.path()).err().unwrap().kind, StoreErrorKind::Damaged);
+}
+
+#[tokio::test]
+async fn a_journal_damaged_before_its_end_stays_found_out_and_keeps_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    fill(&store, 1..30).await;
+    store.close().await.unwrap();
+    let image = Image::of(directory.path());
+    let journal = image.files.iter().find(|file| file.name.contains(".jnl")).unwrap();
+    let end = journal.bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    for at in [end / 3, end / 2, end - 5] {
+        let copy = image.copy();
+        let mut bytes = journal.bytes.clone();
+        bytes[at] ^= 1;
+        fs::write(copy.path().join(&journal.name), &bytes).unwrap();
+        let errors = [(); 3].map(|()| open(copy.path()).err().unwrap());
+        for error in &errors {
+            assert_eq!(error.kind, StoreErrorKind::Damaged, "{error}");
+            assert!(error.message.contains("acknowledged writes"), "{error}");
+        }
+        // Only the writes before the damage are left in the journal; a person can still
+        // get at the ones after it.
+        let kept = errors[0].message.split(" is in ").last().unwrap();
+        let kept = fs::read(kept).unwrap();
+        let cut = fs::read(copy.path().join(&journal.name)).unwrap().len();
+        assert!(cut <= at && at < cut + kept.len(), "{at} is not in {cut} + {}", kept.len());
+        assert!(bytes[cut..].starts_with(&kept) && end < cut + kept.len());
+    }
 }
 
 /// Whatever byte is wrong: the store refuses to open, a call says `Damaged`, or

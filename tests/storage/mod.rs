@@ -4,6 +4,8 @@
 mod bit_rot;
 mod embedded;
 mod embedded_files;
+mod failed_sync;
+mod full_disk;
 mod image;
 mod memory;
 mod mongodb;

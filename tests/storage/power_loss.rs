@@ -55,6 +55,33 @@ fn power_loss_while_a_journal_is_sealed_loses_nothing() {
     cut_often(&trace, super::number_from_environment(CUTS, 50) / 5);
 }
 
+/// A process ended before its last writes were on the disk, or although an fsync of them
+/// failed: the next one reads them from memory, and acknowledges what rests on them.
+#[test]
+fn what_was_never_synced_is_synced_before_anything_rests_on_it() {
+    let test = "what_was_never_synced_is_synced_before_anything_rests_on_it";
+    if let Some(reason) = trace::cannot_record() {
+        return skipped(test, &reason);
+    }
+    let folder = workload::scratch();
+    let root = new_root(&folder);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let on_the_disk = runtime.block_on(async {
+        let store = workload::open(&root.join("store"), MEMTABLE_BYTES).unwrap();
+        let contents = Contents::new();
+        let some = contents.go_on(&store, &Acknowledged::default()).await.unwrap();
+        let on_the_disk = Image::of(&root);
+        contents.go_on(&store, &some).await.unwrap();
+        on_the_disk
+    });
+    let in_memory = Image::of(&root);
+    let names = |image: &Image| image.files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&on_the_disk), names(&in_memory), "only contents are not on the disk");
+    assert!(on_the_disk != in_memory);
+    let trace = record_from(&on_the_disk, &folder.path().join("record"), &root);
+    cut_often(&trace, super::number_from_environment(CUTS, 50) / 5);
+}
+
 /// Opens the store as it may be after cuts at so many moments.
 fn cut_often(trace: &Trace, cuts: u64) {
     let seed = super::number_from_environment(SEED, 1);
@@ -135,9 +162,13 @@ fn new_root(folder: &TempDir) -> PathBuf {
     root
 }
 
-/// Records a process that writes to the store below `root`.
+/// Records a process that writes to the store below `root`, all of which is on the disk.
 fn record(record: &Path, root: &Path) -> Trace {
-    let before = Image::of(root);
+    record_from(&Image::of(root), record, root)
+}
+
+/// As [`record`], where the disk holds `before`, whatever the process sees of it.
+fn record_from(before: &Image, record: &Path, root: &Path) -> Trace {
     let output = trace::recorder(record, &std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture"])
         .arg("storage::power_loss::writes_while_it_is_recorded")
@@ -146,7 +177,7 @@ fn record(record: &Path, root: &Path) -> Trace {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    let trace = Trace::read(&std::fs::read(record).unwrap(), root, &before);
+    let trace = Trace::read(&std::fs::read(record).unwrap(), root, before);
     assert!(trace.reports.len() > 100, "only {} reports: no work", trace.reports.len());
     assert!(Image::of(root) == Image::at_the_end(&trace), "not all that was done was recorded");
     trace

@@ -174,17 +174,16 @@ impl Worker {
 
     fn flush(&self) -> StoreResult<()> {
         let flushed = self.engine.sync().map_err(|error| error.to_string());
-        flushed.and_then(|()| self.mark.sync().map_err(|error| error.to_string())).map_err(
-            |error| {
-                StoreError::new(
-                    StoreErrorKind::Unavailable,
-                    format_args!(
-                        "cannot flush the store at {}: {error}",
-                        self.directory.path().display()
-                    ),
-                )
-            },
-        )
+        let note = || self.mark.sync().and_then(|()| self.directory.set_closed());
+        flushed.and_then(|()| note().map_err(|error| error.to_string())).map_err(|error| {
+            StoreError::new(
+                StoreErrorKind::Unavailable,
+                format_args!(
+                    "cannot flush the store at {}: {error}",
+                    self.directory.path().display()
+                ),
+            )
+        })
     }
 }
 

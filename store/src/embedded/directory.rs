@@ -5,6 +5,8 @@
 //! | `LOCK` | locked by the process that has the store open |
 //! | `FORMAT` | `vdom-store 1` |
 //! | `MARK` | the last groups that were acknowledged ([`Mark`]) |
+//! | `CLOSED` | nothing; it is there while the store is closed and all of it is on the disk |
+//! | `N.jnl.cut` | what a journal of a damaged store held after its last whole write |
 //! | `engine/` | the engine's files; `engine.new/` until they are whole |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -33,7 +35,7 @@ impl Directory {
     /// The receiver ends when the directory is free again.
     pub(super) fn open(path: &Path) -> StoreResult<(Self, Mark, oneshot::Receiver<()>)> {
         let failed = |what: &str, error: &io::Error| unavailable(path, what, error);
-        fs::create_dir_all(path).map_err(|error| failed("cannot create", &error))?;
+        make_directory(path).map_err(|error| failed("cannot create", &error))?;
         let lock = lock(path)?;
         let (sender, released) = oneshot::channel();
         let directory = Self { path: path.to_owned(), _lock: lock, _released: sender };
@@ -57,15 +59,32 @@ impl Directory {
     ) -> StoreResult<()> {
         let failed = |error: io::Error| unavailable(&self.path, "cannot create", &error);
         let (new, engine) = (self.path.join("engine.new"), self.engine_path());
-        if engine.try_exists().map_err(failed)? {
-            return Ok(());
+        if !engine.try_exists().map_err(failed)? {
+            match fs::remove_dir_all(&new) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                _ => create(&new)?,
+            }
+            fs::rename(&new, engine).map_err(failed)?;
         }
-        match fs::remove_dir_all(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => create(&new)?,
+        // Also where it was there: who made it may have ended before its name lasted.
+        sync_directory(&self.path).map_err(failed)
+    }
+
+    /// Whether the store was closed with all of it on the disk. It no longer is.
+    ///
+    /// `CLOSED` needs no fsync: where a power cut brings the file back, it took from
+    /// memory whatever was not on the disk.
+    pub(super) fn take_closed(&self) -> StoreResult<bool> {
+        match fs::remove_file(self.path.join("CLOSED")) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(unavailable(&self.path, "cannot open", &error)),
         }
-        fs::rename(&new, engine).map_err(failed)?;
-        File::open(&self.path).and_then(|directory| directory.sync_all()).map_err(failed)
+    }
+
+    /// Notes that all of the store is on the disk.
+    pub(super) fn set_closed(&self) -> io::Result<()> {
+        File::create(self.path.join("CLOSED")).map(drop)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -87,6 +106,11 @@ impl Directory {
     }
 
     fn create(&self) -> io::Result<()> {
+        match sync_directory(parent(&self.path)) {
+            // Whoever made a directory that we may not see has to make its name last.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
         Mark::create(&self.path)?;
         // The rename is what makes the directory a store.
         let (new, path) = (self.path.join("FORMAT.new"), self.path.join("FORMAT"));
@@ -94,7 +118,7 @@ impl Directory {
         writeln!(format, "{FORMAT_NAME} {FORMAT}")?;
         format.sync_all()?;
         fs::rename(new, path)?;
-        File::open(&self.path)?.sync_all()
+        sync_directory(&self.path)
     }
 
     fn check_format(&self) -> StoreResult<()> {
@@ -121,6 +145,31 @@ impl Directory {
             _ => Err(damaged(&self.path, "its FORMAT file is not one of ours")),
         }
     }
+}
+
+/// Makes a directory, and those above it, whose names last.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let made = match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_directory(parent(path))?;
+            fs::create_dir(path)
+        }
+        made => made,
+    };
+    match made {
+        Ok(()) => sync_directory(parent(path)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// Makes the names in a directory last.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 fn lock(path: &Path) -> StoreResult<File> {

@@ -35,7 +35,7 @@ impl Disk {
             return Ok(());
         }
         Err(StoreError::new(
-            StoreErrorKind::Unavailable,
+            StoreErrorKind::Full,
             format_args!(
                 "the disk of the store at {} has {free_bytes} bytes free, writes need {}: \
                  make room on it",

@@ -7,20 +7,24 @@
 //!
 //! - Sealed journals were whole when they were sealed, and must be.
 //! - The last journal may be torn. It is cut after its last whole write, and
-//!   [`Mark`](super::mark::Mark) tells whether something acknowledged went with that.
+//!   [`Mark`](super::mark::Mark) tells whether something acknowledged went with that;
+//!   what is cut is kept until then.
+//! - Unless the store was closed, the last journal may be whole in memory alone: its end
+//!   was never synced, or an fsync that failed gave it up, and a later one would not
+//!   bring it to the disk. So it is written again before anything rests on it.
 //! - Sequence numbers ascend over all journals.
 //!
 //! A write is a start (item count, sequence number), its items, and an end (XXH3 of the
 //! items, magic). Lengths and numbers are little-endian.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::directory::{damaged, unavailable};
-use crate::contract::StoreResult;
+use crate::contract::{StoreError, StoreResult};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
@@ -34,11 +38,13 @@ static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 /// value as stored.
 const ITEM_HEAD_BYTES: usize = 1 + 1 + 8 + 2 + 4 + 4;
 
-/// Holds the journals of the engine in `engine` to what is said above.
-pub(super) fn check(directory: &Path, engine: &Path) -> StoreResult<()> {
+/// Holds the journals of the engine in `engine` to what is said above; tells what it
+/// had to cut.
+pub(super) fn check(directory: &Path, engine: &Path, was_closed: bool) -> StoreResult<Option<Cut>> {
     let failed = |error: &io::Error| unavailable(directory, "cannot read the journals of", error);
     let journals = journals(engine).map_err(|error| failed(&error))?;
     let mut last_sequence = None;
+    let mut last_cut = None;
     for (at, path) in journals.iter().enumerate() {
         let walk = walk(path, last_sequence).map_err(|error| failed(&error))?;
         let shown = path.display();
@@ -47,17 +53,80 @@ pub(super) fn check(directory: &Path, engine: &Path) -> StoreResult<()> {
             return Err(damaged(directory, &what));
         }
         last_sequence = walk.last_sequence;
-        if walk.is_whole {
-            continue;
-        }
-        if at + 1 < journals.len() {
+        let is_last = at + 1 == journals.len();
+        if !walk.is_whole && !is_last {
             let what = format!("the journal {shown} cannot be read from {} on", walk.whole);
             return Err(damaged(directory, &what));
         }
-        tracing::warn!(journal = %shown, kept_bytes = walk.whole, "a torn journal is cut");
-        cut(path, walk.whole).map_err(|error| failed(&error))?;
+        if is_last && !was_closed {
+            renew(path, walk.whole).map_err(|error| failed(&error))?;
+        }
+        if !walk.is_whole {
+            tracing::warn!(journal = %shown, kept_bytes = walk.whole, "a torn journal is cut");
+            last_cut =
+                Some(Cut::make(directory, path, walk.whole).map_err(|error| failed(&error))?);
+        }
     }
-    Ok(())
+    Ok(last_cut)
+}
+
+/// What was cut from a journal, in a file beside the engine.
+pub(super) struct Cut {
+    directory: PathBuf,
+    kept: PathBuf,
+}
+
+impl Cut {
+    /// Cuts a journal to a length.
+    fn make(directory: &Path, journal: &Path, length: u64) -> io::Result<Self> {
+        let mut name = journal.file_name().unwrap_or_default().to_owned();
+        name.push(".cut");
+        let kept = directory.join(name);
+        let source = OpenOptions::new().read(true).write(true).open(journal)?;
+        let mut copy = File::create(&kept)?;
+        self::copy(&source, length, end_of_contents(&source, length)?, &mut copy)?;
+        copy.sync_all()?;
+        source.set_len(length)?;
+        source.sync_all()?;
+        Ok(Self { directory: directory.to_owned(), kept })
+    }
+
+    /// Says where what was cut is kept, of a store that is damaged.
+    pub(super) fn add_to(&self, error: StoreError) -> StoreError {
+        let message = format!("{}; the end of its journal is in {}", error, self.kept.display());
+        StoreError { message, ..error }
+    }
+
+    /// Takes what was cut for the torn end that a crash leaves.
+    pub(super) fn forget(self) -> StoreResult<()> {
+        let failed = |error| unavailable(&self.directory, "cannot remove a file of", &error);
+        fs::remove_file(&self.kept).map_err(failed)
+    }
+}
+
+/// Writes the beginning of a journal again, as it stands there, and makes it last.
+fn renew(journal: &Path, length: u64) -> io::Result<()> {
+    let source = File::open(journal)?;
+    let mut target = OpenOptions::new().write(true).open(journal)?;
+    copy(&source, 0, length, &mut target)?;
+    target.sync_all()
+}
+
+/// Copies bytes from where they stand. Block by block: a copy by the system may leave
+/// the disk alone.
+fn copy(source: &File, from: u64, to: u64, target: &mut File) -> io::Result<()> {
+    let mut source = BufReader::with_capacity(ZEROS.len(), source);
+    source.seek(SeekFrom::Start(from))?;
+    let mut source = source.take(to.saturating_sub(from));
+    loop {
+        let block = source.fill_buf()?;
+        if block.is_empty() {
+            return Ok(());
+        }
+        target.write_all(block)?;
+        let length = block.len();
+        source.consume(length);
+    }
 }
 
 /// What a journal holds.
@@ -99,9 +168,7 @@ fn walk(path: &Path, mut last_sequence: Option<u64>) -> io::Result<Walk> {
         last_sequence = Some(sequence);
         whole += bytes;
     }
-    let mut rest = BufReader::with_capacity(ZEROS.len(), File::open(path)?);
-    rest.seek_relative(i64::try_from(whole).unwrap_or(i64::MAX))?;
-    let is_whole = only_zeros(&mut rest)?;
+    let is_whole = end_of_contents(&File::open(path)?, whole)? == whole;
     Ok(Walk { whole, is_whole, ascending, last_sequence })
 }
 
@@ -160,22 +227,21 @@ fn hash_exactly(journal: &mut impl Read, length: u64, hash: &mut Xxh3) -> io::Re
     Ok(Some(()))
 }
 
-fn only_zeros(journal: &mut impl BufRead) -> io::Result<bool> {
+/// Where the last block ends, from a place on, that does not hold zeros alone.
+fn end_of_contents(journal: &File, from: u64) -> io::Result<u64> {
+    let mut journal = BufReader::with_capacity(ZEROS.len(), journal);
+    let mut at = journal.seek(SeekFrom::Start(from))?;
+    let mut end = at;
     loop {
         let block = journal.fill_buf()?;
         if block.is_empty() {
-            return Ok(true);
+            return Ok(end);
         }
+        at += block.len() as u64;
         if block != &ZEROS[..block.len()] {
-            return Ok(false);
+            end = at;
         }
         let length = block.len();
         journal.consume(length);
     }
-}
-
-fn cut(path: &Path, length: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
-    file.set_len(length)?;
-    file.sync_all()
 }

@@ -191,8 +191,11 @@ fn journals_are_read_as_the_engine_writes_them() {
         bytes.iter().rposition(|byte| *byte != 0)
     };
     let before = length();
-    journals::check(directory.path(), directory.path()).unwrap();
-    assert!(before.unwrap() > 50 * 200 && length() == before, "nothing is cut");
+    for was_closed in [true, false] {
+        let cut = journals::check(directory.path(), directory.path(), was_closed).unwrap();
+        assert!(cut.is_none(), "nothing is cut");
+        assert!(before.unwrap() > 50 * 200 && length() == before);
+    }
 }
 
 #[test]
@@ -209,16 +212,17 @@ fn journals_are_held_to_what_they_must_be() {
             fs::write(path(*number), [&bytes[..], &vec![0; 70_000]].concat()).unwrap();
         }
     };
-    let check = || journals::check(directory.path(), directory.path());
+    let check = || journals::check(directory.path(), directory.path(), false);
+    let kind = || check().err().unwrap().kind;
     restore();
-    check().unwrap();
+    assert!(check().unwrap().is_none());
     let length = whole[0].1.len();
     for at in [0, 1, 5, 12, 13, 14, 20, 24, 40, 30_000, length / 2, length - 5, length - 1] {
         for number in [9, 10] {
             let mut bytes = fs::read(path(number)).unwrap();
             bytes[at] ^= 0x40;
             fs::write(path(number), bytes).unwrap();
-            assert_eq!(check().unwrap_err().kind, StoreErrorKind::Damaged, "{at} of {number}");
+            assert_eq!(kind(), StoreErrorKind::Damaged, "{at} of {number}");
             restore();
         }
         // The last one may be torn, and keeps what is whole.
@@ -227,7 +231,15 @@ fn journals_are_held_to_what_they_must_be() {
         fs::write(path(11), &bytes).unwrap();
         let kept = if at < length / 2 { 0 } else { length / 2 };
         match check() {
-            Ok(()) => assert_eq!(fs::metadata(path(11)).unwrap().len(), kept as u64, "{at}"),
+            Ok(cut) => {
+                assert_eq!(fs::metadata(path(11)).unwrap().len(), kept as u64, "{at}");
+                let beside = directory.path().join("11.jnl.cut");
+                let set_aside = fs::read(&beside).unwrap();
+                assert!(set_aside.len() >= length - kept);
+                assert!(bytes[kept..].starts_with(&set_aside));
+                cut.unwrap().forget().unwrap();
+                assert!(!beside.exists());
+            }
             Err(error) => assert_eq!(error.kind, StoreErrorKind::Damaged),
         }
         restore();
@@ -235,7 +247,7 @@ fn journals_are_held_to_what_they_must_be() {
     // A sequence number that repeats or falls back.
     for sequence in [4, 5] {
         fs::write(path(11), journal_write(sequence, 1)).unwrap();
-        assert_eq!(check().unwrap_err().kind, StoreErrorKind::Damaged);
+        assert_eq!(kind(), StoreErrorKind::Damaged);
     }
 }
 

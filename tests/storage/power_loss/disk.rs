@@ -11,6 +11,7 @@
 //! - [`Names::OneByOne`], as little as others promise: a name lasts with a finished
 //!   `fsync` of its directory, of the file itself, or of a file below it; any of the
 //!   others may be lost while later ones are there. A rename is never half done.
+//!   The name of the store itself lasts with its directory alone, as POSIX has it.
 //!
 //! An operation that had not ended may have happened.
 
@@ -146,7 +147,7 @@ impl Cut {
             }
             match &operation.what {
                 What::Create { directory, node, .. } => {
-                    after(of_node.get(directory)) || after(of_link.get(node))
+                    after(of_node.get(directory)) || *directory != ROOT && after(of_link.get(node))
                 }
                 What::Rename { from, to, node } => {
                     let directories = after(of_node.get(&from.0)) && after(of_node.get(&to.0));

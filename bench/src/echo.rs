@@ -1,5 +1,5 @@
-//! The peer of a cached read: stock tonic that answers `ReadSnapshot` with a
-//! constant of the same size, and nothing else.
+//! The peer that does nothing: stock tonic that answers `ReadSnapshot` and
+//! `WriteDiff` with constants of the same size as ours.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 use vdom_proto::v1::memory_gateway_server::{MemoryGateway, MemoryGatewayServer};
 use vdom_proto::v1::{
-    ChangeEvent, CreateBranchRequest, CreateBranchResponse, DeleteBranchRequest,
+    AckLevel, ChangeEvent, CreateBranchRequest, CreateBranchResponse, DeleteBranchRequest,
     DeleteBranchResponse, Freshness, GetHistoryRequest, GetHistoryResponse, ListBranchesRequest,
     ListBranchesResponse, ListConflictsRequest, ListConflictsResponse, ListReposRequest,
     ListReposResponse, NodeKind, ReadSnapshotRequest, ReadSnapshotResponse, ReadSnapshotsRequest,
@@ -43,17 +43,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let listener = TcpListener::bind(arguments.listen).await?;
         writeln!(io::stdout(), "{}", listener.local_addr()?)?;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let service = MemoryGatewayServer::new(Echo { answer: answer() });
+        let service = MemoryGatewayServer::new(Echo { snapshot: snapshot(), written: written() });
         Ok(Server::builder().add_service(service).serve_with_incoming(incoming).await?)
     })
 }
 
 struct Echo {
-    answer: ReadSnapshotResponse,
+    snapshot: ReadSnapshotResponse,
+    written: WriteDiffResponse,
 }
 
-/// The fields that a sidecar fills for a node with one change.
-fn answer() -> ReadSnapshotResponse {
+/// The fields that are filled for a node with one change.
+fn snapshot() -> ReadSnapshotResponse {
     let actor = "bench".to_owned();
     ReadSnapshotResponse {
         node_id: Bytes::from_static(&[7; 16]),
@@ -72,10 +73,26 @@ fn answer() -> ReadSnapshotResponse {
     }
 }
 
+/// The fields that are filled for an accepted write.
+fn written() -> WriteDiffResponse {
+    WriteDiffResponse {
+        success: true,
+        new_version: 1,
+        node_id: Bytes::from_static(&[7; 16]),
+        epoch: 1_790_000_000_000,
+        revision: 1,
+        vector_clock: Some(VectorClock { entries: BTreeMap::from([("bench".to_owned(), 1)]) }),
+        ack: AckLevel::Committed.into(),
+        timestamp: Some(Timestamp { seconds: 1_790_000_000, nanos: 123_000_000 }),
+        operation_id: Bytes::from_static(&[8; 16]),
+        ..WriteDiffResponse::default()
+    }
+}
+
 type Answered<T> = std::result::Result<Response<T>, Status>;
 
 fn not_here<T>() -> Answered<T> {
-    Err(Status::unimplemented("the echo answers ReadSnapshot alone"))
+    Err(Status::unimplemented("the echo answers ReadSnapshot and WriteDiff alone"))
 }
 
 #[tonic::async_trait]
@@ -91,11 +108,11 @@ impl MemoryGateway for Echo {
         &self,
         _: Request<ReadSnapshotRequest>,
     ) -> Answered<ReadSnapshotResponse> {
-        Ok(Response::new(self.answer.clone()))
+        Ok(Response::new(self.snapshot.clone()))
     }
 
     async fn write_diff(&self, _: Request<WriteDiffRequest>) -> Answered<WriteDiffResponse> {
-        not_here()
+        Ok(Response::new(self.written.clone()))
     }
 
     async fn write_diffs(&self, _: Request<WriteDiffsRequest>) -> Answered<WriteDiffsResponse> {

@@ -5,8 +5,12 @@
 //! so that a server that stalls does not hide the calls it kept from being made.
 
 mod connection;
+pub(crate) mod fan_out;
 mod grpc;
+mod http2;
 mod redis;
+pub(crate) mod replay;
+mod subscription;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,6 +25,7 @@ use crate::servers::process::{self, ServerProcess};
 use connection::Connection;
 pub(crate) use grpc::Grpc;
 pub(crate) use redis::Redis;
+pub(crate) use subscription::Subscription;
 
 /// Until every call that was made has its answer.
 const ANSWERS_DEADLINE: Duration = Duration::from_secs(30);
@@ -219,11 +224,7 @@ impl Generator {
             answered: 0,
             measured: 0,
             refused: 0,
-            latency: Histogram::new_with_bounds(
-                1_000,
-                LATENCY_MAX.as_nanos().try_into()?,
-                SIGNIFICANT_DIGITS,
-            )?,
+            latency: latencies()?,
         })
     }
 
@@ -332,6 +333,10 @@ impl Generator {
         self.refused += refused;
         Ok(())
     }
+}
+
+fn latencies() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1_000, LATENCY_MAX.as_nanos().try_into()?, SIGNIFICANT_DIGITS)?)
 }
 
 #[cfg(test)]

@@ -47,6 +47,19 @@ pub(crate) fn pin_generator() {
     let _closed = writeln!(std::io::stderr(), "not pinned to core {core}: {problem}");
 }
 
+/// A program that may run on the servers' core and the generator's.
+pub(crate) fn on_every_core(program: &str) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", &format!("{SERVER_CORE},{GENERATOR_CORE}"), program]);
+    command
+}
+
+/// Writes out what waits to be written, so that nobody pays for another's turn.
+pub(crate) fn sync() -> Result<()> {
+    let status = Command::new("sync").status()?;
+    if status.success() { Ok(()) } else { Err(format!("sync failed: {status}").into()) }
+}
+
 /// Processor time of the whole machine so far.
 pub(crate) fn cpu_time() -> Result<Duration> {
     let stat = fs::read_to_string("/proc/stat")?;

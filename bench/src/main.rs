@@ -30,55 +30,60 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    options: RunOptions,
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Every row
-    All(RunOptions),
-    /// A cached `ReadSnapshot` at the sidecar, against a bare tonic echo
-    CachedRead(RunOptions),
-    /// Durable writes of 64 clients, against etcd and Redis
-    DurableWrite(RunOptions),
-    /// Memory of a sidecar and a gateway that have nothing to do
-    IdleMemory(RunOptions),
+    All,
+    #[command(flatten)]
+    Row(Row),
     /// Serve the bare tonic echo
     Echo(echo::Arguments),
 }
 
 /// How to run.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "How to run")]
 pub(crate) struct RunOptions {
     /// How many turns each side gets
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, global = true, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// How long a turn is measured; a quarter of it warms up before
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, global = true, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// The `vdom` command [default: beside this program]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     vdom: Option<PathBuf>,
     /// Let vdom log every call, as it does unless told otherwise; its peers do
     /// not
-    #[arg(long)]
+    #[arg(long, global = true)]
     access_log: bool,
     /// Where the servers keep their data, on the disk to be measured [default:
     /// beside this program]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The directory that is imported [default: the vendored sources of the
+    /// tests]
+    #[arg(long, global = true, env = "VDOM_VENDOR", value_name = "DIR")]
+    tree: Option<PathBuf>,
+    /// The repository of git whose history is imported
+    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
+    repository: PathBuf,
     /// Where the report goes, as JSON [default: benchmarks.json beside this
     /// program]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     output: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let Cli { command, options } = Cli::parse();
+    let done = match command {
         Command::Echo(arguments) => echo::run(&arguments),
-        Command::All(options) => run(&options, &Row::ALL),
-        Command::CachedRead(options) => run(&options, &[Row::CachedRead]),
-        Command::DurableWrite(options) => run(&options, &[Row::DurableWrite]),
-        Command::IdleMemory(options) => run(&options, &[Row::IdleMemory]),
+        Command::All => run(&options, &Row::ALL),
+        Command::Row(row) => run(&options, &[row]),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -104,6 +109,8 @@ fn run(options: &RunOptions, rows: &[Row]) -> Result<()> {
         echo: program.clone(),
         folder: folder.path().to_owned(),
         access_log: options.access_log,
+        tree: options.tree.clone(),
+        repository: options.repository.clone(),
         rounds: options.rounds,
         turn: Duration::from_secs(options.seconds),
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,

@@ -1,5 +1,8 @@
 //! The report: medians and ratios over the rounds, as Markdown and as JSON.
 
+mod comparison;
+mod measured;
+
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -7,10 +10,11 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::load::Turn;
 use crate::machine::{GENERATOR_CORE, Machine, SERVER_CORE};
-use crate::servers::process::Memory;
 use crate::{Result, RunOptions};
+use comparison::Rounded;
+pub(crate) use comparison::{Comparison, Target};
+pub(crate) use measured::{Figure, Measured, MemoryUse};
 
 /// A whole run.
 #[derive(Debug, Serialize)]
@@ -33,143 +37,16 @@ pub(crate) struct Table {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) sides: Vec<Measured>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) figures: Vec<Figure>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) memory: Vec<MemoryUse>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) comparisons: Vec<Comparison>,
-    /// Peers that were not there.
+    /// What was not there to be measured, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
-}
-
-/// One side: a value for each round.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Measured {
-    name: String,
-    durability: &'static str,
-    pub(crate) calls_per_second: Vec<f64>,
-    p50_us: Vec<f64>,
-    p99_us: Vec<f64>,
-    p999_us: Vec<f64>,
-    server_cpu_us_per_call: Vec<f64>,
-    /// Parts of one core.
-    server_busy: Vec<f64>,
-    generator_busy: Vec<f64>,
-    /// Cores; the kernel's own work included.
-    others_busy: Vec<f64>,
-    refused: u64,
-}
-
-impl Measured {
-    /// No round yet.
-    pub(crate) fn new(name: &str, durability: &'static str) -> Self {
-        Self {
-            name: name.to_owned(),
-            durability,
-            calls_per_second: Vec::new(),
-            p50_us: Vec::new(),
-            p99_us: Vec::new(),
-            p999_us: Vec::new(),
-            server_cpu_us_per_call: Vec::new(),
-            server_busy: Vec::new(),
-            generator_busy: Vec::new(),
-            others_busy: Vec::new(),
-            refused: 0,
-        }
-    }
-
-    /// One more round.
-    pub(crate) fn add(&mut self, turn: &Turn) {
-        let quantile = |part| turn.latency.value_at_quantile(part) as f64 / 1e3;
-        self.calls_per_second.push(turn.calls_per_second);
-        self.p50_us.push(quantile(0.5));
-        self.p99_us.push(quantile(0.99));
-        self.p999_us.push(quantile(0.999));
-        self.server_cpu_us_per_call.push(turn.server_cpu_per_call.as_secs_f64() * 1e6);
-        self.server_busy.push(turn.server_busy);
-        self.generator_busy.push(turn.generator_busy);
-        self.others_busy.push(turn.others_busy);
-        self.refused += turn.refused;
-    }
-}
-
-/// Memory of a process at rest.
-#[derive(Debug, Serialize)]
-pub(crate) struct MemoryUse {
-    name: String,
-    resident_mb: f64,
-    /// Where the kernel tells it.
-    proportional_mb: Option<f64>,
-    target: Option<Target>,
-}
-
-impl MemoryUse {
-    /// In megabytes of 1,000,000 bytes.
-    pub(crate) fn new(name: &str, memory: Memory, target: Option<Target>) -> Self {
-        Self {
-            name: name.to_owned(),
-            resident_mb: memory.resident as f64 / 1e6,
-            proportional_mb: memory.proportional.map(|bytes| bytes as f64 / 1e6),
-            target,
-        }
-    }
-}
-
-/// What a figure should be.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Target {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-impl Target {
-    fn is_met(self, value: f64) -> bool {
-        match self {
-            Self::AtLeast(least) => value >= least,
-            Self::AtMost(most) => value <= most,
-        }
-    }
-}
-
-/// Ours divided by a peer's, round by round; the median of that.
-#[derive(Debug, Serialize)]
-pub(crate) struct Comparison {
-    figure: &'static str,
-    peer: String,
-    ratio: f64,
-    target: Option<Target>,
-}
-
-impl Comparison {
-    /// Of calls per second.
-    pub(crate) fn throughput(sides: &[Measured], peer: usize, target: Option<Target>) -> Self {
-        Self::new("throughput", sides, peer, target, |side| &side.calls_per_second)
-    }
-
-    /// Of server processor time per call.
-    pub(crate) fn cpu(sides: &[Measured], peer: usize, target: Option<Target>) -> Self {
-        Self::new("server CPU per call", sides, peer, target, |side| &side.server_cpu_us_per_call)
-    }
-
-    /// Of the 99th percentile of latency.
-    pub(crate) fn p99(sides: &[Measured], peer: usize, target: Option<Target>) -> Self {
-        Self::new("p99", sides, peer, target, |side| &side.p99_us)
-    }
-
-    fn new(
-        figure: &'static str,
-        sides: &[Measured],
-        peer: usize,
-        target: Option<Target>,
-        values: fn(&Measured) -> &[f64],
-    ) -> Self {
-        let (ours, theirs) = (values(&sides[0]), values(&sides[peer]));
-        let ratios: Vec<f64> =
-            ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
-        Self { figure, peer: sides[peer].name.clone(), ratio: median(&ratios), target }
-    }
 }
 
 /// The middle one, or the mean of the two in the middle; 0 of nothing.
@@ -215,13 +92,56 @@ impl fmt::Display for Report {
             self.seconds,
             if self.access_log { "on" } else { "off" }
         )?;
-        self.rows.iter().try_for_each(|table| write!(formatter, "\n{table}"))
+        self.rows.iter().try_for_each(|table| write!(formatter, "\n{table}"))?;
+        writeln!(formatter, "\n### What was to be reached\n")?;
+        writeln!(
+            formatter,
+            "| work | figure | measured | against | ratio | reach | reached |\n\
+             |---|---|---:|---|---:|---|---|"
+        )?;
+        for table in &self.rows {
+            for comparison in table.comparisons.iter().filter(|each| each.is_judged()) {
+                writeln!(formatter, "| {}: {} | {comparison} |", table.row, table.load)?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "### {}: {}\n", self.row, self.load)?;
+        self.write_sides(formatter)?;
+        self.write_figures(formatter)?;
+        self.write_memory(formatter)?;
+        if !self.comparisons.is_empty() {
+            writeln!(
+                formatter,
+                "\n| figure | measured | against | ratio | reach | reached |\n\
+                 |---|---:|---|---:|---|---|"
+            )?;
+        }
+        for comparison in &self.comparisons {
+            writeln!(formatter, "| {comparison} |")?;
+        }
+        let durability =
+            self.sides.iter().map(|side| format!("{}: {}", side.name, side.durability));
+        let lines: Vec<String> = self
+            .missing
+            .iter()
+            .cloned()
+            .chain(self.notes.iter().cloned())
+            .chain(durability)
+            .collect();
+        if !lines.is_empty() {
+            writeln!(formatter)?;
+        }
+        lines.iter().try_for_each(|line| writeln!(formatter, "- {line}"))
+    }
+}
+
+impl Table {
+    fn write_sides(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.sides.is_empty() {
             writeln!(
                 formatter,
@@ -245,69 +165,42 @@ impl fmt::Display for Table {
                 side.refused,
             )?;
         }
-        if !self.memory.is_empty() {
+        Ok(())
+    }
+
+    fn write_figures(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.figures.is_empty() {
+            writeln!(formatter, "| measured | median | least | most |\n|---|---:|---:|---:|")?;
+        }
+        for Figure { name, unit, rounds } in &self.figures {
+            let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = rounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             writeln!(
                 formatter,
-                "| process | RSS MB | PSS MB | target | met |\n|---|---:|---:|---|---|"
+                "| {name} | {} {unit} | {} | {} |",
+                Rounded(median(rounds)),
+                Rounded(least),
+                Rounded(most)
             )?;
+        }
+        Ok(())
+    }
+
+    fn write_memory(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.memory.is_empty() {
+            writeln!(formatter, "| process | RSS MB | PSS MB |\n|---|---:|---:|")?;
         }
         for process in &self.memory {
             let proportional = process.proportional_mb.map(|mb| format!("{mb:.1}"));
             writeln!(
                 formatter,
-                "| {} | {:.1} | {} | {} |",
+                "| {} | {:.1} | {} |",
                 process.name,
                 process.resident_mb,
                 proportional.as_deref().unwrap_or("not readable"),
-                Judged(process.target, process.resident_mb)
             )?;
         }
-        if !self.comparisons.is_empty() {
-            writeln!(formatter, "\n| vdom / peer | ratio | target | met |\n|---|---:|---|---|")?;
-        }
-        for comparison in &self.comparisons {
-            writeln!(
-                formatter,
-                "| {} / {} | {:.2} | {} |",
-                comparison.figure,
-                comparison.peer,
-                comparison.ratio,
-                Judged(comparison.target, comparison.ratio)
-            )?;
-        }
-        let durability =
-            self.sides.iter().map(|side| format!("{}: {}", side.name, side.durability));
-        let lines: Vec<String> = self
-            .missing
-            .iter()
-            .cloned()
-            .chain(self.notes.iter().cloned())
-            .chain(durability)
-            .collect();
-        if !lines.is_empty() {
-            writeln!(formatter)?;
-        }
-        lines.iter().try_for_each(|line| writeln!(formatter, "- {line}"))
-    }
-}
-
-/// A target and whether a value meets it, as two cells.
-struct Judged(Option<Target>, f64);
-
-impl fmt::Display for Judged {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(target, value) = self;
-        match target {
-            None => formatter.write_str(" | "),
-            Some(target) => {
-                let (sign, bound) = match target {
-                    Target::AtLeast(least) => ("≥", least),
-                    Target::AtMost(most) => ("≤", most),
-                };
-                let met = if target.is_met(*value) { "yes" } else { "no" };
-                write!(formatter, "{sign} {bound} | {met}")
-            }
-        }
+        Ok(())
     }
 }
 

@@ -2,8 +2,16 @@
 
 mod cached_read;
 mod compare;
+mod create_branch;
 mod durable_write;
+mod fan_out;
+mod gateway_read;
 mod idle_memory;
+mod import_history;
+mod import_tree;
+mod large_write;
+mod replay;
+mod start;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +31,10 @@ pub(crate) struct Bench {
     pub(crate) folder: PathBuf,
     /// Whether vdom logs every call.
     pub(crate) access_log: bool,
+    /// Files to be imported, where there are any.
+    pub(crate) tree: Option<PathBuf>,
+    /// Whose history is imported.
+    pub(crate) repository: PathBuf,
     pub(crate) rounds: u32,
     /// How long a turn is measured.
     pub(crate) turn: Duration,
@@ -31,23 +43,62 @@ pub(crate) struct Bench {
 }
 
 /// What can be measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(clap::Subcommand, Clone, Copy, Debug)]
 pub(crate) enum Row {
-    CachedRead,
-    DurableWrite,
+    /// Memory of a sidecar and a gateway that have nothing to do
     IdleMemory,
+    /// A cached `ReadSnapshot` at the sidecar, against a bare tonic echo
+    CachedRead,
+    /// Durable writes of 64 clients, against etcd, a bare tonic echo and Redis
+    DurableWrite,
+    /// The latest `ReadSnapshot` at the gateway, against a bare tonic echo
+    GatewayRead,
+    /// 1,000 subscribers of one branch, against etcd's watch
+    FanOut,
+    /// The whole history of a branch on one stream
+    Replay,
+    /// A directory imported, against `git add` and `git commit`
+    ImportTree,
+    /// A repository's history imported, against git's own export and import
+    ImportHistory,
+    /// Contents of 10 and 100 MB, against a file written and fsynced
+    LargeWrite,
+    /// A branch created from another, against two fsyncs
+    CreateBranch,
+    /// A start on 1,000,000 changes, and memory with a full cache
+    Start,
 }
 
 impl Row {
     /// In the order of the report.
-    pub(crate) const ALL: [Self; 3] = [Self::IdleMemory, Self::CachedRead, Self::DurableWrite];
+    pub(crate) const ALL: [Self; 11] = [
+        Self::IdleMemory,
+        Self::CachedRead,
+        Self::DurableWrite,
+        Self::GatewayRead,
+        Self::FanOut,
+        Self::Replay,
+        Self::ImportTree,
+        Self::ImportHistory,
+        Self::LargeWrite,
+        Self::CreateBranch,
+        Self::Start,
+    ];
 
     /// Measures it. Everything it starts has ended afterwards.
     pub(crate) fn run(self, bench: &Bench) -> Result<Vec<Table>> {
         match self {
+            Self::IdleMemory => idle_memory::run(bench),
             Self::CachedRead => cached_read::run(bench),
             Self::DurableWrite => durable_write::run(bench),
-            Self::IdleMemory => idle_memory::run(bench),
+            Self::GatewayRead => gateway_read::run(bench),
+            Self::FanOut => fan_out::run(bench),
+            Self::Replay => replay::run(bench),
+            Self::ImportTree => import_tree::run(bench),
+            Self::ImportHistory => import_history::run(bench),
+            Self::LargeWrite => large_write::run(bench),
+            Self::CreateBranch => create_branch::run(bench),
+            Self::Start => start::run(bench),
         }
     }
 }

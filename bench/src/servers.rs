@@ -2,17 +2,31 @@
 //! measured by.
 
 mod calls;
+mod client;
+mod fill;
+mod gateway;
+pub(crate) mod git;
 mod peers;
 pub(crate) mod process;
-mod vdom;
+mod sidecar;
+mod watches;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use crate::load::Calls;
-pub(crate) use peers::{echo, etcd, redis};
+use crate::load::fan_out::{Watches, Writes};
+pub(crate) use calls::{
+    BRANCH, KEYS as WRITES_TOLD_APART, Noise, REPO, VALUE_BYTES, put_without_content,
+};
+pub(crate) use client::Client;
+pub(crate) use fill::Filling;
+pub(crate) use gateway::{DURABILITY, Gateway};
+pub(crate) use peers::{echo_of_reads, echo_of_writes, etcd, redis, watched_etcd};
 use process::ServerProcess;
-pub(crate) use vdom::{Gateway, Sidecar};
+pub(crate) use sidecar::Sidecar;
+pub(crate) use watches::Glance;
 
 /// One side of a comparison.
 pub(crate) struct Side {
@@ -23,6 +37,17 @@ pub(crate) struct Side {
     pub(crate) process: ServerProcess,
     pub(crate) address: SocketAddr,
     pub(crate) calls: Box<dyn Calls>,
+}
+
+/// One side of a comparison by its subscribers.
+pub(crate) struct WatchedSide {
+    pub(crate) name: String,
+    pub(crate) durability: &'static str,
+    /// Which may be watched in more than one way.
+    pub(crate) process: Rc<ServerProcess>,
+    pub(crate) address: SocketAddr,
+    pub(crate) watches: Box<dyn Watches>,
+    pub(crate) writes: Box<dyn Writes>,
 }
 
 /// A peer that is not installed.

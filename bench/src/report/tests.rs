@@ -4,6 +4,8 @@ use hdrhistogram::Histogram;
 use std::time::Duration;
 
 use super::*;
+use crate::load::Turn;
+use crate::servers::process::Memory;
 
 fn side(name: &str, rounds: &[f64]) -> Measured {
     let mut side = Measured::new(name, "fsync");
@@ -45,19 +47,36 @@ fn a_ratio_compares_sides_within_each_round() {
         ..Table::default()
     };
     let text = table.to_string();
-    assert!(text.contains("| throughput / peer | 2.00 | ≥ 2.5 | no |"), "{text}");
+    assert!(
+        text.contains("| throughput | 20.0 /s | peer: 10.0 /s | 2.00 | ≥ 2.5 | no |"),
+        "{text}"
+    );
     assert!(text.contains("| vdom | 20 | 2001 | 2001 |"), "{text}");
     assert!(text.contains("- Redis is not installed"), "{text}");
     assert!(text.contains("- peer: fsync"), "{text}");
 }
 
 #[test]
-fn memory_is_judged_by_its_target() {
-    let memory = Memory { resident: 20_500_000, proportional: None };
+fn memory_is_judged_by_what_was_promised() {
+    let memory = Memory { resident: 20_500_000, proportional: None, peak: 20_500_000 };
+    let sidecar = MemoryUse::new("sidecar", memory);
     let table = Table {
-        memory: vec![MemoryUse::new("sidecar", memory, Some(Target::AtMost(20.0)))],
+        comparisons: vec![Comparison::at_most(&sidecar.resident(), 20.0)],
+        memory: vec![sidecar],
         ..Table::default()
     };
     let text = table.to_string();
-    assert!(text.contains("| sidecar | 20.5 | not readable | ≤ 20 | no |"), "{text}");
+    assert!(text.contains("| sidecar | 20.5 | not readable |"), "{text}");
+    assert!(text.contains("| sidecar | 20.5 MB | promised: 20.0 MB | 1.02 | ≤ 1 | no |"), "{text}");
+}
+
+#[test]
+fn figures_are_compared_round_by_round() {
+    let (mut ours, mut theirs) = (Figure::new("import", "s"), Figure::new("git", "s"));
+    for (of_ours, of_theirs) in [(1.0, 2.0), (6.0, 4.0), (3.0, 6.0)] {
+        ours.add(of_ours);
+        theirs.add(of_theirs);
+    }
+    let comparison = Comparison::of_figures(&ours, &theirs, Some(Target::AtMost(1.0)));
+    assert_eq!(comparison.to_string(), "import | 3.00 s | git: 4.00 s | 0.50 | ≤ 1 | yes");
 }

@@ -5,7 +5,7 @@ use super::{Bench, compare};
 use crate::Result;
 use crate::load::Shape;
 use crate::report::{Comparison, Table, Target};
-use crate::servers::{Gateway, Sidecar, echo};
+use crate::servers::{Gateway, Sidecar, echo_of_reads};
 
 const SHAPES: [Shape; 2] =
     [Shape { connections: 4, streams: 16 }, Shape { connections: 16, streams: 16 }];
@@ -18,7 +18,7 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
     let gateway = Gateway::start(bench, "cached-read-gateway")?;
     let sidecar = Sidecar::start(bench, &gateway, "cached-read-sidecar")?;
     let answer_bytes = sidecar.fill_cache(bench)?;
-    let mut sides = [sidecar.reads(), echo(&bench.echo, &bench.folder, &gateway.token)?];
+    let mut sides = [sidecar.reads(), echo_of_reads(&bench.echo, &bench.folder, &gateway.token)?];
 
     let gateway_before = gateway.cpu_time()?;
     let mut tables = Vec::new();

@@ -4,10 +4,11 @@
 use std::io::Write;
 
 use crate::Result;
+use crate::load::fan_out::{self, FanOut};
 use crate::load::{self, Lengths, Pace, Shape, Turn};
 use crate::report::{Measured, median};
 use crate::rows::Bench;
-use crate::servers::Side;
+use crate::servers::{Side, WatchedSide};
 
 /// Warming up, as a part of what is measured.
 const WARM_UP_PART: u32 = 4;
@@ -30,6 +31,27 @@ pub(super) fn open(
     let speeds = closed.iter().map(|side| median(&side.calls_per_second));
     let rate = (speeds.fold(f64::INFINITY, f64::min) * OPEN_LOOP_PART).max(1.0);
     Ok((rate, rounds(bench, sides, shape, Pace::Open(rate))?))
+}
+
+/// Every side in turns, with its subscribers.
+pub(super) fn watched(
+    bench: &Bench,
+    sides: &mut [WatchedSide],
+    load: FanOut,
+) -> Result<Vec<Measured>> {
+    let lengths = Lengths { warm_up: bench.turn / WARM_UP_PART, measured: bench.turn };
+    let mut measured: Vec<Measured> =
+        sides.iter().map(|side| Measured::new(&side.name, side.durability)).collect();
+    for round in 1..=bench.rounds {
+        for (side, measured) in sides.iter_mut().zip(&mut measured) {
+            let WatchedSide { process, address, watches, writes, .. } = side;
+            let writes = writes.as_mut();
+            let turn = fan_out::run(process, *address, &**watches, writes, load, lengths)?;
+            progress(round, &side.name, &turn);
+            measured.add(&turn);
+        }
+    }
+    Ok(measured)
 }
 
 fn rounds(bench: &Bench, sides: &mut [Side], shape: Shape, pace: Pace) -> Result<Vec<Measured>> {

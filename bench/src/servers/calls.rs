@@ -8,15 +8,17 @@ use bytes::Bytes;
 use prost::Message;
 use vdom_proto::v1::{OnConflict, ReadSnapshotRequest, WriteDiffRequest};
 
+use crate::Result;
+use crate::load::fan_out::Writes;
 use crate::load::{Calls, Conversation, Grpc, Redis};
 
 /// Of every written value, and of the content that is read.
 pub(crate) const VALUE_BYTES: usize = 1_024;
 /// Keys or nodes that the writers take in turns: more than there are writers.
-const KEYS: u64 = 1_024;
+pub(crate) const KEYS: usize = 1_024;
 
-pub(super) const REPO: &str = "bench";
-pub(super) const BRANCH: &str = "main";
+pub(crate) const REPO: &str = "bench";
+pub(crate) const BRANCH: &str = "main";
 pub(super) const READ_PATH: &str = "node-0000";
 
 /// The same request again and again; an answer holds at least a value.
@@ -29,16 +31,16 @@ impl Reads {
     pub(super) fn new(address: SocketAddr, token: String) -> Self {
         let connection =
             GrpcConnection::new(address, "/virtualdom.v1.MemoryGateway/ReadSnapshot", Some(token));
-        Self { connection, request: read_request().encode_to_vec() }
+        Self { connection, request: read_request(READ_PATH.to_owned()).encode_to_vec() }
     }
 }
 
-/// Asks for the node that is read.
-pub(super) fn read_request() -> ReadSnapshotRequest {
+/// Asks for the latest version of a node.
+pub(super) fn read_request(path: String) -> ReadSnapshotRequest {
     ReadSnapshotRequest {
         repo: REPO.to_owned(),
         branch: BRANCH.to_owned(),
-        path: READ_PATH.to_owned(),
+        path,
         ..ReadSnapshotRequest::default()
     }
 }
@@ -87,6 +89,17 @@ pub(super) fn write_request(path: String, value: &[u8], operation: u128) -> Writ
     }
 }
 
+/// Puts a content that follows in pieces.
+pub(crate) fn put_without_content(path: String) -> WriteDiffRequest {
+    let mut diff = RawDocumentBuf::new();
+    diff.append(bson::cstr!("t"), "put");
+    WriteDiffRequest {
+        diff_bson: Bytes::from(diff.into_bytes()),
+        path,
+        ..WriteDiffRequest::default()
+    }
+}
+
 impl Calls for DiffWrites {
     fn conversation(&self, streams: usize) -> Box<dyn Conversation> {
         self.connection.open(streams)
@@ -101,6 +114,12 @@ impl Calls for DiffWrites {
     fn accepts(&self, answer: &[u8]) -> bool {
         // `success = true` comes first, being field 1.
         answer.starts_with(&[0x08, 0x01])
+    }
+}
+
+impl Writes for DiffWrites {
+    fn latest(&self) -> usize {
+        self.values.written as usize % KEYS
     }
 }
 
@@ -130,6 +149,12 @@ impl Calls for EtcdPuts {
 
     fn accepts(&self, answer: &[u8]) -> bool {
         !answer.is_empty()
+    }
+}
+
+impl Writes for EtcdPuts {
+    fn latest(&self) -> usize {
+        self.values.written as usize % KEYS
     }
 }
 
@@ -181,12 +206,41 @@ impl GrpcConnection {
     }
 }
 
-fn key(number: u64) -> String {
-    format!("node-{:04}", number % KEYS)
+pub(super) fn key(number: u64) -> String {
+    format!("node-{:04}", number % KEYS as u64)
+}
+
+/// The slot of the write that wrote this key.
+pub(super) fn number_of(key: &[u8]) -> Result<usize> {
+    let digits = key.strip_prefix(b"node-").and_then(|digits| str::from_utf8(digits).ok());
+    let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| *number < KEYS);
+    number.ok_or_else(|| "an event of a key that nobody wrote".into())
+}
+
+/// Bytes that do not compress, the same on every run: xorshift64.
+pub(crate) struct Noise(u64);
+
+impl Noise {
+    /// From the start.
+    pub(crate) fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// The next ones; a whole number of words.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(count);
+        while bytes.len() < count {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            bytes.extend(self.0.to_le_bytes());
+        }
+        bytes
+    }
 }
 
 /// Values that do not repeat and do not compress: windows of fixed noise.
-struct Values {
+pub(super) struct Values {
     noise: Vec<u8>,
     written: u64,
 }
@@ -194,20 +248,11 @@ struct Values {
 impl Values {
     const NOISE_BYTES: usize = 1 << 20;
 
-    fn new() -> Self {
-        // xorshift64: the same on every run.
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut noise = Vec::with_capacity(Self::NOISE_BYTES);
-        while noise.len() < Self::NOISE_BYTES {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            noise.extend(state.to_le_bytes());
-        }
-        Self { noise, written: 0 }
+    pub(super) fn new() -> Self {
+        Self { noise: Noise::new().bytes(Self::NOISE_BYTES), written: 0 }
     }
 
-    fn next(&mut self) -> (u64, &[u8]) {
+    pub(super) fn next(&mut self) -> (u64, &[u8]) {
         self.written += 1;
         // A prime step visits every window before one comes again.
         let windows = (Self::NOISE_BYTES - VALUE_BYTES) as u64;

@@ -1,15 +1,32 @@
 //! The peers: a bare tonic echo, etcd and Redis, each as its users run it.
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 
-use super::calls::{EtcdPuts, Reads, RedisSets};
+use super::calls::{DiffWrites, EtcdPuts, Reads, RedisSets};
 use super::process::{self, ServerProcess, free_port};
-use super::{Missing, Side};
+use super::watches::EtcdWatches;
+use super::{Missing, Side, WatchedSide};
 use crate::Result;
+use crate::load::Calls;
 
-/// What the vdom side sends as a token is sent to the echo as well.
-pub(crate) fn echo(program: &Path, folder: &Path, token: &str) -> Result<Side> {
+/// Asked what a reader of vdom asks, with the same token.
+pub(crate) fn echo_of_reads(program: &Path, folder: &Path, token: &str) -> Result<Side> {
+    echo(program, folder, |address| Box::new(Reads::new(address, token.to_owned())))
+}
+
+/// Asked what a writer of vdom asks, with the same token.
+pub(crate) fn echo_of_writes(program: &Path, folder: &Path, token: &str) -> Result<Side> {
+    echo(program, folder, |address| Box::new(DiffWrites::new(address, token.to_owned())))
+}
+
+fn echo(
+    program: &Path,
+    folder: &Path,
+    calls: impl FnOnce(SocketAddr) -> Box<dyn Calls>,
+) -> Result<Side> {
     let address = free_port()?;
     let listen = address.to_string();
     let mut process = ServerProcess::start("echo", program, folder, ["echo", "--listen", &listen])?;
@@ -19,12 +36,49 @@ pub(crate) fn echo(program: &Path, folder: &Path, token: &str) -> Result<Side> {
         durability: "none: a constant",
         process,
         address,
-        calls: Box::new(Reads::new(address, token.to_owned())),
+        calls: calls(address),
     })
 }
 
 /// One member with its defaults: what is acknowledged is in its log, fsynced.
 pub(crate) fn etcd(folder: &Path) -> Result<std::result::Result<Side, Missing>> {
+    Ok(start_etcd(folder)?.map(|etcd| {
+        let calls = Box::new(EtcdPuts::new(etcd.address));
+        let Etcd { name, process, address } = etcd;
+        Side { name, durability: ETCD_DURABILITY, process, address, calls }
+    }))
+}
+
+/// The same, watched by so many on each connection: each on a stream of its own,
+/// and all of them on one, as etcd's own clients share theirs.
+pub(crate) fn watched_etcd(
+    folder: &Path,
+    subscribers: usize,
+) -> Result<std::result::Result<[WatchedSide; 2], Missing>> {
+    Ok(start_etcd(folder)?.map(|etcd| {
+        let Etcd { name, process, address } = etcd;
+        let process = Rc::new(process);
+        [("a stream each", subscribers), ("shared streams", 1)].map(|(how, streams)| WatchedSide {
+            name: format!("{name}, {how}"),
+            durability: ETCD_DURABILITY,
+            process: Rc::clone(&process),
+            address,
+            watches: Box::new(EtcdWatches::new(address, streams, subscribers)),
+            writes: Box::new(EtcdPuts::new(address)),
+        })
+    }))
+}
+
+const ETCD_DURABILITY: &str =
+    "fsync of the write-ahead log before each answer, shared by waiting writes";
+
+struct Etcd {
+    name: String,
+    process: ServerProcess,
+    address: SocketAddr,
+}
+
+fn start_etcd(folder: &Path) -> Result<std::result::Result<Etcd, Missing>> {
     let Some(program) = process::find("etcd") else {
         return Ok(Err(Missing { name: "etcd", package: "etcd-server" }));
     };
@@ -53,13 +107,7 @@ pub(crate) fn etcd(folder: &Path) -> Result<std::result::Result<Side, Missing>> 
     ];
     let mut process = ServerProcess::start("etcd", &program, folder, arguments)?;
     process.await_port(clients)?;
-    Ok(Ok(Side {
-        name,
-        durability: "fsync of the write-ahead log before each answer, shared by waiting writes",
-        process,
-        address: clients,
-        calls: Box::new(EtcdPuts::new(clients)),
-    }))
+    Ok(Ok(Etcd { name, process, address: clients }))
 }
 
 /// With an append-only file that is fsynced before each answer.

@@ -101,7 +101,34 @@ impl ServerProcess {
             resident: field("status", "VmRSS:")?.ok_or("the kernel does not tell VmRSS")?,
             // Readable only where the kernel lets us.
             proportional: field("smaps_rollup", "Pss:").ok().flatten(),
+            peak: field("status", "VmHWM:")?.ok_or("the kernel does not tell VmHWM")?,
         })
+    }
+
+    /// Begins to measure its largest resident memory anew.
+    pub(crate) fn forget_peak(&self) -> Result<()> {
+        // 5: reset the high-water mark.
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?)
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn terminate(&mut self) -> Result<()> {
+        output(Path::new("kill"), &["-TERM", &self.child.id().to_string()])?;
+        let deadline = Instant::now() + START_DEADLINE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                return Err(format!("{} does not end", self.name).into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     fn did_not_start(&self) -> Failure {
@@ -125,6 +152,8 @@ impl Drop for ServerProcess {
 pub(crate) struct Memory {
     pub(crate) resident: u64,
     pub(crate) proportional: Option<u64>,
+    /// The most that was resident.
+    pub(crate) peak: u64,
 }
 
 /// Processor time of this process.
@@ -135,6 +164,21 @@ pub(crate) fn own_cpu_time() -> Result<Duration> {
 /// A port of the loopback interface that nobody used a moment ago.
 pub(crate) fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Runs a command to its end: how long it took, and what it printed.
+pub(crate) fn timed(command: &mut Command) -> Result<(Duration, String)> {
+    let start = Instant::now();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot run {command:?}: {error}"))?;
+    let length = start.elapsed();
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{command:?}: {}", why.trim()).into());
+    }
+    Ok((length, String::from_utf8_lossy(&output.stdout).trim().to_owned()))
 }
 
 /// A program in `PATH`.

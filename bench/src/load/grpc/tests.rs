@@ -1,6 +1,7 @@
 //! A call as it looks on the wire, and answers in pieces.
 
 use super::*;
+use crate::load::http2::{ACK, END_HEADERS, FRAME_HEADER_BYTES, frame_header};
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -29,17 +30,17 @@ fn headers_are_one_byte_each_from_the_second_call_on() {
     let mut connection = connection(2);
     let mut out = Vec::new();
     assert!(connection.call(0, b"hi", &mut out));
-    let first = next_frame(&out).expect("headers");
+    let first = Frame::next(&out).expect("headers");
     assert!(first.payload.windows(6).any(|window| window == b"/a.B/C"));
     assert!(first.payload.windows(6).any(|window| window == b"secret"));
     out.clear();
     assert!(connection.call(1, b"hi", &mut out));
-    let second = next_frame(&out).expect("headers");
+    let second = Frame::next(&out).expect("headers");
     // POST, http, then path, authority, content type, te and authorization, the
     // oldest being entry 66 of the table.
     assert_eq!(second.payload, [0x83, 0x86, 0xc2, 0xc1, 0xc0, 0xbf, 0xbe]);
     assert_eq!(second.stream, 3);
-    let data = next_frame(&out[FRAME_HEADER_BYTES + second.payload.len()..]).expect("data");
+    let data = Frame::next(&out[FRAME_HEADER_BYTES + second.payload.len()..]).expect("data");
     assert_eq!((data.kind, data.flags, data.payload), (DATA, END_STREAM, &b"\0\0\0\0\x02hi"[..]));
 }
 

@@ -14,6 +14,7 @@ mod import;
 mod log;
 mod ls;
 mod man;
+mod mirror;
 mod mv;
 mod point;
 mod put;
@@ -61,6 +62,7 @@ pub(crate) enum Command {
     Token(token::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
+    Mirror(mirror::Arguments),
     Ls(ls::Arguments),
     Cat(cat::Arguments),
     Put(put::Arguments),
@@ -95,6 +97,7 @@ pub(crate) fn run(command: Command, output: &mut Output) -> Result<(), Failure> 
         Command::Export(arguments) => {
             on_all_cores()?.block_on(until_interrupted(export::run(arguments, output)))
         }
+        Command::Mirror(arguments) => on_all_cores()?.block_on(mirror::run(arguments, output)),
         Command::Ls(arguments) => on_one_thread(ls::run(arguments, output)),
         Command::Cat(arguments) => on_one_thread(cat::run(arguments, output)),
         Command::Put(arguments) => on_one_thread(put::run(arguments, output)),

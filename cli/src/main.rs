@@ -11,6 +11,7 @@ mod data;
 mod document;
 mod exit;
 mod output;
+mod place;
 mod readiness;
 mod server;
 

@@ -138,8 +138,20 @@ fn core_needs_no_runtime_and_no_clock() {
 
 #[test]
 fn every_source_says_what_it_is_for() {
-    let folders =
-        ["proto", "core", "store", "edge", "src", "sidecar", "cli", "testkit", "tests", "bench"];
+    let folders = [
+        "proto",
+        "core",
+        "store",
+        "edge",
+        "src",
+        "sidecar",
+        "cli",
+        "testkit",
+        "tests",
+        "bench",
+        "fuzz/src",
+        "fuzz/fuzz_targets",
+    ];
     for folder in folders {
         for source in sources(&root().join(folder)) {
             let text = std::fs::read_to_string(&source).expect("readable");

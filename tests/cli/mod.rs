@@ -3,6 +3,7 @@
 mod exporting;
 mod history;
 mod import;
+mod mirroring;
 mod nodes;
 mod serving;
 mod stores;

@@ -1,4 +1,4 @@
-//! `vdom verify`, `backup` and `restore`.
+//! `vdom verify`, `backup`, `restore`, `compact` and `rebuild`.
 
 use std::fs;
 use std::path::Path;
@@ -68,4 +68,39 @@ async fn a_store_that_is_served_missing_or_not_a_backup_is_refused() {
     run(&["verify", "--data", data]).await.refused(1, &["already open"]);
     run(&["restore", file, "--data", data]).await.refused(1, &["already open"]);
     up.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compacted_and_rebuilt_store_has_what_stood_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = text(folder.path());
+    let put: &[&str] = &["put", "site", "a"];
+    for ran in with_server(folder.path(), &[put; 5]).await {
+        ran.succeeded();
+    }
+    run(&["compact", "--data", data]).await.refused(2, &["--keep-changes", "--keep-age"]);
+    let kept = run(&["--json", "compact", "--keep-changes", "10", "--data", data]).await;
+    assert_eq!(kept.succeeded().records()[0]["branches"], serde_json::json!([]));
+    let ran = run(&["--json", "compact", "--keep-changes", "2", "--data", data]).await.succeeded();
+    let branch = &ran.records()[0]["branches"][0];
+    assert_eq!(branch["branch"], "default/site/main");
+    assert_eq!((&branch["oldest_revision"], &branch["changes"]), (&3.into(), &3.into()));
+    let young = run(&["compact", "--keep-age", "1d", "--data", data]).await.succeeded();
+    assert!(young.text().contains("nothing to compact"), "{}", young.text());
+
+    run(&["verify", "--data", data]).await.succeeded();
+    let rebuilt = run(&["--json", "rebuild", "--data", data]).await.succeeded();
+    assert_eq!(rebuilt.records()[0], serde_json::json!({ "logs": 1, "changes": 5 }));
+    let commands: &[&[&str]] = &[
+        &["cat", "site", "a"],
+        &["cat", "site", "a", "--revision", "3"],
+        &["cat", "site", "a", "--revision", "2"],
+        &["--json", "log", "site"],
+    ];
+    let [latest, oldest, gone, log] =
+        <[Ran; 4]>::try_from(with_server(folder.path(), commands).await).expect("four answers");
+    assert_eq!(latest.succeeded().text(), "content\n");
+    assert_eq!(oldest.succeeded().text(), "content\n");
+    gone.refused(1, &["from revision 3 on"]);
+    assert_eq!(log.succeeded().records().len(), 2);
 }

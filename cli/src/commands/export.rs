@@ -3,7 +3,6 @@
 
 mod directory;
 mod git;
-mod place;
 
 use std::path::PathBuf;
 

@@ -12,12 +12,12 @@ use vdom::git::stream::Mode;
 use vdom_proto::v1::{NodeKind, ReadSnapshotRequest, ReadTreeRequest, TreeEntry};
 
 use super::Arguments;
-use super::place::Place;
 use crate::branch::Branch;
 use crate::client::Client;
 use crate::document;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Tone, count, printable, size};
+use crate::place::Place;
 
 /// How many large contents are read at a time.
 const READ_AT_ONCE: usize = 4;

@@ -1,6 +1,9 @@
 //! A directory that files are written into, and never beside it: no path leads
 //! out of it, neither by its name nor through a symbolic link.
 
+mod existing;
+mod safe;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,6 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, symlinkat, unlinkat};
 use rustix::io::Errno;
+
+pub(crate) use self::existing::Target;
+pub(crate) use self::safe::is_safe;
 
 /// What begins the name under which a file is written before it takes its place.
 const TEMPORARY: &str = ".vdom-export-";
@@ -24,7 +30,7 @@ const NEW_FILE: OFlags = OFlags::WRONLY
 
 /// A directory that files are written into.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     root: OwnedFd,
     next: AtomicU64,
 }
@@ -32,7 +38,7 @@ pub(super) struct Place {
 /// A file that is being written; it takes its place by [`Unfinished::finish`],
 /// and is gone without that.
 #[derive(Debug)]
-pub(super) struct Unfinished {
+pub(crate) struct Unfinished {
     folder: OwnedFd,
     name: Vec<u8>,
     temporary: String,
@@ -42,14 +48,14 @@ pub(super) struct Unfinished {
 impl Place {
     /// Opens a directory, and makes it first where there is none. A link to a
     /// directory is fine here: the caller named it.
-    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(directory)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { root: openat(CWD, directory, flags, Mode::empty())?, next: AtomicU64::new(0) })
     }
 
     /// Begins a file at this path.
-    pub(super) fn file(&self, path: &[u8], is_executable: bool) -> io::Result<Unfinished> {
+    pub(crate) fn file(&self, path: &[u8], is_executable: bool) -> io::Result<Unfinished> {
         let (folder, name) = self.folder_of(path)?;
         let mode = Mode::from_raw_mode(if is_executable { 0o777 } else { 0o666 });
         let temporary = self.temporary(&folder)?;
@@ -58,7 +64,7 @@ impl Place {
     }
 
     /// Makes a symbolic link at this path.
-    pub(super) fn link(&self, path: &[u8], target: &[u8]) -> io::Result<()> {
+    pub(crate) fn link(&self, path: &[u8], target: &[u8]) -> io::Result<()> {
         let (folder, name) = self.folder_of(path)?;
         let temporary = self.temporary(&folder)?;
         symlinkat(OsStr::from_bytes(target), &folder, temporary.as_str())?;
@@ -70,7 +76,7 @@ impl Place {
     }
 
     /// Makes an empty directory at this path.
-    pub(super) fn folder(&self, path: &[u8]) -> io::Result<()> {
+    pub(crate) fn folder(&self, path: &[u8]) -> io::Result<()> {
         let (folder, name) = self.folder_of(path)?;
         enter(&folder, name).map(drop)
     }
@@ -84,18 +90,24 @@ impl Place {
 
     /// The folder of a path, made where there is none, and the last segment.
     fn folder_of<'a>(&self, path: &'a [u8]) -> io::Result<(OwnedFd, &'a [u8])> {
+        let (folders, name) = Self::split(path)?;
+        let mut folder = self.root.try_clone()?;
+        for segment in folders {
+            folder = enter(&folder, segment)?;
+        }
+        Ok((folder, name))
+    }
+
+    /// The folders of a path and its last segment, where files may be there.
+    fn split(path: &[u8]) -> io::Result<(Vec<&[u8]>, &[u8])> {
         let mut segments: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
-        if let Some(segment) = segments.iter().find(|segment| !is_safe(segment)) {
+        if let Some(segment) = segments.iter().find(|segment| !safe::is_safe_segment(segment)) {
             let shown = segment.escape_ascii();
             let problem = format!("no file may be written at the segment \"{shown}\"");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         }
         let name = segments.pop().unwrap_or_default();
-        let mut folder = self.root.try_clone()?;
-        for segment in segments {
-            folder = enter(&folder, segment)?;
-        }
-        Ok((folder, name))
+        Ok((segments, name))
     }
 }
 
@@ -111,7 +123,7 @@ impl Write for Unfinished {
 
 impl Unfinished {
     /// Puts the file in its place.
-    pub(super) fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         let name = OsStr::from_bytes(&self.name);
         Ok(renameat(&self.folder, self.temporary.as_str(), &self.folder, name)?)
     }
@@ -146,83 +158,5 @@ fn remove(folder: &OwnedFd, name: &str) -> io::Result<()> {
     }
 }
 
-/// Git, and file systems that ignore case or characters, must not find a
-/// repository of their own where files are written.
-fn is_safe(segment: &[u8]) -> bool {
-    if matches!(segment, b"" | b"." | b"..") || segment.contains(&0) {
-        return false;
-    }
-    let visible: String = String::from_utf8_lossy(segment)
-        .chars()
-        .filter(|character| !matches!(character, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}'))
-        .collect();
-    let visible = visible.trim_end_matches(['.', ' ']);
-    !(visible.eq_ignore_ascii_case(".git") || visible.eq_ignore_ascii_case("git~1"))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write(place: &Place, path: &[u8]) -> io::Result<()> {
-        let mut file = place.file(path, false)?;
-        file.write_all(b"x")?;
-        file.finish()
-    }
-
-    #[test]
-    fn files_folders_and_links_are_made() {
-        let root = tempfile::tempdir().expect("a folder");
-        let place = Place::open(&root.path().join("new/place")).expect("opened");
-        write(&place, b"a/b/c").expect("written");
-        write(&place, b"a/b/c").expect("written over");
-        write(&place, b"caf\xe9").expect("written");
-        place.link(b"a/link", b"../../outside").expect("linked");
-        place.folder(b"empty/folder").expect("made");
-        let path = root.path().join("new/place");
-        assert_eq!(std::fs::read(path.join("a/b/c")).expect("there"), b"x");
-        assert!(path.join("empty/folder").is_dir());
-        let names = std::fs::read_dir(path.join("a")).expect("a folder").count();
-        assert_eq!(names, 2, "nothing unfinished is left");
-    }
-
-    #[test]
-    fn no_path_leads_out_or_into_a_repository() {
-        let root = tempfile::tempdir().expect("a folder");
-        let place = Place::open(&root.path().join("place")).expect("opened");
-        for path in [
-            b"../x".as_slice(),
-            b"a/../../x",
-            b"/etc/x",
-            b"",
-            b"a//b",
-            b"./x",
-            b"a\0b",
-            b".git/hooks/post-checkout",
-            b"a/.GIT/config",
-            b".git ./x",
-            b"GIT~1/x",
-            "\u{200d}.git/x".as_bytes(),
-        ] {
-            assert!(write(&place, path).is_err(), "{path:?}");
-            assert!(place.link(path, b"x").is_err(), "{path:?}");
-        }
-        assert!(!root.path().join("x").exists());
-    }
-
-    #[test]
-    fn no_link_is_followed() {
-        let root = tempfile::tempdir().expect("a folder");
-        let outside = root.path().join("outside");
-        std::fs::create_dir(&outside).expect("made");
-        std::fs::write(outside.join("kept"), "kept").expect("written");
-        let place = Place::open(&root.path().join("place")).expect("opened");
-        place.link(b"folder", b"../outside").expect("linked");
-        let refused = write(&place, b"folder/x").expect_err("a link");
-        assert!(refused.to_string().contains("folder stands in the way"), "{refused}");
-        place.link(b"file", b"../outside/kept").expect("linked");
-        write(&place, b"file").expect("the link itself is written over");
-        assert_eq!(std::fs::read(outside.join("kept")).expect("there"), b"kept");
-        assert!(!outside.join("x").exists());
-    }
-}
+mod tests;

@@ -14,8 +14,8 @@ use vdom_store::embedded::{Embedded, EmbeddedOptions};
 use vdom_store::memory::Memory;
 use vdom_store::{Store, StoreError};
 
-use crate::config::{GatewayConfig, StoreConfig, StoreKind};
-use crate::dom::DocumentRoom;
+use crate::config::{GatewayConfig, RetentionConfig, StoreConfig, StoreKind};
+use crate::dom::{DocumentRoom, Quotas, Retention, RoomBounds};
 use crate::environment::Environment;
 use crate::lifecycle::Lifecycle;
 use crate::observe::DomMetrics;
@@ -72,10 +72,10 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
     let metrics = Metrics::new("vdom_gateway", env!("CARGO_PKG_VERSION"));
     let dom_metrics = DomMetrics::new();
     dom_metrics.register(&metrics);
-    let quotas = config.quotas.in_force();
+    let bounds = bounds(&config);
     let room =
-        DocumentRoom::new(store.clone(), environment.clone(), authority, dom_metrics, quotas);
-    if let Some(retention) = config.retention.in_force() {
+        DocumentRoom::new(store.clone(), environment.clone(), authority, dom_metrics, bounds);
+    if let Some(retention) = retention(&config.retention) {
         room.keep_compacted(retention, config.retention.check_every.0);
     }
     let room = Arc::new(room);
@@ -171,6 +171,19 @@ pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
             "this gateway was built without MongoDB: build it with the feature `mongodb`",
         )),
     }
+}
+
+fn bounds(config: &GatewayConfig) -> RoomBounds {
+    let set = |quota: u64| Some(quota).filter(|quota| *quota > 0);
+    let quotas = Quotas { nodes: set(config.quotas.nodes), bytes: set(config.quotas.bytes.0) };
+    RoomBounds { quotas, cache_bytes: config.cache.max_bytes.0 }
+}
+
+/// How much history is kept; `None`: all of it.
+fn retention(config: &RetentionConfig) -> Option<Retention> {
+    let changes = Some(config.changes).filter(|changes| *changes > 0);
+    let age = Some(config.age.0).filter(|age| !age.is_zero());
+    (changes.is_some() || age.is_some()).then_some(Retention { changes, age })
 }
 
 async fn listen(address: SocketAddr) -> Result<Listener> {

@@ -11,8 +11,6 @@ use vdom_core::{Error, RealmName, Result};
 pub use vdom_edge::settings::{AuthConfig, LogConfig};
 use vdom_edge::settings::{ByteSize, Interval};
 
-use crate::dom::{Quotas, Retention};
-
 /// Everything that a gateway can be told.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,6 +37,8 @@ pub struct GatewayConfig {
     pub retention: RetentionConfig,
     /// How much each realm may hold.
     pub quotas: QuotasConfig,
+    /// What is kept in memory.
+    pub cache: CacheConfig,
 }
 
 /// How much history is kept at least; what is beyond both bounds is compacted.
@@ -53,15 +53,6 @@ pub struct RetentionConfig {
     pub check_every: Interval,
 }
 
-impl RetentionConfig {
-    /// The retention; `None` where all history is kept.
-    pub fn in_force(&self) -> Option<Retention> {
-        let changes = Some(self.changes).filter(|changes| *changes > 0);
-        let age = Some(self.age.0).filter(|age| !age.is_zero());
-        (changes.is_some() || age.is_some()).then_some(Retention { changes, age })
-    }
-}
-
 /// How much each realm may hold.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -72,12 +63,12 @@ pub struct QuotasConfig {
     pub bytes: ByteSize,
 }
 
-impl QuotasConfig {
-    /// The quotas.
-    pub fn in_force(&self) -> Quotas {
-        let set = |quota: u64| Some(quota).filter(|quota| *quota > 0);
-        Quotas { nodes: set(self.nodes), bytes: set(self.bytes.0) }
-    }
+/// What is kept in memory.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// For nodes that were read or written lately.
+    pub max_bytes: ByteSize,
 }
 
 /// Where to listen; port 0 lets the system choose.
@@ -183,6 +174,7 @@ impl Default for GatewayConfig {
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
             quotas: QuotasConfig::default(),
+            cache: CacheConfig::default(),
         }
     }
 }
@@ -209,6 +201,12 @@ impl Default for RetentionConfig {
     fn default() -> Self {
         let (none, often) = (Interval(Duration::ZERO), Interval(Duration::from_secs(600)));
         Self { changes: 0, age: none, check_every: often }
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { max_bytes: ByteSize(192 << 20) }
     }
 }
 

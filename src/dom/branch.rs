@@ -19,6 +19,7 @@ use vdom_store::{LogDescriptor, LogId, Position, Store, View, ViewKind, Watermar
 
 use super::content;
 use super::error::from_store;
+use super::hot::HotBranch;
 use super::origin::Origin;
 use super::packs::{PackReader, StoredDiff};
 use super::quota::{RealmUsage, Usage};
@@ -78,10 +79,13 @@ pub(crate) struct Branch {
     pub origin: Option<Origin>,
     /// Wakes the task that derives views.
     pub derive: Notify,
-    /// Wakes the writer when the views have caught up.
+    /// Somebody waits for the views.
+    pub hurry: Notify,
+    /// Wakes whoever waits when views were written.
     pub derived: Notify,
     /// What its realm holds.
     pub usage: Arc<RealmUsage>,
+    hot: HotBranch,
     derived_usage: Mutex<(Usage, Position)>,
     state: RwLock<State>,
     compaction: RwLock<Compaction>,
@@ -147,10 +151,12 @@ impl Branch {
         head: Head,
         views: KnownViews,
         usage: Arc<RealmUsage>,
+        hot: HotBranch,
     ) -> Self {
         let KnownViews { watermark, compaction, usage: derived_usage } = views;
         Self {
             usage,
+            hot,
             derived_usage: Mutex::new(derived_usage),
             address,
             descriptor,
@@ -158,6 +164,7 @@ impl Branch {
             store,
             origin,
             derive: Notify::new(),
+            hurry: Notify::new(),
             derived: Notify::new(),
             state: RwLock::new(State {
                 confirmed_at: Instant::now(),
@@ -256,6 +263,7 @@ impl Branch {
             if self.watermark().number >= number {
                 return;
             }
+            self.hurry.notify_one();
             derived.await;
         }
     }
@@ -268,6 +276,7 @@ impl Branch {
                 if self.watermark().position.revision >= revision {
                     return;
                 }
+                self.hurry.notify_one();
                 derived.await;
             }
         };
@@ -277,13 +286,28 @@ impl Branch {
 
     /// A node, tombstones included.
     pub(crate) async fn node(&self, id: NodeId) -> Result<Option<Arc<Node>>> {
-        if let Some(node) = self.state.read().nodes.get(&id) {
-            return Ok(Some(node.clone()));
+        let known = self.state.read().nodes.get(&id).cloned().or_else(|| self.hot.node(id));
+        if known.is_some() {
+            return Ok(known);
         }
-        match (self.own_view(id).await?, &self.origin) {
-            (Some(view), _) => Ok(Some(Arc::new(decode_node(&view.value)?))),
-            (None, Some(origin)) => origin.node(id).await,
-            (None, None) => Ok(None),
+        let number = self.head().number;
+        let found = match (self.own_view(id).await?, &self.origin) {
+            (Some(view), _) => Some(Arc::new(decode_node(&view.value)?)),
+            (None, Some(origin)) => origin.node(id).await?,
+            (None, None) => None,
+        };
+        if let Some(node) = &found {
+            self.while_at(number, || self.hot.put(node));
+        }
+        Ok(found)
+    }
+
+    /// Keeps at hand what was read, unless something was published meanwhile.
+    fn while_at(&self, number: u64, keep: impl FnOnce()) {
+        // Publishing takes the lock, too.
+        let _state = self.state.read();
+        if self.head().number == number {
+            keep();
         }
     }
 
@@ -310,6 +334,29 @@ impl Branch {
         if let Some(node) = known {
             return Ok(node);
         }
+        match self.hot.holder(path) {
+            Some(None) => return Ok(None),
+            Some(Some(id)) => {
+                let node = self.node(id).await?;
+                if let Some(node) = node.filter(|node| node.live && node.path == *path) {
+                    return Ok(Some(node));
+                }
+            }
+            None => {}
+        }
+        let number = self.head().number;
+        let found = self.find_at(path).await?;
+        self.while_at(number, || {
+            self.hot.hold(path, found.as_ref().map(|node| node.id));
+            if let Some(node) = &found {
+                self.hot.put(node);
+            }
+        });
+        Ok(found)
+    }
+
+    /// The live node at a path, as the views have it, and the origin.
+    async fn find_at(&self, path: &NodePath) -> Result<Option<Arc<Node>>> {
         let views = self.store.views_at(self.log, path.as_str()).await;
         for view in views.map_err(|error| from_store(error, &self.address))? {
             let node = decode_node(&view.value)?;
@@ -374,6 +421,14 @@ impl Branch {
         let mut state = self.state.write();
         for applied in &batch.changes {
             state.overlay(applied);
+        }
+        for applied in &batch.changes {
+            let (change, node) = (&applied.entry.change, &applied.node);
+            self.hot.put(node);
+            for path in change.old_path.iter().chain([&node.path]) {
+                let place = state.paths.get(path);
+                self.hot.hold(path, place.and_then(|place| place.holder));
+            }
         }
         self.note(&batch.notes);
         self.usage.grow(batch.growth());

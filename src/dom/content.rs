@@ -1,6 +1,9 @@
 //! Contents: at hand up to 1 MiB, above that in chunks of the store.
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use vdom_core::calls::DiffSource;
 use vdom_core::change::sha256;
 use vdom_core::diff::NewContent;
@@ -12,6 +15,12 @@ use super::error::from_store;
 
 /// Of what a diff of a large change set computes, so much is kept in memory.
 const IN_LARGE_SET_AT_HAND_MAX_BYTES: usize = 4 << 10;
+
+/// Smaller contents are copied out of their messages.
+const COPIED_MAX_BYTES: usize = 64 << 10;
+
+/// So many chunks of a content are on their way to the store at once.
+const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// All bytes of a content.
 pub(crate) async fn load(
@@ -118,13 +127,15 @@ pub(crate) struct ContentWriter<'a> {
     address: &'a BranchAddress,
     waiting: BytesMut,
     chunks: Vec<ContentChunk>,
+    in_flight: FuturesUnordered<BoxFuture<'a, Result<()>>>,
     size: u64,
 }
 
 impl<'a> ContentWriter<'a> {
     /// Nothing taken yet.
     pub(crate) fn new(store: &'a dyn Store, address: &'a BranchAddress) -> Self {
-        Self { store, address, waiting: BytesMut::new(), chunks: Vec::new(), size: 0 }
+        let in_flight = FuturesUnordered::new();
+        Self { store, address, waiting: BytesMut::new(), chunks: Vec::new(), in_flight, size: 0 }
     }
 
     /// Takes the next piece.
@@ -139,18 +150,41 @@ impl<'a> ContentWriter<'a> {
         // One byte more than a chunk tells that the content is a large one.
         while self.waiting.len() > CHUNK_BYTES {
             let full = self.waiting.split_to(CHUNK_BYTES).freeze();
-            self.chunks.push(stage_chunk(self.store, self.address, full).await?);
+            self.stage(full).await?;
         }
         Ok(())
     }
 
+    /// Sends a chunk on its way, once there is room for it.
+    async fn stage(&mut self, bytes: Bytes) -> Result<()> {
+        while self.in_flight.len() >= CHUNKS_IN_FLIGHT {
+            self.in_flight.try_next().await?;
+        }
+        let (store, address) = (self.store, self.address);
+        let hash = sha256(&bytes);
+        self.chunks.push(ContentChunk { hash, length: bytes.len() as u32 });
+        self.in_flight.push(
+            async move {
+                let stored = store.put_chunk(address.realm.as_str(), ChunkId(hash.0), bytes).await;
+                stored.map_err(|error| from_store(error, address))
+            }
+            .boxed(),
+        );
+        // Not before it is polled does it begin.
+        match self.in_flight.next().now_or_never() {
+            Some(Some(stored)) => stored,
+            _ => Ok(()),
+        }
+    }
+
     /// The `put` of all that was taken: a small one brings its bytes.
     pub(crate) async fn finish(mut self) -> Result<DiffSource> {
-        let rest = self.waiting.freeze();
+        let rest = std::mem::take(&mut self.waiting).freeze();
         if self.chunks.is_empty() {
             return Ok(DiffSource::Bson(Diff::put_file(&rest)));
         }
-        self.chunks.push(stage_chunk(self.store, self.address, rest).await?);
+        self.stage(rest).await?;
+        while self.in_flight.try_next().await?.is_some() {}
         Ok(DiffSource::Staged(self.chunks))
     }
 }
@@ -178,5 +212,6 @@ pub(crate) async fn settle(
     if bytes.len() > at_hand_max {
         return stage(store, address, &bytes).await.map(Content::Chunked);
     }
-    Ok(Content::Inline(bytes))
+    // A small one must not keep the whole message that brought it.
+    Ok(Content::Inline(if bytes.len() <= COPIED_MAX_BYTES { bytes.to_vec().into() } else { bytes }))
 }

@@ -21,6 +21,9 @@ use super::records::{
 const ROWS_PER_WRITE_MAX: usize = 8_192;
 /// A batch with more changes is written in parts.
 const CHANGES_AT_ONCE: usize = 2_048;
+/// How long, and up to how many changes, views wait for more to be written with them.
+const GATHER: Duration = Duration::from_millis(5);
+const GATHER_CHANGES: u64 = 256;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -30,7 +33,13 @@ pub(crate) async fn run(branch: Arc<Branch>) {
     loop {
         match write_some(&branch).await {
             Ok(true) => pause = RETRY_PAUSE,
-            Ok(false) => branch.derive.notified().await,
+            Ok(false) => {
+                branch.derive.notified().await;
+                // What comes in the meantime is written with it.
+                if branch.view_lag_changes() < GATHER_CHANGES {
+                    let _ = tokio::time::timeout(GATHER, branch.hurry.notified()).await;
+                }
+            }
             Err(error) => {
                 let why = error.context.as_deref().unwrap_or(&error.message);
                 tracing::warn!(branch = %branch.address, why, "views cannot be written: trying on");

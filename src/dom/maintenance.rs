@@ -22,8 +22,7 @@ pub use restore::{RestoreReport, restore};
 pub use verify::{Finding, VerifyReport, verify};
 
 use super::error::from_store;
-use super::quota::Quotas;
-use super::room::DocumentRoom;
+use super::room::{DocumentRoom, RoomBounds};
 use crate::environment::Environment;
 use crate::observe::DomMetrics;
 use crate::security::Authority;
@@ -41,8 +40,8 @@ async fn all_logs(store: &dyn Store) -> Result<Vec<LogDescriptor>> {
 
 /// A room that nobody but maintenance asks.
 fn room_over(store: Arc<dyn Store>, environment: &Environment) -> DocumentRoom {
-    let (authority, quotas) = (Authority::new([]), Quotas::default());
-    DocumentRoom::new(store, environment.clone(), authority, DomMetrics::new(), quotas)
+    let (authority, bounds) = (Authority::new([]), RoomBounds::default());
+    DocumentRoom::new(store, environment.clone(), authority, DomMetrics::new(), bounds)
 }
 
 /// The branch that a log is of.

@@ -7,7 +7,7 @@
 //! | `branch` `origin` `derive` `past` `operations` | a branch in memory, its views, its earlier states and answers |
 //! | `compaction` `base` | what becomes of a history that is no longer asked for |
 //! | `maintenance` | verify, back up, restore, rebuild, compact a whole store |
-//! | `quota` | how much a realm may hold |
+//! | `quota` `hot` | how much a realm may hold, and what of it is at hand |
 //! | `feed` | what other gateways append |
 //! | `records` `content` `packs` `error` | stored forms, large contents and change sets, the store's errors |
 
@@ -23,6 +23,7 @@ mod derive;
 mod error;
 mod feed;
 mod history;
+mod hot;
 pub mod maintenance;
 mod merge;
 mod operations;
@@ -41,7 +42,7 @@ mod writer;
 
 pub use compaction::{CompactionReport, Retention};
 pub use quota::Quotas;
-pub use room::DocumentRoom;
+pub use room::{DocumentRoom, RoomBounds};
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,7 @@ use vdom_store::{
 use super::branch::{Branch, BranchHandle, Compaction, Head, KnownViews};
 use super::compaction::{CompactionReport, Retention};
 use super::error::from_store;
+use super::hot::HotNodes;
 use super::origin::Origin;
 use super::quota::{Quotas, RealmUsage, USAGE_ID, Usage};
 use super::records::{
@@ -52,12 +53,28 @@ pub struct DocumentRoom {
     pub(super) shared: Arc<Shared>,
 }
 
+/// How much a room may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomBounds {
+    /// Of each realm, in the store.
+    pub quotas: Quotas,
+    /// Of nodes that were read or written lately, in memory.
+    pub cache_bytes: u64,
+}
+
+impl Default for RoomBounds {
+    fn default() -> Self {
+        Self { quotas: Quotas::default(), cache_bytes: 192 << 20 }
+    }
+}
+
 pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) environment: Environment,
     pub(super) authority: Authority,
     pub(super) metrics: DomMetrics,
     quotas: Quotas,
+    hot: HotNodes,
     usage: Mutex<HashMap<RealmName, Arc<RealmUsage>>>,
     slots: Mutex<HashMap<BranchAddress, Slot>>,
 }
@@ -98,11 +115,13 @@ impl DocumentRoom {
         environment: Environment,
         authority: Authority,
         metrics: DomMetrics,
-        quotas: Quotas,
+        bounds: RoomBounds,
     ) -> Self {
         let (usage, slots) = (Mutex::default(), Mutex::default());
+        let RoomBounds { quotas, cache_bytes } = bounds;
+        let hot = HotNodes::new(cache_bytes);
         let shared =
-            Arc::new(Shared { store, environment, authority, metrics, quotas, usage, slots });
+            Arc::new(Shared { store, environment, authority, metrics, quotas, hot, usage, slots });
         tokio::spawn(feed::run(Arc::downgrade(&shared)));
         Self { shared }
     }
@@ -387,7 +406,17 @@ impl Shared {
         };
         let (address, store) = (address.clone(), self.store.clone());
         let usage = self.usage_of(&address.realm);
-        Ok(Branch::new(address, descriptor, log, store, origin, head, views, usage))
+        Ok(Branch::new(
+            address,
+            descriptor,
+            log,
+            store,
+            origin,
+            head,
+            views,
+            usage,
+            self.hot.branch(),
+        ))
     }
 
     /// What a branch has from another, as its first batch says.

@@ -492,6 +492,7 @@ impl Writer {
             if self.branch.view_lag_changes() <= VIEW_LAG_MAX_CHANGES {
                 return;
             }
+            self.branch.hurry.notify_one();
             caught_up.await;
         }
     }

@@ -56,6 +56,11 @@ pub enum ViewKind {
 }
 
 impl ViewKind {
+    /// Whether a row never changes once it is written: its id holds its revision.
+    pub fn is_written_once(self) -> bool {
+        matches!(self, Self::History | Self::Place)
+    }
+
     /// Every family.
     pub const ALL: [Self; 9] = [
         Self::Node,

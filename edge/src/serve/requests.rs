@@ -128,7 +128,9 @@ where
                     fault(is_grpc, &request_id)
                 }
             };
-            if let Ok(value) = HeaderValue::from_str(&request_id) {
+            if let Ok(mut value) = HeaderValue::from_str(&request_id) {
+                // No two are the same: an entry in the peer's table would be of no use.
+                value.set_sensitive(true);
                 response.headers_mut().insert(REQUEST_ID, value);
             }
             observation.answered(response.status(), response.headers());

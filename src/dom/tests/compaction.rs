@@ -244,7 +244,7 @@ async fn repeated_operations_are_answered_until_thirty_days_have_passed() {
         environment,
         Authority::new([realm]),
         DomMetrics::new(),
-        Quotas::default(),
+        RoomBounds::default(),
     );
     let request =
         |number| WriteDiff { operation_id: Some(operation(number)), ..overwrite("a", "same") };

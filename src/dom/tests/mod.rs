@@ -29,7 +29,7 @@ use vdom_edge::{Caller, Dom, Scopes};
 use vdom_store::Store;
 use vdom_store::memory::Memory;
 
-use super::{DocumentRoom, Quotas};
+use super::{DocumentRoom, Quotas, RoomBounds};
 use crate::environment::Environment;
 use crate::observe::DomMetrics;
 use crate::security::Authority;
@@ -67,7 +67,8 @@ fn room_over(store: Arc<dyn Store>) -> DocumentRoom {
 
 fn room_with(store: Arc<dyn Store>, quotas: Quotas) -> DocumentRoom {
     let realm = RealmName::parse("default").expect("valid");
-    DocumentRoom::new(store, environment(), Authority::new([realm]), DomMetrics::new(), quotas)
+    let bounds = RoomBounds { quotas, ..RoomBounds::default() };
+    DocumentRoom::new(store, environment(), Authority::new([realm]), DomMetrics::new(), bounds)
 }
 
 fn room() -> DocumentRoom {

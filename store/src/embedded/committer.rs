@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::directory::Directory;
 use super::engine::Engine;
-use super::group::{Group, Tails, Waiting};
+use super::group::{AtHand, Group, Waiting};
 use super::mark::Mark;
 use crate::batch::{Batch, LogId};
 use crate::contract::{Append, ChunkId, StoreError, StoreErrorKind, StoreResult};
@@ -52,7 +52,7 @@ impl Committer {
             directory,
             mark,
             group,
-            tails: Tails::default(),
+            at_hand: AtHand::default(),
             stop: Stop(Arc::clone(&stopped)),
         };
         let started = thread::Builder::new()
@@ -100,7 +100,7 @@ struct Worker {
     mark: Mark,
     /// The last group that was made durable.
     group: u64,
-    tails: Tails,
+    at_hand: AtHand,
     stop: Stop,
 }
 
@@ -126,11 +126,11 @@ impl Worker {
         requests: &mut mpsc::Receiver<Request>,
     ) -> (Group, Option<Answer<()>>) {
         let mut group = Group::default();
-        self.tails.trim();
+        self.at_hand.trim();
         let moment = self.engine.moment();
         let mut next = Some(first);
         while let Some(request) = next {
-            if let Some(close) = group.take(request, &moment, &mut self.tails) {
+            if let Some(close) = group.take(request, &moment, &mut self.at_hand) {
                 return (group, Some(close));
             }
             next = if group.is_full() { None } else { requests.try_recv().ok() };

@@ -17,8 +17,9 @@ use crate::view::{Position, View, ViewKind, ViewWrite, Watermark};
 const GROUP_BYTES: usize = 16 << 20;
 const GROUP_REQUESTS: usize = 4096;
 
-/// Ends of logs that are kept at hand.
+/// Ends of logs, and places of rows, that are kept at hand.
 const TAILS_AT_HAND: usize = 1 << 16;
+const ROWS_AT_HAND: usize = 1 << 14;
 
 /// The requests of a group, judged against what was written before them.
 #[derive(Default)]
@@ -27,8 +28,6 @@ pub(super) struct Group {
     /// Where the row of a key is in `rows`: a key is written once.
     staged: HashMap<(Space, Vec<u8>), usize>,
     batches: HashMap<(LogId, u64), BatchId>,
-    /// `None` for a row that is removed.
-    views: HashMap<Vec<u8>, Option<Stored>>,
     watermarks: HashMap<LogId, Watermark>,
     waiting: Vec<Waiting>,
     bytes: usize,
@@ -49,9 +48,14 @@ pub(super) enum Waiting {
     Counted(Answer<u64>, StoreResult<u64>),
 }
 
-/// The ends of the logs that were appended to.
+/// What was written lately, or is being written: nobody else writes, so this is how it
+/// stands.
 #[derive(Default)]
-pub(super) struct Tails(HashMap<LogId, Tail>);
+pub(super) struct AtHand {
+    tails: HashMap<LogId, Tail>,
+    /// `None` for a row that is removed.
+    rows: HashMap<Vec<u8>, Option<Stored>>,
+}
 
 impl Group {
     /// Takes a request in. Gives back who wants the store closed.
@@ -59,15 +63,15 @@ impl Group {
         &mut self,
         request: Request,
         moment: &Moment<'_>,
-        tails: &mut Tails,
+        at_hand: &mut AtHand,
     ) -> Option<Answer<()>> {
         let waiting = match request {
             Request::Append { log, number, batch, encoded, answer } => {
-                let outcome = self.append(moment, tails, log, number, &batch, &encoded);
+                let outcome = self.append(moment, at_hand, log, number, &batch, &encoded);
                 Waiting::Append(answer, outcome)
             }
             Request::Views { log, writes, watermark, answer } => {
-                Waiting::Done(answer, self.write_views(moment, log, writes, watermark))
+                Waiting::Done(answer, self.write_views(moment, at_hand, log, writes, watermark))
             }
             Request::Chunk { realm, id, bytes, answer } => {
                 Waiting::Done(answer, self.put_chunk(moment, &realm, id, &bytes))
@@ -76,10 +80,10 @@ impl Group {
                 Waiting::Done(answer, self.compact(moment, log, emptied))
             }
             Request::DeleteViews { log, kind, ids, answer } => {
-                Waiting::Done(answer, self.delete_views(moment, log, kind, &ids))
+                Waiting::Done(answer, self.delete_views(moment, at_hand, log, kind, &ids))
             }
             Request::ClearViews { log, keys, answer } => {
-                self.clear_views(log, keys);
+                self.clear_views(at_hand, log, keys);
                 Waiting::Done(answer, Ok(()))
             }
             Request::DeleteChunks { realm, ids, before_ms, answer } => {
@@ -114,13 +118,13 @@ impl Group {
     fn append(
         &mut self,
         moment: &Moment<'_>,
-        tails: &mut Tails,
+        at_hand: &mut AtHand,
         log: LogId,
         number: u64,
         batch: &Batch,
         encoded: &Bytes,
     ) -> StoreResult<Append> {
-        let tail = tails.get(moment, log)?;
+        let tail = at_hand.tail(moment, log)?;
         if tail.is_some_and(|tail| number <= tail.number) {
             let id = match self.batches.get(&(log, number)) {
                 Some(id) => Some(*id),
@@ -147,7 +151,7 @@ impl Group {
         self.batches.insert((log, number), batch.id);
         self.make_durable(&[Space::Logs, Space::Index]);
         let digest = digest_in(encoded, batch);
-        tails.set(log, Tail { number, digest, closing: batch.closing });
+        at_hand.tails.insert(log, Tail { number, digest, closing: batch.closing });
         Ok(Append::Committed)
     }
 
@@ -179,12 +183,13 @@ impl Group {
     fn write_views(
         &mut self,
         moment: &Moment<'_>,
+        at_hand: &mut AtHand,
         log: LogId,
         writes: Vec<ViewWrite>,
         watermark: Option<Watermark>,
     ) -> StoreResult<()> {
         for write in writes {
-            self.write_view(moment, log, write.kind, &write.view)?;
+            self.write_view(moment, at_hand, log, write.kind, &write.view)?;
         }
         let Some(watermark) = watermark else { return Ok(()) };
         let stored = match self.watermarks.get(&log) {
@@ -200,14 +205,19 @@ impl Group {
     fn write_view(
         &mut self,
         moment: &Moment<'_>,
+        at_hand: &mut AtHand,
         log: LogId,
         kind: ViewKind,
         view: &View,
     ) -> StoreResult<()> {
         let key = keys::row(log, kind, &view.id);
-        if let Some(stored) = self.stored(moment, log, kind, &view.id, &key)? {
+        if kind.is_written_once() {
+            self.put(Space::Views, key, &record::encode_row(view));
+            return Ok(());
+        }
+        if let Some(stored) = at_hand.take_row(moment, log, kind, &view.id, &key)? {
             if stored.position >= view.position {
-                self.views.insert(key, Some(stored));
+                at_hand.rows.insert(key, Some(stored));
                 return Ok(());
             }
             if let (ViewKind::Node, Some(path)) = (kind, &stored.path) {
@@ -218,29 +228,14 @@ impl Group {
             self.put(Space::Views, keys::path(log, path, &view.id), &[u8::from(view.live)]);
         }
         self.put(Space::Views, key.clone(), &record::encode_row(view));
-        self.views.insert(key, Some(Stored { position: view.position, path: view.path.clone() }));
+        at_hand.rows.insert(key, Some(Stored { position: view.position, path: view.path.clone() }));
         Ok(())
-    }
-
-    /// The row as it stands, with what this group has done to it.
-    fn stored(
-        &mut self,
-        moment: &Moment<'_>,
-        log: LogId,
-        kind: ViewKind,
-        id: &[u8],
-        key: &[u8],
-    ) -> StoreResult<Option<Stored>> {
-        if let Some(stored) = self.views.remove(key) {
-            return Ok(stored);
-        }
-        let view = read::view(moment, log, kind, id)?;
-        Ok(view.map(|view| Stored { position: view.position, path: view.path }))
     }
 
     fn delete_views(
         &mut self,
         moment: &Moment<'_>,
+        at_hand: &mut AtHand,
         log: LogId,
         kind: ViewKind,
         ids: &[Bytes],
@@ -248,22 +243,22 @@ impl Group {
         for id in ids {
             let key = keys::row(log, kind, id);
             if let Some(Stored { path: Some(path), .. }) =
-                self.stored(moment, log, kind, id, &key)?
+                at_hand.take_row(moment, log, kind, id, &key)?
                 && kind == ViewKind::Node
             {
                 self.stage(Space::Views, keys::path(log, &path, id), None);
             }
             self.stage(Space::Views, key.clone(), None);
-            self.views.insert(key, None);
+            at_hand.rows.insert(key, None);
         }
         Ok(())
     }
 
-    fn clear_views(&mut self, log: LogId, keys: Vec<Bytes>) {
+    fn clear_views(&mut self, at_hand: &mut AtHand, log: LogId, keys: Vec<Bytes>) {
         self.watermarks.remove(&log);
         for key in keys {
             self.stage(Space::Views, key.to_vec(), None);
-            self.views.insert(key.into(), None);
+            at_hand.rows.insert(key.into(), None);
         }
     }
 
@@ -366,23 +361,38 @@ impl Waiting {
     }
 }
 
-impl Tails {
-    fn get(&mut self, moment: &Moment<'_>, log: LogId) -> StoreResult<Option<Tail>> {
-        if let Some(tail) = self.0.get(&log) {
-            return Ok(Some(*tail));
+impl AtHand {
+    fn tail(&self, moment: &Moment<'_>, log: LogId) -> StoreResult<Option<Tail>> {
+        match self.tails.get(&log) {
+            Some(tail) => Ok(Some(*tail)),
+            None => read::tail(moment, log),
         }
-        read::tail(moment, log)
     }
 
-    /// Forgets when there are too many; only between groups, whose own ends are in
-    /// no moment yet.
+    /// Takes out how a row stands; it is read where that is not known.
+    fn take_row(
+        &mut self,
+        moment: &Moment<'_>,
+        log: LogId,
+        kind: ViewKind,
+        id: &[u8],
+        key: &[u8],
+    ) -> StoreResult<Option<Stored>> {
+        if let Some(stored) = self.rows.remove(key) {
+            return Ok(stored);
+        }
+        let view = read::view(moment, log, kind, id)?;
+        Ok(view.map(|view| Stored { position: view.position, path: view.path }))
+    }
+
+    /// Forgets when there is too much; only between groups, whose own writes are in no
+    /// moment yet.
     pub(super) fn trim(&mut self) {
-        if self.0.len() > TAILS_AT_HAND {
-            self.0.clear();
+        if self.tails.len() > TAILS_AT_HAND {
+            self.tails.clear();
         }
-    }
-
-    fn set(&mut self, log: LogId, tail: Tail) {
-        self.0.insert(log, tail);
+        if self.rows.len() > ROWS_AT_HAND {
+            self.rows.clear();
+        }
     }
 }

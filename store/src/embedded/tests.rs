@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot::Receiver;
 
 use super::engine::Space;
-use super::group::{Group, Tails};
+use super::group::{AtHand, Group};
 use super::mark::{Groups, Mark};
 use super::*;
 use crate::batch::BatchId;
@@ -37,7 +37,7 @@ async fn a_thousand_logs_share_their_fsyncs() {
 #[test]
 fn requests_of_a_group_see_one_another() {
     let (_directory, engine) = engine();
-    let mut tails = Tails::default();
+    let mut at_hand = AtHand::default();
     let mut group = Group::default();
     let moment = engine.moment();
     let first = batch(1, [0; 32]);
@@ -52,7 +52,7 @@ fn requests_of_a_group_see_one_another() {
         let (answer, receiver) = oneshot::channel();
         let (encoded, batch) = (batch.encode().unwrap(), Box::new(batch.clone()));
         let request = Request::Append { log: LOG, number, batch, encoded, answer };
-        assert!(group.take(request, &moment, &mut tails).is_none());
+        assert!(group.take(request, &moment, &mut at_hand).is_none());
         receiver
     });
     commit(&engine, group);
@@ -70,14 +70,14 @@ fn requests_of_a_group_see_one_another() {
 fn rows_that_move_twice_in_a_group_have_one_place() {
     let (_directory, engine) = engine();
     let moves = [("a", 1), ("b", 2), ("a", 3), ("c", 2)];
-    let mut group = Group::default();
+    let (mut group, mut at_hand) = (Group::default(), AtHand::default());
     let mut answers = Vec::new();
     for (path, revision) in moves {
         let writes = vec![node(path, revision)];
         let watermark = Some(mark(revision));
         let (answer, receiver) = oneshot::channel();
         let request = Request::Views { log: LOG, writes, watermark, answer };
-        group.take(request, &engine.moment(), &mut Tails::default());
+        group.take(request, &engine.moment(), &mut at_hand);
         answers.push(receiver);
     }
     assert!(group.durable().is_empty());
@@ -93,11 +93,11 @@ fn rows_that_move_twice_in_a_group_have_one_place() {
 #[test]
 fn rows_are_written_before_the_watermark_that_speaks_of_them() {
     let (_directory, engine) = engine();
-    let mut group = Group::default();
+    let (mut group, mut at_hand) = (Group::default(), AtHand::default());
     let (answer, _receiver): (_, Receiver<StoreResult<()>>) = oneshot::channel();
     let writes = vec![node("a", 1)];
     let request = Request::Views { log: LOG, writes, watermark: Some(mark(1)), answer };
-    group.take(request, &engine.moment(), &mut Tails::default());
+    group.take(request, &engine.moment(), &mut at_hand);
     let (rows, _) = group.into_rows(1);
     let (_, last, _) = rows.last().unwrap();
     assert_eq!(*last, keys::watermark(LOG));
@@ -106,12 +106,12 @@ fn rows_are_written_before_the_watermark_that_speaks_of_them() {
 #[test]
 fn a_failed_group_leaves_appends_unknown_and_refusals_as_they_are() {
     let (_directory, engine) = engine();
-    let mut group = Group::default();
+    let (mut group, mut at_hand) = (Group::default(), AtHand::default());
     let receivers = [(1, batch(1, [0; 32])), (3, batch(3, [0; 32]))].map(|(number, batch)| {
         let (answer, receiver) = oneshot::channel();
         let (encoded, batch) = (batch.encode().unwrap(), Box::new(batch));
         let request = Request::Append { log: LOG, number, batch, encoded, answer };
-        group.take(request, &engine.moment(), &mut Tails::default());
+        group.take(request, &engine.moment(), &mut at_hand);
         receiver
     });
     let (_, waiting) = group.into_rows(1);

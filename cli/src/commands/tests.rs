@@ -23,6 +23,7 @@ fn help_lists_every_verb_and_the_exit_codes() {
         "token",
         "import",
         "export",
+        "mirror",
         "ls",
         "cat",
         "put",
@@ -84,6 +85,8 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         ("vdom conflicts resolve site 0a1b --ours --theirs", "cannot be used with"),
         ("vdom export --git --repo site --revision 3", "cannot be used with"),
         ("vdom import --git x --repo site --delete", "cannot be used with"),
+        ("vdom mirror dir", "--repo"),
+        ("vdom mirror dir --repo site --prefix /etc", "empty segment"),
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), Exit::Usage as i32, "{line}");

@@ -164,6 +164,8 @@ impl BranchSide {
             node_id: Bytes::copy_from_slice(&id.0),
             min_epoch: since.epoch,
             min_revision: since.revision,
+            // What a refused write was about may be newer than any cache.
+            max_age_ms: Some(0),
             ..ReadSnapshotRequest::default()
         };
         let content = match self.client.read(request).await {

@@ -265,3 +265,6 @@ fn digest(mut file: File) -> io::Result<([u8; 32], u64)> {
         size_bytes += read as u64;
     }
 }
+
+#[cfg(test)]
+mod tests;

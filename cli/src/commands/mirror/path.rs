@@ -67,15 +67,18 @@ impl LocalPath {
 
     /// True where it is this path or lies below it.
     pub(super) fn is_within(&self, folder: &[u8]) -> bool {
-        self.0
-            .strip_prefix(folder)
-            .is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
+        is_within(&self.0, folder)
     }
 
     /// For people and programs.
     pub(super) fn shown(&self) -> String {
         shown(&self.0)
     }
+}
+
+/// True where a path is this one or lies below it.
+pub(super) fn is_within(path: &[u8], folder: &[u8]) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
 }
 
 /// A path of bytes for people.

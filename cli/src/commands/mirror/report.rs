@@ -46,6 +46,8 @@ pub(super) struct Report<'a> {
     /// What cannot be mirrored, and why, as it was told.
     problems: BTreeMap<String, String>,
     is_away: bool,
+    /// The last record of being in step.
+    in_step: Value,
     received: u64,
     sent: u64,
 }
@@ -91,6 +93,7 @@ impl<'a> Report<'a> {
             lines: BTreeMap::new(),
             problems: BTreeMap::new(),
             is_away: false,
+            in_step: Value::Null,
             received: 0,
             sent: 0,
         }
@@ -220,15 +223,14 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// The server answers. True where it did not before.
-    pub(super) fn back(&mut self) -> Result<bool, Failure> {
+    /// The server answers.
+    pub(super) fn back(&mut self) -> Result<(), Failure> {
         if !std::mem::replace(&mut self.is_away, false) {
-            return Ok(false);
+            return Ok(());
         }
         self.line(json!({ "event": "back" }), &|painter| {
             painter.paint(Tone::Faint, "back      the server answers again")
-        })?;
-        Ok(true)
+        })
     }
 
     /// Something that a person should know.
@@ -249,30 +251,37 @@ impl<'a> Report<'a> {
         self.flush()?;
         let problems = self.problems.len();
         if self.output.is_json() {
-            return self.record(json!({
+            let record = json!({
                 "event": "in_step",
                 "epoch": at.epoch,
                 "revision": at.revision,
                 "files": files,
                 "conflicts": conflicts,
                 "problems": problems,
-            }));
+            });
+            if self.in_step == record {
+                return Ok(());
+            }
+            self.in_step = record.clone();
+            return self.record(record);
         }
         if !is_first {
             return Ok(());
         }
-        let mut parts = vec![
-            count(files as u64, "file", "files"),
-            format!("{} received", self.received),
-            format!("{} sent", self.sent),
-        ];
+        let (received, sent) = (self.received, self.sent);
+        let mut parts =
+            format!("{}, {received} received, {sent} sent", count(files as u64, "file", "files"));
+        let mut left = Vec::new();
         if conflicts > 0 {
-            parts.push(count(conflicts as u64, "conflict", "conflicts"));
+            left.push(count(conflicts as u64, "conflict", "conflicts"));
         }
         if problems > 0 {
-            parts.push(format!("{problems} not mirrored"));
+            left.push(format!("{} not mirrored", count(problems as u64, "file", "files")));
         }
-        let (branch, root, parts) = (&self.branch, self.root.display(), parts.join(", "));
+        if !left.is_empty() {
+            parts = format!("{parts}; but for {}", left.join(" and "));
+        }
+        let (branch, root) = (&self.branch, self.root.display());
         let clean = conflicts + problems == 0;
         self.output.result(
             || Value::Null,

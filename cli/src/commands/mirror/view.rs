@@ -135,3 +135,6 @@ impl View {
         self.ahead.keys().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

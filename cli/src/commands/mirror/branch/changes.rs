@@ -68,7 +68,6 @@ pub(in crate::commands::mirror) enum Sent {
         version: u64,
         /// Merging was tried, or there is nothing to merge from.
         is_final: bool,
-        at: Point,
     },
     /// It was not written: the file, or another of the set, has to be looked at again.
     Later,
@@ -279,6 +278,5 @@ fn outcome(result: WriteDiffResponse, outgoing: Outgoing, is_written: bool) -> S
 fn conflicting(conflict: &ConflictInfo) -> Sent {
     let Ok(id) = NodeId::from_slice(&conflict.node_id) else { return Sent::Later };
     let is_final = matches!(conflict.reason(), Reason::Merge | Reason::StaleClock);
-    let at = Point { epoch: conflict.epoch, revision: conflict.revision };
-    Sent::Conflicting { id, version: conflict.current_version, is_final, at }
+    Sent::Conflicting { id, version: conflict.current_version, is_final }
 }

@@ -29,8 +29,7 @@ const QUEUE_EVENTS: usize = 1_024;
 pub(in crate::commands::mirror) enum Heard {
     /// A change, or how far the stream is.
     Event(Box<ChangeEvent>),
-    /// The server cannot be reached, or there is no such branch yet; it is tried
-    /// again.
+    /// The server cannot be reached; it is tried again.
     Away(Failure),
     /// What was missed cannot be told any more: everything must be read again.
     Lost,
@@ -100,7 +99,7 @@ impl Following {
             match from_status(&status).code {
                 ErrorCode::Lagged => {}
                 // A branch that is not there yet comes with its first write.
-                ErrorCode::NotFound if is_new => self.say.send(Heard::Away(status.into())).await?,
+                ErrorCode::NotFound if is_new => {}
                 ErrorCode::EpochChanged
                 | ErrorCode::Compacted
                 | ErrorCode::FailedPrecondition

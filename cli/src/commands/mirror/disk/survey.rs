@@ -16,8 +16,6 @@ pub(in crate::commands::mirror) struct Survey {
     pub(in crate::commands::mirror) files: BTreeMap<LocalPath, Look>,
     /// What cannot be mirrored, and why.
     pub(in crate::commands::mirror) unusable: BTreeMap<LocalPath, String>,
-    /// Files whose version of the branch lies beside them.
-    pub(in crate::commands::mirror) theirs: BTreeSet<LocalPath>,
     /// Where files may come, by their paths; the directory itself is the empty one.
     pub(in crate::commands::mirror) folders: BTreeSet<Vec<u8>>,
 }
@@ -56,8 +54,6 @@ impl Disk {
             let path = relative.as_os_str().as_bytes();
             if entry.file_type().is_some_and(|file_type| file_type.is_dir()) {
                 survey.folders.insert(path.to_vec());
-            } else if let Some(path) = LocalPath::of_theirs(path) {
-                survey.theirs.insert(path);
             } else if let Some(path) = LocalPath::new(path)
                 && let Ok(metadata) = entry.metadata()
             {

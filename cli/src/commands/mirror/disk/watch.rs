@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::commands::mirror::path::below;
+use crate::commands::mirror::path::{below, is_within};
 use crate::exit::Failure;
 
 /// A batch is settled after this much quiet.
@@ -114,14 +114,9 @@ impl Watcher {
             self.folders.clear();
             return;
         }
-        for path in &noted.paths {
+        for path in noted.paths.iter().filter(|path| !path.is_empty()) {
             if self.folders.contains(path) {
-                self.folders.retain(|folder| {
-                    folder.is_empty()
-                        || !folder
-                            .strip_prefix(path.as_slice())
-                            .is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
-                });
+                self.folders.retain(|folder| !is_within(folder, path));
             }
         }
     }

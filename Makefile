@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BINARIES := vdom
 
-.PHONY: run test test-chaos test-fuzz check bench bootstrap web test-integration fmt
+.PHONY: run test test-chaos test-fuzz format-fixture check bench bootstrap web test-integration fmt
 
 ## Builds and starts the gateway on the embedded store plus a sidecar.
 run:
@@ -28,6 +28,12 @@ test-chaos: bootstrap
 	VDOM_CHAOS_CUTS=1000 VDOM_CHAOS_FLIPS=10000 VDOM_CHAOS_KILLS=200 ./scripts/with-environment \
 		$(CARGO) test --package vdom-tests --test integration -- --nocapture \
 		storage::power_loss storage::bit_rot journeys::crashes
+
+## Writes the store of the present format that later releases must open; once per format.
+format-fixture:
+	$(CARGO) build --workspace --bins
+	./scripts/with-environment $(CARGO) test --package vdom-tests --test integration -- \
+		--ignored --exact storage::stored_format::write_the_store_of_a_format
 
 ## Fuzzes each parser for VDOM_FUZZ_SECONDS (60), with the stable toolchain.
 test-fuzz:

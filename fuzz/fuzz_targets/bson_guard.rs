@@ -16,16 +16,17 @@ fuzz_target!(|data: &[u8]| check(data));
 
 /// What the guard accepts, others read as well, to the last value and within the
 /// depth; our own reader and builder give back the same bytes. What it refuses it
-/// refuses with the place.
+/// refuses with the place, and others refuse it too, but for its depth.
 fn check(data: &[u8]) {
+    let depth = RawDocument::from_bytes(data).ok().and_then(depth);
     match document::check(data) {
         Ok(()) => {
-            let raw = RawDocument::from_bytes(data).expect("what the guard accepts is a document");
-            let depth = depth(raw);
+            let depth = depth.expect("what the guard accepts is a readable document");
             assert!(depth <= BSON_MAX_DEPTH, "{depth} levels");
             assert_eq!(rebuilt(data), data);
         }
         Err(error) => {
+            assert!(depth.is_none_or(|depth| depth > BSON_MAX_DEPTH), "refused alone: {error}");
             assert_eq!(error.code, ErrorCode::InvalidArgument);
             assert!(error.message.len() <= MESSAGE_MAX_BYTES, "{} bytes", error.message.len());
             let place = error.message.strip_prefix("at byte ").expect("a place");
@@ -36,22 +37,22 @@ fn check(data: &[u8]) {
     }
 }
 
-/// How deep a document nests, itself included; reads every value.
-fn depth(document: &RawDocument) -> usize {
-    let values = document.iter().map(|element| element.expect("a readable element").1);
-    1 + values.map(depth_of).max().unwrap_or_default()
+/// How deep a document nests, itself included; `None` where a value cannot be read.
+fn depth(document: &RawDocument) -> Option<usize> {
+    deepest(document.iter().map(|element| element.ok().map(|(_, value)| value)))
 }
 
-fn depth_of(value: RawBsonRef<'_>) -> usize {
-    match value {
-        RawBsonRef::Document(document) => depth(document),
-        RawBsonRef::JavaScriptCodeWithScope(code) => depth(code.scope),
-        RawBsonRef::Array(array) => {
-            let values = array.into_iter().map(|value| value.expect("a readable value"));
-            1 + values.map(depth_of).max().unwrap_or_default()
-        }
-        _ => 0,
+fn deepest<'a>(values: impl Iterator<Item = Option<RawBsonRef<'a>>>) -> Option<usize> {
+    let mut deepest = 0;
+    for value in values {
+        deepest = deepest.max(match value? {
+            RawBsonRef::Document(document) => depth(document)?,
+            RawBsonRef::JavaScriptCodeWithScope(code) => depth(code.scope)?,
+            RawBsonRef::Array(array) => self::deepest(array.into_iter().map(Result::ok))?,
+            _ => 0,
+        });
     }
+    Some(deepest + 1)
 }
 
 fn rebuilt(data: &[u8]) -> Bytes {

@@ -20,7 +20,7 @@ use vdom_fuzz::input::{byte, part};
 const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "vdom";
 /// The moment at which all tokens are checked, in seconds since the Unix epoch.
-const NOW: u64 = 1_800_000_000;
+const NOW: u32 = 1_800_000_000;
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const ED25519_SEED: [u8; 32] = [7; 32];
 
@@ -43,7 +43,7 @@ fn check(mut data: &[u8]) {
             keys.signed_with_secret(header, data)
         }
     };
-    let now = UNIX_EPOCH + Duration::from_secs(NOW);
+    let now = UNIX_EPOCH + Duration::from_secs(NOW.into());
     let outcome = keys.check.check(Some(&token), now);
     assert_eq!(keys.check.check(Some(&token), now), outcome, "the same when it is remembered");
     match outcome {
@@ -57,7 +57,8 @@ fn check(mut data: &[u8]) {
         }
         Err(error) => {
             assert_eq!(error.code, ErrorCode::Unauthenticated);
-            assert!(token.len() < 16 || !error.message.contains(&token), "{error}");
+            let has_signature = token.matches('.').count() == 2;
+            assert!(!has_signature || !error.message.contains(&token), "{error}");
         }
     }
 }
@@ -154,9 +155,9 @@ fn holds(identity: &Identity, claims: &Value) {
     }
     let time = |claim: &str| claims.get(claim).and_then(Value::as_f64);
     let leeway = TOKEN_LEEWAY.as_secs_f64();
-    assert!(time("exp").expect("an end") + leeway > NOW as f64);
-    assert!(time("nbf").expect("a beginning") <= NOW as f64 + leeway);
-    assert!(time("iat").is_none_or(|issued| issued <= NOW as f64 + leeway));
+    assert!(time("exp").expect("an end") + leeway > f64::from(NOW));
+    assert!(time("nbf").expect("a beginning") <= f64::from(NOW) + leeway);
+    assert!(time("iat").is_none_or(|issued| issued <= f64::from(NOW) + leeway));
     assert!(identity.expires_at.is_some_and(|end| end > SystemTime::UNIX_EPOCH));
 }
 

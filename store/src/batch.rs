@@ -99,7 +99,7 @@ impl Batch {
     pub fn into_emptied(self, manifest: Bytes) -> Self {
         let emptied = Some(self.digest());
         let (operations, chunks, body) = (Vec::new(), Vec::new(), Bytes::new());
-        Self { emptied, operations, chunks, manifest, body, ..self }
+        Self { operations, chunks, emptied, manifest, body, ..self }
     }
 }
 

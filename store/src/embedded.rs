@@ -117,7 +117,7 @@ impl Embedded {
         let groups = read::last_groups(&engine.moment())?;
         match (mark.check(path, &groups), cut) {
             (Ok(()), Some(cut)) => cut.forget()?,
-            (Err(error), Some(cut)) => return Err(cut.add_to(error)),
+            (Err(error), Some(cut)) => return Err(cut.add_to(&error)),
             (checked, None) => checked?,
         }
         let group = mark::newest(&groups);

@@ -64,24 +64,28 @@ impl SmallDisk {
         within
     }
 
-    async fn run(&self, program: &str, arguments: &[&str]) -> String {
+    async fn run(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(program);
         command.args(arguments).arg(&self.path);
         let output = self.within(&command).output().await.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
     /// How much is taken, in bytes.
     async fn used(&self) -> u64 {
-        let shown = self.run("df", &["--block-size=1", "--output=used"]).await;
+        let shown = self.run("df", &["--block-size=1", "--output=used"]).await.unwrap();
         shown.split_whitespace().last().unwrap().parse().unwrap()
     }
 
-    /// Leaves so much room; what is taken must not grow meanwhile.
+    /// Leaves so much room.
     async fn leave(&self, free_bytes: u64) {
-        let size = format!("remount,size={}", self.used().await + free_bytes);
-        self.run("mount", &["-o", &size]).await;
+        // A size is refused where more than that was taken meanwhile.
+        eventually("the disk has another size", async || {
+            let size = format!("remount,size={}", self.used().await + free_bytes);
+            self.run("mount", &["-o", &size]).await.is_ok()
+        })
+        .await;
     }
 }
 

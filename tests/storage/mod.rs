@@ -12,6 +12,7 @@ mod mongodb;
 mod mongodb_servers;
 mod power_loss;
 mod proxy;
+mod stored_format;
 mod workload;
 
 use vdom_testkit::mongo::MongoServer;

@@ -164,7 +164,9 @@ fn new_root(folder: &TempDir) -> PathBuf {
 
 /// Records a process that writes to the store below `root`, all of which is on the disk.
 fn record(record: &Path, root: &Path) -> Trace {
-    record_from(&Image::of(root), record, root)
+    let trace = record_from(&Image::of(root), record, root);
+    assert!(Image::of(root) == Image::at_the_end(&trace), "not all that was done was recorded");
+    trace
 }
 
 /// As [`record`], where the disk holds `before`, whatever the process sees of it.
@@ -179,7 +181,6 @@ fn record_from(before: &Image, record: &Path, root: &Path) -> Trace {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     let trace = Trace::read(&std::fs::read(record).unwrap(), root, before);
     assert!(trace.reports.len() > 100, "only {} reports: no work", trace.reports.len());
-    assert!(Image::of(root) == Image::at_the_end(&trace), "not all that was done was recorded");
     trace
 }
 

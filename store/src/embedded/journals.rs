@@ -59,12 +59,13 @@ pub(super) fn check(directory: &Path, engine: &Path, was_closed: bool) -> StoreR
             return Err(damaged(directory, &what));
         }
         if is_last && !was_closed {
-            renew(path, walk.whole).map_err(|error| failed(&error))?;
+            let failed = |error| unavailable(directory, "cannot sync the journal of", &error);
+            renew(path, walk.whole).map_err(failed)?;
         }
         if !walk.is_whole {
             tracing::warn!(journal = %shown, kept_bytes = walk.whole, "a torn journal is cut");
-            last_cut =
-                Some(Cut::make(directory, path, walk.whole).map_err(|error| failed(&error))?);
+            let failed = |error| unavailable(directory, "cannot cut the journal of", &error);
+            last_cut = Some(Cut::make(directory, path, walk.whole).map_err(failed)?);
         }
     }
     Ok(last_cut)
@@ -86,15 +87,16 @@ impl Cut {
         let mut copy = File::create(&kept)?;
         self::copy(&source, length, end_of_contents(&source, length)?, &mut copy)?;
         copy.sync_all()?;
+        File::open(directory)?.sync_all()?;
         source.set_len(length)?;
         source.sync_all()?;
         Ok(Self { directory: directory.to_owned(), kept })
     }
 
     /// Says where what was cut is kept, of a store that is damaged.
-    pub(super) fn add_to(&self, error: StoreError) -> StoreError {
-        let message = format!("{}; the end of its journal is in {}", error, self.kept.display());
-        StoreError { message, ..error }
+    pub(super) fn add_to(&self, error: &StoreError) -> StoreError {
+        let kept = self.kept.display();
+        StoreError::new(error.kind, format_args!("{error}; the end of its journal is in {kept}"))
     }
 
     /// Takes what was cut for the torn end that a crash leaves.

@@ -5,6 +5,8 @@
 //! numbers; later fields are optional, so older records stay readable. The
 //! diff stands apart, so that a log's tail can be read without contents.
 
+mod record;
+
 use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
@@ -15,6 +17,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::identifiers::{Hash, NodeId, OperationId};
 use crate::names::NodePath;
 use crate::node::NodeKind;
+
+pub use record::{ChangeRecord, ClockRecord};
 
 /// The hash before the first change of a branch.
 pub const CHAIN_START: Hash = Hash([0; 32]);

@@ -119,12 +119,14 @@ impl NodePath {
     /// True for the path itself and for what lies below it, whole segments only:
     /// `lib` covers `lib/a`, never `library`. The empty prefix covers all.
     pub fn is_covered_by(&self, prefix: &str) -> bool {
-        prefix.is_empty()
-            || self
-                .0
-                .strip_prefix(prefix)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_covered_by(&self.0, prefix)
     }
+}
+
+/// [`NodePath::is_covered_by`] of a path that was checked when it was stored.
+pub fn is_covered_by(path: &str, prefix: &str) -> bool {
+    prefix.is_empty()
+        || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Takes a prefix of whole segments: empty, or a path.

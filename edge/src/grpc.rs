@@ -2,9 +2,11 @@
 
 mod call;
 pub mod change_set;
+mod frames;
 pub mod from_wire;
 mod server;
 mod service;
+mod subscription;
 pub mod to_wire;
 pub mod web;
 

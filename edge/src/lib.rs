@@ -17,7 +17,7 @@ pub mod stream;
 pub mod token;
 
 pub use caller::{Caller, Scope, Scopes};
-pub use dom::{Dom, DomStream};
+pub use dom::{Dom, DomStream, EVENT_FORMS, EventEncoder, StoredChange};
 
 #[cfg(test)]
 mod fake;

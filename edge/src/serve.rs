@@ -5,6 +5,7 @@ mod access;
 mod call_name;
 mod connection;
 mod correlation;
+mod gather;
 mod listener;
 mod preface;
 mod requests;

@@ -2,6 +2,7 @@
 //! when the server drains, or above a limit.
 
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -13,6 +14,9 @@ use vdom_core::{Error, ErrorCode, Result};
 use crate::caller::Caller;
 use crate::deadline;
 use crate::dom::DomStream;
+
+/// How many items may follow one another before the end is looked at again.
+const ITEMS_IN_A_ROW: u32 = 16;
 
 /// Cancelled when the server drains: in a request's extensions, for streams
 /// that have no end of their own.
@@ -95,17 +99,45 @@ pub fn content_too_large() -> Error {
 
 type End = Pin<Box<dyn Future<Output = Error> + Send>>;
 
+/// A stream that something else may end.
+struct Until<T> {
+    open: Option<(DomStream<T>, End)>,
+    /// How many items came since the end was looked at.
+    in_a_row: u32,
+}
+
 fn until<T: Send + 'static>(stream: DomStream<T>, end: End) -> DomStream<T> {
-    stream::unfold(Some((stream, end)), |state| async move {
-        let (mut stream, mut end) = state?;
+    Until { open: Some((stream, end)), in_a_row: ITEMS_IN_A_ROW }.boxed()
+}
+
+impl<T> Stream for Until<T> {
+    type Item = Result<T>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        let this = self.get_mut();
+        let Some((stream, end)) = &mut this.open else { return Poll::Ready(None) };
         // A stream that always has a next item must end all the same.
-        tokio::select! {
-            biased;
-            error = &mut end => Some((Err(error), None)),
-            item = stream.next() => item.map(|item| (item, Some((stream, end)))),
+        if this.in_a_row >= ITEMS_IN_A_ROW {
+            this.in_a_row = 0;
+            if let Poll::Ready(error) = end.as_mut().poll(context) {
+                this.open = None;
+                return Poll::Ready(Some(Err(error)));
+            }
         }
-    })
-    .boxed()
+        let item = stream.poll_next_unpin(context);
+        match &item {
+            Poll::Ready(Some(_)) => this.in_a_row += 1,
+            Poll::Ready(None) => this.open = None,
+            Poll::Pending => {
+                this.in_a_row = 0;
+                if let Poll::Ready(error) = end.as_mut().poll(context) {
+                    this.open = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+        item
+    }
 }
 
 async fn wait_until(instant: Option<std::time::Instant>) {

@@ -223,7 +223,7 @@ impl<'a> BaseWriter<'a> {
 /// A node as the base of its branch has it.
 pub(crate) async fn node(branch: &Branch, base: &Base, id: NodeId) -> Result<Option<Node>> {
     let nodes = base.pieces.iter().filter(|piece| piece.kind == ViewKind::Node as u8);
-    let piece = nodes.into_iter().find(|piece| piece.last.as_slice() <= &id.as_bytes()[..]);
+    let piece = nodes.into_iter().find(|piece| piece.last.as_slice() <= id.as_bytes());
     let Some(piece) = piece else { return Ok(None) };
     let rows = read_piece(&mut branch.packs(), piece).await?;
     let row = rows.into_iter().find(|row| row.id == id.as_bytes());

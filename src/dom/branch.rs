@@ -19,11 +19,12 @@ use vdom_store::{LogDescriptor, LogId, Position, Store, View, ViewKind, Watermar
 
 use super::content;
 use super::error::from_store;
-use super::hot::HotBranch;
+use super::hot::{Holder, HotBranch};
 use super::origin::Origin;
 use super::packs::{PackReader, StoredDiff};
 use super::quota::{RealmUsage, Usage};
 use super::records::{Base, Entry, Note, decode_node};
+use super::subscribe::EncodedForms;
 use super::writer::Command;
 
 /// The end of a log.
@@ -63,6 +64,8 @@ pub(crate) struct AppliedBatch {
     pub changes: Vec<Applied>,
     /// What it says besides.
     pub notes: Vec<Note>,
+    /// As its subscribers get it.
+    pub encoded: EncodedForms,
 }
 
 /// What every task of a branch shares. Only the writer changes it.
@@ -113,6 +116,26 @@ pub(crate) struct KnownViews {
     pub usage: (Usage, Position),
 }
 
+/// What a branch is made of when it is brought into memory.
+pub(crate) struct BranchParts {
+    /// Its name.
+    pub address: BranchAddress,
+    /// Of the incarnation.
+    pub descriptor: LogDescriptor,
+    /// Where the log and the views are.
+    pub store: Arc<dyn Store>,
+    /// What it has from another branch.
+    pub origin: Option<Origin>,
+    /// Where the views end.
+    pub head: Head,
+    /// What the views know.
+    pub views: KnownViews,
+    /// What its realm holds.
+    pub usage: Arc<RealmUsage>,
+    /// Room for its nodes in memory.
+    pub hot: HotBranch,
+}
+
 /// A branch with its writer; the writer ends when the last handle is dropped.
 pub(crate) struct BranchHandle {
     /// What is shared.
@@ -142,17 +165,9 @@ struct Occupancy {
 impl Branch {
     /// A branch whose log ends at `head` and whose views are complete to
     /// `watermark`; the batches between are applied next.
-    pub(crate) fn new(
-        address: BranchAddress,
-        descriptor: LogDescriptor,
-        log: LogId,
-        store: Arc<dyn Store>,
-        origin: Option<Origin>,
-        head: Head,
-        views: KnownViews,
-        usage: Arc<RealmUsage>,
-        hot: HotBranch,
-    ) -> Self {
+    pub(crate) fn new(parts: BranchParts) -> Self {
+        let BranchParts { address, descriptor, store, origin, head, views, usage, hot } = parts;
+        let log = descriptor.log_id();
         let KnownViews { watermark, compaction, usage: derived_usage } = views;
         Self {
             usage,
@@ -286,9 +301,8 @@ impl Branch {
 
     /// A node, tombstones included.
     pub(crate) async fn node(&self, id: NodeId) -> Result<Option<Arc<Node>>> {
-        let known = self.state.read().nodes.get(&id).cloned().or_else(|| self.hot.node(id));
-        if known.is_some() {
-            return Ok(known);
+        if let Some(node) = self.at_hand(id) {
+            return Ok(Some(node));
         }
         let number = self.head().number;
         let found = match (self.own_view(id).await?, &self.origin) {
@@ -300,6 +314,11 @@ impl Branch {
             self.while_at(number, || self.hot.put(node));
         }
         Ok(found)
+    }
+
+    /// The newest state of a node, where that is in memory.
+    pub(crate) fn at_hand(&self, id: NodeId) -> Option<Arc<Node>> {
+        self.state.read().nodes.get(&id).cloned().or_else(|| self.hot.node(id))
     }
 
     /// Keeps at hand what was read, unless something was published meanwhile.
@@ -335,14 +354,14 @@ impl Branch {
             return Ok(node);
         }
         match self.hot.holder(path) {
-            Some(None) => return Ok(None),
-            Some(Some(id)) => {
+            Holder::Nobody => return Ok(None),
+            Holder::Node(id) => {
                 let node = self.node(id).await?;
                 if let Some(node) = node.filter(|node| node.live && node.path == *path) {
                     return Ok(Some(node));
                 }
             }
-            None => {}
+            Holder::Unknown => {}
         }
         let number = self.head().number;
         let found = self.find_at(path).await?;
@@ -623,11 +642,21 @@ impl Applied {
 }
 
 impl AppliedBatch {
+    /// A batch that nobody has seen yet.
+    pub(crate) fn new(head: Head, changes: Vec<Applied>, notes: Vec<Note>) -> Self {
+        Self { head, changes, notes, encoded: EncodedForms::default() }
+    }
+
     /// Its changes after `revision`.
     pub(crate) fn after(&self, revision: u64) -> &[Applied] {
         let from =
             self.changes.partition_point(|applied| applied.entry.change.revision <= revision);
         &self.changes[from..]
+    }
+
+    /// The last of its changes.
+    pub(crate) fn last_change(&self) -> Option<&Change> {
+        self.changes.last().map(|applied| &*applied.entry.change)
     }
 
     fn growth(&self) -> Usage {

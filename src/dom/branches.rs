@@ -11,10 +11,11 @@ use vdom_store::{Append, Batch, BatchId, LogFilter, LogId, OperationKey, Store};
 
 use super::branch::Branch;
 use super::error::from_store;
+use super::load::descriptor;
 use super::past::{EntryReader, hash_at};
 use super::read_snapshot::revision_as_of;
 use super::records::{Note, encode_batch, operation_key};
-use super::room::{Shared, descriptor};
+use super::shared::Shared;
 use super::writer::{Command, append_settled, writer_gone};
 use crate::security::Permit;
 

@@ -30,7 +30,7 @@ use super::decide::{StagedSet, Staging, Verdict, concerns_the_store};
 use super::operations;
 use super::packs::{PackWriter, StoredDiff};
 use super::records::operation_key;
-use super::room::Shared;
+use super::shared::Shared;
 use super::write_diff::{request_hash, staged, store_apart};
 use super::writer::{Command, Proposal, writer_gone};
 use crate::security::Permit;

@@ -21,7 +21,7 @@ use super::error::from_store;
 use super::operations;
 use super::past::{EntryReader, hash_at, number_of};
 use super::records::{Base, Note, decode_batch, decode_record, encode_compacted};
-use super::room::Shared;
+use super::shared::Shared;
 use super::writer::{Command, writer_gone};
 use crate::environment::Environment;
 

@@ -521,7 +521,11 @@ impl<'a> Staging<'a> {
             base_content: None,
             hunks: Vec::new(),
             epoch: self.epoch,
-            revision: self.revision,
+            // Of a set that conflicts nothing is written.
+            revision: match self.set {
+                Some(_) => self.branch.head().revision,
+                None => self.revision,
+            },
             operation_id: None,
             conflict_id: None,
         }))

@@ -131,9 +131,9 @@ impl<'a> Rows<'a> {
             let (kind, id, live, value) = match note {
                 Note::Conflict(conflict) => {
                     let value = encode_record(conflict)?;
-                    (ViewKind::Conflict, &conflict.id.as_bytes()[..], true, value)
+                    (ViewKind::Conflict, conflict.id.as_bytes(), true, value)
                 }
-                Note::Resolved(id) => (ViewKind::Conflict, &id.as_bytes()[..], false, Bytes::new()),
+                Note::Resolved(id) => (ViewKind::Conflict, id.as_bytes(), false, Bytes::new()),
                 Note::Pin { log, revision } => {
                     (ViewKind::Pin, &log[..], true, encode_record(revision)?)
                 }

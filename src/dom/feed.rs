@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use vdom_store::Early;
 
 use super::branch::BranchHandle;
-use super::room::Shared;
+use super::shared::Shared;
 use super::writer::Command;
 
 const POLL_EVERY: Duration = Duration::from_secs(1);

@@ -28,6 +28,15 @@ pub(crate) struct HotBranch {
     branch: u64,
 }
 
+/// Who is at a path, as far as that is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// It must be read.
+    Unknown,
+    Nobody,
+    Node(NodeId),
+}
+
 impl HotNodes {
     /// Nothing yet, and at most about so much.
     pub(crate) fn new(max_bytes: u64) -> Self {
@@ -67,9 +76,13 @@ impl HotBranch {
         self.all.nodes.get(&(self.branch, id))
     }
 
-    /// Who is at a path; `None` where that is not known.
-    pub(crate) fn holder(&self, path: &NodePath) -> Option<Option<NodeId>> {
-        self.all.holders.get(&(self.branch, path.clone()))
+    /// Who is at a path.
+    pub(crate) fn holder(&self, path: &NodePath) -> Holder {
+        match self.all.holders.get(&(self.branch, path.clone())) {
+            None => Holder::Unknown,
+            Some(None) => Holder::Nobody,
+            Some(Some(id)) => Holder::Node(id),
+        }
     }
 
     /// Puts the newest state of a node.

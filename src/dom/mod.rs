@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `write_diff` `change_set` `read_snapshot` `read_tree` `subscribe` `history` `revert` `branches` `conflicts` | a verb each |
 //! | `writer` `decide` `merge` | the one writer of a branch, and how it judges a write |
+//! | `shared` `load` `reach` | which branches are open, how one is opened, and brought to where a reader wants it |
 //! | `branch` `origin` `derive` `past` `operations` | a branch in memory, its views, its earlier states and answers |
 //! | `compaction` `base` | what becomes of a history that is no longer asked for |
 //! | `maintenance` | verify, back up, restore, rebuild, compact a whole store |
@@ -24,6 +25,7 @@ mod error;
 mod feed;
 mod history;
 mod hot;
+mod load;
 pub mod maintenance;
 mod merge;
 mod operations;
@@ -31,11 +33,13 @@ mod origin;
 mod packs;
 mod past;
 mod quota;
+mod reach;
 mod read_snapshot;
 mod read_tree;
 mod records;
 mod revert;
 mod room;
+mod shared;
 mod subscribe;
 mod write_diff;
 mod writer;

@@ -27,6 +27,10 @@ pub(crate) async fn node_at_revision(
         return Box::pin(node_at_revision(&origin.parent, id, revision)).await;
     }
     branch.check_kept(revision)?;
+    // What has not changed since is as it was.
+    if let Some(node) = branch.at_hand(id).filter(|node| node.changed_revision <= revision) {
+        return Ok(Some(node));
+    }
     let watermark = branch.watermark().position.revision;
     if let Some(node) = in_tail(branch, revision, |node| node.id == id, watermark) {
         return Ok(Some(node));

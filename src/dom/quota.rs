@@ -4,10 +4,16 @@
 //! where it was written. What is in flight may overrun a quota.
 
 use std::ops::{Add, AddAssign};
+use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
 use vdom_core::{Error, ErrorCode, Node, RealmName, Result};
+use vdom_store::{LogDescriptor, LogFilter};
+
+use super::error::from_store;
+use super::load::known_usage;
+use super::shared::Shared;
 
 /// What each realm may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,5 +119,55 @@ impl RealmUsage {
         )
         .resource(&self.realm)
         .rule(format!("quotas.{what}")))
+    }
+}
+
+impl Shared {
+    /// Counts anew what realms hold, where that matters.
+    pub(super) async fn count_all_usage(&self) -> Result<()> {
+        if self.quotas == Quotas::default() {
+            return Ok(());
+        }
+        let realms: Vec<_> = self.usage.lock().keys().cloned().collect();
+        for realm in realms {
+            self.count_usage(&realm).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn count_usage(&self, realm: &RealmName) -> Result<()> {
+        let failed = |error| from_store(error, realm);
+        let opened = self.opened();
+        let filter = LogFilter { realm: realm.to_string(), repo: None, branch: None };
+        let mut used = Usage::default();
+        let mut logs = self.store.logs(&filter).await.map_err(failed)?.into_iter().peekable();
+        while let Some(log) = logs.next() {
+            let id = log.log_id();
+            if let Some(handle) = opened.iter().find(|handle| handle.branch.log == id) {
+                if !handle.branch.head().closed {
+                    used += handle.branch.usage_now();
+                }
+                continue;
+            }
+            let is_of =
+                |next: &LogDescriptor| (&next.repo, &next.branch) == (&log.repo, &log.branch);
+            let last = self.store.last(id).await.map_err(failed)?;
+            let is_closed = last.is_some_and(|last| last.batch.closing);
+            // After a restore, the next log continues one that was closed for that.
+            if is_closed && !logs.peek().is_some_and(is_of) {
+                continue;
+            }
+            used += known_usage(&*self.store, realm, id).await?.0;
+        }
+        self.usage_of(realm).set(used);
+        Ok(())
+    }
+
+    pub(super) fn usage_of(&self, realm: &RealmName) -> Arc<RealmUsage> {
+        let mut usage = self.usage.lock();
+        let of_realm = usage
+            .entry(realm.clone())
+            .or_insert_with(|| Arc::new(RealmUsage::new(realm.clone(), self.quotas)));
+        of_realm.clone()
     }
 }

@@ -81,6 +81,7 @@ impl Tree {
             ready: VecDeque::new(),
             stage: Stage::Start,
             seen: HashSet::new(),
+            unwritten: None,
         });
         Self { own, own_next: None, inherited, inherited_next: None }
     }
@@ -127,6 +128,8 @@ struct Walk {
     stage: Stage,
     /// Nodes that were delivered, or that need not be.
     seen: HashSet<NodeId>,
+    /// Nodes that the rows may lack changes of, up to a batch.
+    unwritten: Option<(u64, HashSet<NodeId>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -180,14 +183,23 @@ impl Walk {
         };
         let rows = branch.store.scan_paths(branch.log, &range).await;
         let rows = rows.map_err(|error| from_store(error, &branch.address))?;
-        let unwritten = if as_of.rows_from < as_of.revision {
-            touched_after(&branch, as_of.rows_from).await?
-        } else {
-            HashSet::new()
-        };
-        for row in &rows {
-            let id = NodeId::from_slice(&row.id)?;
-            if row.position.revision > as_of.revision || unwritten.contains(&id) {
+        if as_of.rows_from < as_of.revision {
+            let number = branch.head().number;
+            if self.unwritten.as_ref().is_none_or(|(known, _)| *known != number) {
+                self.unwritten = Some((number, touched_after(&branch, as_of.rows_from).await?));
+            }
+        }
+        let is_unwritten =
+            |id| self.unwritten.as_ref().is_some_and(|(_, nodes)| nodes.contains(&id));
+        let earlier: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                let id = NodeId::from_slice(&row.id)?;
+                Ok((id, row.position.revision > as_of.revision || is_unwritten(id)))
+            })
+            .collect::<Result<_>>()?;
+        for (row, (id, is_earlier)) in rows.iter().zip(earlier) {
+            if is_earlier {
                 self.take_earlier(id, as_of.revision).await?;
             } else if row.live && self.seen.insert(id) {
                 self.ready.push_back(Arc::new(decode_node(&row.value)?));

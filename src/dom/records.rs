@@ -8,6 +8,7 @@
 //! only the hashes of its changes are left.
 
 mod notes;
+mod stored;
 mod views;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) use notes::{
     BASE_ID, Base, BasePiece, KeptConflict, KeptReason, LIMIT_ID, Note, decode_record,
     encode_record,
 };
+pub(crate) use stored::{Asked, Place, each_stored};
 pub(crate) use views::{
     HistoryRecord, PlaceRecord, decode_history, decode_node, encode_history, history_id, node_row,
     place_id,
@@ -193,12 +195,7 @@ pub(crate) fn encode_piece(records: &[&[u8]]) -> Result<Bytes> {
 /// Reads a batch; diffs are slices of its body.
 pub(crate) fn decode_batch(numbered: &Numbered) -> Result<BatchRecord> {
     let number = numbered.number;
-    let manifest: Manifest<'_> =
-        minicbor::decode(&numbered.batch.manifest).map_err(|error| damaged_batch(number, error))?;
-    if manifest.version != MANIFEST_VERSION {
-        let why = format!("manifest version {} is not known", manifest.version);
-        return Err(damaged_batch(number, why));
-    }
+    let manifest = manifest_of(numbered)?;
     let changes = match (manifest.hashes, manifest.packed) {
         (Some(hashes), _) => {
             let (hashes, []) = hashes.as_chunks() else {
@@ -219,6 +216,17 @@ pub(crate) fn decode_batch(numbered: &Numbered) -> Result<BatchRecord> {
         notes: manifest.notes,
         changes,
     })
+}
+
+fn manifest_of(numbered: &Numbered) -> Result<Manifest<'_>> {
+    let number = numbered.number;
+    let manifest: Manifest<'_> =
+        minicbor::decode(&numbered.batch.manifest).map_err(|error| damaged_batch(number, error))?;
+    if manifest.version != MANIFEST_VERSION {
+        let why = format!("manifest version {} is not known", manifest.version);
+        return Err(damaged_batch(number, why));
+    }
+    Ok(manifest)
 }
 
 impl BatchRecord {
@@ -284,23 +292,13 @@ impl BatchRecord {
 
 impl Packed {
     fn entries(&self, piece: &Piece, bytes: &[u8]) -> Result<Vec<Entry>> {
-        let damaged = |why: &str| damaged_view(format!("a piece of a change set: {why}"));
         let records: Vec<Record<'_>> = minicbor::decode(bytes).map_err(damaged_view)?;
         let set = self.header.clone().map(Arc::new);
-        let (mut pack, mut start) = (piece.pack as usize, piece.start);
+        let mut place = PackPlace::of(piece);
         let mut entries = Vec::with_capacity(records.len());
         for Record(record) in records {
             let change = Change::decode(record)?;
-            let mut chunk = self.packs.get(pack).ok_or_else(|| damaged("a pack is missing"))?;
-            if start == chunk.length {
-                (pack, start) = (pack + 1, 0);
-                chunk = self.packs.get(pack).ok_or_else(|| damaged("a pack is missing"))?;
-            }
-            let part = ChunkPart { chunk: *chunk, start, length: change.diff_length };
-            start += change.diff_length;
-            if start > chunk.length {
-                return Err(damaged("a diff is cut"));
-            }
+            let part = place.next(&self.packs, change.diff_length)?;
             entries.push(Entry {
                 hash: chain_hash(record),
                 change: Arc::new(change),
@@ -309,6 +307,33 @@ impl Packed {
             });
         }
         Ok(entries)
+    }
+}
+
+/// Where in its packs the next diff of a piece is.
+struct PackPlace {
+    pack: usize,
+    start: u32,
+}
+
+impl PackPlace {
+    fn of(piece: &Piece) -> Self {
+        Self { pack: piece.pack as usize, start: piece.start }
+    }
+
+    fn next(&mut self, packs: &[ContentChunk], length: u32) -> Result<ChunkPart> {
+        let damaged = |why: &str| damaged_view(format!("a piece of a change set: {why}"));
+        let mut chunk = packs.get(self.pack).ok_or_else(|| damaged("a pack is missing"))?;
+        if self.start == chunk.length {
+            (self.pack, self.start) = (self.pack + 1, 0);
+            chunk = packs.get(self.pack).ok_or_else(|| damaged("a pack is missing"))?;
+        }
+        let part = ChunkPart { chunk: *chunk, start: self.start, length };
+        self.start = self.start.saturating_add(length);
+        if self.start > chunk.length {
+            return Err(damaged("a diff is cut"));
+        }
+        Ok(part)
     }
 }
 

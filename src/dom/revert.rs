@@ -21,8 +21,9 @@ use super::change_set::{SetItem, SetProposal, write_proposal};
 use super::content;
 use super::packs::PackWriter;
 use super::past::{EntryReader, node_at_revision};
+use super::reach::epoch_changed;
 use super::records::operation_key;
-use super::room::{Shared, epoch_changed};
+use super::shared::Shared;
 use crate::security::Permit;
 
 /// Writes the inverse of the range.

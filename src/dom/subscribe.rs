@@ -4,31 +4,41 @@
 //! branch keeps in memory for all its subscribers, and from the log where it
 //! has fallen behind that, so a slow reader costs nothing but its place.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
+mod encoded;
+mod events;
 
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use vdom_core::calls::{Event, ResumePoint, Subscribe};
 use vdom_core::limits::{
-    SUBSCRIPTION_MAX_PATHS, SUBSCRIPTION_PROGRESS_EVERY, SUBSCRIPTION_QUEUE_MAX_BYTES,
-    SUBSCRIPTION_QUEUE_MAX_EVENTS, SUBSCRIPTION_STALL_MAX,
+    SUBSCRIPTION_MAX_PATHS, SUBSCRIPTION_PROGRESS_EVERY, SUBSCRIPTION_QUEUE_MAX_EVENTS,
+    SUBSCRIPTION_STALL_MAX,
 };
 use vdom_core::{Change, Error, ErrorCode, Result};
-use vdom_edge::{Caller, DomStream};
+use vdom_edge::{Caller, DomStream, EventEncoder, StoredChange};
 
-use super::branch::{BranchHandle, Head};
-use super::packs::PackReader;
-use super::past::{EntryReader, hash_at, number_of};
+use super::branch::{AppliedBatch, Branch, BranchHandle, Head, broken_chain, compacted};
+use super::error::from_store;
+use super::past::{hash_at, number_of};
+use super::reach::epoch_changed;
 use super::read_snapshot::freshness;
-use super::records::{Entry, event};
-use super::room::{Shared, epoch_changed};
+use super::records::{Asked, Place, each_stored, event};
+use super::shared::Shared;
 use super::writer::deleted;
 use crate::environment::Environment;
 use crate::observe::{DomMetrics, Subscribed};
+
+pub(crate) use encoded::EncodedForms;
+
+/// How much of the log is read at once.
+const PAGE_BYTES: usize = 512 << 10;
 
 /// Checks where to resume and starts the stream.
 pub(crate) async fn subscribe(
@@ -37,6 +47,66 @@ pub(crate) async fn subscribe(
     caller: Caller,
     request: Subscribe,
 ) -> Result<DomStream<Event>> {
+    start(room, handle, caller, request, events::Events::default()).await
+}
+
+/// The same, as `encoder` writes it.
+pub(crate) async fn subscribe_encoded(
+    room: &Shared,
+    handle: Arc<BranchHandle>,
+    caller: Caller,
+    request: Subscribe,
+    encoder: &'static dyn EventEncoder,
+) -> Result<DomStream<Bytes>> {
+    start(room, handle, caller, request, encoded::Encoded::new(encoder)).await
+}
+
+/// What changes become on their way to a subscriber, until it takes them.
+trait Queue: Send + 'static {
+    /// What is taken at a time.
+    type Item: Send + 'static;
+
+    /// Takes what is wanted of a batch after `after`, where it is at hand in the
+    /// queue's form; false where it must be taken change by change.
+    fn push_batch(
+        &mut self,
+        _branch: &Branch,
+        _batch: &AppliedBatch,
+        _after: u64,
+        _request: &Subscribe,
+    ) -> bool {
+        false
+    }
+
+    /// Takes an event.
+    fn push(&mut self, branch: &Branch, event: Event);
+
+    /// Takes a change from its stored record and what that says.
+    fn push_stored(
+        &mut self,
+        branch: &Branch,
+        record: &[u8],
+        change: &StoredChange<'_>,
+    ) -> Result<()>;
+
+    /// Whether it holds enough.
+    fn is_full(&self) -> bool;
+
+    /// The next item, and how many changes it holds.
+    fn pop(&mut self) -> Option<(Self::Item, u64)>;
+
+    /// The first revision that it holds, and how many changes of the same set come
+    /// before that.
+    fn first(&self) -> Option<(u64, u32)>;
+}
+
+async fn start<Q: Queue>(
+    room: &Shared,
+    handle: Arc<BranchHandle>,
+    caller: Caller,
+    request: Subscribe,
+    queue: Q,
+) -> Result<DomStream<Q::Item>> {
     if request.paths.len() > SUBSCRIPTION_MAX_PATHS {
         return Err(Error::invalid(format!(
             "a subscription names {} paths, at most {SUBSCRIPTION_MAX_PATHS} are allowed",
@@ -48,6 +118,7 @@ pub(crate) async fn subscribe(
         None => handle.branch.head().revision,
         Some(from) => resume_after(&handle, from).await?,
     };
+    let now = Instant::now();
     let watch = Watch {
         handle,
         caller,
@@ -56,27 +127,26 @@ pub(crate) async fn subscribe(
         metrics: room.metrics.clone(),
         _subscribed: room.metrics.subscribed(),
         head,
-        after,
-        ready: VecDeque::new(),
-        ready_bytes: 0,
-        of_open_set: 0,
-        last_progress: None,
-        last_taken: Instant::now(),
+        place: Place::new(after),
+        queue,
+        progress_due: Box::pin(tokio::time::sleep_until(now)),
+        last_taken: now,
         ended: false,
     };
-    let events = stream::unfold(watch, |mut watch| async move {
+    // Boxed, as it is moved for every item.
+    let items = stream::unfold(Box::new(watch), |mut watch| async move {
         if watch.ended {
             return None;
         }
-        let event = watch.next().await;
-        watch.ended = event.is_err();
+        let item = watch.next().await;
+        watch.ended = item.is_err();
         watch.last_taken = Instant::now();
-        Some((event, watch))
+        Some((item, watch))
     });
-    Ok(events.boxed())
+    Ok(items.boxed())
 }
 
-struct Watch {
+struct Watch<Q> {
     handle: Arc<BranchHandle>,
     caller: Caller,
     request: Subscribe,
@@ -84,127 +154,132 @@ struct Watch {
     metrics: DomMetrics,
     _subscribed: Subscribed,
     head: watch::Receiver<Head>,
-    /// Everything up to here is delivered or ready.
-    after: u64,
-    ready: VecDeque<Event>,
-    /// Of the diffs that are ready.
-    ready_bytes: usize,
-    /// How many changes up to `after` belong to a change set that goes on.
-    of_open_set: u32,
-    last_progress: Option<Instant>,
+    /// Everything up to here is delivered or in the queue.
+    place: Place,
+    queue: Q,
+    /// One timer for as long as the stream is open.
+    progress_due: Pin<Box<Sleep>>,
     last_taken: Instant,
     ended: bool,
 }
 
-impl Watch {
-    async fn next(&mut self) -> Result<Event> {
+impl<Q: Queue> Watch<Q> {
+    async fn next(&mut self) -> Result<Q::Item> {
         self.check_stall()?;
         loop {
             self.check_token()?;
-            if let Some(event) = self.ready.pop_front() {
-                if self.ready.is_empty() {
-                    self.ready_bytes = 0;
-                }
-                self.metrics.delivered();
-                return Ok(event);
+            if let Some((item, changes)) = self.queue.pop() {
+                self.metrics.delivered(changes);
+                return Ok(item);
             }
             self.head.mark_unchanged();
             let head = self.handle.branch.head();
-            if self.after < head.revision {
+            if self.place.after < head.revision {
                 self.fetch(head).await?;
-                if !self.ready.is_empty() {
+                if self.queue.first().is_some() {
                     continue;
                 }
             }
-            if head.closed && self.after >= head.revision {
+            let is_behind = self.place.after < head.revision;
+            if head.closed && !is_behind {
                 return Err(deleted(&self.handle.branch));
             }
-            let progress_due = self.last_progress.map_or(Duration::ZERO, |last| {
-                SUBSCRIPTION_PROGRESS_EVERY.saturating_sub(last.elapsed())
-            });
-            if progress_due.is_zero() {
-                self.last_progress = Some(Instant::now());
-                return Ok(Event::Progress {
+            let now = Instant::now();
+            if self.progress_due.deadline() <= now {
+                self.progress_due.as_mut().reset(now + SUBSCRIPTION_PROGRESS_EVERY);
+                let progress = Event::Progress {
                     epoch: head.epoch,
-                    revision: self.after,
+                    revision: self.delivered(),
                     freshness: freshness(&self.handle),
-                });
+                };
+                self.queue.push(&self.handle.branch, progress);
+            } else if !is_behind {
+                // A change or the time for a progress event, whichever is first.
+                tokio::select! {
+                    _ = self.head.changed() => {}
+                    () = &mut self.progress_due => {}
+                }
             }
-            // A change or the time for a progress event, whichever is first.
-            let _ = tokio::time::timeout(progress_due, self.head.changed()).await;
         }
     }
 
-    /// Makes the next changes ready: from memory, else from the log. Ends within a
-    /// change set only where the queue is full.
+    /// Makes the next changes ready: from memory, else from the log.
     async fn fetch(&mut self, head: Head) -> Result<()> {
-        let branch = self.handle.branch.clone();
-        if let Some(batches) = branch.tail_after(self.after) {
-            let mut packs = branch.packs();
-            for batch in batches {
-                for applied in batch.after(self.after) {
-                    if self.is_full() {
-                        return Ok(());
-                    }
-                    self.offer(&applied.entry, &mut packs).await?;
-                }
-            }
-            return Ok(());
+        match self.handle.branch.tail_after(self.place.after) {
+            Some(batches) => self.take_from_memory(&batches).await,
+            None => self.take_from_log(head).await,
         }
-        let mut reader = EntryReader::new(&branch);
-        let inherited = branch.origin.as_ref().map_or(0, |origin| origin.revision);
-        while self.after < inherited {
-            if self.is_full() {
+    }
+
+    async fn take_from_memory(&mut self, batches: &[Arc<AppliedBatch>]) -> Result<()> {
+        let Self { handle, request, place, queue, .. } = self;
+        let branch = &handle.branch;
+        let mut packs = branch.packs();
+        for batch in batches {
+            if queue.is_full() {
                 return Ok(());
             }
-            let entry = reader.at_revision(self.after + 1).await?;
-            self.offer(&entry, reader.packs()).await?;
-        }
-        if self.after == head.revision || !self.ready.is_empty() {
-            return Ok(());
-        }
-        let from = number_of(&branch, self.after + 1).await?;
-        for number in from..=head.number {
-            let first = reader.batch(number).await?.first_revision;
-            let index = (self.after + 1).saturating_sub(first) as u32;
-            let (mut piece, _) = reader.batch(number).await?.piece_of(index);
-            while piece < reader.batch(number).await?.pieces() {
-                for entry in reader.piece(number, piece).await?.to_vec() {
-                    if self.is_full() {
-                        return Ok(());
-                    }
-                    self.offer(&entry, reader.packs()).await?;
+            if queue.push_batch(branch, batch, place.after, request) {
+                if let Some(Change { revision, change_set, .. }) = batch.last_change() {
+                    place.pass(*revision, *change_set);
                 }
-                piece += 1;
+                continue;
             }
-            if !self.ready.is_empty() {
-                return Ok(());
+            for applied in batch.after(place.after) {
+                if queue.is_full() {
+                    return Ok(());
+                }
+                let change = &applied.entry.change;
+                if is_wanted(&request.paths, change) {
+                    let event = event(&applied.entry, request.include_diffs, &mut packs).await?;
+                    queue.push(branch, Event::Change(Box::new(event)));
+                }
+                place.pass(change.revision, change.change_set);
             }
         }
         Ok(())
     }
 
-    fn is_full(&self) -> bool {
-        self.ready.len() >= SUBSCRIPTION_QUEUE_MAX_EVENTS
-            || self.ready_bytes >= SUBSCRIPTION_QUEUE_MAX_BYTES
-    }
-
-    async fn offer(&mut self, entry: &Entry, packs: &mut PackReader<'_>) -> Result<()> {
-        let change = &entry.change;
-        if change.revision <= self.after {
-            return Ok(());
+    /// A page of the log of this branch, or of the one that it continues.
+    async fn take_from_log(&mut self, head: Head) -> Result<()> {
+        let Self { handle, request, place, queue, .. } = self;
+        let branch = &handle.branch;
+        let (owner, upto) = owner_of(branch, place.after + 1, head.revision);
+        let oldest = owner.compaction().limit;
+        if place.after < oldest {
+            return Err(compacted(owner, place.after, oldest));
         }
-        if is_wanted(&self.request.paths, change) {
-            let event = event(entry, self.request.include_diffs, packs).await?;
-            self.ready_bytes += event.diff.as_ref().map_or(0, bytes::Bytes::len);
-            self.ready.push_back(Event::Change(Box::new(event)));
-        }
-        self.after = change.revision;
-        self.of_open_set = match change.change_set {
-            Some(position) if position.index + 1 < position.size => position.index + 1,
-            _ => 0,
+        let from = number_of(owner, place.after + 1).await?;
+        let page = owner.store.read(owner.log, from, PAGE_BYTES).await;
+        let page = page.map_err(|error| from_store(error, &owner.address))?;
+        let begun = place.after;
+        let mut packs = owner.packs();
+        let asked = Asked {
+            paths: &request.paths,
+            // To its readers, what a branch continues is its own.
+            epoch: head.epoch,
+            with_diffs: request.include_diffs,
+            upto,
         };
-        Ok(())
+        let mut push = |record: &[u8], change: StoredChange<'_>| {
+            queue.push_stored(branch, record, &change)?;
+            let is_full = queue.is_full();
+            Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        };
+        for numbered in &page {
+            let taken = each_stored(numbered, asked, place, &mut packs, &mut push).await;
+            match taken {
+                Ok(ControlFlow::Continue(())) if place.after < upto => {}
+                Ok(_) => return Ok(()),
+                // It went between the look at the limit and the read.
+                Err(error) if error.code == ErrorCode::Compacted => {
+                    return Err(compacted(owner, place.after, owner.compaction().limit));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // What the head says is there must be.
+        if place.after == begun { Err(broken_chain(&owner.address, from)) } else { Ok(()) }
     }
 
     fn check_token(&self) -> Result<()> {
@@ -222,11 +297,12 @@ impl Watch {
     /// A reader that took nothing for long, and has more waiting than its queue
     /// holds, is told where to resume.
     fn check_stall(&self) -> Result<()> {
+        if self.last_taken.elapsed() < SUBSCRIPTION_STALL_MAX {
+            return Ok(());
+        }
         let head = self.handle.branch.head();
         let behind = head.revision.saturating_sub(self.delivered());
-        if self.last_taken.elapsed() < SUBSCRIPTION_STALL_MAX
-            || behind <= SUBSCRIPTION_QUEUE_MAX_EVENTS as u64
-        {
+        if behind <= SUBSCRIPTION_QUEUE_MAX_EVENTS as u64 {
             return Ok(());
         }
         Err(Error::new(
@@ -241,15 +317,12 @@ impl Watch {
         .at(head.epoch, self.delivered()))
     }
 
-    /// The revision to resume from: before the first event that is still ready, and
-    /// before the whole change set that it belongs to.
+    /// The revision to resume from: before the first change that is still in the
+    /// queue, and before the whole change set that it belongs to.
     fn delivered(&self) -> u64 {
-        match self.ready.front() {
-            Some(Event::Change(event)) => {
-                let of_its_set = event.change.change_set.map_or(0, |position| position.index);
-                event.change.revision - 1 - u64::from(of_its_set)
-            }
-            _ => self.after - u64::from(self.of_open_set),
+        match self.queue.first() {
+            Some((revision, of_its_set)) => revision - 1 - u64::from(of_its_set),
+            None => self.place.resume_point(),
         }
     }
 }
@@ -261,6 +334,16 @@ fn is_wanted(paths: &[String], change: &Change) -> bool {
             change.path.is_covered_by(prefix)
                 || change.old_path.as_ref().is_some_and(|path| path.is_covered_by(prefix))
         })
+}
+
+/// The branch whose own log has `revision`, and the last revision to take from it.
+fn owner_of(branch: &Branch, revision: u64, upto: u64) -> (&Branch, u64) {
+    match &branch.origin {
+        Some(origin) if revision <= origin.revision => {
+            owner_of(&origin.parent, revision, upto.min(origin.revision))
+        }
+        _ => (branch, upto),
+    }
 }
 
 /// The revision after which to go on, once it is known to be of this log.

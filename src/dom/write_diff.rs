@@ -22,7 +22,7 @@ use super::merge::{Attempt, attempt, base_of};
 use super::packs::StoredDiff;
 
 use super::records::operation_key;
-use super::room::Shared;
+use super::shared::Shared;
 use super::writer::{Command, Proposal, writer_gone};
 use crate::security::{Action, Authority, Permit};
 

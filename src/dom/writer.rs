@@ -320,7 +320,7 @@ impl Writer {
         self.metrics.appended(changes.len(), begun.elapsed());
         let changes: Vec<_> = changes.into_iter().map(|(_, applied)| applied).collect();
         let head = Head { revision, hash, number, digest: batch.digest(), ..head };
-        self.branch.publish(AppliedBatch { head, changes, notes }, begun);
+        self.branch.publish(AppliedBatch::new(head, changes, notes), begun);
         Ok(true)
     }
 
@@ -373,7 +373,7 @@ impl Writer {
             return Ok(false);
         }
         let head = Head { number, digest: batch.digest(), closed: closing, ..head };
-        self.branch.publish(AppliedBatch { head, changes: Vec::new(), notes }, begun);
+        self.branch.publish(AppliedBatch::new(head, Vec::new(), notes), begun);
         Ok(true)
     }
 
@@ -596,7 +596,7 @@ async fn read_on(branch: &Branch) -> Result<bool> {
             digest: numbered.batch.digest(),
             closed: numbered.batch.closing,
         };
-        branch.publish(AppliedBatch { head, changes, notes: record.notes }, begun);
+        branch.publish(AppliedBatch::new(head, changes, record.notes), begun);
     }
     Ok(true)
 }

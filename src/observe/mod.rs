@@ -99,9 +99,9 @@ impl DomMetrics {
         self.inner.append_seconds.observe(took.as_secs_f64());
     }
 
-    /// A subscriber got a change.
-    pub fn delivered(&self) {
-        self.inner.delivered_events.inc();
+    /// A subscriber got so many changes.
+    pub fn delivered(&self, changes: u64) {
+        self.inner.delivered_events.inc_by(changes);
     }
 
     /// A stream watches; it counts until the guard is dropped.

@@ -43,6 +43,45 @@ fn a_change_survives_its_stored_form() {
 }
 
 #[test]
+fn a_record_read_in_passing_says_the_same() {
+    let header = ChangeSetHeader { message: "all".into(), metadata: BTreeMap::new() };
+    let position = ChangeSetPosition { id: OperationId([6; 16]), index: 0, size: 2 };
+    let change = Change { set_header: Some(header), change_set: Some(position), ..change() };
+    let stored = change.encode();
+    let record = ChangeRecord::decode(&stored).expect("a record");
+    assert_eq!(
+        record,
+        ChangeRecord {
+            epoch: change.epoch,
+            revision: change.revision,
+            previous: change.previous,
+            diff_hash: change.diff_hash,
+            diff_length: change.diff_length,
+            node_id: change.node_id,
+            node_kind: change.node_kind,
+            kind: change.kind,
+            path: "b",
+            old_path: Some("a"),
+            version: change.version,
+            clock: ClockRecord { entries: vec![("anna", 2)] },
+            actor: "anna",
+            author: "anna",
+            subject: "anna",
+            message: "move",
+            metadata: vec![("k", "v")],
+            timestamp_ms: change.timestamp_ms,
+            authored_at_ms: change.authored_at_ms,
+            operation: change.operation,
+            change_set: change.change_set,
+            merged: change.merged,
+            set_header: change.set_header,
+        }
+    );
+    let cut = ChangeRecord::decode(&stored[..stored.len() - 1]).expect_err("cut");
+    assert_eq!(cut.code, ErrorCode::DataLoss);
+}
+
+#[test]
 fn the_stored_form_is_fixed() {
     // A released record must decode and hash the same for ever.
     assert_eq!(chain_hash(&change().encode()).to_string(), FIXED_HASH);

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 use vdom_core::limits::COMPRESS_ABOVE_BYTES;
 use vdom_core::{Error, RealmName, Result};
 
+use super::frames::Frames;
 use super::server::library_refusal;
+use super::subscription;
 use crate::caller::{self, Caller};
 use crate::deadline;
 use crate::dom::DomStream;
@@ -89,6 +92,16 @@ impl Call {
         let answers = bounded(items, &self.caller, self.draining)
             .map(move |item| item.map(&encode).map_err(|error| to_status(error, &request_id)));
         Response::new(answers.boxed())
+    }
+
+    /// An answer of frames, until one of its bounds ends it.
+    pub(super) fn frames<A: Send + 'static>(
+        self,
+        pieces: DomStream<Bytes>,
+        frames: Frames,
+    ) -> Response<AnswerStream<A>> {
+        let pieces = bounded(pieces, &self.caller, self.draining);
+        subscription::answer(pieces, frames, self.caller.request_id)
     }
 }
 

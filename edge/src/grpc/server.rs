@@ -18,6 +18,7 @@ use vdom_core::{Error, ErrorCode};
 use vdom_proto::v1::memory_gateway_server::MemoryGatewayServer;
 
 use super::service::DomService;
+use super::subscription;
 use crate::caller;
 use crate::deadline;
 use crate::dom::Dom;
@@ -38,7 +39,7 @@ pub enum Compression {
 /// The gRPC service over `dom`, ready for `tonic::service::Routes`. It expects
 /// the caller in the request's extensions.
 pub fn server<D: Dom>(dom: Arc<D>, compression: Compression) -> DomServer<D> {
-    let mut server = MemoryGatewayServer::new(DomService::new(dom))
+    let mut server = MemoryGatewayServer::new(DomService::new(dom, compression))
         .max_decoding_message_size(UNARY_MESSAGE_MAX_BYTES)
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Zstd);
@@ -99,7 +100,7 @@ impl<D: Dom> Service<Request<Body>> for DomServer<D> {
             let refusal = response.extensions().get::<Status>().and_then(library_refusal);
             Ok(match refusal {
                 Some(error) => to_status(error, &request_id).into_http(),
-                None => response,
+                None => subscription::finish(response),
             })
         })
     }

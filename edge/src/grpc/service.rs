@@ -12,6 +12,8 @@ use vdom_proto::v1::memory_gateway_server::MemoryGateway;
 
 use super::call::{Answer, AnswerStream, Call, unary, unreadable};
 use super::change_set::OneOrAll;
+use super::frames::Frames;
+use super::server::Compression;
 use super::{change_set, from_wire, to_wire};
 use crate::answer_size;
 use crate::dom::Dom;
@@ -20,12 +22,13 @@ use crate::stream::bounded;
 /// The gRPC service over a [`Dom`].
 pub(super) struct DomService<D> {
     dom: Arc<D>,
+    compression: Compression,
 }
 
 impl<D> DomService<D> {
     /// A service that asks `dom`.
-    pub(super) fn new(dom: Arc<D>) -> Self {
-        Self { dom }
+    pub(super) fn new(dom: Arc<D>, compression: Compression) -> Self {
+        Self { dom, compression }
     }
 }
 
@@ -176,16 +179,11 @@ impl<D: Dom> MemoryGateway for DomService<D> {
         request: Request<wire::SubscribeRequest>,
     ) -> Answer<Self::SubscribeChangesStream> {
         let call = Call::new(&request)?;
+        let frames = Frames::accepted(request.metadata().as_ref(), self.compression);
         let request = call.decoded(from_wire::subscribe(request.into_inner(), call.realm()))?;
-        let address = request.address.clone();
-        let with_diffs = request.include_diffs;
-        let events = call.within(self.dom.subscribe(&call.caller, request)).await?;
-        let mut answer = call.stream(events, move |event| to_wire::event(event, &address));
-        if !with_diffs {
-            // An event without its diff is too small to gain from it.
-            answer.disable_compression();
-        }
-        Ok(answer)
+        let events = self.dom.subscribe_encoded(&call.caller, request, frames.encoder());
+        let events = call.within(events).await?;
+        Ok(call.frames(events, frames))
     }
 
     async fn get_history(

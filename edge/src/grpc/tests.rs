@@ -342,7 +342,7 @@ async fn nobody_gets_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_ends_at_the_callers_deadline_or_at_the_default() {
-    let service = service::DomService::new(Arc::new(FakeDom::default()));
+    let service = service::DomService::new(Arc::new(FakeDom::default()), Compression::Never);
     let begun = tokio::time::Instant::now();
     let named = std::time::Instant::now() + Duration::from_secs(5);
     for (deadline, seconds) in [(Some(named), 5), (None, 35)] {

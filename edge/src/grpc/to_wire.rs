@@ -5,6 +5,7 @@ mod change_sets;
 mod conflicts;
 mod requests;
 
+pub(in crate::grpc) use answers::change_type;
 pub use answers::{
     branch_summary, event, history_page, repo_summary, snapshot, snapshot_head, tree_entry,
     write_outcome,
@@ -26,7 +27,7 @@ fn clock(clock: &VectorClock) -> wire::VectorClock {
     wire::VectorClock { entries: clock.entries().clone() }
 }
 
-fn kind(kind: NodeKind) -> i32 {
+pub(in crate::grpc) fn kind(kind: NodeKind) -> i32 {
     match kind {
         NodeKind::File => wire::NodeKind::File,
         NodeKind::Intent => wire::NodeKind::Intent,
@@ -56,7 +57,7 @@ fn ack_level(ack: AckLevel) -> i32 {
     .into()
 }
 
-fn timestamp(milliseconds: i64) -> Timestamp {
+pub(in crate::grpc) fn timestamp(milliseconds: i64) -> Timestamp {
     Timestamp {
         seconds: milliseconds.div_euclid(1_000),
         nanos: (milliseconds.rem_euclid(1_000) * 1_000_000) as i32,

@@ -1,9 +1,11 @@
 //! One connection: TLS, HTTP/1 or HTTP/2, their limits, and its end.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -22,6 +24,7 @@ use vdom_core::limits::{
     HTTP2_STREAM_WINDOW_BYTES, KEEP_ALIVE_DEADLINE, KEEP_ALIVE_EVERY,
 };
 
+use super::gather::{Gathered, Turns};
 use super::listener::Stream;
 use super::preface::{Protocol, recognize};
 use crate::observe::RequestMetrics;
@@ -128,23 +131,26 @@ where
         () = draining.cancelled() => return Ok(()),
     };
     let Some((protocol, io)) = recognized?? else { return Ok(()) };
-    let io = TokioIo::new(io);
     let service = TowerToHyperService::new(service);
+    let turns = Turns::default();
     match protocol {
         Protocol::Http1 => {
+            let io = TokioIo::new(io);
             let connection = http1_builder(settings).serve_connection(io, service).with_upgrades();
-            until_drained(connection, draining, http1::UpgradeableConnection::graceful_shutdown)
-                .await
+            let take_no_more = http1::UpgradeableConnection::graceful_shutdown;
+            until_drained(connection, &turns, draining, take_no_more).await
         }
         Protocol::Http2 => {
+            let io = TokioIo::new(Gathered::new(io, turns.clone()));
             let connection = http2_builder(settings).serve_connection(io, service);
-            until_drained(connection, draining, http2::Connection::graceful_shutdown).await
+            until_drained(connection, &turns, draining, http2::Connection::graceful_shutdown).await
         }
     }
 }
 
 async fn until_drained<C>(
     connection: C,
+    turns: &Turns,
     draining: CancellationToken,
     take_no_more: impl FnOnce(Pin<&mut C>),
 ) -> Ended
@@ -152,11 +158,15 @@ where
     C: Future<Output = hyper::Result<()>>,
 {
     let mut connection = pin!(connection);
+    let turn = |connection: Pin<&mut C>, context: &mut Context<'_>| {
+        turns.next();
+        connection.poll(context)
+    };
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = poll_fn(|context| turn(connection.as_mut(), context)) => ended,
         () = draining.cancelled() => {
             take_no_more(connection.as_mut());
-            connection.await
+            poll_fn(|context| turn(connection.as_mut(), context)).await
         }
     };
     ended.map_err(Into::into)

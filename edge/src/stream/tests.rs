@@ -31,6 +31,21 @@ async fn an_endless_stream_ends_with_its_deadline_its_token_or_the_server() {
     assert_eq!(last_code(stream).await, Some(ErrorCode::Unavailable));
 }
 
+#[tokio::test]
+async fn a_stream_that_always_has_more_ends_too() {
+    let drain = CancellationToken::new();
+    let always = stream::repeat_with(|| Ok(1)).boxed();
+    let mut stream = bounded(always, &caller(), Some(Draining(drain.clone())));
+    assert!(matches!(stream.next().await, Some(Ok(1))));
+    drain.cancel();
+    let rest: Vec<_> = stream.take(1_000).collect().await;
+    assert!(rest.len() < 1_000, "it went on");
+    assert_eq!(
+        rest.last().and_then(|last| last.as_ref().err()).map(|error| error.code),
+        Some(ErrorCode::Unavailable)
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_content_ends_at_its_limit_and_when_it_stalls() {
     let piece = Bytes::from(vec![0; 1 << 20]);

@@ -36,7 +36,7 @@ pub(super) enum Record {
     /// The batches that follow are this log's.
     Log(LogDescriptor),
     /// The next batch of the log.
-    Batch(Batch),
+    Batch(Box<Batch>),
     /// A chunk of a realm.
     Chunk(String, Bytes),
 }
@@ -131,7 +131,7 @@ impl<R: Read> Reader<R> {
                 .map(|log| Some(Record::Log(log)))
                 .map_err(|_| self.damaged("a log's name cannot be read")),
             BATCH => Batch::decode(&payload.into())
-                .map(|batch| Some(Record::Batch(batch)))
+                .map(|batch| Some(Record::Batch(Box::new(batch))))
                 .map_err(|error| self.damaged(&error.message)),
             CHUNK => self.chunk(&payload.into()).map(Some),
             END if payload == before.finalize().as_slice() => Ok(None),

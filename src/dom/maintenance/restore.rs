@@ -81,7 +81,7 @@ pub async fn restore<F: Read + Seek>(
                 append(store, *id, *number, &batch).await?;
                 let name =
                     (descriptor.realm.clone(), descriptor.repo.clone(), descriptor.branch.clone());
-                let numbered = Numbered { number: *number, batch };
+                let numbered = Numbered { number: *number, batch: *batch };
                 let is_newer = newest
                     .get(&name)
                     .is_none_or(|(known, _)| known.incarnation <= descriptor.incarnation);

@@ -9,6 +9,7 @@ mod merging;
 mod quotas;
 mod reading;
 mod watching;
+mod watching_encoded;
 mod writing;
 
 use std::cell::Cell;

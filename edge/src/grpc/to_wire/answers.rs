@@ -135,13 +135,7 @@ fn change_event(event: ChangeEvent, address: &BranchAddress) -> wire::ChangeEven
     // The record is shared by all subscribers.
     let change: &Change = &event.change;
     wire::ChangeEvent {
-        r#type: match change.kind {
-            ChangeKind::Create => wire::change_event::Type::Create,
-            ChangeKind::Update => wire::change_event::Type::Update,
-            ChangeKind::Delete => wire::change_event::Type::Delete,
-            ChangeKind::Rename => wire::change_event::Type::Rename,
-        }
-        .into(),
+        r#type: change_type(change.kind),
         path: change.path.to_string(),
         author: change.author.clone(),
         version: change.version,
@@ -167,6 +161,17 @@ fn change_event(event: ChangeEvent, address: &BranchAddress) -> wire::ChangeEven
         diff_bson: event.diff.unwrap_or_default(),
         ..place(address)
     }
+}
+
+/// What happened to a node.
+pub(in crate::grpc) fn change_type(kind: ChangeKind) -> i32 {
+    match kind {
+        ChangeKind::Create => wire::change_event::Type::Create,
+        ChangeKind::Update => wire::change_event::Type::Update,
+        ChangeKind::Delete => wire::change_event::Type::Delete,
+        ChangeKind::Rename => wire::change_event::Type::Rename,
+    }
+    .into()
 }
 
 fn place(address: &BranchAddress) -> wire::ChangeEvent {

@@ -120,8 +120,9 @@ fn run(options: &RunOptions, rows: &[Row]) -> Result<()> {
     let mut report = Report::new(machine::describe(folder.path())?, options);
     for row in rows {
         report.rows.extend(row.run(&bench)?);
+        // What is measured stays, whatever becomes of the next row.
+        report.write(&output)?;
     }
-    report.write(&output)?;
     let mut out = io::stdout().lock();
     write!(out, "{report}")?;
     writeln!(out, "\nThe report as JSON: {}", output.display())?;

@@ -13,6 +13,7 @@ mod large_write;
 mod replay;
 mod start;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +41,12 @@ pub(crate) struct Bench {
     pub(crate) turn: Duration,
     /// For the few calls around the load.
     pub(crate) runtime: Runtime,
+}
+
+/// Tells whoever watches how far it is.
+fn progress(what: &str) {
+    // A run is worth finishing where nobody watches.
+    let _closed = writeln!(std::io::stderr(), "{what}");
 }
 
 /// What can be measured.

@@ -28,6 +28,8 @@ pub(super) struct Connection {
     socket: TcpStream,
     conversation: Box<dyn Conversation>,
     input: Vec<u8>,
+    /// How much of it has come and is not done with.
+    received: usize,
     output: Vec<u8>,
     started: Vec<Instant>,
 }
@@ -50,7 +52,7 @@ impl Connection {
         let mut output = Vec::new();
         conversation.greet(&mut output);
         let started = vec![Instant::now(); slots];
-        Ok(Self { socket, conversation, input: Vec::new(), output, started })
+        Ok(Self { socket, conversation, input: Vec::new(), received: 0, output, started })
     }
 
     /// Makes a call that counts from `started`. `false`: not now.
@@ -79,28 +81,30 @@ impl Connection {
     /// Reads all there is.
     pub(super) fn receive(&mut self, answered: &mut dyn FnMut(Answer<'_>)) -> Result<()> {
         loop {
-            let kept = self.input.len();
-            self.input.resize(kept + READ_BYTES, 0);
-            let read = match self.socket.read(&mut self.input[kept..]) {
+            if self.input.len() < self.received + READ_BYTES {
+                self.input.resize(self.received + READ_BYTES, 0);
+            }
+            let room = &mut self.input[self.received..];
+            let read = match self.socket.read(room) {
                 Ok(0) => return Err("a server closed a connection".into()),
                 Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {
-                    self.input.truncate(kept);
-                    continue;
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error.into()),
             };
-            self.input.truncate(kept + read);
-            if read == 0 {
-                return Ok(());
-            }
+            // What comes after a read that had room left is told anew.
+            let is_all = read < room.len();
+            self.received += read;
             let arrived = Instant::now();
-            let Self { conversation, input, output, started, .. } = self;
-            let done = conversation.hear(input, output, &mut |slot, message| {
+            let Self { conversation, input, received, output, started, .. } = self;
+            let done = conversation.hear(&input[..*received], output, &mut |slot, message| {
                 answered(Answer { slot, started: started[slot], arrived, message });
             })?;
-            self.input.drain(..done);
+            input.copy_within(done..*received, 0);
+            *received -= done;
+            if is_all {
+                return Ok(());
+            }
         }
     }
 }

@@ -1,13 +1,11 @@
 //! Turns for each side, round by round: whatever disturbs the machine disturbs
 //! all of them.
 
-use std::io::Write;
-
 use crate::Result;
 use crate::load::fan_out::{self, FanOut};
 use crate::load::{self, Lengths, Pace, Shape, Turn};
 use crate::report::{Measured, median};
-use crate::rows::Bench;
+use crate::rows::{Bench, progress};
 use crate::servers::{Side, WatchedSide};
 
 /// Warming up, as a part of what is measured.
@@ -47,7 +45,7 @@ pub(super) fn watched(
             let WatchedSide { process, address, watches, writes, .. } = side;
             let writes = writes.as_mut();
             let turn = fan_out::run(process, *address, &**watches, writes, load, lengths)?;
-            progress(round, &side.name, &turn);
+            progress_of(round, &side.name, &turn);
             measured.add(&turn);
         }
     }
@@ -62,19 +60,17 @@ fn rounds(bench: &Bench, sides: &mut [Side], shape: Shape, pace: Pace) -> Result
         for (side, measured) in sides.iter_mut().zip(&mut measured) {
             let calls = side.calls.as_mut();
             let turn = load::run(&side.process, side.address, calls, shape, pace, lengths)?;
-            progress(round, &side.name, &turn);
+            progress_of(round, &side.name, &turn);
             measured.add(&turn);
         }
     }
     Ok(measured)
 }
 
-fn progress(round: u32, name: &str, turn: &Turn) {
-    // A run is worth finishing where nobody watches.
-    let _closed = writeln!(
-        std::io::stderr(),
+fn progress_of(round: u32, name: &str, turn: &Turn) {
+    progress(&format!(
         "round {round}: {name}: {:.0} calls/s, {:.1} µs of processor per call",
         turn.calls_per_second,
         turn.server_cpu_per_call.as_secs_f64() * 1e6,
-    );
+    ));
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::Bench;
+use super::{Bench, progress};
 use crate::Result;
 use crate::machine;
 use crate::report::{Comparison, Figure, Table, Target};
@@ -39,6 +39,7 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
         import.arg(tree).args(["--repo", &format!("tree-{round}")]);
         let (length, summary) = timed(&mut import)?;
         ours.add(length.as_secs_f64());
+        progress(&format!("round {}: {summary}", round + 1));
         said = summary;
         gits.add(commit(bench, tree, &[])?);
         durable_gits.add(commit(bench, tree, &git::FSYNC_EVERYTHING)?);

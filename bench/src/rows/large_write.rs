@@ -10,7 +10,7 @@ use bytes::Bytes;
 use vdom_proto::v1::write_diffs_chunk::Chunk;
 use vdom_proto::v1::{WriteDiffsChunk, WriteDiffsRequest};
 
-use super::Bench;
+use super::{Bench, progress};
 use crate::machine;
 use crate::report::{Comparison, Figure, Table, Target};
 use crate::servers::{BRANCH, DURABILITY, Gateway, Noise, REPO, put_without_content};
@@ -55,6 +55,7 @@ fn of_size(bench: &Bench, gateway: &Gateway, noise: &mut Noise, size: usize) -> 
         let (length, growth) = grown(gateway, stream)?;
         grpc.add(milliseconds(length));
         grpc_growth.add(growth);
+        progress(&format!("round {}: {size} MB", round + 1));
     }
     Ok(Table {
         row: "large-write",

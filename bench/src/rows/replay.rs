@@ -6,7 +6,7 @@ use prost::Message;
 use vdom_proto::v1::SubscribeRequest;
 use vdom_proto::v1::change_event::Type;
 
-use super::Bench;
+use super::{Bench, progress};
 use crate::Result;
 use crate::load::replay::{self, Replayed};
 use crate::report::{Comparison, Figure, Table};
@@ -19,6 +19,7 @@ const EVENTS_PER_SECOND: f64 = 1_000_000.0;
 /// A history of single writes and one of change sets, without diffs and with
 /// them.
 pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
+    progress(&format!("storing {} changes, twice", HISTORY.changes));
     let singly = Gateway::start(bench, "replay-writes")?;
     bench.runtime.block_on(async { HISTORY.write_singly(&singly.client().await?).await })?;
     let in_sets = Gateway::start(bench, "replay-sets")?;
@@ -48,6 +49,7 @@ fn history(bench: &Bench, gateway: &Gateway, include_diffs: bool, load: String) 
             once(gateway, epoch, include_diffs)?;
         let of_length = |time: Duration| time.as_secs_f64() / length.as_secs_f64() * 100.0;
         let of_event = |time: Duration| time.as_secs_f64() * 1e6 / HISTORY.changes as f64;
+        progress(&format!("{load}: {:.2} s", length.as_secs_f64()));
         rate.add(HISTORY.changes as f64 / length.as_secs_f64());
         server_cpu.add(of_event(server));
         generator_cpu.add(of_event(generator));

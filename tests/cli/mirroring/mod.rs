@@ -5,6 +5,7 @@ mod conflicts;
 mod live;
 mod offline;
 mod outages;
+mod random;
 mod refusals;
 
 use std::collections::BTreeMap;

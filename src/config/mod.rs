@@ -206,7 +206,7 @@ impl Default for RetentionConfig {
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { max_bytes: ByteSize(192 << 20) }
+        Self { max_bytes: ByteSize(48 << 20) }
     }
 }
 

@@ -10,7 +10,7 @@ use moka::sync::Cache;
 use vdom_core::{Content, Node, NodeId, NodePath};
 
 /// What an entry takes beside its content and names.
-const ENTRY_BYTES: usize = 512;
+const ENTRY_BYTES: usize = 1_024;
 
 /// The nodes of all branches. Cheap to clone.
 #[derive(Clone, Debug)]

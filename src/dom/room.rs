@@ -45,7 +45,7 @@ pub struct RoomBounds {
 
 impl Default for RoomBounds {
     fn default() -> Self {
-        Self { quotas: Quotas::default(), cache_bytes: 192 << 20 }
+        Self { quotas: Quotas::default(), cache_bytes: 48 << 20 }
     }
 }
 

@@ -301,10 +301,11 @@ impl Branch {
 
     /// A node, tombstones included.
     pub(crate) async fn node(&self, id: NodeId) -> Result<Option<Arc<Node>>> {
+        // Before anything is looked at: see `while_at`.
+        let number = self.head().number;
         if let Some(node) = self.at_hand(id) {
             return Ok(Some(node));
         }
-        let number = self.head().number;
         let found = match (self.own_view(id).await?, &self.origin) {
             (Some(view), _) => Some(Arc::new(decode_node(&view.value)?)),
             (None, Some(origin)) => origin.node(id).await?,
@@ -321,7 +322,8 @@ impl Branch {
         self.state.read().nodes.get(&id).cloned().or_else(|| self.hot.node(id))
     }
 
-    /// Keeps at hand what was read, unless something was published meanwhile.
+    /// Keeps at hand what was read, unless something was published since the head was at
+    /// `number`: what was read may lack that.
     fn while_at(&self, number: u64, keep: impl FnOnce()) {
         // Publishing takes the lock, too.
         let _state = self.state.read();
@@ -343,6 +345,8 @@ impl Branch {
 
     /// The live node at a path.
     pub(crate) async fn node_at(&self, path: &NodePath) -> Result<Option<Arc<Node>>> {
+        // Before anything is looked at: see `while_at`.
+        let number = self.head().number;
         let known = {
             let state = self.state.read();
             state
@@ -363,7 +367,6 @@ impl Branch {
             }
             Holder::Unknown => {}
         }
-        let number = self.head().number;
         let found = self.find_at(path).await?;
         self.while_at(number, || {
             self.hot.hold(path, found.as_ref().map(|node| node.id));

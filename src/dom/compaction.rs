@@ -164,13 +164,17 @@ async fn last_before(branch: &Branch, before_ms: i64) -> Result<u64> {
 }
 
 /// Whether a branch that continues another still needs what it continues: while it is
-/// open, was restored since, or is continued itself.
+/// being made, is open, was restored since, or is continued itself.
 async fn is_in_use(store: &dyn Store, log: LogId) -> Result<bool> {
     let failed = |error| from_store(error, format!("log {log}"));
     let mut waiting = vec![log];
     let mut known = HashSet::new();
-    while let Some(log) = waiting.pop().filter(|log| known.insert(*log)) {
-        let Some(last) = store.last(log).await.map_err(failed)? else { continue };
+    while let Some(log) = waiting.pop() {
+        if !known.insert(log) {
+            continue;
+        }
+        // A pin comes before the branch that it is for.
+        let Some(last) = store.last(log).await.map_err(failed)? else { return Ok(true) };
         if !last.batch.closing {
             return Ok(true);
         }

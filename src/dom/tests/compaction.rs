@@ -479,3 +479,20 @@ async fn an_interrupted_compaction_is_completed_by_the_next() {
     assert_eq!(compact(&room, 100).await.expect("completed").changes, 9);
     assert_eq!(tree(&room, "main", Some(9)).await, Ok(before));
 }
+
+#[tokio::test]
+async fn a_branch_that_is_being_made_holds_what_it_will_continue() {
+    let room = room();
+    written(&room).await;
+    let permit = crate::security::Permit::system(crate::security::Duty::Compact);
+    let handle = room.shared.existing(&permit, &address()).await.expect("open");
+    // The pin is appended; the first batch of the new branch is still to come.
+    let next = BranchAddress::parse("", "repo", "next").expect("valid");
+    let log = crate::dom::load::descriptor(&next, 1).log_id();
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    let note = crate::dom::records::Note::Pin { log: log.0, revision: 5 };
+    let command = crate::dom::writer::Command::Note { note, reply };
+    handle.writer.send(command).await.expect("sent");
+    answer.await.expect("answered").expect("pinned");
+    assert_eq!(compact(&room, 1).await.expect("compacted").oldest_revision, 5);
+}

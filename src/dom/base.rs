@@ -198,13 +198,7 @@ impl<'a> BaseWriter<'a> {
             return Ok(None);
         }
         let (store, address) = (&*self.branch.store, &self.branch.address);
-        let node = match &node.content {
-            Content::Part(_) => {
-                let content = Content::Inline(content::load(store, address, &node.content).await?);
-                Node { content, ..Node::clone(&node) }
-            }
-            _ => Node::clone(&node),
-        };
+        let node = content::at_hand(store, address, node).await?;
         Ok(Some(records::node_row(&node)?))
     }
 

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tokio::sync::oneshot;
 use vdom_core::calls::{BranchSummary, CreateBranch, DeleteBranch, RepoSummary};
 use vdom_core::change::CHAIN_START;
 use vdom_core::{BranchAddress, BranchName, Error, ErrorCode, Hash, RealmName, RepoName, Result};
@@ -16,7 +15,7 @@ use super::past::{EntryReader, hash_at};
 use super::read_snapshot::revision_as_of;
 use super::records::{Note, encode_batch, operation_key};
 use super::shared::Shared;
-use super::writer::{Command, append_settled, writer_gone};
+use super::writer::{Command, append_settled};
 use crate::security::Permit;
 
 /// The repos of a realm by name.
@@ -121,10 +120,7 @@ pub(crate) async fn delete(room: &Shared, permit: &Permit, request: DeleteBranch
         }
         Err(error) => return Err(error),
     };
-    let (reply, answer) = oneshot::channel();
-    let command = Command::Close { operation, reply };
-    handle.writer.send(command).await.map_err(|_| writer_gone())?;
-    answer.await.map_err(|_| writer_gone())?
+    handle.ask(|reply| Command::Close { operation, reply }).await
 }
 
 /// Checks where the new branch leaves another one, and pins that there.
@@ -153,11 +149,8 @@ async fn leave(
     }
     branch.check_kept(revision)?;
     let hash = hash_at(branch, revision).await?;
-    let (reply, answer) = oneshot::channel();
     let note = Note::Pin { log: log.0, revision };
-    let command = Command::Note { note, reply };
-    handle.writer.send(command).await.map_err(|_| writer_gone())?;
-    answer.await.map_err(|_| writer_gone())??;
+    handle.ask(|reply| Command::Note { note, reply }).await?;
     let origin = Note::Origin {
         branch: from.to_string(),
         incarnation: branch.descriptor.incarnation,

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
 use vdom_core::calls::{
     AckLevel, ChangeSetPart, Conflict, DiffSource, OnConflict, SetConflicts, SetOutcome,
     SetWritten, WriteDiff, WriteDiffs,
@@ -32,7 +31,7 @@ use super::packs::{PackWriter, StoredDiff};
 use super::records::operation_key;
 use super::shared::Shared;
 use super::write_diff::{request_hash, staged, store_apart};
-use super::writer::{Command, Proposal, writer_gone};
+use super::writer::{Command, Proposal};
 use crate::security::Permit;
 
 /// How many conflicts of a set too large for a result each are told.
@@ -126,10 +125,8 @@ pub(crate) async fn write_proposal(
     proposal: SetProposal,
 ) -> Result<SetOutcome> {
     let handle = room.existing_or_new(&proposal.permit, address).await?;
-    let (reply, answer) = oneshot::channel();
-    let command = Command::WriteSet { proposal: Box::new(proposal), reply };
-    handle.writer.send(command).await.map_err(|_| writer_gone())?;
-    let mut outcome = answer.await.map_err(|_| writer_gone())??;
+    let proposal = Box::new(proposal);
+    let mut outcome = handle.ask(|reply| Command::WriteSet { proposal, reply }).await?;
     match &mut outcome {
         SetOutcome::Written(written) => written.operation_id = operation_id,
         SetOutcome::Conflicted(conflicts) => conflicts.operation_id = operation_id,

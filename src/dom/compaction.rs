@@ -10,19 +10,19 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use vdom_core::limits::COMPACTION_MIN_CHANGES;
 use vdom_core::{Hash, Result};
-use vdom_store::{LogId, Store, ViewKind};
+use vdom_store::{LogDescriptor, LogId, Store, ViewKind};
 
 use super::base::{self, BaseWriter, Cut, RowPages};
+use super::batches::BatchPages;
 use super::branch::{Branch, BranchHandle};
 use super::error::from_store;
 use super::operations;
 use super::past::{EntryReader, hash_at, number_of};
 use super::records::{Base, Note, decode_batch, decode_record, encode_compacted};
 use super::shared::Shared;
-use super::writer::{Command, writer_gone};
+use super::writer::Command;
 use crate::environment::Environment;
 
 const PAGE_BYTES: usize = 8 << 20;
@@ -93,7 +93,11 @@ pub(crate) async fn compact(
             None => Ok(None),
         };
     }
-    let limit = if begun { known.limit } else { set_limit(handle, wanted).await? };
+    let limit = if begun {
+        known.limit
+    } else {
+        handle.ask(|reply| Command::Limit { wanted, reply }).await?
+    };
     if limit <= known.base.as_ref().map_or(0, |base| base.revision) {
         return Ok(None);
     }
@@ -166,7 +170,8 @@ async fn last_before(branch: &Branch, before_ms: i64) -> Result<u64> {
 /// Whether a branch that continues another still needs what it continues: while it is
 /// being made, is open, was restored since, or is continued itself.
 async fn is_in_use(store: &dyn Store, log: LogId) -> Result<bool> {
-    let failed = |error| from_store(error, format!("log {log}"));
+    let resource = format!("log {log}");
+    let failed = |error| from_store(error, &resource);
     let mut waiting = vec![log];
     let mut known = HashSet::new();
     while let Some(log) = waiting.pop() {
@@ -178,23 +183,11 @@ async fn is_in_use(store: &dyn Store, log: LogId) -> Result<bool> {
         if !last.batch.closing {
             return Ok(true);
         }
-        let mut next = 1;
-        while next <= last.number {
-            for numbered in store.read(log, next, PAGE_BYTES).await.map_err(failed)? {
-                next = numbered.number + 1;
-                if let Some(mut log) = numbered.batch.descriptor.clone() {
-                    log.incarnation += 1;
-                    let later = store.read(log.log_id(), 1, 1).await.map_err(failed)?;
-                    let continues = |later: &vdom_store::Numbered| {
-                        let record = decode_batch(later)?;
-                        let is_restored = |note: &Note| {
-                            matches!(note, Note::Origin { previous_epoch: Some(_), .. })
-                        };
-                        Ok::<_, vdom_core::Error>(record.notes.iter().any(is_restored))
-                    };
-                    if later.first().map(continues).transpose()?.unwrap_or(false) {
-                        waiting.push(log.log_id());
-                    }
+        let mut pages = BatchPages::new(store, log, 1, &resource);
+        while let Some(page) = pages.next().await? {
+            for numbered in page {
+                if let Some(log) = &numbered.batch.descriptor {
+                    waiting.extend(restored_from(store, log).await?);
                 }
                 for note in decode_batch(&numbered)?.notes {
                     if let Note::Pin { log, .. } = note {
@@ -207,12 +200,14 @@ async fn is_in_use(store: &dyn Store, log: LogId) -> Result<bool> {
     Ok(false)
 }
 
-/// Lets the log say up to where; 0 where there is nothing to compact.
-async fn set_limit(handle: &BranchHandle, wanted: u64) -> Result<u64> {
-    let (reply, answer) = oneshot::channel();
-    let command = Command::Limit { wanted, reply };
-    handle.writer.send(command).await.map_err(|_| writer_gone())?;
-    answer.await.map_err(|_| writer_gone())?
+/// The log that a restore lets go on where this one ended.
+async fn restored_from(store: &dyn Store, log: &LogDescriptor) -> Result<Option<LogId>> {
+    let next = LogDescriptor { incarnation: log.incarnation + 1, ..log.clone() }.log_id();
+    let first = store.read(next, 1, 1).await;
+    let first = first.map_err(|error| from_store(error, format_args!("log {next}")))?;
+    let Some(first) = first.first() else { return Ok(None) };
+    let is_restored = |note: &Note| matches!(note, Note::Origin { previous_epoch: Some(_), .. });
+    Ok(decode_batch(first)?.notes.iter().any(is_restored).then_some(next))
 }
 
 /// Writes what stands in for the changes up to `limit`, and lets the log name it.
@@ -242,11 +237,8 @@ async fn write_base(
         }
     }
     let base = writer.finish(&cut, hash_at(branch, limit).await?).await?;
-    let (reply, answer) = oneshot::channel();
     let note = Note::Base(Box::new(base.clone()));
-    let command = Command::Note { note, reply };
-    handle.writer.send(command).await.map_err(|_| writer_gone())?;
-    answer.await.map_err(|_| writer_gone())??;
+    handle.ask(|reply| Command::Note { note, reply }).await?;
     Ok(Arc::new(base))
 }
 

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
 use vdom_core::calls::{
     Conflict, ConflictPage, ConflictReason, DiffSource, ListConflicts, OnConflict, Resolution,
     ResolveConflict, ResolveOutcome, StoredConflict, WriteDiff, WriteOutcome,
@@ -22,7 +21,7 @@ use super::packs::StoredDiff;
 use super::past::node_at_revision;
 use super::records::{KeptConflict, KeptReason, Note, decode_record, operation_key};
 use super::write_diff::{explain, propose, request_hash};
-use super::writer::{Command, Proposal, writer_gone};
+use super::writer::{Command, Proposal};
 use crate::security::Permit;
 
 const ROWS_PER_PAGE: usize = 256;
@@ -115,10 +114,8 @@ pub(crate) async fn resolve(
     };
     let kept = decode_record(&row.value)?;
     if request.resolution == Resolution::Ours {
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Note { note: Note::Resolved(request.id), reply };
-        handle.writer.send(command).await.map_err(|_| writer_gone())?;
-        answer.await.map_err(|_| writer_gone())??;
+        let note = Note::Resolved(request.id);
+        handle.ask(|reply| Command::Note { note, reply }).await?;
         return Ok(ResolveOutcome::Resolved(None));
     }
     let proposal = resolution(branch, permit, request, kept).await?;

@@ -1,5 +1,7 @@
 //! Contents: at hand up to 1 MiB, above that in chunks of the store.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -8,7 +10,9 @@ use vdom_core::calls::DiffSource;
 use vdom_core::change::sha256;
 use vdom_core::diff::NewContent;
 use vdom_core::limits::{CHUNK_BYTES, CONTENT_MAX_BYTES};
-use vdom_core::{BranchAddress, ChunkPart, Content, ContentChunk, Diff, Error, ErrorCode, Result};
+use vdom_core::{
+    BranchAddress, ChunkPart, Content, ContentChunk, Diff, Error, ErrorCode, Node, Result,
+};
 use vdom_store::{ChunkId, Store};
 
 use super::error::from_store;
@@ -42,6 +46,17 @@ pub(crate) async fn load(
             Ok(bytes.freeze())
         }
     }
+}
+
+/// The node with a small content out of its pack.
+pub(crate) async fn at_hand(
+    store: &dyn Store,
+    address: &BranchAddress,
+    node: Arc<Node>,
+) -> Result<Arc<Node>> {
+    let Content::Part(_) = &node.content else { return Ok(node) };
+    let content = Content::Inline(load(store, address, &node.content).await?);
+    Ok(Arc::new(Node { content, ..Node::clone(&node) }))
 }
 
 /// One chunk, checked against its size.

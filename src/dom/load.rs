@@ -6,6 +6,7 @@ use vdom_core::change::CHAIN_START;
 use vdom_core::{BranchAddress, BranchName, Error, Result};
 use vdom_store::{LogDescriptor, LogFilter, LogId, Position, Store, ViewKind, Watermark};
 
+use super::batches::BatchPages;
 use super::branch::{Branch, BranchParts, Compaction, Head, KnownViews};
 use super::error::from_store;
 use super::origin::Origin;
@@ -14,8 +15,6 @@ use super::records::{BASE_ID, Base, BatchRecord, LIMIT_ID, Note, decode_batch, d
 use super::shared::{LastLog, Shared};
 use super::{base, derive, writer};
 use crate::security::{Duty, Permit};
-
-const BASE_SEARCH_BYTES: usize = 8 << 20;
 
 impl Shared {
     /// The branch as its views know it; the rest of its log is read next.
@@ -175,11 +174,8 @@ async fn views_to_go_on_from(
         return Ok(watermark);
     }
     let mut newest = None;
-    let mut number = watermark.number + 1;
-    loop {
-        let page = store.read(log, number, BASE_SEARCH_BYTES).await.map_err(failed)?;
-        let Some(last) = page.last() else { break };
-        number = last.number + 1;
+    let mut pages = BatchPages::new(store, log, watermark.number + 1, address);
+    while let Some(page) = pages.next().await? {
         for numbered in &page {
             for note in decode_batch(numbered)?.notes {
                 if let Note::Base(base) = note {
@@ -188,7 +184,7 @@ async fn views_to_go_on_from(
             }
         }
     }
-    let base = newest.ok_or_else(|| super::branch::broken_chain(address, number))?;
+    let base = newest.ok_or_else(|| super::branch::broken_chain(address, watermark.number + 1))?;
     base::install_all(store, address, log, &base).await
 }
 

@@ -28,7 +28,7 @@ use crate::observe::DomMetrics;
 use crate::security::Authority;
 
 /// Every log of a store, realm by realm.
-async fn all_logs(store: &dyn Store) -> Result<Vec<LogDescriptor>> {
+pub(super) async fn all_logs(store: &dyn Store) -> Result<Vec<LogDescriptor>> {
     let failed = |error| from_store(error, "the store");
     let mut logs = Vec::new();
     for realm in store.realms().await.map_err(failed)? {
@@ -45,7 +45,7 @@ fn room_over(store: Arc<dyn Store>, environment: &Environment) -> DocumentRoom {
 }
 
 /// The branch that a log is of.
-fn address(log: &LogDescriptor) -> Result<BranchAddress> {
+pub(super) fn address_of(log: &LogDescriptor) -> Result<BranchAddress> {
     BranchAddress::parse(&log.realm, &log.repo, &log.branch)
 }
 

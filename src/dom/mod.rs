@@ -10,9 +10,10 @@
 //! | `maintenance` | verify, back up, restore, rebuild, compact a whole store |
 //! | `quota` `hot` | how much a realm may hold, and what of it is at hand |
 //! | `feed` | what other gateways append |
-//! | `records` `content` `packs` `error` | stored forms, large contents and change sets, the store's errors |
+//! | `records` `batches` `content` `packs` `error` | stored forms, a log page by page, large contents and change sets, the store's errors |
 
 mod base;
+mod batches;
 mod branch;
 mod branches;
 mod change_set;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use vdom_core::calls::ReadAt;
 use vdom_core::limits::MIN_REVISION_WAIT_MAX;
@@ -12,17 +11,14 @@ use vdom_edge::Caller;
 use super::branch::{Branch, BranchHandle};
 use super::operations;
 use super::records::operation_key;
-use super::writer::{self, Command, writer_gone};
+use super::writer::{self, Command};
 
 const POLL_EVERY: Duration = Duration::from_millis(20);
 
 impl BranchHandle {
     /// Proves the head now.
     pub(super) async fn confirm(&self) -> Result<()> {
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Confirm { reply };
-        self.writer.send(command).await.map_err(|_| writer_gone())?;
-        answer.await.map_err(|_| writer_gone())?
+        self.ask(|reply| Command::Confirm { reply }).await
     }
 
     /// Waits until the branch is as current as `at` asks for, or refuses; never

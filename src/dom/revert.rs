@@ -12,9 +12,7 @@ use sha2::{Digest, Sha256};
 use vdom_core::calls::{OnConflict, RevertChanges, SetOutcome};
 use vdom_core::change::{ChangeSetHeader, sha256};
 use vdom_core::limits::CHANGE_SET_MAX_DIFFS;
-use vdom_core::{
-    Content, Diff, Error, ErrorCode, Hash, Node, NodeId, Operation, Result, VectorClock,
-};
+use vdom_core::{Diff, Error, ErrorCode, Hash, Node, NodeId, Operation, Result, VectorClock};
 
 use super::branch::{Branch, BranchHandle};
 use super::change_set::{SetItem, SetProposal, write_proposal};
@@ -40,7 +38,10 @@ pub(crate) async fn revert(
     let mut diffs = PackWriter::new(&*branch.store, &branch.address);
     let mut items = Vec::new();
     for id in changed_in(branch, first, last).await? {
-        let before = at_hand(branch, node_at_revision(branch, id, first - 1).await?).await?;
+        let before = match node_at_revision(branch, id, first - 1).await? {
+            Some(node) => Some(content::at_hand(&*branch.store, &branch.address, node).await?),
+            None => None,
+        };
         let after = node_at_revision(branch, id, last).await?;
         let Some((item, diff)) = inverse(branch, &request, before, after).await? else { continue };
         let item = Inverse { actor: subject.to_string(), hash: sha256(&diff), ..item };
@@ -166,18 +167,6 @@ async fn inverse(
         Inverse { node_id: None, created: before, clock, actor, hash }
     };
     Ok(Some((item, diff)))
-}
-
-/// The node with a small content out of its pack.
-async fn at_hand(branch: &Branch, node: Option<Arc<Node>>) -> Result<Option<Arc<Node>>> {
-    match node {
-        Some(node) if matches!(node.content, Content::Part(_)) => {
-            let content = content::load(&*branch.store, &branch.address, &node.content).await?;
-            let content = Content::Inline(content);
-            Ok(Some(Arc::new(Node { content, ..Node::clone(&node) })))
-        }
-        node => Ok(node),
-    }
 }
 
 /// The same range reverted again, under one operation id, is the same request.

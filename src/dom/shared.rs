@@ -9,14 +9,14 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::Instant;
 use vdom_core::limits::WRITER_QUEUE_MAX_WRITES;
-use vdom_core::{BranchAddress, Error, RealmName, Result};
-use vdom_store::{LogFilter, OperationKey, Store};
+use vdom_core::{BranchAddress, Error, ErrorCode, RealmName, Result};
+use vdom_store::{OperationKey, Store};
 
 use super::branch::BranchHandle;
 use super::compaction::{CompactionReport, Retention};
-use super::error::from_store;
 use super::hot::HotNodes;
 use super::load::no_such_branch;
+use super::maintenance::{address_of, all_logs};
 use super::quota::{Quotas, RealmUsage};
 use super::room::RoomBounds;
 use super::{compaction, derive, writer};
@@ -135,28 +135,24 @@ impl Shared {
 
     /// The branches that have a log.
     pub(super) async fn branches_of_all_realms(&self) -> Result<Vec<BranchAddress>> {
-        let failed = |error| from_store(error, "the store");
-        let mut branches = Vec::new();
-        for realm in self.store.realms().await.map_err(failed)? {
-            let filter = LogFilter { realm, repo: None, branch: None };
-            for log in self.store.logs(&filter).await.map_err(failed)? {
-                if !log.repo.is_empty() {
-                    branches.push(BranchAddress::parse(&log.realm, &log.repo, &log.branch)?);
-                }
-            }
-        }
+        let logs = all_logs(&*self.store).await?;
+        let of_branches = logs.iter().filter(|log| !log.repo.is_empty());
+        let mut branches = of_branches.map(address_of).collect::<Result<Vec<_>>>()?;
         branches.dedup();
         Ok(branches)
     }
 
-    /// Compacts a branch, where that takes out at least `min_changes`.
+    /// Compacts a branch, where it is not deleted and that takes out at least `min_changes`.
     pub(super) async fn compact(
         &self,
         address: &BranchAddress,
         retention: Retention,
         min_changes: u64,
     ) -> Result<Option<CompactionReport>> {
-        let handle = self.existing(&Permit::system(Duty::Compact), address).await?;
+        let handle = match self.existing(&Permit::system(Duty::Compact), address).await {
+            Err(error) if error.code == ErrorCode::NotFound => return Ok(None),
+            handle => handle?,
+        };
         compaction::compact(&handle, &self.environment, retention, min_changes).await
     }
 

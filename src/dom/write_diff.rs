@@ -4,7 +4,6 @@
 use bytes::Bytes;
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
 use vdom_core::calls::{AckLevel, Conflict, ConflictReason, DiffSource, WriteDiff, WriteOutcome};
 use vdom_core::change::sha256;
 use vdom_core::diff::PutContent;
@@ -23,7 +22,7 @@ use super::packs::StoredDiff;
 
 use super::records::operation_key;
 use super::shared::Shared;
-use super::writer::{Command, Proposal, writer_gone};
+use super::writer::{Command, Proposal};
 use crate::security::{Action, Authority, Permit};
 
 /// The right to make this write.
@@ -65,10 +64,8 @@ pub(crate) async fn write(
 pub(super) async fn propose(handle: &BranchHandle, proposal: Proposal) -> Result<WriteOutcome> {
     let (clock, diff) = (proposal.clock.clone(), proposal.diff.clone());
     let operation_id = proposal.operation.map(|(operation, _)| operation.id);
-    let (reply, answer) = oneshot::channel();
-    let command = Command::Write { proposal: Box::new(proposal), reply };
-    handle.writer.send(command).await.map_err(|_| writer_gone())?;
-    match answer.await.map_err(|_| writer_gone())?? {
+    let proposal = Box::new(proposal);
+    match handle.ask(|reply| Command::Write { proposal, reply }).await? {
         WriteOutcome::Written(written) => Ok(WriteOutcome::Written(written)),
         WriteOutcome::Conflicted(mut conflict) => {
             conflict.operation_id = operation_id;

@@ -15,7 +15,7 @@ use vdom_core::{
 };
 use vdom_store::{Append, Batch, BatchId, ChunkId, LogId, OperationKey, Store, StoreErrorKind};
 
-use super::branch::{Applied, AppliedBatch, Branch, Head, broken_chain};
+use super::branch::{Applied, AppliedBatch, Branch, BranchHandle, Head, broken_chain};
 use super::change_set::{self, Judged, SetProposal};
 use super::compaction;
 use super::conflicts;
@@ -123,6 +123,18 @@ pub(crate) enum Command {
         /// Where to answer.
         reply: oneshot::Sender<Result<()>>,
     },
+}
+
+impl BranchHandle {
+    /// Asks the branch's writer, and waits for its answer.
+    pub(crate) async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.writer.send(command(reply)).await.map_err(|_| writer_gone())?;
+        answer.await.map_err(|_| writer_gone())?
+    }
 }
 
 /// Runs until every handle of the branch is dropped.
@@ -633,6 +645,6 @@ fn chunks(changes: &[(Vec<u8>, Applied)]) -> Vec<ChunkId> {
 }
 
 /// The answer to whoever waits for a writer that is gone.
-pub(crate) fn writer_gone() -> Error {
+fn writer_gone() -> Error {
     Error::unavailable("the branch is being closed: try again").retry_after(Duration::from_secs(1))
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use vdom_gateway::Store;
 use vdom_gateway::dom::maintenance::{BackupReport, backup};
 
-use super::store::{StoreOptions, progress};
+use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, count};
 
@@ -34,11 +34,10 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
             .advice("name another file, or delete this one"));
     }
     let store = arguments.store.open().await?;
-    let bar = progress(output, "batches and chunks written");
-    let written = write(&*store, &path, |written| bar.set_position(written)).await;
-    bar.finish_and_clear();
-    store.close().await.map_err(|error| Failure::failed(error.message))?;
-    let report = written?;
+    let report = maintain(store, output, "batches and chunks written", async |store, bar| {
+        write(&*store, &path, |written| bar.set_position(written)).await
+    })
+    .await?;
     let bytes = fs::metadata(&path)?.len();
     output.result(
         || {

@@ -8,7 +8,7 @@ use vdom_gateway::dom::Retention;
 use vdom_gateway::dom::maintenance::{StoreCompactionReport, compact};
 use vdom_gateway::environment::Environment;
 
-use super::store::{StoreOptions, progress};
+use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, count, printable};
 
@@ -37,13 +37,11 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
             .advice("name --keep-changes COUNT, --keep-age AGE or both"));
     }
     let store = arguments.store.open().await?;
-    let bar = progress(output, "changes compacted");
-    let environment = Environment::system();
-    let compacted =
-        compact(store.clone(), &environment, retention, |changes| bar.set_position(changes)).await;
-    bar.finish_and_clear();
-    store.close().await.map_err(|error| Failure::failed(error.message))?;
-    let report = compacted?;
+    let report = maintain(store, output, "changes compacted", async |store, bar| {
+        let environment = Environment::system();
+        compact(store, &environment, retention, |changes| bar.set_position(changes)).await
+    })
+    .await?;
     output.result(|| record(&report), |_| shown(&report))?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use vdom_gateway::dom::maintenance::rebuild;
 use vdom_gateway::environment::Environment;
 
-use super::store::{StoreOptions, progress};
+use super::store::{StoreOptions, maintain};
 use crate::exit::Failure;
 use crate::output::{Output, count};
 
@@ -21,12 +21,10 @@ pub(crate) struct Arguments {
 /// Derives them.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let store = arguments.store.open().await?;
-    let bar = progress(output, "changes derived");
-    let rebuilt =
-        rebuild(store.clone(), &Environment::system(), |changes| bar.set_position(changes)).await;
-    bar.finish_and_clear();
-    store.close().await.map_err(|error| Failure::failed(error.message))?;
-    let report = rebuilt?;
+    let report = maintain(store, output, "changes derived", async |store, bar| {
+        rebuild(store, &Environment::system(), |changes| bar.set_position(changes)).await
+    })
+    .await?;
     output.result(
         || json!({ "logs": report.logs, "changes": report.changes }),
         |_| {

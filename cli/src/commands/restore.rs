@@ -7,7 +7,7 @@ use serde_json::json;
 use vdom_gateway::dom::maintenance::restore;
 use vdom_gateway::environment::Environment;
 
-use super::store::{StoreOptions, progress};
+use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, count, printable};
 
@@ -30,13 +30,11 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
         Failure::new(Exit::NotFound, format!("cannot read {}: {error}", path.display()))
     })?;
     let store = arguments.store.open_or_make().await?;
-    let bar = progress(output, "batches and chunks restored");
-    let environment = Environment::system();
-    let restored =
-        restore(&*store, &environment, file, |restored| bar.set_position(restored)).await;
-    bar.finish_and_clear();
-    store.close().await.map_err(|error| Failure::failed(error.message))?;
-    let report = restored?;
+    let report = maintain(store, output, "batches and chunks restored", async |store, bar| {
+        let environment = Environment::system();
+        restore(&*store, &environment, file, |restored| bar.set_position(restored)).await
+    })
+    .await?;
     let branches = &report.branches;
     output.result(
         || {

@@ -61,8 +61,24 @@ impl StoreOptions {
     }
 }
 
-/// Shows how far a verb on a whole store is.
-pub(crate) fn progress(output: &Output, what: &'static str) -> ProgressBar {
+/// Does something to a whole store, showing how far it is, and closes the store.
+pub(crate) async fn maintain<T, E>(
+    store: Arc<dyn Store>,
+    output: &Output,
+    what: &'static str,
+    work: impl AsyncFnOnce(Arc<dyn Store>, &ProgressBar) -> Result<T, E>,
+) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
+    let bar = progress(output, what);
+    let done = work(store.clone(), &bar).await;
+    bar.finish_and_clear();
+    store.close().await.map_err(|error| Failure::failed(error.message))?;
+    Ok(done?)
+}
+
+fn progress(output: &Output, what: &'static str) -> ProgressBar {
     if !output.draws_progress() {
         return ProgressBar::hidden();
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use vdom_gateway::dom::maintenance::{Finding, VerifyReport, verify};
 
-use super::store::{StoreOptions, progress};
+use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Painter, Tone, count, printable};
 
@@ -20,11 +20,10 @@ pub(crate) struct Arguments {
 /// Checks them.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let store = arguments.store.open().await?;
-    let bar = progress(output, "changes checked");
-    let report = verify(&*store, |changes| bar.set_position(changes)).await;
-    bar.finish_and_clear();
-    store.close().await.map_err(|error| Failure::failed(error.message))?;
-    let report = report?;
+    let report = maintain(store, output, "changes checked", async |store, bar| {
+        verify(&*store, |changes| bar.set_position(changes)).await
+    })
+    .await?;
     output.result(|| record(&report), |painter| shown(&report, painter))?;
     if report.findings.is_empty() {
         return Ok(());

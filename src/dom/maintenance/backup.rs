@@ -8,10 +8,9 @@ use vdom_store::{ChunkId, Store};
 
 use super::archive::Writer;
 use super::collect::named_by;
-use super::{address, all_logs};
+use super::{address_of, all_logs};
+use crate::dom::batches::BatchPages;
 use crate::dom::error::from_store;
-
-const PAGE_BYTES: usize = 8 << 20;
 
 /// What a backup holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,15 +43,11 @@ pub async fn backup<W: Write>(
     // A log is younger than what it continues; so are later incarnations.
     logs.sort_by_key(|log| std::cmp::Reverse(log.incarnation));
     for log in logs {
-        let address = address(&log)?;
+        let address = address_of(&log)?;
         writer.log(&log)?;
         report.logs += 1;
-        let mut next = 1;
-        loop {
-            let page = store.read(log.log_id(), next, PAGE_BYTES).await;
-            let page = page.map_err(|error| from_store(error, &address))?;
-            let Some(last) = page.last() else { break };
-            next = last.number + 1;
+        let mut pages = BatchPages::new(store, log.log_id(), 1, &address);
+        while let Some(page) = pages.next().await? {
             for numbered in &page {
                 let encoded = numbered.batch.encode();
                 writer.batch(&encoded.map_err(|error| from_store(error, &address))?)?;

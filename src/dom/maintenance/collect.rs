@@ -6,13 +6,13 @@ use vdom_core::limits::CHUNK_GRACE;
 use vdom_core::{BranchAddress, Result};
 use vdom_store::{ChunkId, LogFilter, Numbered, Store};
 
-use super::address;
+use super::address_of;
 use crate::dom::base;
+use crate::dom::batches::BatchPages;
 use crate::dom::error::from_store;
 use crate::dom::records::{Note, decode_batch};
 use crate::environment::Environment;
 
-const PAGE_BYTES: usize = 8 << 20;
 const CHUNKS_PER_PAGE: usize = 1_024;
 
 /// Deletes the chunks of a realm that no batch and no base names, and that nobody has
@@ -62,12 +62,9 @@ async fn named_in(store: &dyn Store, realm: &str) -> Result<HashSet<ChunkId>> {
     let filter = LogFilter { realm: realm.to_owned(), repo: None, branch: None };
     let mut named = HashSet::new();
     for log in store.logs(&filter).await.map_err(failed)? {
-        let (id, address) = (log.log_id(), address(&log)?);
-        let mut next = 1;
-        loop {
-            let page = store.read(id, next, PAGE_BYTES).await.map_err(failed)?;
-            let Some(last) = page.last() else { break };
-            next = last.number + 1;
+        let address = address_of(&log)?;
+        let mut pages = BatchPages::new(store, log.log_id(), 1, &realm);
+        while let Some(page) = pages.next().await? {
             for numbered in &page {
                 named.extend(named_by(store, &address, numbered).await?);
             }

@@ -1,13 +1,12 @@
 //! `vdom compact`: what retention no longer asks for makes room, in every branch.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use vdom_core::{ErrorCode, Result};
+use vdom_core::Result;
 use vdom_store::Store;
 
 use super::collect::collect;
-use super::{address, all_logs, room_over};
+use super::room_over;
 use crate::dom::error::from_store;
 use crate::dom::{CompactionReport, Retention};
 use crate::environment::Environment;
@@ -33,33 +32,21 @@ pub async fn compact(
     retention: Retention,
     mut progress: impl FnMut(u64),
 ) -> Result<StoreCompactionReport> {
+    let failed = |error| from_store(error, "the store");
     let room = room_over(store.clone(), environment);
     let mut report = StoreCompactionReport::default();
     let mut changes = 0;
-    let logs = all_logs(&*store).await?;
-    let mut addresses = Vec::new();
-    for log in logs.iter().filter(|log| !log.repo.is_empty()) {
-        addresses.push(address(log)?);
-    }
-    addresses.dedup();
-    for address in addresses {
-        match room.shared.compact(&address, retention, 1).await {
-            Ok(Some(branch)) => {
-                changes += branch.changes;
-                progress(changes);
-                report.branches.push((address.to_string(), branch));
-            }
-            Ok(None) => {}
-            // It was deleted.
-            Err(error) if error.code == ErrorCode::NotFound => {}
-            Err(error) => return Err(error),
+    for address in room.shared.branches_of_all_realms().await? {
+        if let Some(branch) = room.shared.compact(&address, retention, 1).await? {
+            changes += branch.changes;
+            progress(changes);
+            report.branches.push((address.to_string(), branch));
         }
     }
     room.close().await;
-    let realms: BTreeSet<_> = logs.iter().map(|log| &log.realm).collect();
-    for realm in realms {
-        report.chunks += collect(&*store, environment, realm).await?;
+    for realm in store.realms().await.map_err(failed)? {
+        report.chunks += collect(&*store, environment, &realm).await?;
     }
-    store.reclaim().await.map_err(|error| from_store(error, "the store"))?;
+    store.reclaim().await.map_err(failed)?;
     Ok(report)
 }

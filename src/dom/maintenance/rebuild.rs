@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vdom_core::Result;
 use vdom_store::Store;
 
-use super::{address, all_logs, room_over};
+use super::{address_of, all_logs, room_over};
 use crate::dom::error::from_store;
 use crate::environment::Environment;
 
@@ -39,7 +39,7 @@ pub async fn rebuild(
     let room = room_over(store, environment);
     let mut report = RebuildReport::default();
     for log in &logs {
-        report.changes += room.shared.derive_log(&address(log)?, log.incarnation).await?;
+        report.changes += room.shared.derive_log(&address_of(log)?, log.incarnation).await?;
         report.logs += 1;
         progress(report.changes);
     }

@@ -12,7 +12,7 @@ use vdom_core::{Error, ErrorCode, Hash, Result};
 use vdom_store::{Append, Batch, BatchId, ChunkId, LogDescriptor, LogId, Numbered, Store};
 
 use super::archive::{Reader, Record};
-use super::{address, unreadable};
+use super::{address_of, unreadable};
 use crate::dom::error::from_store;
 use crate::dom::records::{Note, decode_batch, encode_batch};
 use crate::environment::Environment;
@@ -96,7 +96,7 @@ pub async fn restore<F: Read + Seek>(
     }
     for (descriptor, last) in newest.into_values().filter(|(_, last)| !last.batch.closing) {
         let epoch = begin_epoch(store, environment, &descriptor, &last).await?;
-        report.branches.push((address(&descriptor)?.to_string(), epoch));
+        report.branches.push((address_of(&descriptor)?.to_string(), epoch));
     }
     Ok(report)
 }

@@ -7,7 +7,7 @@ use vdom_core::change::{CHAIN_START, sha256};
 use vdom_core::{BranchAddress, Hash, Result};
 use vdom_store::{ChunkId, LogDescriptor, LogId, Numbered, Store, StoreErrorKind};
 
-use super::{address, all_logs};
+use super::{address_of, all_logs};
 use crate::dom::base;
 use crate::dom::error::from_store;
 use crate::dom::packs::PackReader;
@@ -54,7 +54,7 @@ pub async fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<
     let mut walk = Walk { store, report: VerifyReport::default(), chunks: HashMap::new() };
     for log in all_logs(store).await? {
         walk.report.logs += 1;
-        let log_address = address(&log)?;
+        let log_address = address_of(&log)?;
         if let Some(finding) = walk.log(&log, &log_address, &mut progress).await? {
             walk.report.findings.push(finding);
         }

@@ -11,6 +11,8 @@ use vdom_store::{LogDescriptor, LogFilter, LogId, View, ViewKind, Watermark};
 
 use super::*;
 use crate::dom::maintenance::{collect, rebuild, verify};
+use crate::dom::records::Note;
+use crate::dom::writer::Command;
 use crate::dom::{CompactionReport, Retention};
 
 /// Keep so many changes.
@@ -465,13 +467,8 @@ async fn an_interrupted_compaction_is_completed_by_the_next() {
         .existing(&crate::security::Permit::system(crate::security::Duty::Compact), &address())
         .await
         .expect("open");
-    let (reply, answer) = tokio::sync::oneshot::channel();
-    handle
-        .writer
-        .send(crate::dom::writer::Command::Limit { wanted: 9, reply })
-        .await
-        .expect("sent");
-    assert_eq!(answer.await.expect("answered"), Ok(9));
+    let limit = handle.ask(|reply| Command::Limit { wanted: 9, reply }).await;
+    assert_eq!(limit, Ok(9));
     drop((handle, room));
     let room = room_over(store);
     is_compacted(&tree(&room, "main", Some(8)).await.expect_err("refused already"), 9);
@@ -489,10 +486,7 @@ async fn a_branch_that_is_being_made_holds_what_it_will_continue() {
     // The pin is appended; the first batch of the new branch is still to come.
     let next = BranchAddress::parse("", "repo", "next").expect("valid");
     let log = crate::dom::load::descriptor(&next, 1).log_id();
-    let (reply, answer) = tokio::sync::oneshot::channel();
-    let note = crate::dom::records::Note::Pin { log: log.0, revision: 5 };
-    let command = crate::dom::writer::Command::Note { note, reply };
-    handle.writer.send(command).await.expect("sent");
-    answer.await.expect("answered").expect("pinned");
+    let note = Note::Pin { log: log.0, revision: 5 };
+    handle.ask(|reply| Command::Note { note, reply }).await.expect("pinned");
     assert_eq!(compact(&room, 1).await.expect("compacted").oldest_revision, 5);
 }

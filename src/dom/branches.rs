@@ -95,11 +95,11 @@ pub(crate) async fn create(
         operations: operation.into_iter().collect(),
         chunks: Vec::new(),
         closing: false,
-        emptied: None,
+        compacted_from: None,
         manifest,
         body,
     };
-    if append_settled(&*room.store, address, log, 1, &batch).await? == Append::Taken {
+    if append_settled(&*room.store, address, log, 1, &batch).await? == Append::Conflict {
         return repeated_or_exists(room, permit, address, log, operation).await;
     }
     Ok(summary(&room.existing(permit, address).await?.branch))

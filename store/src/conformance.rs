@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::contract::Store;
+use crate::store::Store;
 
 /// A check that takes longer has failed.
 const CHECK_DEADLINE: Duration = Duration::from_secs(120);
@@ -119,7 +119,7 @@ macro_rules! conformance_suite {
             feed {
                 the_next_batches_of_many_logs
                 polling_misses_nothing
-                others_are_heard_early
+                commits_of_others_are_hinted
             }
             outcomes {
                 a_lost_answer_is_settled_by_appending_again
@@ -141,6 +141,8 @@ macro_rules! conformance_suite {
                 a_rename_moves_the_row
                 a_prefix_takes_whole_segments
                 pages_follow_path_and_id
+                paths_belong_to_a_kind
+                kinds_without_paths_are_refused
                 random_moves_agree_with_a_model
             }
             chunks {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use vdom_store::embedded::{Embedded, EmbeddedOptions};
+use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
 use vdom_store::{
     Append, Batch, BatchId, ChunkId, LogDescriptor, LogFilter, LogId, OperationKey, PathRange,
-    Position, Store, StoreError, StoreErrorKind, View, ViewKind, ViewWrite, Watermark,
+    Position, Store, StoreError, StoreErrorKind, View, ViewWrite, Watermark,
 };
 
 const CHILD_DIRECTORY: &str = "VDOM_TEST_STORE_DIRECTORY";
@@ -74,7 +74,7 @@ async fn a_disk_that_fills_up_takes_no_writes_and_serves_reads() {
     fill(&store, 1..3).await;
     store.close().await.unwrap();
     let options = EmbeddedOptions { min_free_bytes: u64::MAX, ..EmbeddedOptions::small() };
-    let store = Embedded::open(directory.path(), options).unwrap();
+    let store = EmbeddedStore::open(directory.path(), options).unwrap();
     check(&store, 3).await.unwrap();
     let next = batch(0, 3, digest_before(&store, 0, 3).await);
     for error in [
@@ -146,7 +146,7 @@ async fn no_flipped_byte_is_served() {
     for (memtable_bytes, flips) in [(16 << 10, 100), (1 << 20, 50)] {
         let directory = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { memtable_bytes, ..EmbeddedOptions::small() };
-        let store = Embedded::open(directory.path(), options).unwrap();
+        let store = EmbeddedStore::open(directory.path(), options).unwrap();
         fill(&store, 1..60).await;
         check(&store, 60).await.unwrap();
         store.close().await.unwrap();
@@ -256,7 +256,7 @@ async fn appends_until_killed() {
 async fn appends_until_the_disk_refuses() {
     // With room in memory, all goes to one journal.
     let options = EmbeddedOptions { memtable_bytes: 1 << 30, ..EmbeddedOptions::default() };
-    let store = Embedded::open(std::env::var(CHILD_DIRECTORY).unwrap(), options).unwrap();
+    let store = EmbeddedStore::open(std::env::var(CHILD_DIRECTORY).unwrap(), options).unwrap();
     for number in 1.. {
         let batch = large(batch(0, number, digest_before(&store, 0, number).await), number);
         match store.append(log(0), number, &batch).await {
@@ -273,13 +273,13 @@ async fn appends_until_the_disk_refuses() {
     println!("afterwards {:?} {:?} {:?}", append.kind, read.kind, ready.kind);
 }
 
-fn open(path: &Path) -> Result<Embedded, StoreError> {
-    Embedded::open(path, EmbeddedOptions::small())
+fn open(path: &Path) -> Result<EmbeddedStore, StoreError> {
+    EmbeddedStore::open(path, EmbeddedOptions::small())
 }
 
 /// One round writes a batch, rows, a watermark and a chunk for each log; repeating
 /// a round changes nothing.
-async fn fill(store: &Embedded, rounds: std::ops::Range<u64>) {
+async fn fill(store: &EmbeddedStore, rounds: std::ops::Range<u64>) {
     for round in rounds {
         for log_number in 0..LOGS {
             let id = log(log_number);
@@ -294,7 +294,7 @@ async fn fill(store: &Embedded, rounds: std::ops::Range<u64>) {
 }
 
 /// Holds every answer to what `fill(.., 1..end)` wrote; there may be more.
-async fn check(store: &Embedded, end: u64) -> Result<(), StoreError> {
+async fn check(store: &EmbeddedStore, end: u64) -> Result<(), StoreError> {
     let filter = LogFilter { realm: "acme".to_owned(), ..LogFilter::default() };
     let descriptors: Vec<_> = (0..LOGS).map(descriptor).collect();
     assert_eq!(store.logs(&filter).await?, descriptors);
@@ -318,7 +318,7 @@ async fn check(store: &Embedded, end: u64) -> Result<(), StoreError> {
         let watermark = store.watermark(id).await?;
         assert!(read.len() as u64 >= watermark.number);
         for write in (1..=watermark.number).flat_map(rows) {
-            if write.kind == ViewKind::History {
+            if write.kind == HISTORY {
                 let view = store.view(id, write.kind, &write.view.id).await?;
                 assert_eq!(view, Some(write.view));
             }
@@ -329,7 +329,7 @@ async fn check(store: &Embedded, end: u64) -> Result<(), StoreError> {
             include_tombstones: true,
             limit: usize::MAX,
         };
-        let nodes = store.scan_paths(id, &everything).await?;
+        let nodes = store.scan_paths(id, NODES, &everything).await?;
         assert_eq!(nodes.len() as u64, watermark.number.min(5), "{watermark:?}");
         for node in nodes {
             let revision = node.position.revision;
@@ -345,7 +345,7 @@ async fn check(store: &Embedded, end: u64) -> Result<(), StoreError> {
 }
 
 /// No watermark speaks of rows or batches that are not there.
-async fn check_watermarks(store: &Embedded) {
+async fn check_watermarks(store: &EmbeddedStore) {
     for log_number in 0..LOGS {
         let id = log(log_number);
         let number = store.watermark(id).await.unwrap().number;
@@ -391,7 +391,7 @@ fn batch(log_number: u64, number: u64, previous: [u8; 32]) -> Batch {
         operations: vec![operation(number)],
         chunks: vec![ChunkId::of(&chunk(number))],
         closing: false,
-        emptied: None,
+        compacted_from: None,
         manifest: Bytes::from(format!("manifest {number}")),
         body: Bytes::from(format!("body {number} ").repeat(100)),
     }
@@ -408,8 +408,8 @@ fn large(mut batch: Batch, number: u64) -> Batch {
     batch
 }
 
-async fn digest_before(store: &Embedded, log_number: u64, number: u64) -> [u8; 32] {
-    let before = store.next_of(&[(log(log_number), number - 1)]).await.unwrap();
+async fn digest_before(store: &EmbeddedStore, log_number: u64, number: u64) -> [u8; 32] {
+    let before = store.next_batches(&[(log(log_number), number - 1)]).await.unwrap();
     before.first().map_or([0; 32], |(_, row)| row.batch.digest())
 }
 
@@ -425,8 +425,8 @@ fn rows(number: u64) -> [ViewWrite; 2] {
     let node_id = Bytes::copy_from_slice(&node.to_be_bytes());
     let history_id = Bytes::copy_from_slice(&number.to_be_bytes());
     [
-        ViewWrite { kind: ViewKind::Node, view: view(node_id, Some(format!("dir/{number}"))) },
-        ViewWrite { kind: ViewKind::History, view: view(history_id, None) },
+        ViewWrite { kind: NODES, view: view(node_id, Some(format!("dir/{number}"))) },
+        ViewWrite { kind: HISTORY, view: view(history_id, None) },
     ]
 }
 

@@ -15,7 +15,14 @@ mod proxy;
 mod stored_format;
 mod workload;
 
+use vdom_store::{ViewFlags, ViewKind};
 use vdom_testkit::mongo::MongoServer;
+
+/// Rows as a room may keep them: the latest state of a thing, found by its path, and how
+/// it became so.
+const NODES: ViewKind = ViewKind::new(1, ViewFlags::PATH_INDEXED);
+const HISTORY: ViewKind = ViewKind::new(2, ViewFlags::WRITTEN_ONCE);
+const ACTORS: ViewKind = ViewKind::new(3, ViewFlags::NONE);
 
 /// The server of this process, or the reason to skip a test.
 async fn shared_server() -> Result<&'static MongoServer, String> {

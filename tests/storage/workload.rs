@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::join_all;
 use tempfile::TempDir;
-use vdom_store::embedded::{Embedded, EmbeddedOptions};
+use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
 use vdom_store::{
     Append, Batch, BatchId, ChunkId, LogDescriptor, LogFilter, LogId, OperationKey, PathRange,
-    Position, Store, StoreError, StoreErrorKind, StoreResult, View, ViewKind, ViewWrite, Watermark,
+    Position, Store, StoreError, StoreErrorKind, StoreResult, View, ViewWrite, Watermark,
 };
 
 pub(super) const LOGS: usize = 4;
@@ -103,10 +103,10 @@ pub(super) fn scratch() -> TempDir {
 }
 
 /// Opens a store that the last user may still be letting go of.
-pub(super) fn open(path: &Path, memtable_bytes: u64) -> StoreResult<Embedded> {
+pub(super) fn open(path: &Path, memtable_bytes: u64) -> StoreResult<EmbeddedStore> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        match Embedded::open(path, options(memtable_bytes)) {
+        match EmbeddedStore::open(path, options(memtable_bytes)) {
             Err(error)
                 if error.kind == StoreErrorKind::AlreadyOpen && Instant::now() < deadline =>
             {
@@ -156,7 +156,7 @@ pub(super) async fn fill_journal(path: &Path, memtable_bytes: u64) {
             value: Bytes::from(vec![1; 4000]),
         };
         let writes: Vec<_> = (first..first + 400)
-            .map(|revision| ViewWrite { kind: ViewKind::Actor, view: row(revision) })
+            .map(|revision| ViewWrite { kind: ACTORS, view: row(revision) })
             .collect();
         store.write_views(log_id(0), &writes, None).await.unwrap();
     }
@@ -182,7 +182,7 @@ impl Contents {
     /// One step of a writer: appends that share a write, views, or a chunk.
     async fn write_some(
         &self,
-        store: &Embedded,
+        store: &EmbeddedStore,
         done: &mut Acknowledged,
         random: &mut Random,
         report: &impl Fn(String),
@@ -215,11 +215,11 @@ impl Contents {
         }
     }
 
-    async fn append(&self, store: &Embedded, log: usize, number: u64) -> Result<(), Fault> {
+    async fn append(&self, store: &EmbeddedStore, log: usize, number: u64) -> Result<(), Fault> {
         let batch = &self.batches[log][number as usize - 1];
         match store.append(log_id(log), number, batch).await? {
             Append::Committed => Ok(()),
-            Append::Taken => Err(Fault::Wrong(format!("batch {number} of log {log} is taken"))),
+            Append::Conflict => Err(Fault::Wrong(format!("batch {number} of log {log} is taken"))),
         }
     }
 
@@ -227,7 +227,7 @@ impl Contents {
     /// must be what was written. Tells what was found.
     pub(super) async fn check(
         &self,
-        store: &Embedded,
+        store: &EmbeddedStore,
         acknowledged: &Acknowledged,
     ) -> Result<Acknowledged, Fault> {
         let mut found = Acknowledged::default();
@@ -264,7 +264,7 @@ impl Contents {
     /// Goes on writing where the store ends.
     pub(super) async fn go_on(
         &self,
-        store: &Embedded,
+        store: &EmbeddedStore,
         from: &Acknowledged,
     ) -> Result<Acknowledged, Fault> {
         let mut done = from.clone();
@@ -280,7 +280,7 @@ impl Contents {
     }
 }
 
-async fn check_log(store: &Embedded, log: usize, batches: &[Batch]) -> Result<u64, Fault> {
+async fn check_log(store: &EmbeddedStore, log: usize, batches: &[Batch]) -> Result<u64, Fault> {
     let id = log_id(log);
     let read = store.read(id, 1, usize::MAX).await?;
     for (row, batch) in read.iter().zip(batches) {
@@ -303,12 +303,12 @@ async fn check_log(store: &Embedded, log: usize, batches: &[Batch]) -> Result<u6
 }
 
 /// Holds the rows of a log to its watermark: they are written together.
-async fn check_views(store: &Embedded, log: usize, end: u64) -> Result<(), Fault> {
+async fn check_views(store: &EmbeddedStore, log: usize, end: u64) -> Result<(), Fault> {
     let id = log_id(log);
     let watermark = store.watermark(id).await?.number;
     require(watermark <= end, || format!("log {log} has views of {watermark}, but ends at {end}"))?;
     for write in (1..=watermark).flat_map(|number| rows(log, number)) {
-        if write.kind == ViewKind::History {
+        if write.kind == HISTORY {
             let row = store.view(id, write.kind, &write.view.id).await?;
             let show = || format!("a row of log {log} is {row:?} in place of {write:?}");
             require(row.as_ref() == Some(&write.view), show)?;
@@ -320,7 +320,7 @@ async fn check_views(store: &Embedded, log: usize, end: u64) -> Result<(), Fault
         include_tombstones: true,
         limit: usize::MAX,
     };
-    let mut nodes = store.scan_paths(id, &everything).await?;
+    let mut nodes = store.scan_paths(id, NODES, &everything).await?;
     nodes.sort_by_key(|node| node.position);
     let newest = (watermark.saturating_sub(NODES) + 1)..=watermark;
     let expected: Vec<_> = newest.map(|number| rows(log, number)[0].view.clone()).collect();
@@ -331,14 +331,14 @@ fn require(holds: bool, what: impl FnOnce() -> String) -> Result<(), Fault> {
     if holds { Ok(()) } else { Err(Fault::Wrong(what())) }
 }
 
-async fn write_views(store: &Embedded, log: usize, number: u64) -> StoreResult<()> {
+async fn write_views(store: &EmbeddedStore, log: usize, number: u64) -> StoreResult<()> {
     let id = log_id(log);
     let done = store.watermark(id).await?.number;
     let writes: Vec<_> = (done + 1..=number).flat_map(|number| rows(log, number)).collect();
     store.write_views(id, &writes, Some(Watermark { position: position(number), number })).await
 }
 
-async fn put_chunk(store: &Embedded, number: u64) -> StoreResult<()> {
+async fn put_chunk(store: &EmbeddedStore, number: u64) -> StoreResult<()> {
     let bytes = chunk(number);
     store.put_chunk(REALM, ChunkId::of(&bytes), bytes).await
 }
@@ -387,7 +387,7 @@ fn batch(log: usize, number: u64, previous: [u8; 32]) -> Batch {
         operations: vec![operation(log, number)],
         chunks: Vec::new(),
         closing: false,
-        emptied: None,
+        compacted_from: None,
         manifest: Bytes::from(format!("manifest {number}")),
         body: noise(&mut random, length),
     }
@@ -405,8 +405,8 @@ fn rows(log: usize, number: u64) -> [ViewWrite; 2] {
     let node = view(number % NODES, Some(format!("dir/{number}")));
     let history = view(number, None);
     [
-        ViewWrite { kind: ViewKind::Node, view: node },
-        ViewWrite { kind: ViewKind::History, view: history },
+        ViewWrite { kind: NODES, view: node },
+        ViewWrite { kind: HISTORY, view: history },
     ]
 }
 

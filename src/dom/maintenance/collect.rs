@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use vdom_core::limits::CHUNK_GRACE;
 use vdom_core::{BranchAddress, Result};
-use vdom_store::{ChunkId, LogFilter, Numbered, Store};
+use vdom_store::{ChunkId, LogEntry, LogFilter, Store};
 
 use super::address_of;
 use crate::dom::base;
@@ -43,7 +43,7 @@ pub async fn collect(store: &dyn Store, environment: &Environment, realm: &str) 
 pub(super) async fn named_by(
     store: &dyn Store,
     address: &BranchAddress,
-    numbered: &Numbered,
+    numbered: &LogEntry,
 ) -> Result<Vec<ChunkId>> {
     let mut named = numbered.batch.chunks.clone();
     if named.is_empty() {

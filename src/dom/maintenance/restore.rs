@@ -9,7 +9,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use vdom_core::change::CHAIN_START;
 use vdom_core::{Error, ErrorCode, Hash, Result};
-use vdom_store::{Append, Batch, BatchId, ChunkId, LogDescriptor, LogId, Numbered, Store};
+use vdom_store::{Append, Batch, BatchId, ChunkId, LogDescriptor, LogEntry, LogId, Store};
 
 use super::archive::{Reader, Record};
 use super::{address_of, unreadable};
@@ -64,7 +64,7 @@ pub async fn restore<F: Read + Seek>(
     }
     let mut reader = begin(&mut file)?;
     let mut log: Option<(LogId, u64)> = None;
-    let mut newest: BTreeMap<(String, String, String), (LogDescriptor, Numbered)> = BTreeMap::new();
+    let mut newest: BTreeMap<(String, String, String), (LogDescriptor, LogEntry)> = BTreeMap::new();
     let mut current: Option<LogDescriptor> = None;
     while let Some(record) = reader.next()? {
         match record {
@@ -81,7 +81,7 @@ pub async fn restore<F: Read + Seek>(
                 append(store, *id, *number, &batch).await?;
                 let name =
                     (descriptor.realm.clone(), descriptor.repo.clone(), descriptor.branch.clone());
-                let numbered = Numbered { number: *number, batch: *batch };
+                let numbered = LogEntry { number: *number, batch: *batch };
                 let is_newer = newest
                     .get(&name)
                     .is_none_or(|(known, _)| known.incarnation <= descriptor.incarnation);
@@ -111,7 +111,7 @@ async fn begin_epoch(
     store: &dyn Store,
     environment: &Environment,
     descriptor: &LogDescriptor,
-    last: &Numbered,
+    last: &LogEntry,
 ) -> Result<u64> {
     let record = decode_batch(last)?;
     let revision = record.first_revision + u64::from(record.count) - 1;
@@ -127,7 +127,7 @@ async fn begin_epoch(
             operations: Vec::new(),
             chunks: Vec::new(),
             closing: false,
-            emptied: None,
+            compacted_from: None,
             manifest,
             body,
         })
@@ -153,7 +153,7 @@ async fn begin_epoch(
 async fn append(store: &dyn Store, log: LogId, number: u64, batch: &Batch) -> Result<()> {
     match store.append(log, number, batch).await {
         Ok(Append::Committed) => Ok(()),
-        Ok(Append::Taken) => Err(Error::new(
+        Ok(Append::Conflict) => Err(Error::new(
             ErrorCode::FailedPrecondition,
             "something else writes to the store: stop it, empty the store and restore again",
         )),

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::batch::{LogDescriptor, LogId, OperationKey};
-use crate::contract::ChunkId;
+use crate::batch::OperationKey;
+use crate::chunk::ChunkId;
+use crate::log::{LogDescriptor, LogId};
 use crate::view::ViewKind;
 
-/// The number of the last durable group that wrote to a space; in every space.
+/// The number of the last durable group that wrote to a keyspace; in every keyspace.
 pub(super) const LAST_GROUP: &[u8] = b"g";
 
 const LOG_BYTES: usize = 32;
@@ -57,7 +58,7 @@ pub(super) fn after_realm(realm: &str) -> Vec<u8> {
 }
 
 pub(super) fn row(log: LogId, kind: ViewKind, id: &[u8]) -> Vec<u8> {
-    [b"v", &log.0[..], &[kind as u8], id].concat()
+    [b"v", &log.0[..], &[kind.number], id].concat()
 }
 
 /// The id in the key of a row.
@@ -69,33 +70,45 @@ pub(super) fn watermark(log: LogId) -> Vec<u8> {
     [b"w", &log.0[..]].concat()
 }
 
+/// The one kind whose keys by path hold no number: stores of format 1 have no other.
+const UNNUMBERED_PATHS: u8 = 1;
+
+/// What all keys by path of a kind begin with.
+fn paths(log: LogId, kind: ViewKind) -> Vec<u8> {
+    match kind.number {
+        UNNUMBERED_PATHS => [b"p", &log.0[..]].concat(),
+        number => [b"q", &log.0[..], &[number]].concat(),
+    }
+}
+
 /// The row of a path; with an empty id, where the rows of the path begin.
-pub(super) fn path(log: LogId, path: &str, id: &[u8]) -> Vec<u8> {
-    [b"p", &log.0[..], path.as_bytes(), &[0], id].concat()
+pub(super) fn path(log: LogId, kind: ViewKind, path: &str, id: &[u8]) -> Vec<u8> {
+    [&paths(log, kind)[..], path.as_bytes(), &[0], id].concat()
 }
 
 /// The keys of all rows at a path.
-pub(super) fn rows_at(log: LogId, path: &str) -> (Vec<u8>, Vec<u8>) {
-    let start = [b"p", &log.0[..], path.as_bytes()].concat();
+pub(super) fn rows_at(log: LogId, kind: ViewKind, path: &str) -> (Vec<u8>, Vec<u8>) {
+    let start = [&paths(log, kind)[..], path.as_bytes()].concat();
     ([&start[..], &[0]].concat(), [&start[..], &[1]].concat())
 }
 
 /// The keys of all rows below a path.
-pub(super) fn rows_below(log: LogId, path: &str) -> (Vec<u8>, Vec<u8>) {
-    let start = [b"p", &log.0[..], path.as_bytes()].concat();
+pub(super) fn rows_below(log: LogId, kind: ViewKind, path: &str) -> (Vec<u8>, Vec<u8>) {
+    let start = [&paths(log, kind)[..], path.as_bytes()].concat();
     ([&start[..], b"/"].concat(), [&start[..], &[b'/' + 1]].concat())
 }
 
 /// The keys of all rows by path. No path holds the byte 0xff.
-pub(super) fn all_rows(log: LogId) -> (Vec<u8>, Vec<u8>) {
-    let start = [b"p", &log.0[..]].concat();
+pub(super) fn all_rows(log: LogId, kind: ViewKind) -> (Vec<u8>, Vec<u8>) {
+    let start = paths(log, kind);
     let end = [&start[..], &[0xff]].concat();
     (start, end)
 }
 
 /// Path and id in the key of a row by path.
-pub(super) fn path_and_id(key: &[u8]) -> Option<(&str, &[u8])> {
-    let rest = key.get(1 + LOG_BYTES..)?;
+pub(super) fn path_and_id(kind: ViewKind, key: &[u8]) -> Option<(&str, &[u8])> {
+    let number_bytes = usize::from(kind.number != UNNUMBERED_PATHS);
+    let rest = key.get(1 + LOG_BYTES + number_bytes..)?;
     let end = rest.iter().position(|byte| *byte == 0)?;
     Some((std::str::from_utf8(&rest[..end]).ok()?, &rest[end + 1..]))
 }
@@ -121,12 +134,12 @@ pub(super) fn chunk_of_touched(key: &[u8]) -> Option<(ChunkId, &[u8])> {
 }
 
 /// The first and the last keys of what a log has in views.
-pub(super) fn all_views(log: LogId) -> [(Vec<u8>, Vec<u8>); 3] {
+pub(super) fn all_views(log: LogId) -> [(Vec<u8>, Vec<u8>); 4] {
     let of = |kind: &[u8]| {
         let start = [kind, &log.0[..]].concat();
-        // No id begins with so many bytes 0xff after a kind of row or a path.
+        // No path and no number of a kind begins with 0xff.
         let end = [&start[..], &[0xff; 2]].concat();
         (start, end)
     };
-    [of(b"w"), of(b"p"), of(b"v")]
+    [of(b"w"), of(b"p"), of(b"q"), of(b"v")]
 }

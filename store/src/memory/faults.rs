@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::batch::LogId;
+use crate::log::LogId;
 use crate::view::{ViewWrite, Watermark};
 
 /// How the answer to an append gets lost.
@@ -27,7 +27,7 @@ pub struct ViewFaults {
 pub(super) struct Faults {
     pub(super) appends: VecDeque<AppendFault>,
     pub(super) views: ViewFaults,
-    pub(super) lose_early: bool,
+    pub(super) lose_hints: bool,
     late: Vec<LateWrite>,
     random: SplitMix,
 }
@@ -54,7 +54,7 @@ impl Faults {
         Self {
             appends: VecDeque::new(),
             views: ViewFaults::default(),
-            lose_early: false,
+            lose_hints: false,
             late: Vec::new(),
             random: SplitMix(seed),
         }

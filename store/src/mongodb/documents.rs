@@ -8,8 +8,11 @@ use ::mongodb::bson::{Binary, Bson, Document, doc};
 use bytes::Bytes;
 
 use super::errors::Boundary;
-use crate::batch::{Batch, LogDescriptor, LogId, Numbered};
-use crate::contract::{ChunkId, EARLY_BATCH_MAX_BYTES, StoreError, StoreErrorKind, StoreResult};
+use crate::batch::{Batch, LogEntry};
+use crate::chunk::ChunkId;
+use crate::commit_hint::HINTED_BATCH_MAX_BYTES;
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::log::{LogDescriptor, LogId};
 use crate::view::{Position, View, ViewKind, Watermark};
 
 /// The field of a batch that a change stream carries, and the one that it leaves out.
@@ -84,7 +87,7 @@ pub(super) fn contents(encoded: &Bytes) -> (Document, Document) {
 
 /// Where a batch of this size has its contents.
 fn field_of(encoded: &Bytes) -> &'static str {
-    if encoded.len() <= EARLY_BATCH_MAX_BYTES { SMALL } else { LARGE }
+    if encoded.len() <= HINTED_BATCH_MAX_BYTES { SMALL } else { LARGE }
 }
 
 /// The batch of a document that has its contents.
@@ -99,14 +102,14 @@ pub(super) fn decode_batch(boundary: &Boundary, mut document: Document) -> Store
         kind: error.kind,
         message: format!("batch {id} at {}: {}", boundary.place, error.message),
     })?;
-    let digest = crate::batch::digest_in(&encoded, &batch);
-    Ok(BatchRow { log, row: Numbered { number, batch }, digest, encoded_len })
+    let digest = crate::batch::codec::digest_in(&encoded, &batch);
+    Ok(BatchRow { log, row: LogEntry { number, batch }, digest, encoded_len })
 }
 
 /// A batch as it was read.
 pub(super) struct BatchRow {
     pub(super) log: LogId,
-    pub(super) row: Numbered,
+    pub(super) row: LogEntry,
     pub(super) digest: [u8; 32],
     pub(super) encoded_len: usize,
 }
@@ -124,14 +127,14 @@ pub(super) fn decode_descriptor(document: &Document) -> Option<LogDescriptor> {
 
 /// `_id` of a row.
 pub(super) fn row_id(log: LogId, kind: ViewKind, id: &[u8]) -> String {
-    format!("{log}.{}.{}", kind as u8, hex::encode(id))
+    format!("{log}.{}.{}", kind.number, hex::encode(id))
 }
 
 pub(super) fn encode_row(log: LogId, kind: ViewKind, view: &View) -> StoreResult<Document> {
     let mut document = doc! {
         "_id": row_id(log, kind, &view.id),
         "l": log.to_string(),
-        "k": i32::from(kind as u8),
+        "k": i32::from(kind.number),
         "a": view.live,
         "e": integer(view.position.epoch)?,
         "r": integer(view.position.revision)?,

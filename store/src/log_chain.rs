@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use crate::batch::{Batch, LogId};
-use crate::contract::{StoreError, StoreErrorKind, StoreResult};
+use crate::batch::Batch;
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::log::LogId;
 
 /// The end of a log: all that is needed to judge the next append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tail {
+pub(crate) struct LogTail {
     pub(crate) number: u64,
     pub(crate) digest: [u8; 32],
     pub(crate) closing: bool,
@@ -38,7 +39,7 @@ pub(crate) fn check_shape(log: LogId, number: u64, batch: &Batch) -> StoreResult
 /// Refuses a batch that does not follow the end of its log.
 pub(crate) fn check_follows(
     log: LogId,
-    tail: Option<&Tail>,
+    tail: Option<&LogTail>,
     number: u64,
     batch: &Batch,
 ) -> StoreResult<()> {

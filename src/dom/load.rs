@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use vdom_core::change::CHAIN_START;
 use vdom_core::{BranchAddress, BranchName, Error, Result};
-use vdom_store::{LogDescriptor, LogFilter, LogId, Position, Store, Watermark};
+use vdom_store::{LogDescriptor, LogId, Position, Store, Watermark};
 
 use super::batches::BatchPages;
 use super::branch::{Branch, BranchParts, Compaction, Head, KnownViews};
 use super::error::from_store;
+use super::log_names::log_name;
 use super::origin::Origin;
 use super::quota::{USAGE_ID, Usage};
 use super::records::{
@@ -108,12 +109,7 @@ impl Shared {
     /// The newest log of a branch.
     pub(super) async fn last_log(&self, address: &BranchAddress) -> Result<Option<LastLog>> {
         let failed = |error| from_store(error, address);
-        let filter = LogFilter {
-            realm: address.realm.to_string(),
-            repo: Some(address.repo.to_string()),
-            branch: Some(address.branch.to_string()),
-        };
-        let last = self.store.logs(&filter).await.map_err(failed)?.into_iter().next_back();
+        let last = self.store.find(&log_name(address)).await.map_err(failed)?;
         let Some(LogDescriptor { incarnation, .. }) = last else { return Ok(None) };
         let log = descriptor(address, incarnation).log_id();
         let Some(numbered) = self.store.last(log).await.map_err(failed)? else { return Ok(None) };
@@ -218,12 +214,7 @@ async fn known_compaction(
 
 /// What the first batch of a log says it is about.
 pub(super) fn descriptor(address: &BranchAddress, incarnation: u64) -> LogDescriptor {
-    LogDescriptor {
-        realm: address.realm.to_string(),
-        repo: address.repo.to_string(),
-        branch: address.branch.to_string(),
-        incarnation,
-    }
+    log_name(address).incarnation(incarnation)
 }
 
 pub(super) fn no_such_branch(address: &BranchAddress) -> Error {

@@ -113,6 +113,9 @@ macro_rules! conformance_suite {
                 revisions_find_their_batch
                 operations_find_their_batch
                 logs_are_listed_by_name
+                logs_of_rooms_are_apart
+                the_newest_log_of_a_name_is_found
+                names_that_no_log_can_have_are_refused
                 a_closed_log_takes_no_more
                 neighbouring_ids_are_apart
             }

@@ -41,7 +41,7 @@ use crate::batch::{Batch, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk, check_chunk};
 use crate::commit_hint::{CommitHint, HINT_QUEUE};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
-use crate::log::{LogDescriptor, LogFilter, LogId};
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
 use crate::log_chain;
 use crate::store::{Append, Guarantees, Store};
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
@@ -205,6 +205,10 @@ impl Store for EmbeddedStore {
         let open = self.opened()?;
         let manifests = manifests.to_vec();
         open.committer.submit(|reply| WriteRequest::Compact { log, manifests, reply }).await
+    }
+
+    async fn find(&self, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
+        read::find(&self.opened()?.engine.snapshot(), name)
     }
 
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {

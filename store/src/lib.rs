@@ -14,6 +14,7 @@ pub mod conformance;
 pub mod embedded;
 mod error;
 mod hex_id;
+mod incarnations;
 mod log;
 mod log_chain;
 pub mod memory;
@@ -26,7 +27,7 @@ pub use batch::{BATCH_MAX_BYTES, Batch, BatchId, LogEntry, OperationKey};
 pub use chunk::{CHUNK_MAX_BYTES, ChunkId, StoredChunk};
 pub use commit_hint::CommitHint;
 pub use error::{StoreError, StoreErrorKind, StoreResult};
-pub use log::{LogDescriptor, LogFilter, LogId};
+pub use log::{LogDescriptor, LogFilter, LogId, LogName};
 pub use store::{Append, Guarantees, Store};
 pub use view::{
     PathRange, Position, VIEW_ID_MAX_BYTES, VIEW_PATH_MAX_BYTES, VIEW_VALUE_MAX_BYTES, View,

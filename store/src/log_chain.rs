@@ -26,9 +26,8 @@ pub(crate) fn check_shape(log: LogId, number: u64, batch: &Batch) -> StoreResult
     if first && batch.previous != [0; 32] {
         return invalid(log, number, "the first batch follows no other");
     }
-    let names = batch.descriptor.iter().flat_map(|log| [&log.realm, &log.repo, &log.branch]);
-    if names.into_iter().any(|name| name.contains('\0')) {
-        return invalid(log, number, "a name of the log holds a zero byte");
+    if let Some(fault) = batch.descriptor.as_ref().and_then(|log| log.name.fault()) {
+        return invalid(log, number, fault);
     }
     if !first && batch.descriptor.is_some() {
         return invalid(log, number, "only the first batch describes its log");

@@ -24,7 +24,7 @@ use crate::batch::{Batch, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk, check_chunk};
 use crate::commit_hint::{CommitHint, HINT_QUEUE, HINTED_BATCH_MAX_BYTES};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
-use crate::log::{LogDescriptor, LogFilter, LogId};
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
 use crate::store::{Append, Guarantees, Store};
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 
@@ -209,6 +209,10 @@ impl Store for MemoryStore {
 
     async fn compact(&self, log: LogId, manifests: &[(u64, Bytes)]) -> StoreResult<()> {
         self.connected()?.state.lock().compact(log, manifests)
+    }
+
+    async fn find(&self, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
+        Ok(self.connected()?.state.lock().find(name))
     }
 
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {

@@ -33,7 +33,7 @@ use crate::batch::{Batch, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk, check_chunk};
 use crate::commit_hint::CommitHint;
 use crate::error::StoreResult;
-use crate::log::{LogDescriptor, LogFilter, LogId};
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
 use crate::log_chain;
 use crate::store::{Append, Guarantees, Store};
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
@@ -83,6 +83,10 @@ impl Store for MongoStore {
 
     async fn compact(&self, log: LogId, manifests: &[(u64, Bytes)]) -> StoreResult<()> {
         self.compact_batches(log, manifests).await
+    }
+
+    async fn find(&self, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
+        self.newest_log(name).await
     }
 
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {

@@ -8,7 +8,7 @@ use crate::batch::{Batch, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk};
 use crate::commit_hint::CommitHint;
 use crate::error::StoreResult;
-use crate::log::{LogDescriptor, LogFilter, LogId};
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 #[cfg(doc)]
 use crate::{chunk::CHUNK_MAX_BYTES, error::StoreErrorKind};
@@ -94,6 +94,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreErrorKind::Invalid`] where a batch does not exist.
     async fn compact(&self, log: LogId, manifests: &[(u64, Bytes)]) -> StoreResult<()>;
+
+    /// The newest log of a name, closed or not; found by the ids that the name can have,
+    /// however many logs there are.
+    async fn find(&self, name: &LogName) -> StoreResult<Option<LogDescriptor>>;
 
     /// The logs that exist, by their first batches, in ascending order.
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>>;

@@ -4,6 +4,7 @@
 mod bit_rot;
 mod embedded;
 mod embedded_files;
+mod embedded_processes;
 mod failed_sync;
 mod full_disk;
 mod image;
@@ -12,6 +13,7 @@ mod mongodb;
 mod mongodb_servers;
 mod power_loss;
 mod proxy;
+mod rounds;
 mod stored_format;
 mod workload;
 

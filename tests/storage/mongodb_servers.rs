@@ -9,8 +9,8 @@ use mongodb::bson::{Document, doc};
 use tokio::net::TcpListener;
 use vdom_store::mongodb::{MongoOptions, MongoStore};
 use vdom_store::{
-    Append, Batch, BatchId, ChunkId, LogDescriptor, LogId, Position, Store, StoreErrorKind, View,
-    ViewWrite,
+    Append, Batch, BatchId, ChunkId, LogDescriptor, LogId, LogName, Position, Store,
+    StoreErrorKind, View, ViewWrite,
 };
 use vdom_testkit::mongo::MongoServer;
 
@@ -298,7 +298,8 @@ async fn connect(uri: &str, options: MongoOptions) -> Arc<MongoStore> {
 
 fn descriptor() -> LogDescriptor {
     let name = |name: &str| name.to_owned();
-    LogDescriptor { realm: name("acme"), repo: name("web"), branch: name("main"), incarnation: 1 }
+    LogName { realm: name("acme"), room: String::new(), segments: vec![name("web"), name("main")] }
+        .incarnation(1)
 }
 
 fn log() -> LogId {

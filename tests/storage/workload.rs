@@ -11,8 +11,9 @@ use futures::future::join_all;
 use tempfile::TempDir;
 use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
 use vdom_store::{
-    Append, Batch, BatchId, ChunkId, LogDescriptor, LogFilter, LogId, OperationKey, PathRange,
-    Position, Store, StoreError, StoreErrorKind, StoreResult, View, ViewWrite, Watermark,
+    Append, Batch, BatchId, ChunkId, LogDescriptor, LogFilter, LogId, LogName, OperationKey,
+    PathRange, Position, Store, StoreError, StoreErrorKind, StoreResult, View, ViewWrite,
+    Watermark,
 };
 
 pub(super) const LOGS: usize = 4;
@@ -240,7 +241,7 @@ impl Contents {
             check_views(store, log, last).await?;
         }
         let there: Vec<_> = (0..LOGS).filter(|log| found.batches[*log] > 0).collect();
-        let filter = LogFilter { realm: REALM.to_owned(), ..LogFilter::default() };
+        let filter = LogFilter::of_realm(REALM);
         let listed = store.logs(&filter).await?;
         let is_listed =
             listed.iter().eq(&there.iter().copied().map(descriptor).collect::<Vec<_>>());
@@ -344,12 +345,12 @@ async fn put_chunk(store: &EmbeddedStore, number: u64) -> StoreResult<()> {
 }
 
 fn descriptor(log: usize) -> LogDescriptor {
-    LogDescriptor {
+    LogName {
         realm: REALM.to_owned(),
-        repo: "web".to_owned(),
-        branch: format!("branch-{log}"),
-        incarnation: 1,
+        room: String::new(),
+        segments: vec!["web".to_owned(), format!("branch-{log}")],
     }
+    .incarnation(1)
 }
 
 fn log_id(log: usize) -> LogId {
@@ -404,10 +405,7 @@ fn rows(log: usize, number: u64) -> [ViewWrite; 2] {
     };
     let node = view(number % NODES, Some(format!("dir/{number}")));
     let history = view(number, None);
-    [
-        ViewWrite { kind: NODES, view: node },
-        ViewWrite { kind: HISTORY, view: history },
-    ]
+    [ViewWrite { kind: NODES, view: node }, ViewWrite { kind: HISTORY, view: history }]
 }
 
 fn chunk(number: u64) -> Bytes {

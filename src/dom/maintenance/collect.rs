@@ -59,7 +59,7 @@ pub(super) async fn named_by(
 
 async fn named_in(store: &dyn Store, realm: &str) -> Result<HashSet<ChunkId>> {
     let failed = |error| from_store(error, realm);
-    let filter = LogFilter { realm: realm.to_owned(), repo: None, branch: None };
+    let filter = LogFilter::of_realm(realm);
     let mut named = HashSet::new();
     for log in store.logs(&filter).await.map_err(failed)? {
         let address = address_of(&log)?;

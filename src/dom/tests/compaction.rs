@@ -330,7 +330,7 @@ async fn views(store: &Arc<dyn Store>, log: LogId) -> (Watermark, Vec<(DocumentV
 }
 
 async fn logs(store: &Arc<dyn Store>) -> Vec<LogDescriptor> {
-    let filter = LogFilter { realm: "default".to_owned(), repo: None, branch: None };
+    let filter = LogFilter::of_realm("default");
     store.logs(&filter).await.expect("readable")
 }
 
@@ -391,7 +391,7 @@ async fn views_that_are_rebuilt_are_the_views_that_were_kept() {
         let rebuilt = views(&store, log.log_id()).await;
         assert_eq!(rebuilt.0, kept.0);
         for ((kind, rebuilt), (_, kept)) in rebuilt.1.iter().zip(&kept.1) {
-            assert_eq!(rebuilt, kept, "{kind:?} of {}", log.branch);
+            assert_eq!(rebuilt, kept, "{kind:?} of {:?}", log.name);
         }
     }
     let room = room_over(store);

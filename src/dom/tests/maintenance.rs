@@ -65,7 +65,7 @@ async fn copied_with(
     change: impl Fn(&mut LogEntry),
 ) -> Arc<dyn Store> {
     let copy: Arc<dyn Store> = Arc::new(MemoryStore::new(2));
-    let filter = LogFilter { realm: "default".to_owned(), repo: None, branch: None };
+    let filter = LogFilter::of_realm("default");
     for log in store.logs(&filter).await.expect("logs") {
         let mut previous = [0; 32];
         for mut numbered in store.read(log.log_id(), 1, usize::MAX).await.expect("batches") {
@@ -73,7 +73,7 @@ async fn copied_with(
                 let bytes = store.chunk("default", *id).await.expect("readable").expect("there");
                 copy.put_chunk("default", *id, bytes).await.expect("stored");
             }
-            if log.branch == branch {
+            if log.name.segments[1] == branch {
                 change(&mut numbered);
             }
             numbered.batch.previous = previous;

@@ -7,6 +7,7 @@ use super::{Outcome, Subject};
 use crate::batch::LogEntry;
 use crate::chunk::ChunkId;
 use crate::error::StoreErrorKind;
+use crate::log::LogFilter;
 use crate::store::Append;
 use crate::view::{PathRange, Watermark};
 
@@ -52,7 +53,7 @@ pub async fn a_compacted_batch_keeps_its_place(subject: &mut dyn Subject) -> Out
     for (revision, number) in [(1, 1), (4, 2), (5, 3)] {
         assert_eq!(store.number_of(writer.log, revision).await.unwrap(), Some(number));
     }
-    let filter = crate::log::LogFilter { realm: "acme".to_owned(), ..Default::default() };
+    let filter = LogFilter::of_realm("acme");
     assert_eq!(store.logs(&filter).await.unwrap(), [writer.descriptor.clone()]);
     // A number once used is never free again.
     let mut late = before[1].clone();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::batch::{Batch, BatchId, OperationKey};
 use crate::error::{StoreErrorKind, StoreResult};
-use crate::log::{LogDescriptor, LogId};
+use crate::log::{LogDescriptor, LogId, LogName};
 use crate::store::{Append, Store};
 use crate::view::{Position, View, ViewFlags, ViewKind, ViewKindRange, ViewWrite};
 
@@ -92,8 +92,12 @@ impl LogWriter {
 }
 
 pub(super) fn descriptor(realm: &str, repo: &str, branch: &str, incarnation: u64) -> LogDescriptor {
-    let (realm, repo, branch) = (realm.to_owned(), repo.to_owned(), branch.to_owned());
-    LogDescriptor { realm, repo, branch, incarnation }
+    log_name(realm, "", &[repo, branch]).incarnation(incarnation)
+}
+
+pub(super) fn log_name(realm: &str, room: &str, segments: &[&str]) -> LogName {
+    let segments = segments.iter().map(|segment| (*segment).to_owned()).collect();
+    LogName { realm: realm.to_owned(), room: room.to_owned(), segments }
 }
 
 /// A batch id that no other batch of this process has.

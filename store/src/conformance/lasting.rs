@@ -39,7 +39,7 @@ pub async fn everything_is_there_after_reopening(subject: &mut dyn Subject) -> O
         let keys = [key(2), key(3), key(1)];
         let found = store.find_operations(writer.log, &keys).await.unwrap();
         assert_eq!(found, [Some(21), None, Some(21)]);
-        let filter = LogFilter { realm: "acme".to_owned(), ..LogFilter::default() };
+        let filter = LogFilter::of_realm("acme");
         assert_eq!(store.logs(&filter).await.unwrap(), [writer.descriptor.clone()]);
 
         assert_eq!(store.watermark(writer.log).await.unwrap(), watermark);

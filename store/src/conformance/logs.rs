@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::fixtures::{LogWriter, assert_kind, descriptor, fresh, key};
+use super::fixtures::{LogWriter, assert_kind, descriptor, fresh, key, log_name};
 use super::{Outcome, Subject};
 use crate::batch::{BATCH_MAX_BYTES, LogEntry};
 use crate::error::StoreErrorKind;
-use crate::log::{LogFilter, LogId};
+use crate::log::{LogFilter, LogId, LogName};
 use crate::store::Append;
 
 pub async fn the_first_append_creates_the_log(subject: &mut dyn Subject) -> Outcome {
@@ -215,22 +215,106 @@ pub async fn logs_are_listed_by_name(subject: &mut dyn Subject) -> Outcome {
         LogWriter::of(log.clone()).append_many(&*store, 2).await;
     }
     assert_eq!(store.realms().await.unwrap(), ["acme", "acme-2"]);
-    let list = |realm: &str, repo: Option<&str>, branch: Option<&str>| {
-        let filter = LogFilter {
-            realm: realm.to_owned(),
-            repo: repo.map(str::to_owned),
-            branch: branch.map(str::to_owned),
-        };
+    let list = |realm: &str, segments: &[&str]| {
+        let LogName { realm, room, segments } = log_name(realm, "", segments);
         let store = Arc::clone(&store);
-        async move { store.logs(&filter).await.unwrap() }
+        async move { store.logs(&LogFilter { realm, room, segments }).await.unwrap() }
     };
-    assert_eq!(list("acme-2", None, None).await, [logs.pop().unwrap()]);
-    assert_eq!(list("acme", None, None).await, logs);
-    assert_eq!(list("acme", Some("web"), None).await, logs[2..5]);
-    assert_eq!(list("acme", Some("web"), Some("main")).await, logs[3..5]);
-    assert_eq!(list("acme", None, Some("main")).await.len(), 4);
-    assert_eq!(list("acme", Some(""), None).await, logs[..1]);
-    assert_eq!(list("nobody", None, None).await, []);
+    assert_eq!(list("acme-2", &[]).await, [logs.pop().unwrap()]);
+    assert_eq!(list("acme", &[]).await, logs);
+    assert_eq!(list("acme", &["web"]).await, logs[2..5]);
+    assert_eq!(list("acme", &["web", "main"]).await, logs[3..5]);
+    assert_eq!(list("acme", &["web", "main", "more"]).await, []);
+    assert_eq!(list("acme", &[""]).await, logs[..1]);
+    assert_eq!(list("nobody", &[]).await, []);
+    Outcome::Passed
+}
+
+pub async fn logs_of_rooms_are_apart(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let without_room = log_name("acme", "", &["web", "main"]);
+    let mut of_git = vec![
+        log_name("acme", "git", &[]),
+        log_name("acme", "git", &["web"]),
+        log_name("acme", "git", &["web", "main"]),
+        log_name("acme", "git", &["web", "main", "pack"]),
+        log_name("acme", "git", &["website"]),
+    ];
+    let of_grid = log_name("acme", "grid", &["web", "main"]);
+    let elsewhere = log_name("only-git", "git", &["web", "main"]);
+    let mut batches = Vec::new();
+    for name in [&without_room, &of_grid, &elsewhere].into_iter().chain(&of_git) {
+        let mut writer = LogWriter::of(name.incarnation(1));
+        batches.push((name.clone(), writer.append_many(&*store, 1).await.remove(0)));
+    }
+    // The same segments in another room are another log.
+    for (name, batch) in &batches {
+        let last = store.last(name.log_id(1)).await.unwrap();
+        assert_eq!(last, Some(LogEntry { number: 1, batch: batch.clone() }), "{name:?}");
+        assert_eq!(store.find(name).await.unwrap(), Some(name.incarnation(1)));
+    }
+    assert_eq!(store.realms().await.unwrap(), ["acme", "only-git"]);
+    let list = |realm: &str, room: &str, segments: &[&str]| {
+        let LogName { realm, room, segments } = log_name(realm, room, segments);
+        let store = Arc::clone(&store);
+        async move {
+            let logs = store.logs(&LogFilter { realm, room, segments }).await.unwrap();
+            logs.into_iter().map(|log| log.name).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(list("acme", "", &[]).await, [without_room]);
+    assert_eq!(list("only-git", "", &[]).await, []);
+    assert_eq!(list("acme", "grid", &[]).await, [of_grid]);
+    assert_eq!(list("only-git", "git", &[]).await, [elsewhere]);
+    assert_eq!(list("acme", "git", &["web"]).await, of_git[1..4]);
+    assert_eq!(list("acme", "git", &["web", "main"]).await, of_git[2..4]);
+    assert_eq!(list("acme", "git", &["main"]).await, []);
+    of_git.sort();
+    assert_eq!(list("acme", "git", &[]).await, of_git);
+    Outcome::Passed
+}
+
+pub async fn the_newest_log_of_a_name_is_found(subject: &mut dyn Subject) -> Outcome {
+    const INCARNATIONS: u64 = 9;
+    let store = subject.store();
+    let name = log_name("acme", "", &["web", "main"]);
+    let others = [
+        log_name("acme", "", &["web", "mai"]),
+        log_name("acme", "", &["web", "main/x"]),
+        log_name("acme", "git", &["web", "main"]),
+        log_name("acme-2", "", &["web", "main"]),
+    ];
+    assert_eq!(store.find(&name).await.unwrap(), None);
+    for incarnation in 1..=INCARNATIONS {
+        let mut writer = LogWriter::of(name.incarnation(incarnation));
+        writer.append_many(&*store, 1).await;
+        assert_eq!(store.find(&name).await.unwrap(), Some(name.incarnation(incarnation)));
+        let mut closing = writer.batch(0);
+        closing.closing = true;
+        writer.append(&*store, closing).await;
+        // One that has ended is still the newest.
+        assert_eq!(store.find(&name).await.unwrap(), Some(name.incarnation(incarnation)));
+    }
+    for other in others {
+        assert_eq!(store.find(&other).await.unwrap(), None, "{other:?}");
+    }
+    Outcome::Passed
+}
+
+pub async fn names_that_no_log_can_have_are_refused(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    for name in [
+        log_name("acme", "", &["web"]),
+        log_name("acme", "", &["web", "main", "more"]),
+        log_name("acme", "git", &["we\0b"]),
+        log_name("acme", "g\0t", &["web"]),
+    ] {
+        let writer = LogWriter::of(name.incarnation(1));
+        let answer = store.append(writer.log, 1, &writer.batch(1)).await;
+        assert_kind(answer, StoreErrorKind::Invalid);
+        assert_eq!(store.last(writer.log).await.unwrap(), None);
+    }
+    assert_eq!(store.realms().await.unwrap(), Vec::<String>::new());
     Outcome::Passed
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::batch::OperationKey;
 use crate::chunk::ChunkId;
-use crate::log::{LogDescriptor, LogId};
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
 use crate::view::ViewKind;
 
 /// The number of the last durable group that wrote to a keyspace; in every keyspace.
@@ -29,32 +29,48 @@ pub(super) fn revision(log: LogId, revision: u64) -> Vec<u8> {
     [b"r", &log.0[..], &revision.to_be_bytes()].concat()
 }
 
+/// What the descriptors of logs without a room begin with, and those of logs of a room.
+pub(super) const DESCRIPTORS: [&[u8]; 2] = [b"d", b"n"];
+
 /// Names hold no zero byte.
 pub(super) fn descriptor(descriptor: &LogDescriptor, log: LogId) -> Vec<u8> {
-    let LogDescriptor { realm, repo, branch, incarnation } = descriptor;
-    let mut key = b"d".to_vec();
-    for name in [realm, repo, branch] {
-        key.extend_from_slice(name.as_bytes());
-        key.push(0);
-    }
+    let LogDescriptor { name: LogName { realm, room, segments }, incarnation } = descriptor;
+    let mut key = names(realm, room, segments);
     key.extend_from_slice(&incarnation.to_be_bytes());
     key.extend_from_slice(&log.0);
     key
 }
 
-/// The keys of all descriptors. No name holds the byte 0xff.
-pub(super) fn descriptors() -> (Vec<u8>, Vec<u8>) {
-    (b"d".to_vec(), b"d\xff".to_vec())
+/// The keys of all descriptors that a filter takes in, and perhaps of others.
+pub(super) fn descriptors(filter: &LogFilter) -> (Vec<u8>, Vec<u8>) {
+    let start = names(&filter.realm, &filter.room, &filter.segments);
+    let mut end = start.clone();
+    // Past the zero byte that ends the last name.
+    end.pop();
+    end.push(1);
+    (start, end)
 }
 
-/// Where the descriptors of a realm begin.
-pub(super) fn realm(realm: &str) -> Vec<u8> {
-    [b"d", realm.as_bytes(), &[0]].concat()
+/// The keys of the descriptors of one kind, of all realms. No name holds the byte 0xff.
+pub(super) fn all_descriptors(kind: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    (kind.to_vec(), [kind, &[0xff]].concat())
 }
 
 /// Where the descriptors of a realm have ended.
-pub(super) fn after_realm(realm: &str) -> Vec<u8> {
-    [b"d", realm.as_bytes(), &[1]].concat()
+pub(super) fn after_realm(kind: &[u8], realm: &str) -> Vec<u8> {
+    [kind, realm.as_bytes(), &[1]].concat()
+}
+
+/// What the keys of descriptors begin with; each name ends with a zero byte.
+fn names(realm: &str, room: &str, segments: &[String]) -> Vec<u8> {
+    let [without_room, of_room] = DESCRIPTORS;
+    let mut key = if room.is_empty() { without_room } else { of_room }.to_vec();
+    let room = Some(room).filter(|room| !room.is_empty());
+    for name in [realm].into_iter().chain(room).chain(segments.iter().map(String::as_str)) {
+        key.extend_from_slice(name.as_bytes());
+        key.push(0);
+    }
+    key
 }
 
 pub(super) fn row(log: LogId, kind: ViewKind, id: &[u8]) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! Reads: every answer was verified, in itself and against what it must agree with.
 
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound::{Excluded, Included};
 
 use bytes::Bytes;
@@ -12,7 +13,8 @@ use crate::batch::codec::digest_in;
 use crate::batch::{Batch, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk};
 use crate::error::StoreResult;
-use crate::log::{LogDescriptor, LogFilter, LogId};
+use crate::incarnations::IncarnationSearch;
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
 use crate::log_chain::{self, LogTail};
 use crate::view::{PathRange, View, ViewKind, Watermark};
 
@@ -106,24 +108,48 @@ pub(super) fn operations(
     operations.iter().map(find).collect()
 }
 
+pub(super) fn find(snapshot: &Snapshot<'_>, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
+    let mut search = IncarnationSearch::new(name);
+    loop {
+        let probes = search.probes();
+        if probes.is_empty() {
+            return Ok(search.newest().map(|newest| name.incarnation(newest)));
+        }
+        let mut existing = HashSet::new();
+        for (incarnation, log) in &probes {
+            let key = keys::descriptor(&name.incarnation(*incarnation), *log);
+            if snapshot.get(Keyspace::Index, &key)?.is_some() {
+                existing.insert(*log);
+            }
+        }
+        search.narrow(&probes, |log| existing.contains(&log));
+    }
+}
+
 pub(super) fn logs(snapshot: &Snapshot<'_>, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
-    let (from, to) = (keys::realm(&filter.realm), keys::after_realm(&filter.realm));
-    descriptors(snapshot, &from, &to)
-        .filter(|log| log.as_ref().map_or(true, |log| filter.takes(log)))
-        .collect()
+    let (from, to) = keys::descriptors(filter);
+    let mut logs = descriptors(snapshot, &from, &to)
+        .filter(|log| log.as_ref().map_or(true, |log| filter.matches(&log.name)))
+        .collect::<StoreResult<Vec<_>>>()?;
+    // Of unlike numbers of segments, keys have another order.
+    logs.sort();
+    Ok(logs)
 }
 
 pub(super) fn realms(snapshot: &Snapshot<'_>) -> StoreResult<Vec<String>> {
-    let mut realms = Vec::new();
-    // From one realm straight to the next, however many logs it has.
-    let (mut from, end) = keys::descriptors();
-    loop {
-        let next = descriptors(snapshot, &from, &end).next();
-        let Some(log) = next else { return Ok(realms) };
-        let realm = log?.realm;
-        from = keys::after_realm(&realm);
-        realms.push(realm);
+    let mut realms = BTreeSet::new();
+    for kind in keys::DESCRIPTORS {
+        // From one realm straight to the next, however many logs it has.
+        let (mut from, end) = keys::all_descriptors(kind);
+        loop {
+            let next = descriptors(snapshot, &from, &end).next();
+            let Some(log) = next else { break };
+            let realm = log?.name.realm;
+            from = keys::after_realm(kind, &realm);
+            realms.insert(realm);
+        }
     }
+    Ok(realms.into_iter().collect())
 }
 
 pub(super) fn watermark(snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Watermark> {

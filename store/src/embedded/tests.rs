@@ -372,12 +372,12 @@ fn commit(engine: &Engine, group: CommitGroup) {
 
 fn batch(number: u8, previous: [u8; 32]) -> Batch {
     let name = |name: &str| name.to_owned();
-    let descriptor = LogDescriptor {
+    let descriptor = LogName {
         realm: name("acme"),
-        repo: name("web"),
-        branch: name("main"),
-        incarnation: 1,
-    };
+        room: String::new(),
+        segments: vec![name("web"), name("main")],
+    }
+    .incarnation(1);
     Batch {
         id: BatchId([number; 16]),
         previous,

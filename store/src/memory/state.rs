@@ -9,7 +9,8 @@ use crate::batch::codec::digest_in;
 use crate::batch::{Batch, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk};
 use crate::error::StoreResult;
-use crate::log::{LogDescriptor, LogFilter, LogId};
+use crate::incarnations::IncarnationSearch;
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
 use crate::log_chain::{self, LogTail};
 use crate::store::Append;
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
@@ -124,15 +125,26 @@ impl MemoryState {
         self.operations.get(&(log, key)).copied()
     }
 
+    pub(super) fn find(&self, name: &LogName) -> Option<LogDescriptor> {
+        let mut search = IncarnationSearch::new(name);
+        loop {
+            let probes = search.probes();
+            if probes.is_empty() {
+                return search.newest().map(|newest| name.incarnation(newest));
+            }
+            search.narrow(&probes, |log| self.logs.contains_key(&log));
+        }
+    }
+
     pub(super) fn logs(&self, filter: &LogFilter) -> Vec<LogDescriptor> {
         let mut logs: Vec<_> =
-            self.descriptors().filter(|log| filter.takes(log)).cloned().collect();
+            self.descriptors().filter(|log| filter.matches(&log.name)).cloned().collect();
         logs.sort();
         logs
     }
 
     pub(super) fn realms(&self) -> Vec<String> {
-        let realms: BTreeSet<_> = self.descriptors().map(|log| log.realm.clone()).collect();
+        let realms: BTreeSet<_> = self.descriptors().map(|log| log.name.realm.clone()).collect();
         realms.into_iter().collect()
     }
 

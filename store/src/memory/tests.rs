@@ -126,12 +126,14 @@ fn first_batch(id: u8) -> Batch {
     Batch {
         id: crate::BatchId([id; 16]),
         previous: [0; 32],
-        descriptor: Some(LogDescriptor {
-            realm: name("acme"),
-            repo: name("web"),
-            branch: name("main"),
-            incarnation: 1,
-        }),
+        descriptor: Some(
+            LogName {
+                realm: name("acme"),
+                room: String::new(),
+                segments: vec![name("web"), name("main")],
+            }
+            .incarnation(1),
+        ),
         first_revision: 1,
         count: 0,
         operations: Vec::new(),

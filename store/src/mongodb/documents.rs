@@ -12,7 +12,7 @@ use crate::batch::{Batch, LogEntry};
 use crate::chunk::ChunkId;
 use crate::commit_hint::HINTED_BATCH_MAX_BYTES;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
-use crate::log::{LogDescriptor, LogId};
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
 use crate::view::{Position, View, ViewKind, Watermark};
 
 /// The field of a batch that a change stream carries, and the one that it leaves out.
@@ -66,12 +66,8 @@ pub(super) fn encode_batch(
         let operations: Vec<_> = batch.operations.iter().map(ToString::to_string).collect();
         document.insert("o", operations);
     }
-    if let Some(LogDescriptor { realm, repo, branch, incarnation }) = &batch.descriptor {
-        let incarnation = integer(*incarnation)?;
-        document.insert(
-            "d",
-            doc! { "realm": realm, "repo": repo, "branch": branch, "incarnation": incarnation },
-        );
+    if let Some(descriptor) = &batch.descriptor {
+        document.insert("d", encode_descriptor(descriptor)?);
     }
     document.insert(field_of(encoded), binary(encoded));
     Ok(document)
@@ -114,15 +110,55 @@ pub(super) struct BatchRow {
     pub(super) encoded_len: usize,
 }
 
+fn encode_descriptor(descriptor: &LogDescriptor) -> StoreResult<Document> {
+    let LogDescriptor { name: LogName { realm, room, segments }, incarnation } = descriptor;
+    let incarnation = integer(*incarnation)?;
+    Ok(match &segments[..] {
+        [repo, branch] if room.is_empty() => {
+            doc! { "realm": realm, "repo": repo, "branch": branch, "incarnation": incarnation }
+        }
+        _ => {
+            doc! { "realm": realm, "room": room, "segments": segments, "incarnation": incarnation }
+        }
+    })
+}
+
 pub(super) fn decode_descriptor(document: &Document) -> Option<LogDescriptor> {
     let descriptor = document.get_document("d").ok()?;
-    let name = |field: &str| descriptor.get_str(field).ok().map(str::to_owned);
-    Some(LogDescriptor {
-        realm: name("realm")?,
-        repo: name("repo")?,
-        branch: name("branch")?,
-        incarnation: unsigned(descriptor, "incarnation")?,
-    })
+    let text = |field: &str| descriptor.get_str(field).ok().map(str::to_owned);
+    let (room, segments) = match text("room") {
+        Some(room) => {
+            let segments = descriptor.get_array("segments").ok()?.iter();
+            (
+                room,
+                segments
+                    .map(|segment| segment.as_str().map(str::to_owned))
+                    .collect::<Option<_>>()?,
+            )
+        }
+        None => (String::new(), vec![text("repo")?, text("branch")?]),
+    };
+    let name = LogName { realm: text("realm")?, room, segments };
+    Some(LogDescriptor { name, incarnation: unsigned(descriptor, "incarnation")? })
+}
+
+/// The first batches of the logs that a filter takes in, and perhaps of others.
+pub(super) fn described_by(filter: &LogFilter) -> Document {
+    let LogFilter { realm, room, segments } = filter;
+    let mut query = doc! { "d.realm": realm };
+    if room.is_empty() {
+        // Logs of a room have neither field, so that the index leaves them out.
+        query.insert("d.repo", doc! { "$gte": "" });
+        for (field, segment) in ["d.repo", "d.branch"].into_iter().zip(segments) {
+            query.insert(field, segment);
+        }
+    } else {
+        query.insert("d.room", room);
+        for (at, segment) in segments.iter().enumerate() {
+            query.insert(format!("d.segments.{at}"), segment);
+        }
+    }
+    query
 }
 
 /// `_id` of a row.

@@ -1,5 +1,6 @@
 //! Logs in the collection `changes`.
 
+use std::collections::HashSet;
 use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,8 @@ use super::handle::MongoStore;
 use crate::batch::codec::digest_in;
 use crate::batch::{Batch, LogEntry, OperationKey};
 use crate::error::StoreResult;
-use crate::log::{LogDescriptor, LogFilter, LogId};
+use crate::incarnations::IncarnationSearch;
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
 use crate::log_chain::{self, LogTail};
 use crate::store::Append;
 
@@ -228,18 +230,35 @@ impl MongoStore {
         Ok(())
     }
 
+    pub(super) async fn newest_log(&self, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
+        let mut search = IncarnationSearch::new(name);
+        loop {
+            let probes = search.probes();
+            if probes.is_empty() {
+                return Ok(search.newest().map(|newest| name.incarnation(newest)));
+            }
+            let ids: Vec<_> = probes.iter().map(|(_, log)| documents::batch_id(*log, 1)).collect();
+            let find = self
+                .collections
+                .changes
+                .find(doc! { "_id": { "$in": ids } })
+                .sort(doc! { "_id": 1 })
+                .projection(doc! { "_id": 1 });
+            let found = self.all(find, "find a log").await?;
+            let existing: HashSet<_> = found
+                .iter()
+                .filter_map(|document| documents::log_and_number(document.get_str("_id").ok()?))
+                .map(|(log, _)| log)
+                .collect();
+            search.narrow(&probes, |log| existing.contains(&log));
+        }
+    }
+
     pub(super) async fn descriptors(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
-        let mut query = doc! { "d.realm": &filter.realm };
-        if let Some(repo) = &filter.repo {
-            query.insert("d.repo", repo);
-        }
-        if let Some(branch) = &filter.branch {
-            query.insert("d.branch", branch);
-        }
         let find = self
             .collections
             .changes
-            .find(query)
+            .find(documents::described_by(filter))
             .sort(doc! { "_id": 1 })
             .projection(doc! { "_id": 1, "d": 1 });
         let documents = self.all(find, "list logs").await?;
@@ -250,6 +269,7 @@ impl MongoStore {
             })
         };
         let mut logs = documents.iter().map(decode).collect::<StoreResult<Vec<_>>>()?;
+        logs.retain(|log| filter.matches(&log.name));
         logs.sort();
         Ok(logs)
     }

@@ -12,7 +12,7 @@ use crate::chunk::ChunkId;
 use crate::hex_id::shown_as_hex;
 use crate::log::LogDescriptor;
 
-/// The largest encoded batch.
+/// The most that [`Batch::encode`] may give, in bytes.
 pub const BATCH_MAX_BYTES: usize = 4 << 20;
 
 /// Says whether the batch that stands at a number is the one that was appended.
@@ -52,12 +52,11 @@ pub struct Batch {
     pub body: Bytes,
 }
 
-/// A batch and where it stands.
+/// A batch, and the number that it stands at in its log: 1, 2, 3 … without gaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct LogEntry {
-    /// 1, 2, 3 … without gaps.
     pub number: u64,
-    /// What stands there.
     pub batch: Batch,
 }
 

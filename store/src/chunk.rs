@@ -18,10 +18,10 @@ impl ChunkId {
     }
 }
 
-/// A chunk as the collector sees it.
+/// A chunk as its collector sees it: without its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredChunk {
-    /// Its name.
+    /// Within the realm that was asked for.
     pub id: ChunkId,
     /// When it was last put, in ms since the Unix epoch.
     pub touched_ms: u64,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A store's answer.
+/// What a call answers, or why the store refuses it.
 pub type StoreResult<T> = Result<T, StoreError>;
 
 /// What went wrong, for the caller to act upon.
@@ -28,7 +28,7 @@ pub enum StoreErrorKind {
     Invalid,
 }
 
-/// Why a store refused.
+/// A refusal: its kind for the program, its message for an operator.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {

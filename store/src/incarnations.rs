@@ -11,14 +11,14 @@ const PROBES: u32 = 16;
 /// finds.
 pub(crate) struct IncarnationSearch<'a> {
     name: &'a LogName,
-    /// Exists, or is 0.
+    /// The greatest that is known to exist; 0 where none is.
     newest: u64,
-    /// Does not exist.
+    /// The least that is known not to exist.
     missing: u64,
 }
 
 impl<'a> IncarnationSearch<'a> {
-    /// Nothing is known yet.
+    /// A search that has asked for nothing yet.
     pub(crate) fn new(name: &'a LogName) -> Self {
         Self { name, newest: 0, missing: u64::MAX }
     }

@@ -33,20 +33,19 @@ pub struct LogName {
 /// What a log is about; carried by its first batch, so that logs can be listed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogDescriptor {
-    /// Shared by all incarnations.
+    /// The same for all incarnations.
     pub name: LogName,
     /// 1 for the first log of that name, then one more after each closing batch.
     pub incarnation: u64,
 }
 
-/// Which logs of a realm and a room to list.
+/// Which logs to list: those of one realm and one room (empty for the room that needs no
+/// name) whose names begin with these segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct LogFilter {
-    /// Exactly this realm.
     pub realm: String,
-    /// Exactly this room; empty for the room that needs no name.
     pub room: String,
-    /// The first segments of the names.
     pub segments: Vec<String>,
 }
 

@@ -36,7 +36,7 @@ pub struct MemoryStore {
     cut_off: AtomicBool,
 }
 
-/// What all handles share.
+/// What all handles of one store have in common.
 struct SharedContent {
     state: Mutex<MemoryState>,
     faults: Mutex<Faults>,

@@ -120,7 +120,7 @@ pub trait Store: Send + Sync + 'static {
     /// How far the views of `log` are complete.
     async fn watermark(&self, log: LogId) -> StoreResult<Watermark>;
 
-    /// One row, tombstones included.
+    /// The row of this id, if there is one; it may be a tombstone.
     async fn view(&self, log: LogId, kind: ViewKind, id: &[u8]) -> StoreResult<Option<View>>;
 
     /// The live rows of a kind at exactly this path.

@@ -10,15 +10,15 @@ pub const VIEW_ID_MAX_BYTES: usize = 256;
 /// The largest value of a row; what is larger belongs into chunks.
 pub const VIEW_VALUE_MAX_BYTES: usize = 4 << 20;
 
-/// The longest indexed path.
+/// The longest path of a row, indexed or not.
 pub const VIEW_PATH_MAX_BYTES: usize = 4096;
 
 /// A place in a branch's history; later epochs are later whatever the revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
-    /// The incarnation of the log.
+    /// Grows with each incarnation of the log.
     pub epoch: u64,
-    /// The place in it.
+    /// The place in the log, counted by its writer.
     pub revision: u64,
 }
 
@@ -130,14 +130,14 @@ impl ViewKindRange {
     }
 }
 
-/// A row as it is read.
+/// A row as it is read. It is a tombstone where it is not live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// Unique within log and kind; at most 256 bytes.
     pub id: Bytes,
     /// What the row is found by where its kind is indexed by path.
     pub path: Option<String>,
-    /// False for a tombstone.
+    /// Whether what the row is about still exists.
     pub live: bool,
     /// Of the change that the row was derived from.
     pub position: Position,
@@ -147,10 +147,9 @@ pub struct View {
 
 /// A row to write: applied only when its position is after the stored one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct ViewWrite {
-    /// The family.
     pub kind: ViewKind,
-    /// The row.
     pub view: View,
 }
 
@@ -188,7 +187,7 @@ pub struct PathRange {
     pub prefix: String,
     /// Only rows after this (path, id).
     pub after: Option<(String, Bytes)>,
-    /// Also tombstones.
+    /// Whether rows that are not live are listed, too.
     pub include_tombstones: bool,
     /// At most so many rows.
     pub limit: usize,

@@ -172,7 +172,7 @@ fn digest_of(encoded: &[u8]) -> [u8; 32] {
     encoded.last_chunk().copied().unwrap_or_default()
 }
 
-/// [`Batch::digest`] of a batch whose stored form is at hand.
+/// [`Batch::digest`] of a batch whose stored form is known.
 pub(crate) fn digest_in(encoded: &[u8], batch: &Batch) -> [u8; 32] {
     batch.compacted_from.unwrap_or_else(|| digest_of(encoded))
 }

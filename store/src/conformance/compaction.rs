@@ -26,7 +26,7 @@ pub async fn a_compacted_batch_keeps_its_place(subject: &mut dyn Subject) -> Out
     for _ in 0..2 {
         store.compact(writer.log, &manifests).await.unwrap();
     }
-    // The first word stays.
+    // The first manifest stays.
     store.compact(writer.log, &[(1, Bytes::from_static(b"another"))]).await.unwrap();
 
     let rows = store.read(writer.log, 1, usize::MAX).await.unwrap();

@@ -39,7 +39,7 @@ impl CommitMarker {
         file.sync_all()
     }
 
-    /// Reads what was noted.
+    /// Reads the newer of the slots that are whole.
     pub(super) fn open(directory: &Path) -> StoreResult<Self> {
         let file = OpenOptions::new().read(true).write(true).open(directory.join("MARK"));
         let mut file = match file {

@@ -18,7 +18,7 @@ const SEPARATED_VALUE_BYTES: u32 = 16 << 10;
 /// One change of a write: a sealed value to put under a key, or `None` to remove it.
 pub(super) type RowChange = (Keyspace, Vec<u8>, Option<Bytes>);
 
-/// The engine's database, open.
+/// The engine's database; there is one in a process for each store.
 pub(super) struct Engine {
     database: Database,
     /// In the order of [`KEYSPACES`].

@@ -6,9 +6,9 @@
 //! checksum covers: a wrong one makes it skip the write, or order it wrongly. So:
 //!
 //! - Sealed journals were whole when they were sealed, and must be.
-//! - The last journal may be torn. It is cut after its last whole write, and
-//!   [`CommitMarker`](super::commit_marker::CommitMarker) tells whether something acknowledged went with that;
-//!   what is cut is kept until then.
+//! - The last journal may be torn. It is cut after its last whole write, and the
+//!   [`CommitMarker`](super::commit_marker::CommitMarker) tells whether something
+//!   acknowledged went with that; what is cut is kept until then.
 //! - Unless the store was closed, the last journal may be whole in memory alone: its end
 //!   was never synced, or an fsync that failed gave it up, and a later one would not
 //!   bring it to the disk. So it is written again before anything rests on it.
@@ -137,11 +137,11 @@ fn copy(source: &File, from: u64, to: u64, target: &mut File) -> io::Result<()> 
     }
 }
 
-/// What a journal holds.
+/// How far a journal can be read, and whether all of it can.
 struct JournalScan {
     /// Where the last whole write ends.
     whole_bytes: u64,
-    /// Nothing but zeros follows.
+    /// Nothing follows but the zeros that the file was extended by.
     is_whole: bool,
     ascending: bool,
     last_sequence: Option<u64>,

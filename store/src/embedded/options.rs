@@ -5,17 +5,17 @@
 pub struct EmbeddedOptions {
     /// For blocks read from disk, in bytes.
     pub cache_bytes: u64,
-    /// For the newest rows of each of the four families, in bytes; a burst may take
+    /// For the newest rows of each of the four keyspaces, in bytes; a burst may take
     /// five times that. A store keeps what it was created with.
     pub memtable_bytes: u64,
-    /// OpenStore files kept at hand; at least 10.
+    /// How many files stay open; at least 10.
     pub open_files: usize,
     /// Writes are refused while the disk has less room than this, in bytes.
     pub min_free_bytes: u64,
 }
 
 impl Default for EmbeddedOptions {
-    /// For a gateway.
+    /// For a gateway, which may take tens of MiB.
     fn default() -> Self {
         Self {
             cache_bytes: 64 << 20,

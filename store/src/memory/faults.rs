@@ -8,9 +8,9 @@ use crate::view::{ViewWrite, Watermark};
 /// How the answer to an append gets lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendFault {
-    /// The batch never arrived.
+    /// Before the batch arrived: nothing stands at its number.
     BeforeEffect,
-    /// The batch stands, only the answer is gone.
+    /// After the batch was committed: it stands at its number.
     AfterEffect,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct LateWrite {
 pub(super) enum ViewFate {
     /// It is applied, and then what it has overtaken.
     Applied { overtaken: Vec<LateWrite> },
-    /// Only these rows arrive.
+    /// These rows arrive, the others and the watermark do not.
     Lost { survivors: Vec<ViewWrite> },
     /// It arrives after a later one.
     Late,

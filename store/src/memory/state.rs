@@ -15,7 +15,7 @@ use crate::log_chain::{self, LogTail};
 use crate::store::Append;
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 
-/// Everything that is stored.
+/// All that a memory store holds, ordered as the contract lists it.
 #[derive(Default)]
 pub(super) struct MemoryState {
     logs: BTreeMap<LogId, BTreeMap<u64, LogRow>>,

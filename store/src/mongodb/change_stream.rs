@@ -63,7 +63,7 @@ impl ChangeStreamWatcher {
         Self { changes, writer, hints }
     }
 
-    /// Never ends by itself.
+    /// Listens, and opens the stream again when it is lost, until it is aborted.
     pub(super) async fn run(self, stream: EventStream) {
         let mut stream = Some(stream);
         let mut pause = REOPEN[0];

@@ -24,7 +24,7 @@ use crate::store::Guarantees;
 /// How a deployment is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MongoOptions {
-    /// Where all collections are.
+    /// The database that has all collections of the store.
     pub database: String,
     /// How long to look for a server, and to connect to it.
     pub connect_timeout: Duration,

@@ -22,7 +22,7 @@ pub(super) const LARGE: &str = "b";
 /// Wide enough for every number.
 const NUMBER_WIDTH: usize = 20;
 
-/// `_id` of a batch.
+/// `_id` of a batch: log in hex, number of fixed width, so that it sorts as the log does.
 pub(super) fn batch_id(log: LogId, number: u64) -> String {
     format!("{log}.{number:0NUMBER_WIDTH$}")
 }
@@ -161,7 +161,7 @@ pub(super) fn described_by(filter: &LogFilter) -> Document {
     query
 }
 
-/// `_id` of a row.
+/// `_id` of a row: log in hex, number of the kind, row id in hex.
 pub(super) fn row_id(log: LogId, kind: ViewKind, id: &[u8]) -> String {
     format!("{log}.{}.{}", kind.number, hex::encode(id))
 }

@@ -70,7 +70,9 @@ impl LogName {
             // Two names of a room may have unlike numbers of segments.
             hash.update((segments.len() as u64).to_be_bytes());
         }
-        segments.iter().for_each(|segment| add_text(&mut hash, segment));
+        for segment in segments {
+            add_text(&mut hash, segment);
+        }
         hash.update(incarnation.to_be_bytes());
         LogId(hash.finalize().into())
     }

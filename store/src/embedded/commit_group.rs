@@ -199,11 +199,11 @@ impl CommitGroup {
                 cache.rows.insert(key, Some(stored));
                 return Ok(());
             }
-            if let Some(path) = indexed_path(kind, &stored.path) {
+            if let Some(path) = indexed_path(kind, stored.path.as_deref()) {
                 self.stage(Keyspace::Views, keys::path(log, kind, path, &view.id), None);
             }
         }
-        if let Some(path) = indexed_path(kind, &view.path) {
+        if let Some(path) = indexed_path(kind, view.path.as_deref()) {
             let key = keys::path(log, kind, path, &view.id);
             self.put(Keyspace::Views, key, &[u8::from(view.live)]);
         }
@@ -322,6 +322,6 @@ impl CommitGroup {
 }
 
 /// The path that a row of this kind is found by.
-fn indexed_path(kind: ViewKind, path: &Option<String>) -> Option<&str> {
-    path.as_deref().filter(|_| kind.flags.path_indexed)
+fn indexed_path(kind: ViewKind, path: Option<&str>) -> Option<&str> {
+    path.filter(|_| kind.flags.path_indexed)
 }

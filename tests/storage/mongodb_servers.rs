@@ -14,6 +14,7 @@ use vdom_store::{
 };
 use vdom_testkit::mongo::MongoServer;
 
+use super::NODES;
 use super::proxy::{Proxy, Trouble};
 
 /// Skips the test where there is no server.

@@ -16,9 +16,11 @@ use vdom_store::{
     Watermark,
 };
 
+use super::{ACTORS, HISTORY, NODES};
+
 pub(super) const LOGS: usize = 4;
 const REALM: &str = "acme";
-const NODES: u64 = 7;
+const NODE_COUNT: u64 = 7;
 const BATCHES: u64 = 400;
 
 /// Numbers that repeat with their seed (`SplitMix64`).
@@ -323,7 +325,7 @@ async fn check_views(store: &EmbeddedStore, log: usize, end: u64) -> Result<(), 
     };
     let mut nodes = store.scan_paths(id, NODES, &everything).await?;
     nodes.sort_by_key(|node| node.position);
-    let newest = (watermark.saturating_sub(NODES) + 1)..=watermark;
+    let newest = (watermark.saturating_sub(NODE_COUNT) + 1)..=watermark;
     let expected: Vec<_> = newest.map(|number| rows(log, number)[0].view.clone()).collect();
     require(nodes == expected, || format!("log {log} at {watermark} has the nodes {nodes:?}"))
 }
@@ -403,7 +405,7 @@ fn rows(log: usize, number: u64) -> [ViewWrite; 2] {
         position: position(number),
         value: Bytes::from(format!("value {number} of {log} ").repeat(20)),
     };
-    let node = view(number % NODES, Some(format!("dir/{number}")));
+    let node = view(number % NODE_COUNT, Some(format!("dir/{number}")));
     let history = view(number, None);
     [ViewWrite { kind: NODES, view: node }, ViewWrite { kind: HISTORY, view: history }]
 }

@@ -12,7 +12,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("edge", &["core", "proto"]),
     (".", &["core", "edge", "proto", "store"]),
     ("sidecar", &["core", "edge", "proto", "store"]),
-    ("cli", &["core", "edge", "proto", "gateway", "sidecar"]),
+    ("git", &["core"]),
+    ("client", &["core", "edge", "proto"]),
+    ("mirror", &["client", "core", "git", "proto"]),
+    (
+        "cli",
+        &["client", "core", "edge", "gateway", "git", "mirror", "proto", "sidecar"],
+    ),
 ];
 
 /// Room of the gateway, and what it may use within the gateway.
@@ -145,6 +151,9 @@ fn every_source_says_what_it_is_for() {
         "edge",
         "src",
         "sidecar",
+        "git",
+        "client",
+        "mirror",
         "cli",
         "testkit",
         "tests",

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use futures::stream;
 use tonic::{Response, Status};
-use vdom_core::diff::Diff;
 use vdom_core::document::DocumentBuilder;
+use vdom_core::dom::diff::Diff;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_proto::v1::write_diffs_chunk::Chunk;
 use vdom_proto::v1::{

@@ -2,7 +2,7 @@
 
 use vdom_client::BranchSpec;
 use vdom_core::NodePath;
-use vdom_core::diff::Diff;
+use vdom_core::dom::diff::Diff;
 
 use super::write::{self, WriteOptions};
 use crate::exit::Failure;

@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use vdom_client::{BranchSpec, Client};
-use vdom_core::diff::Diff;
+use vdom_core::dom::diff::Diff;
 use vdom_proto::v1::ReadTreeRequest;
 
 use super::write::{self, WriteOptions};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use vdom_client::{BranchSpec, Client, NodeContent};
 use vdom_core::Diff;
-use vdom_core::diff::{AttributeEdit, PutContent};
+use vdom_core::dom::diff::{AttributeEdit, PutContent};
 use vdom_git::command::{ContentSource, FileChange, FileMode, ObjectName};
 use vdom_git::file_attributes::{self, Attributes, NodeFile};
 use vdom_git::node_path::RESERVED_FOLDER;

@@ -21,6 +21,7 @@
 mod address;
 mod branch_spec;
 mod change_set_upload;
+mod change_set_writer;
 mod client;
 mod connection;
 mod error;
@@ -33,6 +34,7 @@ mod write;
 pub use address::{InvalidAddress, ServerAddress};
 pub use branch_spec::{BranchSpec, DEFAULT_BRANCH, InvalidBranchSpec};
 pub use change_set_upload::ChangeSetUpload;
+pub use change_set_writer::ChangeSetWriter;
 pub use client::{Client, RawClient};
 pub use connection::{ConnectOptions, Credentials, open_channel};
 pub use error::{Error, Refusal, Result};

@@ -4,9 +4,9 @@ use std::io::Read;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use vdom_client::{ChangeSetUpload, random_operation_id};
+use vdom_client::{ChangeSetUpload, ChangeSetWriter, random_operation_id};
 use vdom_core::NodeId;
-use vdom_core::limits::{CHANGE_SET_RESULTS_MAX, CHUNK_BYTES, UNARY_MESSAGE_MAX_BYTES};
+use vdom_core::limits::{CHANGE_SET_RESULTS_MAX, CHUNK_BYTES};
 use vdom_proto::v1::conflict_info::Reason;
 use vdom_proto::v1::{ConflictInfo, WriteDiffResponse, WriteDiffsRequest, WriteDiffsResponse};
 
@@ -18,12 +18,6 @@ use crate::fingerprint::Fingerprint;
 use crate::local_directory::LocalDirectory;
 use crate::log_position::LogPosition;
 use crate::state::KnownNode;
-
-/// A change set up to this size, and of so many diffs, is sent in one message.
-const MESSAGE_MAX_BYTES: usize = UNARY_MESSAGE_MAX_BYTES - (256 << 10);
-const MESSAGE_MAX_DIFFS: usize = 4_096;
-/// What a diff takes beside path and content.
-const DIFF_OVERHEAD_BYTES: usize = 128;
 
 /// What became of a change that was sent.
 #[derive(Debug)]
@@ -109,9 +103,8 @@ impl BranchSide {
         set: &[PendingChange],
         at: &mut LogPosition,
     ) -> Result<Vec<SendOutcome>> {
-        let mut writing =
-            Writing { side: self, directory, header: self.header()?, size: 0, open: None };
-        let mut places: Vec<std::result::Result<PreparedDiff, PrepareError>> =
+        let mut writer = ChangeSetWriter::new(self.client.clone(), self.header()?);
+        let mut prepared_diffs: Vec<std::result::Result<PreparedDiff, PrepareError>> =
             Vec::with_capacity(set.len());
         for pending in set {
             let prepared = match self.names.to_node(&pending.path) {
@@ -119,19 +112,19 @@ impl BranchSide {
                 Err(error) => Err(PrepareError::Refused(error)),
             };
             if let Ok(prepared_diff) = &prepared
-                && !writing.push(pending, prepared_diff).await?
+                && !push(&mut writer, directory, pending, prepared_diff).await?
             {
                 // It changed while it was sent: nothing of the set counts.
                 return Ok(set.iter().map(|_| SendOutcome::Later).collect());
             }
-            places.push(prepared.map(|prepared_diff| PreparedDiff {
+            prepared_diffs.push(prepared.map(|prepared_diff| PreparedDiff {
                 // What was sent is not needed any more.
                 request: vdom_proto::v1::WriteDiffRequest::default(),
                 ..prepared_diff
             }));
         }
-        let has_any = places.iter().any(std::result::Result::is_ok);
-        let answer = if has_any { writing.finish().await? } else { WriteDiffsResponse::default() };
+        let has_any = prepared_diffs.iter().any(std::result::Result::is_ok);
+        let answer = if has_any { writer.finish().await? } else { WriteDiffsResponse::default() };
         if answer.success {
             *at = LogPosition { epoch: answer.epoch, revision: answer.last_revision };
         }
@@ -144,7 +137,7 @@ impl BranchSide {
                 None => SendOutcome::Later,
             },
         };
-        Ok(places.into_iter().map(outcome).collect())
+        Ok(prepared_diffs.into_iter().map(outcome).collect())
     }
 
     fn header(&self) -> Result<WriteDiffsRequest> {
@@ -160,61 +153,24 @@ impl BranchSide {
     }
 }
 
-/// A change set that is being put together.
-struct Writing<'a> {
-    side: &'a BranchSide,
-    directory: &'a LocalDirectory,
-    header: WriteDiffsRequest,
-    /// What is not sent yet, in bytes.
-    size: usize,
-    /// Where it goes once it is too much for one message.
-    open: Option<ChangeSetUpload>,
-}
-
-impl Writing<'_> {
-    /// Adds a diff; false where the file is no longer what it was.
-    async fn push(
-        &mut self,
-        pending: &PendingChange,
-        prepared_diff: &PreparedDiff,
-    ) -> Result<bool> {
-        let request = prepared_diff.request.clone();
-        if prepared_diff.is_streamed {
-            let directory = self.directory;
-            let set = self.open().await?;
-            set.diff(request).await?;
-            return stream(set, directory, pending).await;
-        }
-        if let Some(open) = &mut self.open {
-            open.diff(request).await?;
-            return Ok(true);
-        }
-        self.size += request.diff_bson.len() + request.path.len() + DIFF_OVERHEAD_BYTES;
-        self.header.diffs.push(request);
-        if self.size > MESSAGE_MAX_BYTES || self.header.diffs.len() > MESSAGE_MAX_DIFFS {
-            self.open().await?;
-        }
-        Ok(true)
+/// Adds a diff, with the content of its file where that follows in pieces; false where
+/// the file is no longer what it was.
+async fn push(
+    writer: &mut ChangeSetWriter,
+    directory: &LocalDirectory,
+    pending: &PendingChange,
+    prepared_diff: &PreparedDiff,
+) -> Result<bool> {
+    let request = prepared_diff.request.clone();
+    if prepared_diff.is_streamed {
+        let upload = writer.push_put(request).await?;
+        return stream(upload, directory, pending).await;
     }
-
-    async fn open(&mut self) -> Result<&mut ChangeSetUpload> {
-        if self.open.is_none() {
-            let diffs = std::mem::take(&mut self.header.diffs);
-            let mut open = self.side.client.upload_change_set(self.header.clone()).await?;
-            for diff in diffs {
-                open.diff(diff).await?;
-            }
-            self.open = Some(open);
-        }
-        self.open.as_mut().ok_or_else(|| Error::failed("the change set is not open"))
+    writer.push(request).await?;
+    if writer.exceeds_message() {
+        writer.upload().await?;
     }
-
-    async fn finish(self) -> Result<WriteDiffsResponse> {
-        match self.open {
-            Some(open) => Ok(open.finish().await?),
-            None => Ok(self.side.client.write_set(self.header).await?),
-        }
-    }
+    Ok(true)
 }
 
 /// Sends a content piece by piece; false where it is not what was seen.

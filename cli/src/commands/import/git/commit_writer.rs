@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost_types::Timestamp;
-use vdom_client::{ChangeSetUpload, Client, put_without_content, random_operation_id};
+use vdom_client::{
+    ChangeSetUpload, ChangeSetWriter, Client, put_without_content, random_operation_id,
+};
 use vdom_core::Diff;
 use vdom_core::limits::{
     ACTOR_MAX_BYTES, BATCH_CONTENT_MAX_BYTES, CHANGE_MESSAGE_MAX_BYTES, UNARY_MESSAGE_MAX_BYTES,
@@ -29,11 +31,8 @@ use crate::humanize::printable;
 
 /// Contents up to this size are sent within their diff.
 const INLINE_MAX_BYTES: u64 = BATCH_CONTENT_MAX_BYTES as u64;
-/// A change set up to this size, and of so many diffs, is sent in one message.
-const MESSAGE_MAX_BYTES: usize = UNARY_MESSAGE_MAX_BYTES - (256 << 10);
-const MESSAGE_MAX_DIFFS: usize = 4_096;
-/// What a diff takes beside path and content.
-const DIFF_OVERHEAD_BYTES: usize = 64;
+/// The longest record of a commit, so that it fits one message with what describes it.
+const RECORD_MAX_BYTES: usize = UNARY_MESSAGE_MAX_BYTES - (256 << 10);
 
 /// Times that a timestamp can say: the years 1 to 9999.
 const TIMES: std::ops::Range<i64> = -62_135_596_800..253_402_300_800;
@@ -57,13 +56,7 @@ struct CommitWriter<'a> {
     client: &'a Client,
     sender: &'a mut ChangeSetSender,
     pipeline: &'a mut BranchPipeline,
-    header: WriteDiffsRequest,
-    /// What is not sent yet.
-    size_bytes: usize,
-    /// How many diffs there are.
-    diffs: u64,
-    /// Where they go once there are too many for one message.
-    open: Option<ChangeSetUpload>,
+    set: ChangeSetWriter,
 }
 
 /// A content that is at hand or still comes.
@@ -79,8 +72,8 @@ impl<'a> CommitWriter<'a> {
         pipeline: &'a mut BranchPipeline,
         record: &CommitRecord,
     ) -> Self {
-        let header = header(client, pipeline, record);
-        Self { client, sender, pipeline, header, size_bytes: 0, diffs: 0, open: None }
+        let set = ChangeSetWriter::new(client.clone(), header(client, pipeline, record));
+        Self { client, sender, pipeline, set }
     }
 
     async fn commit(mut self, items: &mut HistoryItems, commit: NewCommit) -> Result<u64, Failure> {
@@ -110,7 +103,7 @@ impl<'a> CommitWriter<'a> {
             kind: NodeKind::Meta.into(),
             ..diff(COMMIT_PATH.to_owned(), Diff::put_document(&commit.record.to_document()))
         };
-        if record.diff_bson.len() > MESSAGE_MAX_BYTES {
+        if record.diff_bson.len() > RECORD_MAX_BYTES {
             return Err(Failure::failed("its message is too long to be kept"));
         }
         self.push(record).await?;
@@ -225,14 +218,10 @@ impl<'a> CommitWriter<'a> {
 
     /// Adds a diff to the set.
     async fn push(&mut self, diff: WriteDiffRequest) -> Result<(), Failure> {
-        self.diffs += 1;
-        if let Some(open) = &mut self.open {
-            return Ok(open.diff(diff).await?);
-        }
-        self.size_bytes += diff.diff_bson.len() + diff.path.len() + DIFF_OVERHEAD_BYTES;
-        self.header.diffs.push(diff);
-        if self.size_bytes > MESSAGE_MAX_BYTES || self.header.diffs.len() > MESSAGE_MAX_DIFFS {
-            self.open().await?;
+        self.set.push(diff).await?;
+        if self.set.exceeds_message() {
+            self.settle_before_upload().await?;
+            self.set.upload().await?;
         }
         Ok(())
     }
@@ -243,39 +232,33 @@ impl<'a> CommitWriter<'a> {
         path: String,
         content: IncomingContent<'_>,
     ) -> Result<(), Failure> {
-        self.diffs += 1;
-        let open = self.open().await?;
-        send_large(open, path, content).await
+        self.settle_before_upload().await?;
+        let upload = self.set.push_put(diff(path, put_without_content())).await?;
+        send_content(upload, content).await
     }
 
-    /// Sends what there is and will be in pieces: after all that was sent before.
-    async fn open(&mut self) -> Result<&mut ChangeSetUpload, Failure> {
-        if self.open.is_none() {
+    /// What is sent in pieces comes after all that was sent before.
+    async fn settle_before_upload(&mut self) -> Result<(), Failure> {
+        if !self.set.is_uploading() {
             self.sender.settle(self.pipeline).await?;
-            let diffs = std::mem::take(&mut self.header.diffs);
-            let mut open = self.client.upload_change_set(self.header.clone()).await?;
-            for diff in diffs {
-                open.diff(diff).await?;
-            }
-            self.open = Some(open);
         }
-        self.open.as_mut().ok_or_else(|| Failure::failed("the change set is not open"))
+        Ok(())
     }
 
     /// Writes a content that only a bare `put` can bring, in a change before the
     /// commit's own.
     async fn ahead(&mut self, path: &str, content: IncomingContent<'_>) -> Result<(), Failure> {
         self.sender.settle(self.pipeline).await?;
-        let commit = self.header.metadata.get(COMMIT_METADATA).cloned().unwrap_or_default();
+        let commit = self.set.header().metadata.get(COMMIT_METADATA).cloned().unwrap_or_default();
         let header = WriteDiffsRequest {
             operation_id: random_operation_id()?,
             metadata: [(AHEAD_METADATA.to_owned(), commit)].into(),
-            diffs: Vec::new(),
-            ..self.header.clone()
+            ..self.set.header().clone()
         };
-        let mut set = self.client.upload_change_set(header).await?;
-        send_large(&mut set, path.to_owned(), content).await?;
-        let answer = set.finish().await?;
+        let mut upload = self.client.upload_change_set(header).await?;
+        upload.diff(diff(path.to_owned(), put_without_content())).await?;
+        send_content(&mut upload, content).await?;
+        let answer = upload.finish().await?;
         if !answer.success {
             return Err(refusal(&self.pipeline.branch, &answer));
         }
@@ -285,27 +268,27 @@ impl<'a> CommitWriter<'a> {
     }
 
     async fn finish(self) -> Result<u64, Failure> {
-        let Some(open) = self.open else {
-            return self.sender.send(self.pipeline, self.header, self.size_bytes).await;
-        };
-        let answer = open.finish().await?;
+        if !self.set.is_uploading() {
+            let (request, size_bytes) = self.set.into_message();
+            return self.sender.send(self.pipeline, request, size_bytes).await;
+        }
+        let diffs = self.set.diffs();
+        let answer = self.set.finish().await?;
         if !answer.success {
             return Err(refusal(&self.pipeline.branch, &answer));
         }
-        check_revision(&self.pipeline.branch, &answer, self.pipeline.head + self.diffs)?;
+        check_revision(&self.pipeline.branch, &answer, self.pipeline.head + diffs)?;
         self.pipeline.advance(answer.last_revision);
         Ok(answer.last_revision)
     }
 }
 
-async fn send_large(
-    set: &mut ChangeSetUpload,
-    path: String,
+async fn send_content(
+    upload: &mut ChangeSetUpload,
     mut content: IncomingContent<'_>,
 ) -> Result<(), Failure> {
-    set.diff(diff(path, put_without_content())).await?;
     while let Some(piece) = content.piece().await? {
-        set.content(piece).await?;
+        upload.content(piece).await?;
     }
     Ok(())
 }

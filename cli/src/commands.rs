@@ -9,6 +9,7 @@ mod completions;
 mod conflicts;
 mod diff;
 mod export;
+mod file_problems;
 mod gateway;
 mod import;
 mod log;
@@ -16,11 +17,11 @@ mod ls;
 mod man;
 mod mirror;
 mod mv;
-mod point;
 mod put;
 mod rebuild;
 mod restore;
 mod revert;
+mod revision_spec;
 mod rm;
 mod serve;
 mod sidecar;
@@ -84,7 +85,6 @@ pub(crate) enum Command {
     Man(man::Arguments),
 }
 
-/// Does it.
 pub(crate) fn run(command: Command, output: &mut Output) -> Result<(), Failure> {
     match command {
         Command::Up(arguments) => on_all_cores()?.block_on(up::run(arguments, output)),

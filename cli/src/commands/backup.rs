@@ -10,7 +10,8 @@ use vdom_gateway::maintenance::{BackupReport, backup};
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, count};
+use crate::humanize::count;
+use crate::output::Output;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -26,7 +27,6 @@ pub(crate) struct Arguments {
     store: StoreOptions,
 }
 
-/// Writes it.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let path = arguments.file;
     if path.exists() {
@@ -53,7 +53,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
             format!(
                 "{}: {}, {}, {}",
                 path.display(),
-                crate::output::size(bytes),
+                crate::humanize::size(bytes),
                 count(report.logs, "log", "logs"),
                 count(report.batches, "batch", "batches"),
             )

@@ -10,7 +10,8 @@ use vdom_gateway::maintenance::{StoreCompactionReport, compact};
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, count, printable};
+use crate::humanize::{count, printable};
+use crate::output::Output;
 
 /// Take old changes out of a store, so that they make room
 ///
@@ -29,7 +30,6 @@ pub(crate) struct Arguments {
     store: StoreOptions,
 }
 
-/// Takes them out.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let retention = Retention { changes: arguments.keep_changes, age: arguments.keep_age };
     if retention == (Retention { changes: None, age: None }) {

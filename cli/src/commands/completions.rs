@@ -16,7 +16,6 @@ pub(crate) struct Arguments {
     shell: Shell,
 }
 
-/// Prints it.
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "vdom", &mut script);

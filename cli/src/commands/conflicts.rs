@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::Subcommand;
 use serde_json::{Value, json};
+use vdom_client::{BranchSpec, Client, random_operation_id};
 use vdom_core::limits::CONFLICT_PAGE_MAX;
 use vdom_proto::v1::resolve_conflict_request::Resolution;
 use vdom_proto::v1::{
@@ -14,11 +15,11 @@ use vdom_proto::v1::{
 use super::diff::text::{Side, unified};
 use super::put::read_input;
 use super::write;
-use crate::branch::{Branch, parse_prefix};
-use crate::client::{Client, random_operation_id};
-use crate::document;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Painter, Tone, printable, time};
+use crate::extended_json;
+use crate::humanize::{printable, time};
+use crate::names::parse_prefix;
+use crate::output::{Output, Painter, Tone};
 use crate::server::ServerOptions;
 
 /// How much of an id is shown, and enough to name it.
@@ -37,7 +38,7 @@ enum Action {
     List {
         /// Branch to list
         #[arg(value_name = "REPO[@BRANCH]")]
-        branch: Branch,
+        branch: BranchSpec,
         /// Only these nodes and what lies below them
         #[arg(value_parser = parse_prefix, value_name = "PATH")]
         paths: Vec<String>,
@@ -59,7 +60,7 @@ enum Action {
 struct Chosen {
     /// Branch of the conflict
     #[arg(value_name = "REPO[@BRANCH]")]
-    branch: Branch,
+    branch: BranchSpec,
     /// The conflict's id, or how it begins
     #[arg(value_name = "ID", value_parser = parse_id)]
     id: String,
@@ -95,7 +96,6 @@ struct How {
     manual: Option<PathBuf>,
 }
 
-/// Does it.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     match arguments.action {
         Action::List { branch, paths, server } => list(&branch, &paths, &server, output).await,
@@ -105,12 +105,12 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 }
 
 async fn list(
-    branch: &Branch,
+    branch: &BranchSpec,
     paths: &[String],
     server: &ServerOptions,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let client = Client::connect(server).await?;
+    let client = server.connect().await?;
     let mut after = Some(Bytes::new());
     let mut are_none = true;
     while let Some(after_id) = after.take() {
@@ -128,7 +128,7 @@ async fn list(
 }
 
 async fn show(chosen: &Chosen, server: &ServerOptions, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::connect(server).await?;
+    let client = server.connect().await?;
     let conflict = find(&client, chosen).await?;
     output.result(|| record(&conflict), |painter| text(&conflict, painter))?;
     Ok(())
@@ -136,14 +136,14 @@ async fn show(chosen: &Chosen, server: &ServerOptions, output: &mut Output) -> R
 
 async fn resolve(arguments: ResolveArguments, output: &mut Output) -> Result<(), Failure> {
     let ResolveArguments { conflict: chosen, how, message, server } = arguments;
-    let client = Client::connect(&server).await?;
+    let client = server.connect().await?;
     let found = find(&client, &chosen).await?;
     let info = found.conflict.clone().unwrap_or_default();
     let (resolution, content) = match &how.manual {
         Some(file) => {
             let input = read_input(file)?;
             let content =
-                if info.kind() == NodeKind::File { input } else { document::to_bson(&input)? };
+                if info.kind() == NodeKind::File { input } else { extended_json::to_bson(&input)? };
             (Resolution::Manual, content)
         }
         None if how.theirs => (Resolution::Theirs, Bytes::new()),
@@ -163,7 +163,7 @@ async fn resolve(arguments: ResolveArguments, output: &mut Output) -> Result<(),
         message,
         operation_id: random_operation_id()?,
     };
-    let answer = client.dom().resolve_conflict(client.unary(request)).await?.into_inner();
+    let answer = client.raw().resolve_conflict(client.unary(request)).await?.into_inner();
     let path = &info.path;
     let written = match answer.written {
         Some(written) if written.success || written.conflict.is_some() => {
@@ -218,7 +218,7 @@ async fn find(client: &Client, chosen: &Chosen) -> Result<StoredConflict, Failur
 /// A page of conflicts, and the id that the next one comes after.
 async fn page(
     client: &Client,
-    branch: &Branch,
+    branch: &BranchSpec,
     paths: &[String],
     after_conflict_id: Bytes,
 ) -> Result<(Vec<StoredConflict>, Option<Bytes>), Failure> {
@@ -230,7 +230,7 @@ async fn page(
         limit: CONFLICT_PAGE_MAX,
         after_conflict_id,
     };
-    let answer = client.dom().list_conflicts(client.unary(request)).await?.into_inner();
+    let answer = client.raw().list_conflicts(client.unary(request)).await?.into_inner();
     let last = answer.conflicts.last().map(|conflict| conflict.conflict_id.clone());
     Ok((answer.conflicts, last.filter(|_| answer.more)))
 }
@@ -250,7 +250,7 @@ fn record(stored: &StoredConflict) -> Value {
         "current_author": info.current_author,
         "base_missing": info.base_missing,
         "hunks": info.hunks.len(),
-        "diff": document::to_json(&request.diff_bson).ok(),
+        "diff": extended_json::to_json(&request.diff_bson).ok(),
     })
 }
 
@@ -292,7 +292,7 @@ fn text(stored: &StoredConflict, painter: &Painter) -> String {
         text.push_str(&unified(&base, &current, info.kind(), painter));
     }
     text.push_str("\n\nWhat was refused:\n");
-    text.push_str(&match document::to_json(&request.diff_bson) {
+    text.push_str(&match extended_json::to_json(&request.diff_bson) {
         Ok(diff) => printable_lines(&format!("{diff:#}")),
         Err(failure) => failure.message,
     });

@@ -7,19 +7,20 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use serde_json::{Value, json};
-use vdom::git::path::RESERVED_FOLDER;
+use vdom_client::{BranchSpec, Client};
 use vdom_core::limits::CHUNK_BYTES;
+use vdom_git::node_path::RESERVED_FOLDER;
 use vdom_proto::v1::{
     GetHistoryRequest, NodeKind, ReadSnapshotRequest, ReadTreeRequest, TreeEntry,
 };
 
 use self::text::{Side, unified};
 use super::ls::kind_name;
-use super::point::Point;
-use crate::branch::{Branch, parse_prefix};
-use crate::client::Client;
+use super::revision_spec::RevisionSpec;
 use crate::exit::Failure;
-use crate::output::{Output, Painter, Tone, printable, size};
+use crate::humanize::{printable, size};
+use crate::names::parse_prefix;
+use crate::output::{Output, Painter, Tone};
 use crate::server::ServerOptions;
 
 /// Show what differs between two revisions or branches
@@ -29,16 +30,16 @@ use crate::server::ServerOptions;
 pub(crate) struct Arguments {
     /// Branch to read
     #[arg(value_name = "REPO[@BRANCH]")]
-    branch: Branch,
+    branch: BranchSpec,
     /// Only this node and what lies below it
     #[arg(value_parser = parse_prefix, default_value = "", hide_default_value = true)]
     prefix: String,
     /// The older side: a revision, or another branch [default: before the last change]
     #[arg(long, value_name = "REVISION|BRANCH[@REVISION]")]
-    from: Option<Point>,
+    from: Option<RevisionSpec>,
     /// The newer side [default: the latest]
     #[arg(long, value_name = "REVISION|BRANCH[@REVISION]")]
-    to: Option<Point>,
+    to: Option<RevisionSpec>,
     /// Only which nodes differ, not how
     #[arg(long)]
     names: bool,
@@ -46,11 +47,10 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-/// Shows it.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::connect(&arguments.server).await?;
+    let client = arguments.server.connect().await?;
     let branch = &arguments.branch;
-    let to = arguments.to.unwrap_or(Point { branch: None, revision: None });
+    let to = arguments.to.unwrap_or(RevisionSpec { branch: None, revision: None });
     let to_branch = to.of(branch);
     let from = match arguments.from {
         Some(from) => from,
@@ -71,9 +71,9 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 /// Where the branch was before its last change or change set up to `revision`.
 async fn before_last(
     client: &Client,
-    branch: &Branch,
+    branch: &BranchSpec,
     revision: Option<u64>,
-) -> Result<Point, Failure> {
+) -> Result<RevisionSpec, Failure> {
     let request = GetHistoryRequest {
         realm: client.realm(),
         repo: branch.repo.clone(),
@@ -87,12 +87,12 @@ async fn before_last(
         let earlier = last.change_set.as_ref().map_or(0, |position| position.index);
         last.revision.saturating_sub(u64::from(earlier) + 1)
     });
-    Ok(Point { branch: Some(branch.branch.clone()), revision: Some(before) })
+    Ok(RevisionSpec { branch: Some(branch.branch.clone()), revision: Some(before) })
 }
 
 /// The nodes of a branch at a revision.
 struct Tree {
-    branch: Branch,
+    branch: BranchSpec,
     by_path: BTreeMap<String, TreeEntry>,
     path_of: HashMap<Bytes, String>,
 }
@@ -100,7 +100,7 @@ struct Tree {
 impl Tree {
     async fn read(
         client: &Client,
-        branch: Branch,
+        branch: BranchSpec,
         revision: Option<u64>,
         prefix: &str,
     ) -> Result<Self, Failure> {

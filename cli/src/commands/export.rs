@@ -6,7 +6,8 @@ mod git;
 
 use std::path::PathBuf;
 
-use crate::branch::DEFAULT_BRANCH;
+use vdom_client::DEFAULT_BRANCH;
+
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::server::ServerOptions;
@@ -43,7 +44,6 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-/// Writes it.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     match &arguments.directory {
         Some(directory) if !arguments.git => directory::export(directory, &arguments, output).await,

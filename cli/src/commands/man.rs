@@ -20,7 +20,6 @@ pub(crate) struct Arguments {
     directory: Option<PathBuf>,
 }
 
-/// Prints or writes it.
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
     let Some(directory) = &arguments.directory else {
         let mut page = Vec::new();

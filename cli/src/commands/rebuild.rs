@@ -6,7 +6,8 @@ use vdom_gateway::maintenance::rebuild;
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::Failure;
-use crate::output::{Output, count};
+use crate::humanize::count;
+use crate::output::Output;
 
 /// Derive all views of a store anew from its logs
 ///
@@ -18,7 +19,6 @@ pub(crate) struct Arguments {
     store: StoreOptions,
 }
 
-/// Derives them.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let store = arguments.store.open().await?;
     let report = maintain(store, output, "changes derived", async |store, bar| {

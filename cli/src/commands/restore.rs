@@ -9,7 +9,8 @@ use vdom_gateway::maintenance::restore;
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, count, printable};
+use crate::humanize::{count, printable};
+use crate::output::Output;
 
 /// Fill an empty store from a backup
 ///
@@ -23,7 +24,6 @@ pub(crate) struct Arguments {
     store: StoreOptions,
 }
 
-/// Fills it.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let path = arguments.file;
     let file = File::open(&path).map_err(|error| {

@@ -50,7 +50,6 @@ pub(crate) struct Arguments {
     data: DataOptions,
 }
 
-/// Mints it.
 pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let names = arguments.scopes.join(" ");
     let grant = Grant {

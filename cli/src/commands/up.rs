@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use vdom_client::InvalidAddress;
 use vdom_core::RealmName;
 use vdom_core::access::Scopes;
 use vdom_edge::settings::{self, Sources};
@@ -15,7 +16,6 @@ use vdom_gateway::GatewayConfig;
 use vdom_sidecar::SidecarConfig;
 
 use super::{gateway, serve, sidecar};
-use crate::client::Client;
 use crate::data::{AUDIENCE, DataDirectory, DataOptions, ISSUER};
 use crate::exit::Failure;
 use crate::output::{Output, Painter, Tone};
@@ -135,11 +135,12 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 /// Puts the demo into an empty store; false where it is not empty.
 async fn fill(running: &Running) -> Result<bool, Failure> {
     let url = format!("http://{}", running.gateway.grpc);
-    let url = url.parse().map_err(|problem: String| Failure::failed(problem))?;
-    demo::fill(&Client::connect(&ServerOptions::new(url, &running.token)).await?).await
+    let url =
+        url.parse().map_err(|problem: InvalidAddress| Failure::failed(problem.to_string()))?;
+    demo::fill(&ServerOptions::new(url, &running.token).connect().await?).await
 }
 
-/// What was started.
+/// The gateway and the sidecar that run here, and how to call them.
 struct Running {
     gateway: vdom_gateway::Addresses,
     sidecar: vdom_sidecar::Addresses,

@@ -5,7 +5,8 @@ use vdom_gateway::maintenance::{Finding, VerifyReport, verify};
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Painter, Tone, count, printable};
+use crate::humanize::{count, printable};
+use crate::output::{Output, Painter, Tone};
 
 /// Check every hash of a store: the chain of each branch, and every chunk
 ///
@@ -17,7 +18,6 @@ pub(crate) struct Arguments {
     store: StoreOptions,
 }
 
-/// Checks them.
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let store = arguments.store.open().await?;
     let report = maintain(store, output, "changes checked", async |store, bar| {

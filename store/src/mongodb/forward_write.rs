@@ -8,8 +8,8 @@ use std::future::IntoFuture;
 
 use ::mongodb::bson::{Bson, Document, doc};
 
-use super::MongoStore;
-use crate::contract::StoreResult;
+use super::handle::MongoStore;
+use crate::error::StoreResult;
 
 const DUPLICATE_KEY: i32 = 11000;
 
@@ -19,7 +19,7 @@ const COMMAND_WRITES: usize = 500;
 
 /// A document that replaces the stored one if that is older by `fields`, compared
 /// from left to right.
-pub(super) struct Forward {
+pub(super) struct ForwardWrite {
     pub(super) document: Document,
     pub(super) fields: &'static [&'static str],
     /// About how much the document takes.
@@ -31,7 +31,7 @@ impl MongoStore {
     pub(super) async fn write_forward(
         &self,
         collection: &str,
-        writes: Vec<Forward>,
+        writes: Vec<ForwardWrite>,
     ) -> StoreResult<()> {
         let (mut slice, mut bytes) = (Vec::new(), 0);
         for write in writes {
@@ -45,7 +45,7 @@ impl MongoStore {
         self.write_slice(collection, &slice).await
     }
 
-    async fn write_slice(&self, collection: &str, slice: &[Forward]) -> StoreResult<()> {
+    async fn write_slice(&self, collection: &str, slice: &[ForwardWrite]) -> StoreResult<()> {
         if slice.is_empty() {
             return Ok(());
         }
@@ -56,7 +56,7 @@ impl MongoStore {
             return Ok(());
         }
         let updates: Vec<_> =
-            standing.iter().filter_map(|at| slice.get(*at)).map(Forward::update).collect();
+            standing.iter().filter_map(|at| slice.get(*at)).map(ForwardWrite::update).collect();
         let update = doc! { "update": collection, "updates": updates };
         self.write_command(collection, update).await.map(|_| ())
     }
@@ -89,7 +89,7 @@ impl MongoStore {
     }
 }
 
-impl Forward {
+impl ForwardWrite {
     /// Replaces the standing document if it is older.
     fn update(&self) -> Document {
         let mut older: Vec<Document> = Vec::with_capacity(self.fields.len());

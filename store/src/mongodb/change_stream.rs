@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::documents;
 use crate::batch::Batch;
-use crate::contract::Early;
+use crate::commit_hint::CommitHint;
 
 /// A server may hold an answer back so long while nothing happens.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,13 +29,13 @@ const REOPEN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5
 /// where it starts anew does not matter.
 const HISTORY_LOST: [i32; 3] = [280, 286, 10334];
 
-pub(super) type Stream = ChangeStream<ChangeStreamEvent<Document>>;
+pub(super) type EventStream = ChangeStream<ChangeStreamEvent<Document>>;
 
 /// Opens a stream of the batches that others insert.
 pub(super) async fn open(
     changes: &Collection<Document>,
     writer: ObjectId,
-) -> Result<Stream, Error> {
+) -> Result<EventStream, Error> {
     let others =
         doc! { "$match": { "operationType": "insert", "fullDocument.w": { "$ne": writer } } };
     let without_large = doc! { "$project": { format!("fullDocument.{}", documents::LARGE): 0 } };
@@ -48,23 +48,23 @@ pub(super) async fn open(
 }
 
 /// Keeps one stream open, and passes on what it says.
-pub(super) struct Watcher {
+pub(super) struct ChangeStreamWatcher {
     changes: Collection<Document>,
     writer: ObjectId,
-    early: broadcast::Sender<Early>,
+    hints: broadcast::Sender<CommitHint>,
 }
 
-impl Watcher {
+impl ChangeStreamWatcher {
     pub(super) fn new(
         changes: Collection<Document>,
         writer: ObjectId,
-        early: broadcast::Sender<Early>,
+        hints: broadcast::Sender<CommitHint>,
     ) -> Self {
-        Self { changes, writer, early }
+        Self { changes, writer, hints }
     }
 
-    /// Never ends by itself.
-    pub(super) async fn run(self, stream: Stream) {
+    /// Listens, and opens the stream again when it is lost, until it is aborted.
+    pub(super) async fn run(self, stream: EventStream) {
         let mut stream = Some(stream);
         let mut pause = REOPEN[0];
         loop {
@@ -85,7 +85,7 @@ impl Watcher {
     }
 
     /// Passes on what a stream says, until it fails.
-    async fn listen(&self, mut stream: Stream) -> Error {
+    async fn listen(&self, mut stream: EventStream) -> Error {
         loop {
             let asked = Instant::now();
             match stream.next_if_any().await {
@@ -105,7 +105,7 @@ impl Watcher {
         let batch = documents::take_bytes(&mut document, documents::SMALL)
             .and_then(|encoded| Batch::decode(&encoded).ok());
         // Nobody listening is fine.
-        let _ = self.early.send(Early { log, number, batch });
+        let _ = self.hints.send(CommitHint { log, number, batch });
     }
 }
 

@@ -5,25 +5,25 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::contract::{StoreError, StoreErrorKind, StoreResult};
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
 
 /// How long an answer of the file system holds.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The file system that a store is on.
-pub(super) struct Disk {
+pub(super) struct DiskSpace {
     path: PathBuf,
     min_free_bytes: u64,
-    seen: Mutex<Option<Seen>>,
+    seen: Mutex<Option<FreeSpace>>,
 }
 
 #[derive(Clone, Copy)]
-struct Seen {
+struct FreeSpace {
     at: Instant,
     free_bytes: u64,
 }
 
-impl Disk {
+impl DiskSpace {
     pub(super) fn new(path: &Path, min_free_bytes: u64) -> Self {
         Self { path: path.to_owned(), min_free_bytes, seen: Mutex::new(None) }
     }
@@ -60,7 +60,7 @@ impl Disk {
             )
         })?;
         let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
-        *seen = Some(Seen { at: Instant::now(), free_bytes });
+        *seen = Some(FreeSpace { at: Instant::now(), free_bytes });
         Ok(free_bytes)
     }
 }

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use crate::batch::{Batch, LogId};
-use crate::contract::{StoreError, StoreErrorKind, StoreResult};
+use crate::batch::Batch;
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::log::LogId;
 
 /// The end of a log: all that is needed to judge the next append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tail {
+pub(crate) struct LogTail {
     pub(crate) number: u64,
     pub(crate) digest: [u8; 32],
     pub(crate) closing: bool,
@@ -25,9 +26,8 @@ pub(crate) fn check_shape(log: LogId, number: u64, batch: &Batch) -> StoreResult
     if first && batch.previous != [0; 32] {
         return invalid(log, number, "the first batch follows no other");
     }
-    let names = batch.descriptor.iter().flat_map(|log| [&log.realm, &log.repo, &log.branch]);
-    if names.into_iter().any(|name| name.contains('\0')) {
-        return invalid(log, number, "a name of the log holds a zero byte");
+    if let Some(fault) = batch.descriptor.as_ref().and_then(|log| log.name.fault()) {
+        return invalid(log, number, fault);
     }
     if !first && batch.descriptor.is_some() {
         return invalid(log, number, "only the first batch describes its log");
@@ -38,7 +38,7 @@ pub(crate) fn check_shape(log: LogId, number: u64, batch: &Batch) -> StoreResult
 /// Refuses a batch that does not follow the end of its log.
 pub(crate) fn check_follows(
     log: LogId,
-    tail: Option<&Tail>,
+    tail: Option<&LogTail>,
     number: u64,
     batch: &Batch,
 ) -> StoreResult<()> {

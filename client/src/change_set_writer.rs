@@ -132,12 +132,10 @@ impl ChangeSetWriter {
     ///
     /// Where the server refuses the call. A conflict is no error: the answer says so.
     pub async fn finish(self) -> Result<WriteDiffsResponse> {
-        match self.upload {
-            Some(upload) => upload.finish().await,
-            None => {
-                let request = WriteDiffsRequest { diffs: self.kept, ..self.header };
-                self.client.write_set(request).await
-            }
+        if let Some(upload) = self.upload {
+            return upload.finish().await;
         }
+        let request = WriteDiffsRequest { diffs: self.kept, ..self.header };
+        self.client.write_set(request).await
     }
 }

@@ -39,7 +39,7 @@ pub use client::{Client, RawClient};
 pub use connection::{ConnectOptions, Credentials, open_channel};
 pub use error::{Error, Refusal, Result};
 pub use read::NodeContent;
-pub use subscription::{Notice, Position, Subscription, is_resume_point};
+pub use subscription::{Notice, ResumePosition, Subscription, is_resume_point};
 pub use token::Token;
 pub use write::{put_without_content, random_operation_id};
 

@@ -20,7 +20,7 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// A place in a branch's log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position {
+pub struct ResumePosition {
     /// The incarnation of the log, from 1 on.
     pub epoch: u64,
     /// The revision of the last change before this place.
@@ -83,7 +83,7 @@ pub struct Subscription {
 #[derive(Debug, Default)]
 struct Progress {
     /// Where to go on after a lost connection; `None`: from now on.
-    resume: Option<Position>,
+    resume: Option<ResumePosition>,
     /// The last change that was told: epoch and revision.
     told: Option<(u64, u64)>,
 }
@@ -91,7 +91,7 @@ struct Progress {
 impl Subscription {
     /// Follows what this request asks for, from its point on; without one from now on.
     pub fn new(client: Client, request: SubscribeRequest) -> Self {
-        let resume = (request.from_epoch > 0).then(|| Position {
+        let resume = (request.from_epoch > 0).then(|| ResumePosition {
             epoch: request.from_epoch,
             revision: request.from_revision,
             hash: request.from_hash.clone(),
@@ -108,7 +108,7 @@ impl Subscription {
 
     /// Where another subscription would go on; `None` where nothing is known yet. It
     /// is never inside a change set.
-    pub fn position(&self) -> Option<&Position> {
+    pub fn position(&self) -> Option<&ResumePosition> {
         self.progress.resume.as_ref()
     }
 
@@ -151,16 +151,15 @@ impl Subscription {
     }
 
     async fn event(&mut self) -> std::result::Result<ChangeEvent, Status> {
-        let events = match &mut self.events {
-            Some(events) => events,
-            None => {
-                let mut raw = self.client.raw();
-                let subscribed = raw.subscribe_changes(self.resumed_request());
-                let answer = tokio::time::timeout(SILENCE_MAX, subscribed)
-                    .await
-                    .map_err(|_| Status::unavailable("the server does not answer"))??;
-                self.events.insert(answer.into_inner())
-            }
+        let events = if let Some(events) = &mut self.events {
+            events
+        } else {
+            let mut raw = self.client.raw();
+            let subscribed = raw.subscribe_changes(self.resumed_request());
+            let answer = tokio::time::timeout(SILENCE_MAX, subscribed)
+                .await
+                .map_err(|_| Status::unavailable("the server does not answer"))??;
+            self.events.insert(answer.into_inner())
         };
         match tokio::time::timeout(SILENCE_MAX, events.message()).await {
             Ok(Ok(Some(event))) => Ok(event),
@@ -171,7 +170,8 @@ impl Subscription {
     }
 
     fn resumed_request(&self) -> SubscribeRequest {
-        let Position { epoch, revision, hash } = self.progress.resume.clone().unwrap_or_default();
+        let ResumePosition { epoch, revision, hash } =
+            self.progress.resume.clone().unwrap_or_default();
         SubscribeRequest {
             from_epoch: epoch,
             from_revision: revision,
@@ -194,7 +194,7 @@ impl Progress {
             // Progress has no hash: it must not displace one.
             if !(is_progress && is_known) {
                 let hash = event.hash.clone();
-                self.resume = Some(Position { epoch, revision, hash });
+                self.resume = Some(ResumePosition { epoch, revision, hash });
             }
         }
         if is_progress {

@@ -147,7 +147,7 @@ impl Planning<'_> {
             return self.own(short, chain, true);
         }
         let name =
-            if self.names.contains(&short) { format!("{}{digits}", SIDE_BRANCHES) } else { short };
+            if self.names.contains(&short) { format!("{SIDE_BRANCHES}{digits}") } else { short };
         self.names.insert(name.clone());
         self.own(name, chain, false);
     }

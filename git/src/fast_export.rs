@@ -7,7 +7,7 @@ mod input;
 use std::io::BufRead;
 
 use bytes::Bytes;
-use input::{Input, Line, Part};
+use input::{LinePart, StreamInput, StreamLine};
 
 pub use error::FastExportError;
 
@@ -39,7 +39,7 @@ impl Default for FastExportLimits {
 /// Reads the stream of `git fast-export`, one command at a time.
 #[derive(Debug)]
 pub struct FastExportReader<R> {
-    input: Input<R>,
+    input: StreamInput<R>,
     limits: FastExportLimits,
     /// The stream promised to end with `done`.
     expects_done: bool,
@@ -49,7 +49,7 @@ pub struct FastExportReader<R> {
 impl<R: BufRead> FastExportReader<R> {
     /// Reads from `source` in many small pieces, and no further than it must.
     pub fn new(source: R, limits: FastExportLimits) -> Self {
-        let input = Input::new(source, limits.line_bytes);
+        let input = StreamInput::new(source, limits.line_bytes);
         Self { input, limits, expects_done: false, is_done: false }
     }
 
@@ -82,7 +82,7 @@ impl<R: BufRead> FastExportReader<R> {
         self.begun(&line).map(Some)
     }
 
-    fn begun(&mut self, line: &Line) -> Result<StreamCommand, FastExportError> {
+    fn begun(&mut self, line: &StreamLine) -> Result<StreamCommand, FastExportError> {
         if line.is("blob") {
             return self.blob();
         }
@@ -197,7 +197,7 @@ impl<R: BufRead> FastExportReader<R> {
     /// `None`: the line begins something else.
     fn change(
         &mut self,
-        line: &Line,
+        line: &StreamLine,
         data_left: &mut usize,
     ) -> Result<Option<FileChange>, FastExportError> {
         if line.is("deleteall") {
@@ -228,7 +228,7 @@ impl<R: BufRead> FastExportReader<R> {
 
     fn modify(
         &mut self,
-        rest: Part<'_>,
+        rest: LinePart<'_>,
         data_left: &mut usize,
     ) -> Result<FileChange, FastExportError> {
         let expected = "MODE BLOB PATH";
@@ -243,7 +243,7 @@ impl<R: BufRead> FastExportReader<R> {
 
     fn content(
         &mut self,
-        part: Part<'_>,
+        part: LinePart<'_>,
         data_left: &mut usize,
     ) -> Result<ContentSource, FastExportError> {
         if part.text != b"inline" {
@@ -336,23 +336,23 @@ impl<R: BufRead> FastExportReader<R> {
     }
 }
 
-fn reference(part: Part<'_>) -> Result<Bytes, FastExportError> {
+fn reference(part: LinePart<'_>) -> Result<Bytes, FastExportError> {
     if part.text.is_empty() || part.text.contains(&0) {
         return Err(part.refuse("the name of a ref"));
     }
     Ok(part.bytes())
 }
 
-fn object(part: Part<'_>) -> Result<ObjectName, FastExportError> {
+fn object(part: LinePart<'_>) -> Result<ObjectName, FastExportError> {
     let Some(digits) = part.text.strip_prefix(b":") else {
         return reference(part).map(ObjectName::Name);
     };
-    let digits = Part { text: digits, ..part };
+    let digits = LinePart { text: digits, ..part };
     digits.number().map(ObjectName::Mark).ok_or_else(|| part.refuse(":NUMBER"))
 }
 
 /// A path that goes on to the end of the line.
-fn last_path(part: Part<'_>) -> Result<Bytes, FastExportError> {
+fn last_path(part: LinePart<'_>) -> Result<Bytes, FastExportError> {
     if part.text.first() != Some(&b'"') {
         return path(part, part.bytes());
     }
@@ -365,7 +365,7 @@ fn last_path(part: Part<'_>) -> Result<Bytes, FastExportError> {
     }
 }
 
-fn two_paths(part: Part<'_>) -> Result<(Bytes, Bytes), FastExportError> {
+fn two_paths(part: LinePart<'_>) -> Result<(Bytes, Bytes), FastExportError> {
     let expected = "two paths";
     if part.text.first() != Some(&b'"') {
         let (from, to) = part.split().ok_or_else(|| part.refuse(expected))?;
@@ -376,10 +376,10 @@ fn two_paths(part: Part<'_>) -> Result<(Bytes, Bytes), FastExportError> {
     let Some(to) = rest.strip_prefix(b" ") else {
         return Err(FastExportError::unexpected(offset, "a space and the second path", rest));
     };
-    Ok((path(part, plain.into())?, last_path(Part { offset: offset + 1, text: to })?))
+    Ok((path(part, plain.into())?, last_path(LinePart { offset: offset + 1, text: to })?))
 }
 
-fn unquoted(part: Part<'_>) -> Result<(Vec<u8>, &[u8]), FastExportError> {
+fn unquoted(part: LinePart<'_>) -> Result<(Vec<u8>, &[u8]), FastExportError> {
     unquote(part.text).map_err(|at| {
         let rest = part.text.get(at..).unwrap_or_default();
         let offset = part.offset + at as u64;
@@ -387,7 +387,7 @@ fn unquoted(part: Part<'_>) -> Result<(Vec<u8>, &[u8]), FastExportError> {
     })
 }
 
-fn path(part: Part<'_>, path: Bytes) -> Result<Bytes, FastExportError> {
+fn path(part: LinePart<'_>, path: Bytes) -> Result<Bytes, FastExportError> {
     if path.is_empty() || path.contains(&0) {
         return Err(part.refuse("a path without NUL"));
     }

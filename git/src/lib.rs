@@ -30,11 +30,14 @@ pub mod commit_graph;
 pub mod fast_export;
 pub mod fast_import;
 pub mod file_attributes;
+pub mod identity;
 pub mod node_path;
 pub mod normalize;
 pub mod object_id;
+pub mod path_set;
 pub mod quoted_path;
 pub mod record;
+pub mod ref_list;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -145,43 +145,6 @@ impl RefRecord {
     }
 }
 
-/// Who and when, as `Name <email> seconds zone` says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// `Name <email>`, as text that a change takes for its author.
-    pub who: String,
-    /// Seconds since the Unix epoch, where they are a number.
-    pub seconds: Option<i64>,
-}
-
-impl Identity {
-    /// Reads as much as there is of it; bytes that are no text are replaced.
-    pub fn parse(line: &[u8], max_bytes: usize) -> Self {
-        let line = String::from_utf8_lossy(line);
-        let (who, when) = match line.rfind('>') {
-            Some(at) => line.split_at(at + 1),
-            None => (line.as_ref(), ""),
-        };
-        let mut who: String = who
-            .trim()
-            .chars()
-            .map(|character| if character.is_control() { '\u{fffd}' } else { character })
-            .collect();
-        truncate(&mut who, max_bytes);
-        let seconds = when.split_whitespace().next().and_then(|seconds| seconds.parse().ok());
-        Self { who, seconds }
-    }
-}
-
-/// Cuts a text at a character, so that it has at most so many bytes.
-pub fn truncate(text: &mut String, max_bytes: usize) {
-    let mut end = text.len().min(max_bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-}
-
 fn append(record: &mut DocumentBuilder, key: &str, value: &[u8]) {
     match std::str::from_utf8(value) {
         Ok(text) => record.append_str(key, text),
@@ -284,16 +247,5 @@ mod tests {
         };
         assert_eq!(RefRecord::from_document(&record.to_document()), Some(record));
         assert_eq!(RefRecord::from_document(b"garbage"), None);
-    }
-
-    #[test]
-    fn an_author_is_text_whatever_stands_there() {
-        let parse = |line: &[u8]| Identity::parse(line, 20);
-        let identity = parse(b"Ann <a@x> 1795241881 -0330");
-        assert_eq!((identity.who.as_str(), identity.seconds), ("Ann <a@x>", Some(1_795_241_881)));
-        assert_eq!(parse(b"<> -5 +0000"), Identity { who: "<>".into(), seconds: Some(-5) });
-        assert_eq!(parse(b"\xff\x07 x").who, "\u{fffd}\u{fffd} x");
-        assert_eq!(parse("ü".repeat(30).as_bytes()).who.len(), 20);
-        assert_eq!(parse(b"").seconds, None);
     }
 }

@@ -6,7 +6,7 @@ use vdom_core::NodeId;
 
 use crate::branch_side::{RemoteEntry, RemoteFile};
 use crate::local_path::LocalPath;
-use crate::state::{KnownNode, State};
+use crate::state::{KnownNode, MirrorState};
 use crate::sync_plan::NodeVersion;
 
 /// The branch, laid over the state.
@@ -39,7 +39,7 @@ impl BranchOverlay {
     }
 
     /// What the branch has at this path as a file.
-    pub(crate) fn version(&self, state: &State, path: &LocalPath) -> Option<NodeVersion> {
+    pub(crate) fn version(&self, state: &MirrorState, path: &LocalPath) -> Option<NodeVersion> {
         match self.ahead.get(path) {
             None => state.get(path).map(super::state::AgreedFile::version),
             Some(RemoteEntry::File(received)) => Some(received.version()),
@@ -48,7 +48,11 @@ impl BranchOverlay {
     }
 
     /// The node that the branch has at this path.
-    pub(crate) fn node<'a>(&'a self, state: &'a State, path: &LocalPath) -> Option<&'a KnownNode> {
+    pub(crate) fn node<'a>(
+        &'a self,
+        state: &'a MirrorState,
+        path: &LocalPath,
+    ) -> Option<&'a KnownNode> {
         match self.ahead.get(path) {
             None => state.get(path).map(|agreed| &agreed.node),
             Some(RemoteEntry::File(received)) => Some(&received.node),
@@ -57,7 +61,7 @@ impl BranchOverlay {
     }
 
     /// The version up to which a node is known.
-    pub(crate) fn known_version(&self, state: &State, id: NodeId) -> Option<u64> {
+    pub(crate) fn known_version(&self, state: &MirrorState, id: NodeId) -> Option<u64> {
         let path = self.by_node.get(&id).or_else(|| state.path_of(id))?;
         self.node(state, path).filter(|node| node.id == id).map(|node| node.version)
     }
@@ -65,7 +69,7 @@ impl BranchOverlay {
     /// Notes that a node is at this path now. Answers where else something changed.
     pub(crate) fn put(
         &mut self,
-        state: &State,
+        state: &MirrorState,
         path: &LocalPath,
         standing: RemoteEntry,
     ) -> Option<LocalPath> {
@@ -87,7 +91,7 @@ impl BranchOverlay {
     /// where that was.
     pub(crate) fn leave(
         &mut self,
-        state: &State,
+        state: &MirrorState,
         id: NodeId,
         except: Option<&LocalPath>,
     ) -> Option<LocalPath> {
@@ -104,7 +108,7 @@ impl BranchOverlay {
     }
 
     /// Notes that nothing is at this path.
-    pub(crate) fn gone(&mut self, state: &State, path: &LocalPath) {
+    pub(crate) fn gone(&mut self, state: &MirrorState, path: &LocalPath) {
         if state.get(path).is_some() {
             self.set(path.clone(), RemoteEntry::Nothing);
         } else {

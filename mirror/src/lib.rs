@@ -34,9 +34,9 @@ pub use self::session::Outcome;
 use self::branch_side::BranchSide;
 use self::local_directory::LocalDirectory;
 use self::local_path::PathMapping;
-use self::report::Report;
+use self::report::EventReporter;
 use self::session::MirrorSession;
-use self::state::{MirrorIdentity, State};
+use self::state::{MirrorIdentity, MirrorState};
 
 /// Which part of which branch is mirrored where, and as whom.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub struct MirrorOptions {
 pub struct Mirror {
     directory: LocalDirectory,
     side: BranchSide,
-    state: State,
+    state: MirrorState,
 }
 
 impl Mirror {
@@ -77,7 +77,7 @@ impl Mirror {
             prefix,
         };
         let directory = LocalDirectory::open(&directory)?;
-        let state = State::load(&directory.state_dir().state_file(), identity)?;
+        let state = MirrorState::load(&directory.state_dir().state_file(), identity)?;
         let side = BranchSide::new(client, branch, names, author, message);
         Ok(Self { directory, side, state })
     }
@@ -101,7 +101,7 @@ impl Mirror {
         observer: &mut dyn Observer,
         stop: impl Future<Output = ()>,
     ) -> Result<Outcome> {
-        let report = Report::new(observer);
+        let report = EventReporter::new(observer);
         let mut session = MirrorSession::new(self.directory, self.side, self.state, report)?;
         let outcome = tokio::select! {
             outcome = session.run(once) => outcome,

@@ -17,13 +17,13 @@ const THEIRS: &str = ".vdom-theirs";
 
 /// The path of a file below the mirrored directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(from = "Written", into = "Written")]
+#[serde(from = "StoredPath", into = "StoredPath")]
 pub(crate) struct LocalPath(Vec<u8>);
 
 /// A path in the state file.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum StoredPath {
     Text(String),
     Bytes(Vec<u8>),
 }
@@ -90,16 +90,16 @@ pub(crate) fn below(root: &Path, path: &[u8]) -> std::path::PathBuf {
     if path.is_empty() { root.to_owned() } else { root.join(OsStr::from_bytes(path)) }
 }
 
-impl From<Written> for LocalPath {
-    fn from(written: Written) -> Self {
+impl From<StoredPath> for LocalPath {
+    fn from(written: StoredPath) -> Self {
         match written {
-            Written::Text(text) => Self(text.into_bytes()),
-            Written::Bytes(bytes) => Self(bytes),
+            StoredPath::Text(text) => Self(text.into_bytes()),
+            StoredPath::Bytes(bytes) => Self(bytes),
         }
     }
 }
 
-impl From<LocalPath> for Written {
+impl From<LocalPath> for StoredPath {
     fn from(path: LocalPath) -> Self {
         match String::from_utf8(path.0) {
             Ok(text) => Self::Text(text),
@@ -121,7 +121,7 @@ impl PathMapping {
         if !prefix.is_empty() {
             let kept = encode_path(prefix.as_bytes());
             if kept.is_none_or(|kept| kept.original.is_some()) {
-                let message = format!("what lies below {} cannot be mirrored", prefix);
+                let message = format!("what lies below {prefix} cannot be mirrored");
                 return Err(Error::new(ErrorKind::Usage, message)
                     .advice("that name is kept escaped; name a folder above it"));
             }

@@ -10,7 +10,7 @@ use crate::log_position::LogPosition;
 use crate::observer::{Direction, Event, FileChange, InStep, Observer};
 
 /// Tells the observer what happens, and remembers what it was told.
-pub(crate) struct Report<'a> {
+pub(crate) struct EventReporter<'a> {
     observer: &'a mut dyn Observer,
     /// What cannot be mirrored, and why, as it was told.
     problems: BTreeMap<String, String>,
@@ -19,7 +19,7 @@ pub(crate) struct Report<'a> {
     sent: u64,
 }
 
-impl<'a> Report<'a> {
+impl<'a> EventReporter<'a> {
     pub(crate) fn new(observer: &'a mut dyn Observer) -> Self {
         Self { observer, problems: BTreeMap::new(), is_away: false, received: 0, sent: 0 }
     }

@@ -15,8 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::local_directory::{DirectoryScan, LocalDirectory, Watcher};
 use crate::local_path::LocalPath;
 use crate::log_position::LogPosition;
-use crate::report::Report;
-use crate::state::{KnownNode, State};
+use crate::report::EventReporter;
+use crate::state::{KnownNode, MirrorState};
 
 /// How many nodes are read at a time.
 const READ_AT_ONCE: usize = 16;
@@ -44,9 +44,9 @@ pub enum Outcome {
 pub(crate) struct MirrorSession<'a> {
     pub(crate) directory: LocalDirectory,
     pub(crate) side: BranchSide,
-    pub(crate) state: State,
+    pub(crate) state: MirrorState,
     pub(crate) overlay: BranchOverlay,
-    pub(crate) report: Report<'a>,
+    pub(crate) report: EventReporter<'a>,
     /// Merges that the branch refused: with which version of which node.
     pub(crate) refused: BTreeMap<LocalPath, (NodeId, u64)>,
     /// What could not be done yet.
@@ -68,8 +68,8 @@ impl<'a> MirrorSession<'a> {
     pub(crate) fn new(
         directory: LocalDirectory,
         side: BranchSide,
-        state: State,
-        report: Report<'a>,
+        state: MirrorState,
+        report: EventReporter<'a>,
     ) -> Result<Self> {
         let watcher = Watcher::new(directory.root())?;
         Ok(Self {
@@ -206,7 +206,7 @@ impl<'a> MirrorSession<'a> {
             let is_known = agreed.is_some_and(|agreed| is_same(agreed, &node));
             match why_not {
                 Some(why) => {
-                    self.overlay.set(path.clone(), RemoteEntry::Other { id: node.id, why })
+                    self.overlay.set(path.clone(), RemoteEntry::Other { id: node.id, why });
                 }
                 None if is_known => {}
                 None => unread.push(node.id),

@@ -63,7 +63,7 @@ pub(crate) struct MirrorIdentity {
 
 /// Everything that is kept between runs.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct MirrorState {
     pub(crate) mirrored: MirrorIdentity,
     /// Up to where the branch is known; 0 and 0: not at all.
     pub(crate) epoch: u64,
@@ -80,7 +80,7 @@ impl AgreedFile {
     }
 }
 
-impl State {
+impl MirrorState {
     /// A state without anything agreed on.
     pub(crate) fn new(mirrored: MirrorIdentity) -> Self {
         Self {

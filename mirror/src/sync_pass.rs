@@ -78,16 +78,16 @@ impl MirrorSession<'_> {
                 }
                 SyncStep::Conflict => self.keep_conflict(&path, &mut pass)?,
                 SyncStep::CreateNode { .. } => {
-                    pending.push(self.pending_change(path, NodeChange::Create, &pass))
+                    pending.push(self.pending_change(path, NodeChange::Create, &pass));
                 }
                 SyncStep::UpdateNode => {
-                    pending.push(self.pending_change(path, NodeChange::Edit, &pass))
+                    pending.push(self.pending_change(path, NodeChange::Edit, &pass));
                 }
                 SyncStep::RenameNode { from } => {
                     pending.push(self.pending_change(path, NodeChange::Rename { from }, &pass));
                 }
                 SyncStep::DeleteNode => {
-                    pending.push(self.pending_change(path, NodeChange::Delete, &pass))
+                    pending.push(self.pending_change(path, NodeChange::Delete, &pass));
                 }
             }
         }

@@ -20,14 +20,14 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// The gateway of the store must be stopped. The file appears under its name once it
 /// is complete and durable.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct BackupArguments {
     /// The file; it must not exist
     file: PathBuf,
     #[command(flatten)]
     store: StoreOptions,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: BackupArguments, output: &mut Output) -> Result<(), Failure> {
     let path = arguments.file;
     if path.exists() {
         return Err(Failure::new(Exit::Conflict, format!("{} exists", path.display()))

@@ -13,13 +13,13 @@ use crate::server::ServerOptions;
 
 /// List, create and delete branches
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct BranchArguments {
     #[command(subcommand)]
-    action: Action,
+    action: BranchAction,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
+enum BranchAction {
     /// List the branches of a repo
     List {
         /// Repo to list
@@ -49,11 +49,13 @@ enum Action {
     },
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: BranchArguments, output: &mut Output) -> Result<(), Failure> {
     match arguments.action {
-        Action::List { repo, server } => list(&repo, &server, output).await,
-        Action::Create { branch, from, server } => create(&branch, from, &server, output).await,
-        Action::Delete { branch, server } => delete(&branch, &server, output).await,
+        BranchAction::List { repo, server } => list(&repo, &server, output).await,
+        BranchAction::Create { branch, from, server } => {
+            create(&branch, from, &server, output).await
+        }
+        BranchAction::Delete { branch, server } => delete(&branch, &server, output).await,
     }
 }
 

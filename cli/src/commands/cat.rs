@@ -20,7 +20,7 @@ use crate::server::ServerOptions;
 /// A file is printed as it is. A document is printed as extended JSON on a
 /// terminal, and as BSON into a file or pipe.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct CatArguments {
     /// Branch to read
     #[arg(value_name = "REPO[@BRANCH]")]
     branch: BranchSpec,
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: CatArguments, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.server.connect().await?;
     let request = ReadSnapshotRequest {
         realm: client.realm(),

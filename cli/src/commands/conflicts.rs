@@ -12,7 +12,7 @@ use vdom_proto::v1::{
     ListConflictsRequest, NodeKind, ResolveConflictRequest, StoredConflict, VectorClock,
 };
 
-use super::diff::text::{Side, unified};
+use super::diff::text::{DiffSide, unified};
 use super::put::read_input;
 use super::write;
 use crate::exit::{Exit, Failure};
@@ -27,13 +27,13 @@ const SHOWN_ID_DIGITS: usize = 12;
 
 /// List, show and resolve conflicts that were kept
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct ConflictsArguments {
     #[command(subcommand)]
-    action: Action,
+    action: ConflictsAction,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
+enum ConflictsAction {
     /// List the conflicts of a branch
     List {
         /// Branch to list
@@ -48,7 +48,7 @@ enum Action {
     /// Show what stands there and what was refused
     Show {
         #[command(flatten)]
-        conflict: Chosen,
+        conflict: ConflictSelector,
         #[command(flatten)]
         server: ServerOptions,
     },
@@ -57,7 +57,7 @@ enum Action {
 }
 
 #[derive(clap::Args, Debug)]
-struct Chosen {
+struct ConflictSelector {
     /// Branch of the conflict
     #[arg(value_name = "REPO[@BRANCH]")]
     branch: BranchSpec,
@@ -69,7 +69,7 @@ struct Chosen {
 #[derive(clap::Args, Debug)]
 struct ResolveArguments {
     #[command(flatten)]
-    conflict: Chosen,
+    conflict: ConflictSelector,
     #[command(flatten)]
     how: How,
     /// Why: kept with the change
@@ -96,11 +96,13 @@ struct How {
     manual: Option<PathBuf>,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: ConflictsArguments, output: &mut Output) -> Result<(), Failure> {
     match arguments.action {
-        Action::List { branch, paths, server } => list(&branch, &paths, &server, output).await,
-        Action::Show { conflict, server } => show(&conflict, &server, output).await,
-        Action::Resolve(arguments) => resolve(*arguments, output).await,
+        ConflictsAction::List { branch, paths, server } => {
+            list(&branch, &paths, &server, output).await
+        }
+        ConflictsAction::Show { conflict, server } => show(&conflict, &server, output).await,
+        ConflictsAction::Resolve(arguments) => resolve(*arguments, output).await,
     }
 }
 
@@ -127,7 +129,11 @@ async fn list(
     Ok(())
 }
 
-async fn show(chosen: &Chosen, server: &ServerOptions, output: &mut Output) -> Result<(), Failure> {
+async fn show(
+    chosen: &ConflictSelector,
+    server: &ServerOptions,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let client = server.connect().await?;
     let conflict = find(&client, chosen).await?;
     output.result(|| record(&conflict), |painter| text(&conflict, painter))?;
@@ -191,8 +197,8 @@ async fn resolve(arguments: ResolveArguments, output: &mut Output) -> Result<(),
 }
 
 /// The conflict whose id begins as it was given.
-async fn find(client: &Client, chosen: &Chosen) -> Result<StoredConflict, Failure> {
-    let Chosen { branch, id } = chosen;
+async fn find(client: &Client, chosen: &ConflictSelector) -> Result<StoredConflict, Failure> {
+    let ConflictSelector { branch, id } = chosen;
     let mut after = Some(Bytes::new());
     let mut found: Option<StoredConflict> = None;
     while let Some(after_id) = after.take() {
@@ -286,8 +292,8 @@ fn text(stored: &StoredConflict, painter: &Painter) -> String {
     } else if info.base_missing {
         text.push_str("\n(the base is no longer kept)");
     } else {
-        let base = Side { name: "base", content: &info.base_content };
-        let current = Side { name: "current", content: &info.current_content };
+        let base = DiffSide { name: "base", content: &info.base_content };
+        let current = DiffSide { name: "current", content: &info.current_content };
         text.push('\n');
         text.push_str(&unified(&base, &current, info.kind(), painter));
     }

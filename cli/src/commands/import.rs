@@ -38,7 +38,7 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 /// With --git, every commit becomes one change set, and every branch a branch.
 /// Run again, it goes on after the last commit that is there.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct ImportArguments {
     /// Directory to bring in: every file in it except `.git`
     #[arg(value_name = "DIR", required_unless_present = "git")]
     directory: Option<PathBuf>,
@@ -77,7 +77,7 @@ pub(crate) struct Arguments {
 }
 
 /// Brings it in; an interrupt leaves what was written so far.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: ImportArguments, output: &mut Output) -> Result<(), Failure> {
     let outcome = tokio::select! {
         outcome = import(arguments, output) => Some(outcome),
         _ = tokio::signal::ctrl_c() => None,
@@ -88,7 +88,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
     })
 }
 
-async fn import(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+async fn import(arguments: ImportArguments, output: &mut Output) -> Result<(), Failure> {
     if let Some(repository) = arguments.git {
         return git::import(repository, &arguments.repo, &arguments.server, output).await;
     }
@@ -105,7 +105,7 @@ async fn import(arguments: Arguments, output: &mut Output) -> Result<(), Failure
     let walked = tokio::task::spawn_blocking(move || walk::walk(&directory, gitignore))
         .await
         .map_err(|error| Failure::failed(format!("cannot read the directory: {error}")))??;
-    let remote = remote(&clients[0], &branch).await?;
+    let remote = remote_entries(&clients[0], &branch).await?;
 
     let uploader = Uploader::new(clients, branch, arguments.options, arguments.overwrite);
     let mut tally = ImportTally { problems: walked.problems.into(), ..ImportTally::default() };
@@ -166,7 +166,7 @@ async fn delete(
 }
 
 /// What the branch holds now, by path; nothing where there is no such branch.
-async fn remote(
+async fn remote_entries(
     client: &Client,
     branch: &BranchSpec,
 ) -> Result<HashMap<String, RemoteEntry>, Failure> {

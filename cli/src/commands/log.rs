@@ -12,7 +12,7 @@ use crate::server::ServerOptions;
 
 /// Show the changes of a branch or a node, newest first
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct LogArguments {
     /// Branch to read
     #[arg(value_name = "REPO[@BRANCH]")]
     branch: BranchSpec,
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: LogArguments, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.server.connect().await?;
     let mut left = if arguments.limit == 0 { u64::MAX } else { arguments.limit };
     let mut before_revision = arguments.before;

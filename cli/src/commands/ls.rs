@@ -13,7 +13,7 @@ use crate::server::ServerOptions;
 
 /// List repos, or the tree of a branch
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct LsArguments {
     /// Branch to list; without it, the repos of the realm
     #[arg(value_name = "REPO[@BRANCH]")]
     branch: Option<BranchSpec>,
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: LsArguments, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.server.connect().await?;
     let Some(branch) = &arguments.branch else {
         return list_repos(&client, output).await;

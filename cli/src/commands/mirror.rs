@@ -32,7 +32,7 @@ const AWAY_MAX: Duration = Duration::from_secs(2);
 /// as it should be and remove NAME.vdom-theirs, or move that over the file: then it
 /// goes on. Where one side deleted a file that the other changed, it stays.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct MirrorArguments {
     /// Directory to keep; it is made where there is none
     #[arg(value_name = "DIR")]
     directory: PathBuf,
@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: MirrorArguments, output: &mut Output) -> Result<(), Failure> {
     let terminated = termination()?;
     let branch = BranchSpec::new(&arguments.repo, &arguments.branch)?;
     let client = arguments.server.connect_retrying(AWAY_MAX).await?;

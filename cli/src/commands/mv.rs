@@ -12,7 +12,7 @@ use crate::server::ServerOptions;
 
 /// Rename a node; it stays the same node, with its history
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct MvArguments {
     /// Branch to write to
     #[arg(value_name = "REPO[@BRANCH]")]
     branch: BranchSpec,
@@ -28,8 +28,8 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let Arguments { branch, from, to, options, server } = arguments;
+pub(crate) async fn run(arguments: MvArguments, output: &mut Output) -> Result<(), Failure> {
+    let MvArguments { branch, from, to, options, server } = arguments;
     let diff = Diff::rename(&NodePath::parse(&to)?, None);
     let client = server.connect().await?;
     let answer = write::change_existing(&client, &branch, &from, diff, &options).await?;

@@ -22,7 +22,7 @@ use crate::server::ServerOptions;
 /// Writes over the version that stands there when the command starts; if
 /// someone else changes it before the write arrives, nothing is written.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct PutArguments {
     /// Branch to write to; the first write makes it
     #[arg(value_name = "REPO[@BRANCH]")]
     branch: BranchSpec,
@@ -68,8 +68,9 @@ impl From<Kind> for NodeKind {
     }
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let Arguments { branch, path, file, kind, if_absent, overwrite, options, server } = arguments;
+pub(crate) async fn run(arguments: PutArguments, output: &mut Output) -> Result<(), Failure> {
+    let PutArguments { branch, path, file, kind, if_absent, overwrite, options, server } =
+        arguments;
     let input = read_input(&file)?;
     let client = server.connect().await?;
     let needs_current = !(if_absent || overwrite && kind.is_some());

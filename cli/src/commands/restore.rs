@@ -17,14 +17,14 @@ use crate::output::Output;
 /// The gateway of the store must be stopped. Every branch begins a new epoch: clients
 /// that know revisions from after the backup are told so, and all others go on.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct RestoreArguments {
     /// The backup
     file: PathBuf,
     #[command(flatten)]
     store: StoreOptions,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: RestoreArguments, output: &mut Output) -> Result<(), Failure> {
     let path = arguments.file;
     let file = File::open(&path).map_err(|error| {
         Failure::new(Exit::NotFound, format!("cannot read {}: {error}", path.display()))

@@ -17,7 +17,7 @@ use crate::server::ServerOptions;
 /// Where a node was changed since, nothing is written unless --merge or
 /// --overwrite says how.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct RevertArguments {
     /// Branch to write to
     #[arg(value_name = "REPO[@BRANCH]")]
     branch: BranchSpec,
@@ -36,8 +36,8 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let Arguments { branch, revisions, merge, overwrite, options, server } = arguments;
+pub(crate) async fn run(arguments: RevertArguments, output: &mut Output) -> Result<(), Failure> {
+    let RevertArguments { branch, revisions, merge, overwrite, options, server } = arguments;
     let client = server.connect().await?;
     let on_conflict = match (merge, overwrite) {
         (true, _) => OnConflict::Merge,

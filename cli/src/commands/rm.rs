@@ -13,7 +13,7 @@ use crate::server::ServerOptions;
 
 /// Delete nodes; their history stays
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct RmArguments {
     /// Branch to write to
     #[arg(value_name = "REPO[@BRANCH]")]
     branch: BranchSpec,
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: RmArguments, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.server.connect().await?;
     let branch = &arguments.branch;
     for path in &arguments.paths {
@@ -54,7 +54,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 async fn delete(
     client: &Client,
     path: &str,
-    arguments: &Arguments,
+    arguments: &RmArguments,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let branch = &arguments.branch;

@@ -21,7 +21,7 @@ const FRESHNESS_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Show how the server is, and which branches it holds
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct StatusArguments {
     /// Only this branch, and how current the server's view of it is
     #[arg(value_name = "REPO[@BRANCH]")]
     branch: Option<BranchSpec>,
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
 }
 
 /// Shows it. A server that is not ready is a failure of its own kind.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: StatusArguments, output: &mut Output) -> Result<(), Failure> {
     let started = Instant::now();
     let client = arguments.server.connect().await?;
     let connected = started.elapsed();

@@ -32,7 +32,7 @@ const SOCKET_PATH_MAX_BYTES: usize = 108;
 /// a token and commands to try. Ctrl-C ends it in order. Other settings of the
 /// two are taken from variables: `VDOM_GATEWAY__LIMITS__DRAIN_SECONDS=30`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct UpArguments {
     #[command(flatten)]
     data: DataOptions,
     /// Take callers without a token and let them do everything; on loopback only
@@ -81,7 +81,7 @@ pub(crate) struct Arguments {
 }
 
 /// Serves until SIGINT or SIGTERM, then drains the sidecar and the gateway.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: UpArguments, output: &mut Output) -> Result<(), Failure> {
     let shutdown = serve::termination()?;
     serve::install_log(&arguments.log_format, &arguments.log)?;
     let data = arguments.data.directory()?;
@@ -109,7 +109,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
         scopes: Scopes::all(),
         lifetime: arguments.ttl,
     };
-    let running = Running {
+    let running = RunningServers {
         gateway: gateway.addresses(),
         sidecar: sidecar.addresses().clone(),
         token: data.mint(&grant)?,
@@ -133,7 +133,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 }
 
 /// Puts the demo into an empty store; false where it is not empty.
-async fn fill(running: &Running) -> Result<bool, Failure> {
+async fn fill(running: &RunningServers) -> Result<bool, Failure> {
     let url = format!("http://{}", running.gateway.grpc);
     let url =
         url.parse().map_err(|problem: InvalidAddress| Failure::failed(problem.to_string()))?;
@@ -141,7 +141,7 @@ async fn fill(running: &Running) -> Result<bool, Failure> {
 }
 
 /// The gateway and the sidecar that run here, and how to call them.
-struct Running {
+struct RunningServers {
     gateway: vdom_gateway::Addresses,
     sidecar: vdom_sidecar::Addresses,
     data: DataDirectory,
@@ -151,7 +151,7 @@ struct Running {
     is_dev: bool,
 }
 
-impl Running {
+impl RunningServers {
     fn record(&self) -> serde_json::Value {
         json!({
             "gateway": {
@@ -214,7 +214,7 @@ impl Running {
     }
 }
 
-fn gateway_config(arguments: &Arguments, data: &DataDirectory) -> Result<GatewayConfig, Failure> {
+fn gateway_config(arguments: &UpArguments, data: &DataDirectory) -> Result<GatewayConfig, Failure> {
     load(
         gateway::PREFIX,
         [
@@ -231,7 +231,7 @@ fn gateway_config(arguments: &Arguments, data: &DataDirectory) -> Result<Gateway
 }
 
 fn sidecar_config(
-    arguments: &Arguments,
+    arguments: &UpArguments,
     data: &DataDirectory,
     gateway: SocketAddr,
 ) -> Result<SidecarConfig, Failure> {
@@ -269,7 +269,7 @@ fn load<T: serde::de::DeserializeOwned>(
 }
 
 /// A start that failed for a port names the flag that moves it.
-fn name_flag(error: vdom_core::Error, arguments: &Arguments) -> Failure {
+fn name_flag(error: vdom_core::Error, arguments: &UpArguments) -> Failure {
     let flags = [
         ("--grpc", arguments.grpc),
         ("--http", arguments.http),

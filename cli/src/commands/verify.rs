@@ -13,12 +13,12 @@ use crate::output::{Output, Painter, Tone};
 /// The gateway of the store must be stopped. Fails with the first broken link of each
 /// branch that has one.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct VerifyArguments {
     #[command(flatten)]
     store: StoreOptions,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: VerifyArguments, output: &mut Output) -> Result<(), Failure> {
     let store = arguments.store.open().await?;
     let report = maintain(store, output, "changes checked", async |store, bar| {
         verify(&*store, |changes| bar.set_position(changes)).await

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use vdom_client::{BranchSpec, Client, Notice, Position, Subscription};
+use vdom_client::{BranchSpec, Client, Notice, ResumePosition, Subscription};
 use vdom_proto::v1::SubscribeRequest;
 use vdom_proto::v1::change_event::Type;
 
@@ -17,7 +17,7 @@ use crate::server::ServerOptions;
 /// Goes on by itself after a lost connection, without a gap and without
 /// repeating a change. Ctrl-C ends it.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct WatchArguments {
     /// Branch to watch
     #[arg(value_name = "REPO[@BRANCH]")]
     branch: BranchSpec,
@@ -37,14 +37,14 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: WatchArguments, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.server.connect().await?;
     let mut subscription = Subscription::new(client.clone(), request(&client, &arguments));
     output.note(&format!("watching {}; Ctrl-C ends it", arguments.branch))?;
     tokio::select! {
         outcome = print(&mut subscription, arguments.progress, output) => outcome,
         _ = tokio::signal::ctrl_c() => {
-            if let Some(Position { epoch, revision, .. }) = subscription.position() {
+            if let Some(ResumePosition { epoch, revision, .. }) = subscription.position() {
                 output.note(&format!("go on from here with --from {epoch}.{revision}"))?;
             }
             Err(Failure::silent(Exit::Interrupted))
@@ -73,7 +73,7 @@ async fn print(
     }
 }
 
-fn request(client: &Client, arguments: &Arguments) -> SubscribeRequest {
+fn request(client: &Client, arguments: &WatchArguments) -> SubscribeRequest {
     let (from_epoch, from_revision) =
         arguments.from.map_or_else(Default::default, |from| (from.epoch, from.revision));
     SubscribeRequest {

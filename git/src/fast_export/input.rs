@@ -11,17 +11,17 @@ const DATA_STEP_BYTES: usize = 1 << 20;
 
 /// A line without its line break.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct StreamLine {
     /// Where it begins.
     pub(super) offset: u64,
     pub(super) text: Vec<u8>,
 }
 
-impl Line {
+impl StreamLine {
     /// What follows `start` on this line, and where.
-    pub(super) fn after(&self, start: &str) -> Option<Part<'_>> {
+    pub(super) fn after(&self, start: &str) -> Option<LinePart<'_>> {
         let text = self.text.strip_prefix(start.as_bytes())?;
-        Some(Part { offset: self.offset + start.len() as u64, text })
+        Some(LinePart { offset: self.offset + start.len() as u64, text })
     }
 
     /// True where nothing else stands on the line.
@@ -32,22 +32,22 @@ impl Line {
 
 /// A part of a line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part<'a> {
+pub(super) struct LinePart<'a> {
     /// Where it begins.
     pub(super) offset: u64,
     pub(super) text: &'a [u8],
 }
 
-impl<'a> Part<'a> {
+impl<'a> LinePart<'a> {
     pub(super) fn bytes(self) -> Bytes {
         Bytes::copy_from_slice(self.text)
     }
 
     /// What stands before the first space, and what stands after it.
-    pub(super) fn split(self) -> Option<(Part<'a>, Part<'a>)> {
+    pub(super) fn split(self) -> Option<(LinePart<'a>, LinePart<'a>)> {
         let at = self.text.iter().position(|byte| *byte == b' ')?;
-        let after = Part { offset: self.offset + at as u64 + 1, text: &self.text[at + 1..] };
-        Some((Part { text: &self.text[..at], ..self }, after))
+        let after = LinePart { offset: self.offset + at as u64 + 1, text: &self.text[at + 1..] };
+        Some((LinePart { text: &self.text[..at], ..self }, after))
     }
 
     pub(super) fn number(self) -> Option<u64> {
@@ -63,14 +63,14 @@ impl<'a> Part<'a> {
 
 /// A stream that is being read.
 #[derive(Debug)]
-pub(super) struct Input<R> {
+pub(super) struct StreamInput<R> {
     reader: R,
     offset: u64,
     line_max_bytes: usize,
-    unread: Option<Line>,
+    unread: Option<StreamLine>,
 }
 
-impl<R: BufRead> Input<R> {
+impl<R: BufRead> StreamInput<R> {
     pub(super) fn new(reader: R, line_max_bytes: usize) -> Self {
         Self { reader, offset: 0, line_max_bytes, unread: None }
     }
@@ -81,7 +81,7 @@ impl<R: BufRead> Input<R> {
     }
 
     /// The next line that is no comment; `None` at the end of the stream.
-    pub(super) fn line(&mut self) -> Result<Option<Line>, FastExportError> {
+    pub(super) fn line(&mut self) -> Result<Option<StreamLine>, FastExportError> {
         if let Some(line) = self.unread.take() {
             return Ok(Some(line));
         }
@@ -94,12 +94,15 @@ impl<R: BufRead> Input<R> {
     }
 
     /// The next line, where the stream must not end yet.
-    pub(super) fn expect_line(&mut self, expected: &'static str) -> Result<Line, FastExportError> {
+    pub(super) fn expect_line(
+        &mut self,
+        expected: &'static str,
+    ) -> Result<StreamLine, FastExportError> {
         self.line()?.ok_or_else(|| FastExportError::end(self.offset, expected))
     }
 
     /// Gives a line back, to be read again.
-    pub(super) fn unread(&mut self, line: Line) {
+    pub(super) fn unread(&mut self, line: StreamLine) {
         self.unread = Some(line);
     }
 
@@ -141,7 +144,7 @@ impl<R: BufRead> Input<R> {
         }
     }
 
-    fn any_line(&mut self) -> Result<Option<Line>, FastExportError> {
+    fn any_line(&mut self) -> Result<Option<StreamLine>, FastExportError> {
         let offset = self.offset;
         let mut text = Vec::new();
         let limit = self.line_max_bytes as u64 + 1;
@@ -149,7 +152,7 @@ impl<R: BufRead> Input<R> {
         let read = read.map_err(|error| FastExportError::io(offset, &error))?;
         self.offset += read as u64;
         if text.pop_if(|byte| *byte == b'\n').is_some() {
-            return Ok(Some(Line { offset, text }));
+            return Ok(Some(StreamLine { offset, text }));
         }
         match read {
             0 => Ok(None),

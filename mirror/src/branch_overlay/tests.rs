@@ -32,10 +32,10 @@ fn file(number: u8, path: &str, version: u64) -> RemoteEntry {
 }
 
 /// Nodes 1 and 2, agreed on at `a` and `b`.
-fn state() -> State {
+fn state() -> MirrorState {
     let text = String::new;
     let mirrored = MirrorIdentity { realm: text(), repo: text(), branch: text(), prefix: text() };
-    let mut state = State::new(mirrored);
+    let mut state = MirrorState::new(mirrored);
     for (number, at) in [(1, "a"), (2, "b")] {
         let agreed =
             AgreedFile { node: known(number, at, 1), fingerprint: fingerprint(), stat: None };
@@ -44,7 +44,7 @@ fn state() -> State {
     state
 }
 
-fn nodes(view: &BranchOverlay, state: &State) -> Vec<Option<NodeId>> {
+fn nodes(view: &BranchOverlay, state: &MirrorState) -> Vec<Option<NodeId>> {
     ["a", "b", "c"].map(|at| view.node(state, &path(at)).map(|node| node.id)).to_vec()
 }
 

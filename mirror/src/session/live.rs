@@ -20,7 +20,7 @@ use crate::log_position::LogPosition;
 const SCAN_EVERY: Duration = Duration::from_secs(5);
 
 /// What an event means for following the branch.
-enum Next {
+enum FollowDecision {
     Follow,
     ReadAnew,
 }
@@ -53,8 +53,8 @@ impl MirrorSession<'_> {
                 }
             };
             match outcome {
-                Ok(Next::Follow) => {}
-                Ok(Next::ReadAnew) => return Ok(()),
+                Ok(FollowDecision::Follow) => {}
+                Ok(FollowDecision::ReadAnew) => return Ok(()),
                 Err(error) => {
                     self.tolerate(error)?;
                     self.retry_later();
@@ -68,7 +68,7 @@ impl MirrorSession<'_> {
         &mut self,
         update: BranchUpdate,
         follower: &mut Follower,
-    ) -> Result<Next> {
+    ) -> Result<FollowDecision> {
         let mut update = Some(update);
         let mut is_whole = true;
         while let Some(one) = update {
@@ -87,19 +87,19 @@ impl MirrorSession<'_> {
                     self.is_cut_off = true;
                     self.report.away(&error)?;
                 }
-                BranchUpdate::Lost => return Ok(Next::ReadAnew),
+                BranchUpdate::Lost => return Ok(FollowDecision::ReadAnew),
                 BranchUpdate::Ended(error) => return Err(error),
             }
             update = follower.try_next();
         }
         // The rest of a change set comes at once: it is brought as one.
         if !is_whole || self.unread.is_empty() {
-            return Ok(Next::Follow);
+            return Ok(FollowDecision::Follow);
         }
         let dirty = self.read().await?;
         self.sync(dirty).await?;
         self.in_step(false)?;
-        Ok(Next::Follow)
+        Ok(FollowDecision::Follow)
     }
 
     fn apply_event(&mut self, event: &ChangeEvent) {
@@ -134,7 +134,7 @@ impl MirrorSession<'_> {
     }
 
     /// Looks at what may have changed on the disk.
-    async fn handle_local_changes(&mut self, observed: ObservedPaths) -> Result<Next> {
+    async fn handle_local_changes(&mut self, observed: ObservedPaths) -> Result<FollowDecision> {
         self.watcher.forget(&observed);
         let mut dirty = BTreeSet::new();
         let mut must_scan = observed.anywhere;
@@ -159,23 +159,23 @@ impl MirrorSession<'_> {
             dirty.extend(self.scan()?);
         }
         if dirty.is_empty() {
-            return Ok(Next::Follow);
+            return Ok(FollowDecision::Follow);
         }
         self.sync(dirty).await?;
         self.in_step(false)?;
         // The first file made the branch: from now on it can be followed.
         let is_made = self.state.epoch == 0 && self.written != LogPosition::default();
-        Ok(if is_made { Next::ReadAnew } else { Next::Follow })
+        Ok(if is_made { FollowDecision::ReadAnew } else { FollowDecision::Follow })
     }
 
     /// Tries again what could not be done.
-    async fn retry_unsettled(&mut self) -> Result<Next> {
+    async fn retry_unsettled(&mut self) -> Result<FollowDecision> {
         let mut dirty = self.read().await?;
         dirty.append(&mut self.unsettled);
         self.sync(dirty).await?;
         self.report.back()?;
         self.in_step(false)?;
-        Ok(Next::Follow)
+        Ok(FollowDecision::Follow)
     }
 
     fn is_known(&self, path: &LocalPath) -> bool {

@@ -39,7 +39,7 @@ fn stat(changed_ns: i64) -> FileStat {
 fn what_is_saved_is_there_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("state.json");
-    let mut state = State::load(&file, mirrored("main")).expect("none yet");
+    let mut state = MirrorState::load(&file, mirrored("main")).expect("none yet");
     assert_eq!((state.len(), state.revision), (0, 0));
     (state.epoch, state.revision) = (5, 9);
     state.insert(path("a"), agreed(1, Some(stat(10))));
@@ -48,7 +48,7 @@ fn what_is_saved_is_there_again() {
     state.conflicts.insert(path("b"), conflict.clone());
     let later = 10 + FileStat::TICK_NS + 1;
     state.save(&file, later).expect("saved");
-    let again = State::load(&file, mirrored("main")).expect("loaded");
+    let again = MirrorState::load(&file, mirrored("main")).expect("loaded");
     assert_eq!((again.epoch, again.revision), (5, 9));
     assert_eq!(again.get(&path("a")), state.get(&path("a")));
     assert_eq!(again.path_of(NodeId([1; 16])), Some(&path("a")));
@@ -56,7 +56,7 @@ fn what_is_saved_is_there_again() {
 
     // Changed within the same tick of the clock, it might look the same.
     state.save(&file, 10).expect("saved");
-    let again = State::load(&file, mirrored("main")).expect("loaded");
+    let again = MirrorState::load(&file, mirrored("main")).expect("loaded");
     assert_eq!(again.get(&path("a")).and_then(|agreed| agreed.stat), None);
 }
 
@@ -64,18 +64,18 @@ fn what_is_saved_is_there_again() {
 fn another_branch_and_a_garbled_file_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("state.json");
-    State::new(mirrored("main")).save(&file, 0).expect("saved");
-    let refused = State::load(&file, mirrored("other")).expect_err("another branch");
+    MirrorState::new(mirrored("main")).save(&file, 0).expect("saved");
+    let refused = MirrorState::load(&file, mirrored("other")).expect_err("another branch");
     assert_eq!(refused.kind(), Some(ErrorKind::Conflict));
     assert!(refused.to_string().contains("site@main"), "{refused}");
     std::fs::write(&file, "{").expect("written");
-    let refused = State::load(&file, mirrored("main")).expect_err("garbled");
+    let refused = MirrorState::load(&file, mirrored("main")).expect_err("garbled");
     assert!(refused.to_string().contains("state.json"), "{refused}");
 }
 
 #[test]
 fn a_node_is_at_one_path() {
-    let mut state = State::new(mirrored("main"));
+    let mut state = MirrorState::new(mirrored("main"));
     state.insert(path("a"), agreed(1, None));
     state.insert(path("b"), agreed(1, None));
     assert_eq!((state.len(), state.get(&path("a"))), (1, None));
@@ -107,7 +107,7 @@ fn a_file_of_format_1_is_read_as_it_was_written() {
         "files": [agreed], "disputes": [dispute],
     });
     std::fs::write(&file, stored.to_string()).expect("written");
-    let state = State::load(&file, mirrored("main")).expect("loaded");
+    let state = MirrorState::load(&file, mirrored("main")).expect("loaded");
     let agreed = state.get(&path("a")).expect("agreed on");
     assert_eq!(agreed.fingerprint.sha256, [7; 32]);
     assert!(agreed.stat.is_some());

@@ -16,14 +16,19 @@ use crate::output::{Painter, Tone};
 const CONTEXT_LINES: u32 = 3;
 
 /// One side of a diff.
-pub(crate) struct Side<'a> {
+pub(crate) struct DiffSide<'a> {
     pub(crate) name: &'a str,
     pub(crate) content: &'a [u8],
 }
 
 /// Both sides as a unified diff, empty where they are the same; documents as
 /// extended JSON. What is no text is told by its size.
-pub(crate) fn unified(old: &Side<'_>, new: &Side<'_>, kind: NodeKind, painter: &Painter) -> String {
+pub(crate) fn unified(
+    old: &DiffSide<'_>,
+    new: &DiffSide<'_>,
+    kind: NodeKind,
+    painter: &Painter,
+) -> String {
     if old.content == new.content {
         return String::new();
     }
@@ -126,8 +131,8 @@ mod tests {
     use super::*;
 
     fn shown(old: &str, new: &str) -> String {
-        let old = Side { name: "a", content: old.as_bytes() };
-        let new = Side { name: "b", content: new.as_bytes() };
+        let old = DiffSide { name: "a", content: old.as_bytes() };
+        let new = DiffSide { name: "b", content: new.as_bytes() };
         unified(&old, &new, NodeKind::File, &Painter::colorless())
     }
 

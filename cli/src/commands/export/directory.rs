@@ -13,7 +13,7 @@ use vdom_git::node_path::RESERVED_FOLDER;
 use vdom_mirror::confined_dir::ConfinedDir;
 use vdom_proto::v1::{NodeKind, ReadSnapshotRequest, ReadTreeRequest, TreeEntry};
 
-use super::Arguments;
+use super::ExportArguments;
 use crate::commands::file_problems::FileProblems;
 use crate::exit::{Exit, Failure};
 use crate::extended_json;
@@ -26,7 +26,7 @@ const READ_AT_ONCE: usize = 4;
 /// Writes them; documents as extended JSON.
 pub(super) async fn export(
     directory: &Path,
-    arguments: &Arguments,
+    arguments: &ExportArguments,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let branch = BranchSpec::new(&arguments.repo, &arguments.branch)?;

@@ -14,14 +14,17 @@ use vdom_git::fast_import::FastImportWriter;
 
 use self::branch_histories::RepoHistory;
 use self::git_stream::GitStream;
-use super::Arguments;
+use super::ExportArguments;
 use crate::exit::{Exit, Failure};
 use crate::humanize::count;
 use crate::output::Output;
 use crate::progress::progress_bar;
 
 /// Writes it to standard output.
-pub(super) async fn export(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(super) async fn export(
+    arguments: &ExportArguments,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let repo = &arguments.repo;
     RepoName::parse(repo).map_err(|error| Failure::new(Exit::Usage, error.message))?;
     if output.is_for_people() {

@@ -22,10 +22,10 @@ use serde_json::json;
 use vdom_core::RepoName;
 use vdom_git::commit_graph::ImportPlan;
 use vdom_git::object_id::ObjectId;
+use vdom_git::ref_list::RepositoryRefs;
 
 use self::history_items::HistoryItems;
 use self::history_writer::HistoryWriter;
-use self::repository_refs::RepositoryRefs;
 use super::AWAY_MAX;
 use crate::exit::{Exit, Failure};
 use crate::humanize::count;
@@ -72,7 +72,7 @@ pub(super) async fn import(
     let _has_ended = thread.join();
     let refs_changed =
         ref_records::write(&client, repo, &mut refs, tagged).await.map_err(goes_on)?;
-    let report = Report {
+    let report = ImportReport {
         repo,
         commits: graph.len() as u64,
         written: plan.owner.len() as u64,
@@ -85,7 +85,7 @@ pub(super) async fn import(
     report.print(output)
 }
 
-struct Report<'a> {
+struct ImportReport<'a> {
     repo: &'a str,
     commits: u64,
     written: u64,
@@ -96,7 +96,7 @@ struct Report<'a> {
     elapsed: Duration,
 }
 
-impl Report<'_> {
+impl ImportReport<'_> {
     fn print(&self, output: &mut Output) -> Result<(), Failure> {
         for name in self.rewritten {
             output.note(&format!(

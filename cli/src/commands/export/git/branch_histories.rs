@@ -11,6 +11,7 @@ use tonic::{Status, Streaming};
 use vdom_client::{BranchSpec, Client, is_resume_point};
 use vdom_git::branch_name::REFS_BRANCH;
 use vdom_git::command::{CommitCommand, FileChange, ObjectName};
+use vdom_git::identity::format_person;
 use vdom_git::record::{AHEAD_METADATA, CommitRecord};
 use vdom_proto::v1::change_event::Type;
 use vdom_proto::v1::{Branch as BranchInfo, ChangeEvent, SubscribeRequest};
@@ -68,7 +69,7 @@ struct PendingCommit {
 }
 
 /// Why a line is not read on now.
-enum Pause {
+enum ReadPause {
     AtHead,
     Waits(Bytes),
 }
@@ -110,8 +111,8 @@ impl RepoHistory {
     ) -> Result<(), Failure> {
         while let Some(index) = self.ready.pop() {
             match self.read_on(index, git, bar).await? {
-                Pause::Waits(parent) => self.waiting.entry(parent).or_default().push(index),
-                Pause::AtHead => {
+                ReadPause::Waits(parent) => self.waiting.entry(parent).or_default().push(index),
+                ReadPause::AtHead => {
                     let history = &self.histories[index];
                     self.tips.insert(history.branch.branch.clone(), history.tip);
                 }
@@ -144,14 +145,14 @@ impl RepoHistory {
         index: usize,
         git: &mut GitStream<W>,
         bar: &ProgressBar,
-    ) -> Result<Pause, Failure> {
+    ) -> Result<ReadPause, Failure> {
         if let Some(held) = self.histories[index].held.take()
             && let Some(parent) = self.commit(index, held, git, bar)?
         {
-            return Ok(Pause::Waits(parent));
+            return Ok(ReadPause::Waits(parent));
         }
         if self.histories[index].is_at_head() {
-            return Ok(Pause::AtHead);
+            return Ok(ReadPause::AtHead);
         }
         let mut events = self.histories[index].subscribe(&self.client).await?;
         let mut set = CommitBuilder::default();
@@ -181,11 +182,11 @@ impl RepoHistory {
             } else {
                 let held = history.held(record, &event, last_revision);
                 if let Some(parent) = self.commit(index, held, git, bar)? {
-                    return Ok(Pause::Waits(parent));
+                    return Ok(ReadPause::Waits(parent));
                 }
             }
             if self.histories[index].is_at_head() {
-                return Ok(Pause::AtHead);
+                return Ok(ReadPause::AtHead);
             }
         }
     }
@@ -318,7 +319,7 @@ impl BranchHistory {
 /// A commit for changes that were made here.
 fn made_up(last: &ChangeEvent, revision: u64) -> CommitCommand {
     let realm = if last.realm.is_empty() { "default" } else { &last.realm };
-    let who = identity(&last.author, realm);
+    let who = format_person(&last.author, realm);
     let seconds = |time: Option<&prost_types::Timestamp>| time.map_or(0, |time| time.seconds);
     let written = seconds(last.timestamp.as_ref());
     let authored = last.authored_at.as_ref().map_or(written, |time| time.seconds);
@@ -331,20 +332,6 @@ fn made_up(last: &ChangeEvent, revision: u64) -> CommitCommand {
         message: message.into(),
         ..CommitCommand::default()
     }
-}
-
-/// `name <name@realm>`, unless the author is that already.
-fn identity(author: &str, realm: &str) -> String {
-    let is_one = author.ends_with('>')
-        && author.matches('<').count() == 1
-        && author.matches('>').count() == 1
-        && author.contains(" <");
-    let plain = |text: &str| text.replace(['<', '>', '\n', '\0'], "");
-    if is_one {
-        return author.replace(['\n', '\0'], "");
-    }
-    let name = plain(author);
-    format!("{name} <{}@{}>", name.replace(' ', "."), plain(realm))
 }
 
 async fn next(events: &mut Streaming<ChangeEvent>) -> Result<ChangeEvent, Failure> {
@@ -368,14 +355,6 @@ fn last_revision(event: &ChangeEvent) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_author_of_ours_becomes_one_that_git_takes() {
-        assert_eq!(identity("ann", "default"), "ann <ann@default>");
-        assert_eq!(identity("Ann Lee", "team"), "Ann Lee <Ann.Lee@team>");
-        assert_eq!(identity("Ann <a@x>", "team"), "Ann <a@x>");
-        assert_eq!(identity("a<b>\nc <d>", "team"), "abc d <abc.d@team>");
-    }
 
     #[test]
     fn a_change_without_a_message_is_named_by_its_revision() {

@@ -1,6 +1,6 @@
 //! What a change set does to files, as changes of a commit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use vdom_core::dom::diff::{AttributeEdit, PutContent};
 use vdom_git::command::{ContentSource, FileChange, FileMode, ObjectName};
 use vdom_git::file_attributes::{self, Attributes, NodeFile};
 use vdom_git::node_path::RESERVED_FOLDER;
+use vdom_git::path_set::PathSet;
 use vdom_git::record::{COMMIT_PATH, CommitRecord};
 use vdom_proto::v1::change_event::Type;
 use vdom_proto::v1::{ChangeEvent, NodeKind, ReadSnapshotRequest};
@@ -169,9 +170,10 @@ impl CommitBuilder {
         origin: &ChangeOrigin<'_>,
         git: &mut GitStream<W>,
     ) -> Result<(), Failure> {
-        let old = PathSet::of(self.moved.iter().map(|moved| &moved.from));
-        let new = PathSet::of(self.moved.iter().map(|moved| &moved.to));
-        let meets = |moved: &MovedFile| old.meet(&moved.to) || new.meet(&moved.from);
+        let old = PathSet::of(self.moved.iter().map(|moved| moved.from.as_ref()));
+        let new = PathSet::of(self.moved.iter().map(|moved| moved.to.as_ref()));
+        let meets =
+            |moved: &MovedFile| old.collides_with(&moved.to) || new.collides_with(&moved.from);
         let apart: Vec<bool> = self.moved.iter().map(meets).collect();
         if !apart.contains(&true) {
             return Ok(());
@@ -215,32 +217,6 @@ impl CommitBuilder {
         self.record = CommitRecord::from_document(&document);
         Ok(())
     }
-}
-
-/// Paths of files, and the folders that they need.
-struct PathSet<'a> {
-    files: HashSet<&'a [u8]>,
-    folders: HashSet<&'a [u8]>,
-}
-
-impl<'a> PathSet<'a> {
-    fn of(paths: impl Iterator<Item = &'a Bytes> + Clone) -> Self {
-        Self {
-            files: paths.clone().map(AsRef::as_ref).collect(),
-            folders: paths.flat_map(|path| folders_of(path)).collect(),
-        }
-    }
-
-    /// True where a file at this path cannot be beside them.
-    fn meet(&self, path: &[u8]) -> bool {
-        self.files.contains(path)
-            || self.folders.contains(path)
-            || folders_of(path).any(|folder| self.files.contains(folder))
-    }
-}
-
-fn folders_of(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at])
 }
 
 impl ChangeOrigin<'_> {

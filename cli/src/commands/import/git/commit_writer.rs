@@ -13,11 +13,10 @@ use vdom_core::limits::{
 };
 use vdom_git::command::FileMode;
 use vdom_git::file_attributes::{self, Attributes, ContentLocation};
+use vdom_git::identity::{Identity, truncate};
 use vdom_git::node_path::{EncodedPath, ORIGINAL_PATH, encode_path};
 use vdom_git::normalize::{FileEdit, FileSource, NewFile};
-use vdom_git::record::{
-    AHEAD_METADATA, COMMIT_METADATA, COMMIT_PATH, CommitRecord, Identity, truncate,
-};
+use vdom_git::record::{AHEAD_METADATA, COMMIT_METADATA, COMMIT_PATH, CommitRecord};
 use vdom_proto::v1::{NodeKind, OnConflict, WriteDiffRequest, WriteDiffsRequest};
 
 use super::branch_pipeline::{

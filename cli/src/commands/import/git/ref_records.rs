@@ -8,11 +8,11 @@ use vdom_client::{BranchSpec, Client, random_operation_id};
 use vdom_core::Diff;
 use vdom_git::branch_name::REFS_BRANCH;
 use vdom_git::node_path::{EncodedPath, ORIGINAL_PATH, encode_path};
+use vdom_git::ref_list::RepositoryRefs;
 use vdom_proto::v1::{NodeKind, OnConflict, ReadTreeRequest, WriteDiffRequest, WriteDiffsRequest};
 
 use super::branch_pipeline::refusal;
 use super::export_reader::TaggedCommit;
-use super::repository_refs::RepositoryRefs;
 use crate::exit::Failure;
 
 /// How many refs one change set brings.

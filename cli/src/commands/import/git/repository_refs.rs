@@ -5,85 +5,26 @@ use std::path::Path;
 use std::process::Stdio;
 
 use bytes::Bytes;
-use vdom_git::branch_name;
 use vdom_git::commit_graph::CommitGraph;
 use vdom_git::object_id::ObjectId;
-use vdom_git::record::RefRecord;
+use vdom_git::ref_list::{self, RepositoryRefs};
 
 use super::git_process;
 use crate::exit::Failure;
 
-const HEADS: &[u8] = b"refs/heads/";
-/// The heads that claim the commits that they share, first ones first.
-const TRUNKS: [&[u8]; 4] = [b"main", b"master", b"trunk", b"develop"];
 /// A line names a commit and its parents.
 const LINE_MAX_BYTES: usize = 4 << 20;
-
-/// The refs of a repository.
-#[derive(Debug, Default)]
-pub(super) struct RepositoryRefs {
-    /// What is kept of each; of a tag, its commit and tags are told by the stream.
-    pub(super) records: Vec<RefRecord>,
-    /// Branches, with the name of the branch of the repo, in the order in which
-    /// they may claim commits.
-    pub(super) heads: Vec<(String, ObjectId)>,
-    /// Refs to something that is no commit, and what it is.
-    pub(super) left_out: Vec<(Bytes, String)>,
-}
 
 /// Asks git for the refs of a repository.
 pub(super) fn read_refs(repository: &Path) -> Result<RepositoryRefs, Failure> {
     let mut command = git_process::git(repository);
-    let format = "%(objectname)%00%(objecttype)%00%(*objecttype)%00%(symref)%00%(refname)";
-    command.args(["for-each-ref", "--format", format]);
+    command.args(["for-each-ref", "--format", ref_list::FORMAT]);
     let listed = git_process::output(command)?;
-    let mut refs = RepositoryRefs::default();
-    for line in listed.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let fields: Vec<&[u8]> = line.splitn(5, |byte| *byte == 0).collect();
-        let [id, kind, points_to, symbolic, name] = fields[..] else {
-            return Err(not_understood(line));
-        };
-        refs.add(id, kind, points_to, symbolic, name).ok_or_else(|| not_understood(line))?;
-    }
+    let mut refs = RepositoryRefs::parse(&listed).map_err(not_understood)?;
     if let Some(head) = symbolic_head(repository)? {
-        let trunk = branch_name::encode_branch(head.strip_prefix(HEADS).unwrap_or(&head));
-        refs.heads.sort_by_key(|(name, _)| {
-            let place = TRUNKS.iter().position(|trunk| name.as_bytes() == *trunk);
-            (*name != trunk, place.unwrap_or(TRUNKS.len()), name.clone())
-        });
-        let name = Bytes::from_static(b"HEAD");
-        refs.records.push(RefRecord { name, symbolic: Some(head), ..RefRecord::default() });
+        refs.set_head(head);
     }
     Ok(refs)
-}
-
-impl RepositoryRefs {
-    fn add(
-        &mut self,
-        id: &[u8],
-        kind: &[u8],
-        points_to: &[u8],
-        symbolic: &[u8],
-        name: &[u8],
-    ) -> Option<()> {
-        let mut record = RefRecord { name: Bytes::copy_from_slice(name), ..RefRecord::default() };
-        if !symbolic.is_empty() {
-            record.symbolic = Some(Bytes::copy_from_slice(symbolic));
-        } else if kind == b"commit" {
-            record.commit = Some(Bytes::copy_from_slice(id));
-            if let Some(head) = name.strip_prefix(HEADS) {
-                let branch = branch_name::encode_branch(head);
-                record.branch = Some(branch.clone());
-                self.heads.push((branch, ObjectId::parse(id)?));
-            }
-        } else if kind != b"tag" || matches!(points_to, b"tree" | b"blob") {
-            let kind = if kind == b"tag" { points_to } else { kind };
-            self.left_out.push((record.name, String::from_utf8_lossy(kind).into_owned()));
-            return Some(());
-        }
-        self.records.push(record);
-        Some(())
-    }
 }
 
 /// Reads which commits there are.

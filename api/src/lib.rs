@@ -2,4 +2,14 @@
 //! trait, its gRPC and REST adapters and the conversions between wire and domain. The
 //! gateway answers from its rooms, the sidecar from its cache; both mount the same adapters.
 
+mod descriptors;
 pub mod dom;
+
+use vdom_edge::serve::RouteLabel;
+
+pub use descriptors::health_services;
+
+/// How metrics and access logs name the calls of all rooms, over gRPC and over REST.
+pub fn route_labels() -> &'static [RouteLabel] {
+    &[descriptors::route_label, dom::rest::route_label]
+}

@@ -16,6 +16,7 @@ mod write_coalescing;
 pub use connection::{ServeSettings, serve_connection};
 pub use listener::{Bind, Listener, LocalAddress, Stream};
 pub use request_service::{Randomness, RequestContext, RequestService};
+pub use route_label::RouteLabel;
 pub use server::{Drained, Server};
 
 #[cfg(test)]

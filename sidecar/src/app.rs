@@ -36,9 +36,6 @@ use crate::upstream::{Reach, Upstream, UpstreamAddress};
 use crate::workers::{Services, Workers};
 use vdom_edge::Environment;
 
-/// The services that gRPC health speaks about; the empty name is the whole
-/// server.
-const HEALTH_SERVICES: [&str; 2] = ["", "virtualdom.v1.MemoryGateway"];
 /// How often a gateway is looked for that is away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often one is asked that was there.
@@ -104,6 +101,7 @@ pub async fn start(config: SidecarConfig, environment: Environment) -> Result<Ru
         tokens: tokens.clone(),
         randomness: randomness(environment.clone()),
         now: SystemTime::now,
+        route_labels: vdom_api::route_labels(),
         metrics: metrics.requests(),
         transport,
         draining: draining.clone(),
@@ -216,8 +214,8 @@ async fn watch(
         }
         let status =
             if health.is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in HEALTH_SERVICES {
-            reporter.set_service_status(service, status).await;
+        for service in vdom_api::health_services() {
+            reporter.set_service_status(*service, status).await;
         }
         if draining.is_cancelled() {
             return;

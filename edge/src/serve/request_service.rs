@@ -21,7 +21,7 @@ use vdom_core::{Error, ErrorCode, Result};
 use super::access_log::{LoggedBody, Observation, log_panic};
 use super::body_drain::read_to_end;
 use super::request_id::{self, REQUEST_ID};
-use super::route_label::route_label;
+use super::route_label::{RouteLabel, route_label};
 use crate::caller::{Caller, CheckedCaller, RequestId};
 use crate::deadline::{self, parse_grpc_timeout};
 use crate::error::{to_response, to_status};
@@ -41,6 +41,8 @@ pub struct RequestContext {
     pub randomness: Randomness,
     /// The clock that tokens are checked against.
     pub now: fn() -> SystemTime,
+    /// How the calls of the service are named in metrics and access logs.
+    pub route_labels: &'static [RouteLabel],
     /// Where requests are counted.
     pub metrics: Arc<RequestMetrics>,
     /// Such as `tcp`, `tls`, `unix`: a label of metrics.
@@ -106,7 +108,7 @@ where
             request_id: Arc::clone(&request_id),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            call: route_label(request.uri().path()),
+            call: route_label(context.route_labels, request.uri().path()),
             user,
             started,
             status: None,

@@ -41,6 +41,7 @@ fn context(metrics: &Metrics) -> RequestContext {
         tokens: TokenVerifier::anonymous(),
         randomness: Arc::new(|| [0xab; 16]),
         now: SystemTime::now,
+        route_labels: &[],
         metrics: metrics.requests(),
         transport: "tcp",
         draining: CancellationToken::new(),

@@ -19,13 +19,11 @@ use vdom_proto::v1::memory_gateway_server::MemoryGatewayServer;
 
 use super::service::DomService;
 use super::subscription;
+use crate::descriptors;
 use crate::dom::DocumentService;
 use vdom_edge::caller;
 use vdom_edge::deadline;
 use vdom_edge::error::to_status;
-
-/// Calls whose requests stream, for as long as they need.
-const UPLOADS: [&str; 3] = ["/WriteDiffsStream", "/ReplayDiffs", "/CollaborativeSession"];
 
 /// When answers above 1 KiB are compressed. RequestService may be, always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +83,8 @@ impl<D: DocumentService> Service<Request<Body>> for DomServer<D> {
                 return Box::pin(std::future::ready(Ok(refusal)));
             }
         };
-        let is_upload = UPLOADS.iter().any(|call| request.uri().path().ends_with(call));
+        // Requests that stream take as long as they need.
+        let is_upload = descriptors::streams_requests(request.uri().path());
         let answer = self.server.call(request.map(|body| Body::new(body.map_err(broken_off))));
         Box::pin(async move {
             let response = if is_upload {

@@ -54,6 +54,7 @@ impl Door {
             tokens,
             randomness: Arc::new(|| [0xcd; 16]),
             now: SystemTime::now,
+            route_labels: crate::route_labels(),
             metrics: metrics.requests(),
             transport: "tcp",
             draining: CancellationToken::new(),

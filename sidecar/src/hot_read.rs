@@ -12,14 +12,14 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::BoxError;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
-use prost::encoding::encode_varint;
 use tower::Service;
+use vdom_api::dom::grpc::protobuf::{CachedReadRequest, READ_STATE_MAX_BYTES, put_read_state};
 use vdom_core::access::Scope;
 use vdom_core::dom::calls::Freshness;
 use vdom_core::{BranchAddress, NodeId, RealmName};
@@ -29,10 +29,6 @@ use vdom_edge::token::Identity;
 use crate::branch::{Branch, Found, Wanted};
 use crate::cache::{CachedNode, KeyRef};
 use crate::sidecar::Sidecar;
-
-mod asked;
-
-use asked::Asked;
 
 /// The only call that is answered here, as access logs and metrics name it.
 const CALL: &str = "ReadSnapshot";
@@ -48,8 +44,6 @@ const FRAME_HEAD_BYTES: usize = 5;
 const REQUEST_MAX_BYTES: usize = 4 << 10;
 /// Below this, copying an answer into one piece is cheaper than sending two.
 const ONE_PIECE_MAX_BYTES: usize = 8 << 10;
-/// The most bytes of what changes.
-const CHANGING_MAX_BYTES: usize = 40;
 /// How long a checked token counts as checked.
 const TOKEN_CHECKED_FOR: Duration = Duration::from_millis(500);
 /// How many callers and branches a thread remembers.
@@ -84,7 +78,7 @@ impl Door {
     /// read it.
     fn answer(&self, head: &Parts, framed: &[u8]) -> Option<Prepared> {
         let started = Instant::now();
-        let asked = Asked::read(message(framed)?)?;
+        let asked = CachedReadRequest::decode(message(framed)?)?;
         let identity = self.caller(&head.headers, started)?;
         if !identity.scopes.has(Scope::Read) {
             return None;
@@ -452,9 +446,9 @@ impl Prepared {
         let constant = node.constant();
         let in_one_piece = constant.len() <= ONE_PIECE_MAX_BYTES;
         let rest = if in_one_piece { constant.len() } else { 0 };
-        let mut first = BytesMut::with_capacity(FRAME_HEAD_BYTES + CHANGING_MAX_BYTES + rest);
-        first.put_bytes(0, FRAME_HEAD_BYTES);
-        put_changing(&mut first, revision, freshness);
+        let mut first = Vec::with_capacity(FRAME_HEAD_BYTES + READ_STATE_MAX_BYTES + rest);
+        first.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
+        put_read_state(revision, freshness, &mut first);
         let length = (first.len() - FRAME_HEAD_BYTES + constant.len()) as u32;
         first[1..FRAME_HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
         let second = if in_one_piece {
@@ -463,7 +457,7 @@ impl Prepared {
         } else {
             constant.clone()
         };
-        Self { first: first.freeze(), second, is_done: false }
+        Self { first: first.into(), second, is_done: false }
     }
 
     fn next_frame(&mut self) -> Option<Frame<Bytes>> {
@@ -480,26 +474,6 @@ impl Prepared {
         trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
         Some(Frame::trailers(trailers))
     }
-}
-
-/// Fields `revision` (6) and `freshness` (12) of a `ReadSnapshotResponse`.
-fn put_changing(message: &mut BytesMut, revision: u64, freshness: Freshness) {
-    const REVISION: u8 = 6 << 3;
-    const FRESHNESS: u8 = 12 << 3 | 2;
-    const AGE_MS: u8 = 1 << 3;
-    const STALE: u8 = 2 << 3;
-    const SOURCE: u8 = 3 << 3;
-    const CACHE: u8 = vdom_proto::v1::freshness::Source::Cache as u8;
-
-    message.put_u8(REVISION);
-    encode_varint(revision, message);
-    message.put_u8(FRESHNESS);
-    let length_at = message.len();
-    message.put_slice(&[0, AGE_MS]);
-    encode_varint(freshness.age_ms, message);
-    message.put_slice(&[STALE, freshness.stale.into(), SOURCE, CACHE]);
-    // At most 16: one byte of length.
-    message[length_at] = (message.len() - length_at - 1) as u8;
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod call;
 pub mod change_set;
 mod event_encoding;
+pub mod protobuf;
 mod server;
 mod service;
 mod subscription;

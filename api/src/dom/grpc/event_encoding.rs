@@ -1,7 +1,6 @@
 //! Events as gRPC frames: each with its prefix, compressed where that is worth it,
 //! ready to be sent as it is to all who watch.
 
-mod change;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +13,7 @@ use vdom_core::BranchAddress;
 use vdom_core::dom::calls::Event;
 use vdom_core::limits::COMPRESS_ABOVE_BYTES;
 
+use super::protobuf::put_change_event;
 use super::server::Compression;
 use crate::dom::convert::encode;
 use crate::dom::{EventEncoder, StoredChange};
@@ -112,7 +112,7 @@ impl EventEncoder for EventEncoding {
     }
 
     fn stored(&self, address: &BranchAddress, change: &StoredChange<'_>, out: &mut Vec<u8>) {
-        self.put(out, |out| change::put(address, change, out));
+        self.put(out, |out| put_change_event(address, change, out));
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// The fields that a cached answer depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked<'a> {
+pub(super) struct ReadRequest<'a> {
     pub(super) node_id: &'a [u8],
     pub(super) realm: &'a str,
     pub(super) repo: &'a str,
@@ -13,28 +13,28 @@ pub(super) struct Asked<'a> {
     pub(super) max_age_ms: Option<u64>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ReadRequest<'a> {
     /// `None` for a message that is malformed, asks for what memory does not
     /// have, or has fields that are not known here.
-    pub(super) fn read(message: &'a [u8]) -> Option<Self> {
-        let mut asked = Self::default();
+    pub(super) fn parse(message: &'a [u8]) -> Option<Self> {
+        let mut request = Self::default();
         let mut rest = message;
         while !rest.is_empty() {
             let tag = varint(&mut rest)?;
             match (tag >> 3, tag & 7) {
-                (1, 2) => asked.node_id = bytes(&mut rest)?,
-                (2, 2) => asked.repo = text(&mut rest)?,
-                (3, 2) => asked.branch = text(&mut rest)?,
-                (4, 2) => asked.path = text(&mut rest)?,
-                (6, 0) => asked.min_revision = varint(&mut rest)?,
-                (7, 0) => asked.min_epoch = varint(&mut rest)?,
-                (8, 2) => asked.realm = text(&mut rest)?,
-                (9, 0) => asked.max_age_ms = Some(varint(&mut rest)?),
+                (1, 2) => request.node_id = bytes(&mut rest)?,
+                (2, 2) => request.repo = text(&mut rest)?,
+                (3, 2) => request.branch = text(&mut rest)?,
+                (4, 2) => request.path = text(&mut rest)?,
+                (6, 0) => request.min_revision = varint(&mut rest)?,
+                (7, 0) => request.min_epoch = varint(&mut rest)?,
+                (8, 2) => request.realm = text(&mut rest)?,
+                (9, 0) => request.max_age_ms = Some(varint(&mut rest)?),
                 _ => return None,
             }
         }
-        let names_one_node = asked.node_id.is_empty() != asked.path.is_empty();
-        (names_one_node && asked.max_age_ms != Some(0)).then_some(asked)
+        let names_one_node = request.node_id.is_empty() != request.path.is_empty();
+        (names_one_node && request.max_age_ms != Some(0)).then_some(request)
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_request_is_read_as_it_was_written() {
         let bytes = request().encode_to_vec();
-        let expected = Asked {
+        let expected = ReadRequest {
             node_id: &[],
             realm: "acme",
             repo: "app",
@@ -95,10 +95,10 @@ mod tests {
             min_epoch: 1 << 40,
             max_age_ms: Some(1_000),
         };
-        assert_eq!(Asked::read(&bytes), Some(expected));
+        assert_eq!(ReadRequest::parse(&bytes), Some(expected));
         for length in 0..bytes.len() {
             // Whatever breaks off is either refused or has fewer fields.
-            assert_ne!(Asked::read(&bytes[..length]), Some(expected));
+            assert_ne!(ReadRequest::parse(&bytes[..length]), Some(expected));
         }
     }
 
@@ -115,9 +115,9 @@ mod tests {
         for (number, change) in changes.into_iter().enumerate() {
             let mut request = request();
             change(&mut request);
-            assert_eq!(Asked::read(&request.encode_to_vec()), None, "change {number}");
+            assert_eq!(ReadRequest::parse(&request.encode_to_vec()), None, "change {number}");
         }
-        assert_eq!(Asked::read(&[0xff; 12]), None, "a number without an end");
-        assert_eq!(Asked::read(&[0x22, 2, 0xff, 0xfe]), None, "text that is none");
+        assert_eq!(ReadRequest::parse(&[0xff; 12]), None, "a number without an end");
+        assert_eq!(ReadRequest::parse(&[0x22, 2, 0xff, 0xfe]), None, "text that is none");
     }
 }

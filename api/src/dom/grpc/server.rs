@@ -25,7 +25,7 @@ use vdom_edge::caller;
 use vdom_edge::deadline;
 use vdom_edge::error::to_status;
 
-/// When answers above 1 KiB are compressed. RequestService may be, always.
+/// When answers above 1 KiB are compressed. Requests may be, always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// Where the peer accepts it.

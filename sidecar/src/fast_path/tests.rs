@@ -1,4 +1,4 @@
-//! The prepared answers of the hot path, beside those of the ordinary one.
+//! The prepared answers of the fast path, beside those of the ordinary one.
 
 use axum::Router;
 use http_body_util::{BodyExt, Full};
@@ -9,6 +9,10 @@ use vdom_edge::observe::Metrics;
 use vdom_edge::serve::RequestService;
 use vdom_edge::token::TokenVerifier;
 use vdom_proto::v1 as wire;
+
+use http::header::AUTHORIZATION;
+use std::time::Duration;
+use vdom_edge::serve::RequestContext;
 
 use super::*;
 use crate::branch::{Joined, Tolerance};
@@ -73,15 +77,16 @@ impl Setup {
         RequestService::new(routes, self.context.clone())
     }
 
-    fn door(&self) -> Door {
-        Door::new(self.sidecar.clone(), self.context.clone())
+    fn fast(&self) -> FastPath {
+        FastPath::new(self.sidecar.clone(), RequestPath::new(self.context.clone()))
     }
 
-    /// The answer through the door, which must have given it itself, and the one
+    /// The answer of the fast path, which must have given it itself, and the one
     /// of the usual way.
     async fn both(&self, request: &wire::ReadSnapshotRequest) -> [wire::ReadSnapshotResponse; 2] {
-        let hot = HotRead::new(self.door(), self.usual()).oneshot(http(request)).await.unwrap();
-        assert!(matches!(hot.body(), Answer::Prepared(_)), "the door gives way");
+        let hot =
+            FastPathService::new(self.fast(), self.usual()).oneshot(http(request)).await.unwrap();
+        assert!(matches!(hot.body(), FastPathBody::Prepared(_)), "the fast path gives way");
         let usual = self.usual().oneshot(http(request)).await.unwrap();
         assert_eq!(hot.status(), usual.status());
         assert_eq!(hot.headers()[CONTENT_TYPE], usual.headers()[CONTENT_TYPE]);
@@ -181,11 +186,11 @@ async fn what_memory_does_not_have_goes_the_usual_way_with_every_byte() {
     ];
     for (number, request) in requests.into_iter().enumerate() {
         let sent = request.clone().into_body().collect().await.unwrap().to_bytes();
-        let echo = tower::service_fn(|request: Request<PutBack<Full<Bytes>>>| {
+        let echo = tower::service_fn(|request: Request<RewindBody<Full<Bytes>>>| {
             Box::pin(async move { Ok::<_, Infallible>(Response::new(request.into_body())) })
         });
-        let answer = HotRead::new(setup.door(), echo).oneshot(request).await.unwrap();
-        let Answer::Usual(body) = answer.into_body() else { panic!("request {number}") };
+        let answer = FastPathService::new(setup.fast(), echo).oneshot(request).await.unwrap();
+        let FastPathBody::Usual(body) = answer.into_body() else { panic!("request {number}") };
         assert_eq!(body.collect().await.unwrap().to_bytes(), sent, "request {number}");
     }
 }
@@ -202,8 +207,8 @@ async fn a_request_that_comes_in_pieces_is_read_all_the_same() {
             .collect::<Vec<_>>(),
     );
     let request = http(&by_path("a")).map(|_| http_body_util::StreamBody::new(pieces));
-    let answer = HotRead::new(setup.door(), setup.usual()).oneshot(request).await.unwrap();
-    assert!(matches!(answer.body(), Answer::Prepared(_)));
+    let answer = FastPathService::new(setup.fast(), setup.usual()).oneshot(request).await.unwrap();
+    assert!(matches!(answer.body(), FastPathBody::Prepared(_)));
     assert_eq!(decoded(answer).await.content, "text");
 }
 
@@ -229,4 +234,33 @@ async fn an_answer_by_id_is_the_one_by_path() {
 fn the_call_is_named_as_it_is_on_the_usual_way() {
     let label = vdom_api::route_labels().iter().find_map(|label| label(PATH));
     assert_eq!(label, Some(CALL));
+}
+
+#[tokio::test]
+async fn an_answer_of_the_fast_path_names_its_request_and_is_counted() {
+    let setup = Setup::new();
+    setup.keep(1, "a", b"text");
+    let ask = async |id: Option<&'static str>| {
+        let mut request = http(&by_path("a"));
+        if let Some(id) = id {
+            request.headers_mut().insert("x-request-id", HeaderValue::from_static(id));
+        }
+        let answer = FastPathService::new(setup.fast(), setup.usual()).oneshot(request).await;
+        let answer = answer.unwrap();
+        assert!(matches!(answer.body(), FastPathBody::Prepared(_)));
+        answer.headers()["x-request-id"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(ask(None).await, "01".repeat(16));
+    assert_eq!(ask(Some("job-7")).await, "job-7");
+}
+
+#[tokio::test]
+async fn a_deadline_that_cannot_be_read_is_refused_on_the_usual_way() {
+    let setup = Setup::new();
+    setup.keep(1, "a", b"text");
+    let mut request = http(&by_path("a"));
+    request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("soon"));
+    let answer = FastPathService::new(setup.fast(), setup.usual()).oneshot(request).await.unwrap();
+    assert!(matches!(answer.body(), FastPathBody::Usual(_)));
+    assert_eq!(answer.headers()["grpc-status"], "3", "INVALID_ARGUMENT");
 }

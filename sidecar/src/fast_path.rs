@@ -1,30 +1,28 @@
 //! The shortest way to a cached node: a unary `ReadSnapshot` over HTTP/2 that
 //! memory can answer is answered here, with a prepared message and the few bytes
-//! that change. Everything else goes the usual way, with the bytes that were
-//! read put back.
+//! that change. It passes the layers that every request passes ([`RequestPath`]).
+//! Everything else goes the usual way, with the bytes that were read put back.
 //!
-//! Each serving thread has a door of its own, so nothing here is contended.
+//! Each serving thread has a fast path of its own, so nothing here is contended.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
 use axum::BoxError;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN};
+use http::header::{CONTENT_TYPE, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tower::Service;
 use vdom_api::dom::grpc::protobuf::{CachedReadRequest, READ_STATE_MAX_BYTES, put_read_state};
-use vdom_core::access::Scope;
+use vdom_core::access::{Action, Resource, decide};
 use vdom_core::dom::calls::Freshness;
 use vdom_core::{BranchAddress, NodeId, RealmName};
-use vdom_edge::serve::RequestContext;
-use vdom_edge::token::Identity;
+use vdom_edge::serve::{Entered, RequestPath};
 
 use crate::branch::{Branch, Found, Wanted};
 use crate::cache::{CachedNode, KeyRef};
@@ -36,7 +34,6 @@ const PATH: &str = "/virtualdom.v1.MemoryGateway/ReadSnapshot";
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What frames a gRPC message: a flag and four bytes of length.
 const FRAME_HEAD_BYTES: usize = 5;
@@ -44,122 +41,51 @@ const FRAME_HEAD_BYTES: usize = 5;
 const REQUEST_MAX_BYTES: usize = 4 << 10;
 /// Below this, copying an answer into one piece is cheaper than sending two.
 const ONE_PIECE_MAX_BYTES: usize = 8 << 10;
-/// How long a checked token counts as checked.
-const TOKEN_CHECKED_FOR: Duration = Duration::from_millis(500);
-/// How many callers and branches a thread remembers.
-const REMEMBERED_MAX: usize = 32;
+/// How many branches a thread remembers.
+const BRANCHES_MAX: usize = 32;
 
 /// One serving thread's way to the cache.
-pub(crate) struct Door {
+pub(crate) struct FastPath {
     sidecar: Sidecar,
-    context: RequestContext,
-    remembered: Mutex<Remembered>,
+    path: RequestPath,
+    branches: Mutex<Vec<Arc<Branch>>>,
 }
 
-#[derive(Default)]
-struct Remembered {
-    callers: Vec<KnownCaller>,
-    branches: Vec<Arc<Branch>>,
-}
-
-struct KnownCaller {
-    authorization: Option<HeaderValue>,
-    identity: Arc<Identity>,
-    checked_at: Instant,
-}
-
-impl Door {
-    /// A door to this sidecar.
-    pub(crate) fn new(sidecar: Sidecar, context: RequestContext) -> Self {
-        Self { sidecar, context, remembered: Mutex::default() }
+impl FastPath {
+    /// To this sidecar's cache, by the layers that every request passes.
+    pub(crate) fn new(sidecar: Sidecar, path: RequestPath) -> Self {
+        Self { sidecar, path, branches: Mutex::default() }
     }
 
     /// The answer to a framed request, where memory has it and the caller may
     /// read it.
-    fn answer(&self, head: &Parts, framed: &[u8]) -> Option<Prepared> {
-        let started = Instant::now();
-        let asked = CachedReadRequest::decode(message(framed)?)?;
-        let identity = self.caller(&head.headers, started)?;
-        if !identity.scopes.has(Scope::Read) {
-            return None;
-        }
+    fn answer(&self, entered: &Entered, framed: &[u8]) -> Option<Prepared> {
+        let request = CachedReadRequest::decode(message(framed)?)?;
+        // A refusal is worth the usual way, here as below.
+        let identity = &entered.token.as_ref().ok()?.identity;
+        entered.deadline.as_ref().ok()?;
         let own_realm = identity.realm.as_ref().map(RealmName::as_str);
-        let realm = match (asked.realm, own_realm) {
-            ("", own) => own.unwrap_or(RealmName::DEFAULT),
-            (asked, None) => asked,
-            (asked, Some(own)) if asked == own => asked,
-            _ => return None,
+        let realm = match request.realm {
+            "" => own_realm.unwrap_or(RealmName::DEFAULT),
+            realm => realm,
         };
-        let branch = self.branch(realm, asked.repo, asked.branch)?;
-        let key = match asked.node_id {
-            [] => KeyRef::Path(branch.number(), asked.path),
+        let branch = self.branch(realm, request.repo, request.branch)?;
+        let resource = Resource { realm: &branch.address.realm, repo: Some(&branch.address.repo) };
+        decide(identity.grant(), Action::Read, resource).ok()?;
+        let key = match request.node_id {
+            [] => KeyRef::Path(branch.number(), request.path),
             id => KeyRef::Id(branch.number(), NodeId::from_slice(id).ok()?),
         };
-        let names_epoch = asked.min_revision != 0 && asked.min_epoch != 0;
+        let names_epoch = request.min_revision != 0 && request.min_epoch != 0;
         let wanted = Wanted {
-            revision: asked.min_revision,
-            epoch: names_epoch.then_some(asked.min_epoch),
-            max_age_ms: asked.max_age_ms,
+            revision: request.min_revision,
+            epoch: names_epoch.then_some(request.min_epoch),
+            max_age_ms: request.max_age_ms,
         };
         let hit = branch.hit(key, wanted)?;
-        // A refusal is worth the usual way.
         let Found::Node(node) = hit.found else { return None };
         self.sidecar.cache().count_hit();
-        let prepared = Prepared::new(&node, hit.revision, hit.freshness);
-        self.account(&identity, started.elapsed());
-        Some(prepared)
-    }
-
-    /// Counts the request. Its line in the log is for debugging only: at the
-    /// rate of cached reads, lines cost more than answers.
-    fn account(&self, identity: &Identity, latency: Duration) {
-        let metrics = &self.context.metrics;
-        metrics.started();
-        metrics.finished(CALL, "OK", self.context.transport, latency);
-        tracing::debug!(
-            target: "vdom::access",
-            path = PATH,
-            latency_ms = latency.as_secs_f64() * 1_000.0,
-            user = %identity.subject,
-            "cached read"
-        );
-    }
-
-    fn caller(&self, headers: &HeaderMap, now: Instant) -> Option<Arc<Identity>> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let authorization = values.next();
-        if values.next().is_some() {
-            return None;
-        }
-        let mut remembered = self.remembered.lock();
-        let callers = &mut remembered.callers;
-        let known = callers.iter().find(|known| known.authorization.as_ref() == authorization);
-        if let Some(known) = known
-            && now.duration_since(known.checked_at) < TOKEN_CHECKED_FOR
-        {
-            return Some(Arc::clone(&known.identity));
-        }
-        let token = match authorization {
-            None => None,
-            Some(value) => match value.to_str().ok()?.split_once(' ')? {
-                (scheme, token) if scheme.eq_ignore_ascii_case("bearer") => {
-                    Some(token.trim_ascii())
-                }
-                _ => return None,
-            },
-        };
-        let identity = self.context.tokens.check(token, (self.context.now)()).ok()?;
-        let identity = Arc::new(identity);
-        callers.retain(|known| known.authorization.as_ref() != authorization);
-        if callers.len() == REMEMBERED_MAX {
-            callers.clear();
-        }
-        callers.push(KnownCaller {
-            authorization: authorization.cloned(),
-            identity: Arc::clone(&identity),
-            checked_at: now,
-        });
-        Some(identity)
+        Some(Prepared::new(&node, hit.revision, hit.freshness))
     }
 
     fn branch(&self, realm: &str, repo: &str, branch: &str) -> Option<Arc<Branch>> {
@@ -169,8 +95,7 @@ impl Door {
                 && address.repo.as_str() == repo
                 && address.realm.as_str() == realm
         };
-        let mut remembered = self.remembered.lock();
-        let branches = &mut remembered.branches;
+        let mut branches = self.branches.lock();
         if let Some(at) = branches.iter().position(is_it) {
             if !branches[at].is_over() {
                 return Some(Arc::clone(&branches[at]));
@@ -179,7 +104,7 @@ impl Door {
         }
         let address = BranchAddress::parse(realm, repo, branch).ok()?;
         let found = self.sidecar.branches().get(&address)?;
-        if branches.len() == REMEMBERED_MAX {
+        if branches.len() == BRANCHES_MAX {
             branches.clear();
         }
         branches.push(Arc::clone(&found));
@@ -194,37 +119,37 @@ fn message(framed: &[u8]) -> Option<&[u8]> {
     (u32::from_be_bytes(length) as usize == message.len()).then_some(message)
 }
 
-/// Puts a door in front of the usual way, which is always ready, as routers are.
-pub(crate) struct HotRead<S> {
+/// The fast path in front of the usual way, which is always ready, as routers are.
+pub(crate) struct FastPathService<S> {
     ways: Arc<Ways<S>>,
 }
 
 /// A thread's own: what a request shares with others would be contended.
 struct Ways<S> {
-    door: Door,
+    fast: FastPath,
     usual: S,
 }
 
-impl<S> Clone for HotRead<S> {
+impl<S> Clone for FastPathService<S> {
     fn clone(&self) -> Self {
         Self { ways: Arc::clone(&self.ways) }
     }
 }
 
-impl<S> HotRead<S> {
-    /// The door before `usual`.
-    pub(crate) fn new(door: Door, usual: S) -> Self {
-        Self { ways: Arc::new(Ways { door, usual }) }
+impl<S> FastPathService<S> {
+    /// `fast` before `usual`.
+    pub(crate) fn new(fast: FastPath, usual: S) -> Self {
+        Self { ways: Arc::new(Ways { fast, usual }) }
     }
 }
 
-impl<S, I, B> Service<Request<I>> for HotRead<S>
+impl<S, I, B> Service<Request<I>> for FastPathService<S>
 where
-    S: Service<Request<PutBack<I>>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<RewindBody<I>>, Response = Response<B>, Error = Infallible> + Clone,
     S::Future: Unpin,
     I: Body<Data = Bytes> + Unpin,
 {
-    type Response = Response<Answer<B>>;
+    type Response = Response<FastPathBody<B>>;
     type Error = Infallible;
     type Future = Answering<S, I>;
 
@@ -234,7 +159,7 @@ where
 
     fn call(&mut self, request: Request<I>) -> Self::Future {
         if !is_candidate(&request) {
-            let usual = self.ways.usual.clone().call(request.map(PutBack::untouched));
+            let usual = self.ways.usual.clone().call(request.map(RewindBody::untouched));
             return Answering { reading: None, usual: Some(usual) };
         }
         let (head, body) = request.into_parts();
@@ -258,7 +183,7 @@ fn is_candidate<B>(request: &Request<B>) -> bool {
 
 /// An answer on its way: its request is read first, then perhaps goes the usual
 /// way.
-pub(crate) struct Answering<S: Service<Request<PutBack<I>>>, I: Body> {
+pub(crate) struct Answering<S: Service<Request<RewindBody<I>>>, I: Body> {
     reading: Option<Reading<S, I>>,
     usual: Option<S::Future>,
 }
@@ -273,31 +198,36 @@ struct Reading<S, I> {
 
 impl<S, I, B> Future for Answering<S, I>
 where
-    S: Service<Request<PutBack<I>>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<RewindBody<I>>, Response = Response<B>, Error = Infallible> + Clone,
     S::Future: Unpin,
     I: Body<Data = Bytes> + Unpin,
 {
-    type Output = Result<Response<Answer<B>>, Infallible>;
+    type Output = Result<Response<FastPathBody<B>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if let Some(reading) = &mut this.reading {
             let failed = ready!(reading.poll_read(context));
-            let Some(Reading { ways, head, body, read }) = this.reading.take() else {
+            let Some(Reading { ways, mut head, body, read }) = this.reading.take() else {
                 return Poll::Pending;
             };
-            if failed.is_none()
-                && let Some(prepared) = ways.door.answer(&head, &read)
-            {
-                return Poll::Ready(Ok(response(&head, prepared)));
+            let FastPath { path, .. } = &ways.fast;
+            let entered = path.enter(&head.headers);
+            let prepared = path.guarded(&entered, || {
+                ways.fast.answer(&entered, &read).filter(|_| failed.is_none())
+            });
+            if let Some(prepared) = prepared {
+                path.answered(&entered, CALL, PATH);
+                return Poll::Ready(Ok(response(&entered, prepared)));
             }
-            let body = PutBack { read, failed, rest: body };
+            head.extensions.insert(entered);
+            let body = RewindBody { read, failed, rest: body };
             this.usual = Some(ways.usual.clone().call(Request::from_parts(head, body)));
         }
         let Some(usual) = &mut this.usual else { return Poll::Pending };
         Pin::new(usual)
             .poll(context)
-            .map(|answer| answer.map(|response| response.map(Answer::Usual)))
+            .map(|answer| answer.map(|response| response.map(FastPathBody::Usual)))
     }
 }
 
@@ -332,30 +262,28 @@ impl<S, I: Body<Data = Bytes> + Unpin> Reading<S, I> {
     }
 }
 
-fn response<B>(head: &Parts, prepared: Prepared) -> Response<Answer<B>> {
-    let mut response = Response::new(Answer::Prepared(prepared));
+fn response<B>(entered: &Entered, prepared: Prepared) -> Response<FastPathBody<B>> {
+    let mut response = Response::new(FastPathBody::Prepared(prepared));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, GRPC);
-    if let Some(id) = head.headers.get(REQUEST_ID) {
-        headers.insert(REQUEST_ID, id.clone());
-    }
+    entered.name_in(headers);
     response
 }
 
 /// The body of a request whose beginning was read already.
-pub(crate) struct PutBack<I: Body> {
+pub(crate) struct RewindBody<I: Body> {
     read: Bytes,
     failed: Option<I::Error>,
     rest: I,
 }
 
-impl<I: Body> PutBack<I> {
+impl<I: Body> RewindBody<I> {
     fn untouched(rest: I) -> Self {
         Self { read: Bytes::new(), failed: None, rest }
     }
 }
 
-impl<I: Body<Data = Bytes, Error: Unpin> + Unpin> Body for PutBack<I> {
+impl<I: Body<Data = Bytes, Error: Unpin> + Unpin> Body for RewindBody<I> {
     type Data = Bytes;
     type Error = I::Error;
 
@@ -390,14 +318,14 @@ impl<I: Body<Data = Bytes, Error: Unpin> + Unpin> Body for PutBack<I> {
 }
 
 /// The body of an answer.
-pub(crate) enum Answer<B> {
+pub(crate) enum FastPathBody<B> {
     /// From memory.
     Prepared(Prepared),
     /// From the usual way.
     Usual(B),
 }
 
-impl<B> Body for Answer<B>
+impl<B> Body for FastPathBody<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {

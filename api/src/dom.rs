@@ -1,12 +1,14 @@
 //! The document room's service, and its doors.
 
 pub mod convert;
+mod events;
 pub mod grpc;
 mod response_limit;
 pub mod rest;
 mod service;
 
-pub use service::{DocumentService, EVENT_FORMS, EventEncoder, StoredChange};
+pub use events::{in_batches, one_by_one};
+pub use service::DocumentService;
 
 #[cfg(test)]
 mod fake;

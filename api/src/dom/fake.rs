@@ -18,13 +18,14 @@ use vdom_core::dom::calls::{
     TreeEntry, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::dom::diff::Diff;
+use vdom_core::dom::events::EventSlice;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{
     BranchAddress, Content, Error, ErrorCode, Node, NodeId, NodeKind, NodePath, RealmName,
     RepoName, Result,
 };
 
-use crate::dom::DocumentService;
+use crate::dom::{DocumentService, in_batches};
 use state::State;
 use vdom_core::access::Scopes;
 use vdom_edge::Caller;
@@ -164,7 +165,11 @@ impl DocumentService for FakeDocumentService {
         Ok(stream::iter(entries).boxed())
     }
 
-    async fn subscribe(&self, _: &Caller, request: Subscribe) -> Result<ServiceStream<Event>> {
+    async fn subscribe(
+        &self,
+        _: &Caller,
+        request: Subscribe,
+    ) -> Result<ServiceStream<EventSlice>> {
         let state = self.state.lock();
         let revision = state.changes.len() as u64;
         if request.from.is_some_and(|from| from.epoch != EPOCH) {
@@ -177,7 +182,8 @@ impl DocumentService for FakeDocumentService {
             .collect();
         let progress = Event::Progress { epoch: EPOCH, revision, freshness: freshness() };
         let lagged = Error::new(ErrorCode::Lagged, "too slow").at(EPOCH, revision);
-        Ok(stream::iter(past).chain(stream::iter([Ok(progress), Err(lagged)])).boxed())
+        let events = stream::iter(past).chain(stream::iter([Ok(progress), Err(lagged)]));
+        Ok(in_batches(events.boxed(), request.address))
     }
 
     async fn history(&self, _: &Caller, request: GetHistory) -> Result<HistoryPage> {

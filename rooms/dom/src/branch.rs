@@ -25,7 +25,7 @@ use super::origin::Origin;
 use super::packs::{PackReader, StoredDiff};
 use super::quota::{RealmUsage, Usage};
 use super::records::{Base, DocumentView, Entry, Note, decode_node};
-use super::subscribe::EncodedForms;
+use super::subscribe::SharedEvents;
 use super::writer::Command;
 
 /// The end of a log.
@@ -65,8 +65,8 @@ pub(crate) struct AppliedBatch {
     pub changes: Vec<Applied>,
     /// What it says besides.
     pub notes: Vec<Note>,
-    /// As its subscribers get it.
-    pub encoded: EncodedForms,
+    /// What its subscribers share of it.
+    pub events: SharedEvents,
 }
 
 /// What every task of a branch shares. Only the writer changes it.
@@ -648,7 +648,7 @@ impl Applied {
 impl AppliedBatch {
     /// A batch that nobody has seen yet.
     pub(crate) fn new(head: Head, changes: Vec<Applied>, notes: Vec<Note>) -> Self {
-        Self { head, changes, notes, encoded: EncodedForms::default() }
+        Self { head, changes, notes, events: SharedEvents::default() }
     }
 
     /// Its changes after `revision`.

@@ -344,8 +344,7 @@ async fn nobody_gets_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_ends_at_the_callers_deadline_or_at_the_default() {
-    let service =
-        service::DomService::new(Arc::new(FakeDocumentService::default()), Compression::Never);
+    let service = service::DomService::new(Arc::new(FakeDocumentService::default()));
     let begun = tokio::time::Instant::now();
     let named = std::time::Instant::now() + Duration::from_secs(5);
     for (deadline, seconds) in [(Some(named), 5), (None, 35)] {

@@ -3,22 +3,26 @@
 
 use std::collections::BTreeMap;
 
-use vdom_core::BranchAddress;
+use vdom_core::dom::change::ChangeRecord;
+use vdom_core::dom::events::StoredChange;
+use vdom_core::{BranchAddress, ChangeSetHeader, Result};
 
 use super::field::{put_bytes, put_nested, put_number, put_signed, put_timestamp};
-use crate::dom::StoredChange;
 use crate::dom::convert::encode;
 
 /// About what the fields of a fixed size take.
 const FIXED_BYTES: usize = 256;
 
 /// Appends a `ChangeEvent`; its fields are in the order of their numbers.
+///
+/// # Errors
+/// `DataLoss` where the stored record cannot be read; what was appended stays.
 pub(in crate::dom::grpc) fn put_change_event(
     address: &BranchAddress,
-    change: &StoredChange<'_>,
+    change: &StoredChange,
     out: &mut Vec<u8>,
-) {
-    let record = &change.record;
+) -> Result<()> {
+    let record = &change.record()?;
     let diff = change.diff.as_deref().unwrap_or_default();
     out.reserve(FIXED_BYTES + record.path.len() + record.message.len() + diff.len());
     put_signed(1, encode::change_type(record.kind).into(), out);
@@ -29,7 +33,7 @@ pub(in crate::dom::grpc) fn put_change_event(
     put_bytes(6, record.author.as_bytes(), out);
     put_number(7, record.version, out);
     put_timestamp(8, record.timestamp_ms, out);
-    put_metadata(change, out);
+    put_metadata(record, change.set.as_deref(), out);
     put_bytes(10, record.node_id.as_bytes(), out);
     put_number(11, change.epoch, out);
     put_number(12, record.revision, out);
@@ -42,7 +46,7 @@ pub(in crate::dom::grpc) fn put_change_event(
         }
     });
     put_bytes(14, record.old_path.unwrap_or_default().as_bytes(), out);
-    let message = match change.set {
+    let message = match &change.set {
         Some(set) if record.message.is_empty() => &set.message,
         _ => record.message,
     };
@@ -65,12 +69,13 @@ pub(in crate::dom::grpc) fn put_change_event(
     }
     put_number(22, change.diff.is_none().into(), out);
     put_bytes(23, change.hash.as_bytes(), out);
+    Ok(())
 }
 
 /// The change's own words, and those about its change set that it leaves open.
-fn put_metadata(change: &StoredChange<'_>, out: &mut Vec<u8>) {
-    let own = &change.record.metadata;
-    let of_set = change.set.map(|set| &set.metadata).filter(|metadata| !metadata.is_empty());
+fn put_metadata(record: &ChangeRecord<'_>, set: Option<&ChangeSetHeader>, out: &mut Vec<u8>) {
+    let own = &record.metadata;
+    let of_set = set.map(|set| &set.metadata).filter(|metadata| !metadata.is_empty());
     let Some(of_set) = of_set else {
         for (key, value) in own {
             put_word(key, value, out);

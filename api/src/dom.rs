@@ -1,5 +1,6 @@
 //! The document room's service, and its doors.
 
+mod change_set_counter;
 pub mod convert;
 mod events;
 pub mod grpc;

@@ -12,7 +12,7 @@ use vdom_core::dom::calls::{
     BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, GetHistory,
     HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
     ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
-    WriteDiff, WriteDiffs, WriteOutcome,
+    WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
 use vdom_core::{BranchAddress, RealmName, RepoName, Result};
@@ -137,7 +137,7 @@ impl DocumentService for Sidecar {
     async fn write_content(
         &self,
         caller: &Caller,
-        request: WriteDiff,
+        request: WriteContent,
         content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome> {
         self.forward_content(caller, request, content).await

@@ -15,7 +15,7 @@ use vdom_core::dom::calls::{
     DeleteBranch, DiffSource, Event, Freshness, GetHistory, HistoryPage, ListConflicts,
     NodeSelector, OnConflict, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
     ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Source, Subscribe,
-    TreeEntry, WriteDiff, WriteDiffs, WriteOutcome,
+    TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::dom::diff::Diff;
 use vdom_core::dom::events::EventSlice;
@@ -104,7 +104,7 @@ impl DocumentService for FakeDocumentService {
     async fn write_content(
         &self,
         caller: &Caller,
-        request: WriteDiff,
+        request: WriteContent,
         mut content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome> {
         let mut bytes = BytesMut::new();
@@ -112,7 +112,7 @@ impl DocumentService for FakeDocumentService {
             bytes.extend_from_slice(&piece?);
         }
         let diff = Diff::Put(vdom_core::dom::diff::PutContent::Bytes(bytes.freeze()));
-        self.write(caller, &request, &diff)
+        self.write(caller, &request.with_diff(DiffSource::Follows), &diff)
     }
 
     async fn read_snapshot(&self, _: &Caller, request: ReadSnapshot) -> Result<Snapshot> {
@@ -165,11 +165,7 @@ impl DocumentService for FakeDocumentService {
         Ok(stream::iter(entries).boxed())
     }
 
-    async fn subscribe(
-        &self,
-        _: &Caller,
-        request: Subscribe,
-    ) -> Result<ServiceStream<EventSlice>> {
+    async fn subscribe(&self, _: &Caller, request: Subscribe) -> Result<ServiceStream<EventSlice>> {
         let state = self.state.lock();
         let revision = state.changes.len() as u64;
         if request.from.is_some_and(|from| from.epoch != EPOCH) {

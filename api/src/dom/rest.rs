@@ -1,4 +1,4 @@
-//! The REST adapter: paths, headers and JSON outside, [`crate::DocumentService`] inside.
+//! The REST adapter: paths, headers and JSON outside, [`DocumentService`] inside.
 //! `openapi.json` beside this file says the same to clients.
 
 mod body;

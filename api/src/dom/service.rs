@@ -7,7 +7,7 @@ use vdom_core::dom::calls::{
     BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, GetHistory,
     HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
     ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
-    WriteDiff, WriteDiffs, WriteOutcome,
+    WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
 use vdom_core::{RealmName, RepoName, Result};
@@ -20,12 +20,11 @@ pub trait DocumentService: Send + Sync + 'static {
     /// Writes one diff.
     async fn write_diff(&self, caller: &Caller, request: WriteDiff) -> Result<WriteOutcome>;
 
-    /// Writes one `put` whose content, of up to 100 MB, arrives in pieces;
-    /// `request.diff` is ignored.
+    /// Writes one `put` whose content, of up to 100 MB, arrives in pieces.
     async fn write_content(
         &self,
         caller: &Caller,
-        request: WriteDiff,
+        request: WriteContent,
         content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome>;
 

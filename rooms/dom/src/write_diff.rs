@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use vdom_core::dom::calls::{
-    AckLevel, Conflict, ConflictReason, DiffSource, WriteDiff, WriteOutcome,
+    AckLevel, Conflict, ConflictReason, DiffSource, WriteContent, WriteDiff, WriteOutcome,
 };
 use vdom_core::dom::change::sha256;
 use vdom_core::dom::diff::PutContent;
@@ -45,7 +45,7 @@ pub(crate) async fn write(
     permit: Permit,
     request: WriteDiff,
 ) -> Result<WriteOutcome> {
-    check_promises(&request)?;
+    check_promises(request.min_ack)?;
     let (diff, stored) = match &request.diff {
         DiffSource::Bson(bytes) => {
             let diff = Diff::parse(bytes)?;
@@ -103,10 +103,10 @@ pub(super) async fn explain(
 pub(crate) async fn write_content(
     room: &Shared,
     permit: Permit,
-    mut request: WriteDiff,
+    request: WriteContent,
     mut content: ServiceStream<Bytes>,
 ) -> Result<WriteOutcome> {
-    check_promises(&request)?;
+    check_promises(request.min_ack)?;
     if request.kind.is_some_and(NodeKind::is_document) {
         return Err(Error::invalid(
             "only a FILE takes a streamed content: send a document in a `put` diff",
@@ -116,12 +116,12 @@ pub(crate) async fn write_content(
     while let Some(piece) = content.next().await {
         pieces.add(&piece?).await?;
     }
-    request.diff = pieces.finish().await?;
-    write(room, permit, request).await
+    let diff = pieces.finish().await?;
+    write(room, permit, request.with_diff(diff)).await
 }
 
-fn check_promises(request: &WriteDiff) -> Result<()> {
-    if request.min_ack == AckLevel::Local {
+fn check_promises(min_ack: AckLevel) -> Result<()> {
+    if min_ack == AckLevel::Local {
         return Err(Error::invalid(
             "a gateway promises COMMITTED, never LOCAL: leave min_ack out, or ask a sidecar",
         ));

@@ -13,9 +13,9 @@ use futures::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Frame;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codec::{CompressionEncoding, Streaming};
-use tonic::Status;
 use tonic_prost::ProstDecoder;
 use tower::Service;
 use vdom_core::dom::events::EventSlice;
@@ -81,7 +81,8 @@ async fn answer<D: DocumentService>(
 ) -> Result<Response<Body>, Status> {
     let (head, body) = request.into_parts();
     let call = Call::new(&head.extensions)?;
-    let request = call.decoded(decode::subscribe(message(&head.headers, body).await?, call.realm()))?;
+    let request =
+        call.decoded(decode::subscribe(message(&head.headers, body).await?, call.realm()))?;
     let events = call.within(dom.subscribe(&call.caller, request)).await?;
     let encoding = EventEncoding::accepted(&head.headers, compression);
     let request_id = Arc::clone(&call.caller.request_id);
@@ -134,10 +135,8 @@ impl http_body::Body for EventFrames {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
         let Some(events) = &mut this.events else { return Poll::Ready(None) };
-        let frames = match ready!(events.poll_next_unpin(context)) {
-            Some(events) => Some(events.and_then(|events| this.encoding.frames(&events))),
-            None => None,
-        };
+        let next = ready!(events.poll_next_unpin(context));
+        let frames = next.map(|events| events.and_then(|events| this.encoding.frames(&events)));
         let status = match frames {
             Some(Ok(frames)) => return Poll::Ready(Some(Ok(Frame::data(frames)))),
             Some(Err(error)) => to_status(error, &this.request_id),

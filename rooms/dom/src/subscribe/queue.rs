@@ -34,8 +34,7 @@ impl SharedEvents {
         if let Some(events) = shared.get() {
             return Some(events);
         }
-        let is_at_hand =
-            |applied: &Applied| matches!(applied.entry.diff, StoredDiff::AtHand(_));
+        let is_at_hand = |applied: &Applied| matches!(applied.entry.diff, StoredDiff::AtHand(_));
         if with_diffs && !batch.changes.iter().all(is_at_hand) {
             return None;
         }

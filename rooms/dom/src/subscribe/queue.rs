@@ -132,7 +132,7 @@ impl EventQueue {
     /// The first revision that it holds, and how many changes of the same set come before
     /// that.
     pub(super) fn first(&self) -> Option<(u64, u32)> {
-        let ready = self.ready.iter().flat_map(|events| events.events());
+        let ready = self.ready.iter().flat_map(EventSlice::events);
         let (revision, set) = ready.chain(&self.open).find_map(BatchEvent::revision)?;
         Some((revision, set.map_or(0, |position| position.index)))
     }

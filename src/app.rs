@@ -6,20 +6,19 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 use vdom_core::{Error, ErrorCode, Result};
+use vdom_dom::{DocumentRoom, DomMetrics, Quotas, Retention, RoomBounds};
+use vdom_edge::Environment;
 use vdom_edge::observe::Metrics;
 use vdom_edge::serve::{
-    Bind, Drained, Listener, Randomness, RequestContext, Requests, ServeSettings, Server, tls,
+    Bind, Drained, Listener, Randomness, RequestContext, RequestService, ServeSettings, Server, tls,
 };
+use vdom_security::Authority;
 use vdom_store::embedded::{Embedded, EmbeddedOptions};
 use vdom_store::memory::Memory;
 use vdom_store::{Store, StoreError};
 
 use crate::config::{GatewayConfig, RetentionConfig, StoreConfig, StoreKind};
-use crate::dom::{DocumentRoom, Quotas, Retention, RoomBounds};
-use crate::environment::Environment;
 use crate::lifecycle::Lifecycle;
-use crate::observe::DomMetrics;
-use crate::security::Authority;
 use crate::transport::{grpc, http};
 
 /// A gateway that serves. Dropping it stops it at once; [`Gateway::drain`] ends
@@ -107,8 +106,8 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
         ..ServeSettings::default()
     };
     let servers = vec![
-        Server::start(grpc, Requests::new(grpc_routes, context.clone()), settings.clone()),
-        Server::start(http, Requests::new(http_routes, context), settings.clone()),
+        Server::start(grpc, RequestService::new(grpc_routes, context.clone()), settings.clone()),
+        Server::start(http, RequestService::new(http_routes, context), settings.clone()),
     ];
     // Plain text, without the path of requests: for probes and scrapers.
     let admin = Server::start(admin, admin_routes, ServeSettings { tls: None, ..settings });

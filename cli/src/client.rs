@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_health::pb::health_client::HealthClient;
 use vdom_core::ErrorCode;
-use vdom_core::diff::Diff;
+use vdom_core::dom::diff::Diff;
 use vdom_core::limits::{CHUNK_BYTES, UNARY_MESSAGE_MAX_BYTES};
 use vdom_edge::error::from_status;
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;

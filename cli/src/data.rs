@@ -6,8 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use vdom_edge::Scope;
-use vdom_edge::token::{Grant, TokenMint, generate_key_pair};
+use vdom_core::access::Scope;
+use vdom_edge::token::{Grant, TokenIssuer, generate_key_pair};
 
 use crate::exit::{Exit, Failure};
 
@@ -147,12 +147,12 @@ pub(crate) fn mint(
     audience: &str,
     grant: &Grant,
 ) -> Result<String, Failure> {
-    Ok(TokenMint::from_file(key, issuer, audience)?.mint(grant, SystemTime::now())?)
+    Ok(TokenIssuer::from_file(key, issuer, audience)?.mint(grant, SystemTime::now())?)
 }
 
 #[cfg(test)]
 mod tests {
-    use vdom_edge::Scopes;
+    use vdom_core::access::Scopes;
 
     use super::*;
 

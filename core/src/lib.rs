@@ -1,25 +1,33 @@
-//! The pure domain of vdom: names, clocks, diffs, changes and their hash chain.
+//! The pure domain of vdom: what all rooms share, then a folder for each room.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`access`] | the one rule of rights |
+//! | [`clock`] | vector clocks and actors |
+//! | [`document`] | BSON, read and built as raw bytes |
+//! | [`error`] | the closed list of error codes |
+//! | [`identifiers`] [`names`] | ids, hashes, and the names that people give |
+//! | [`limits`] | every limit, with its unit |
+//! | [`dom`] | the document room: calls, changes and their hash chain, diffs, merges, nodes |
 //!
 //! No async runtime, no I/O, no clock or randomness of its own: whoever calls
 //! hands them in. Nothing here knows the wire or the store.
 
-pub mod calls;
-pub mod change;
+pub mod access;
 pub mod clock;
-pub mod diff;
 pub mod document;
+pub mod dom;
 pub mod error;
 pub mod identifiers;
 pub mod limits;
-pub mod merge;
 pub mod names;
-pub mod node;
 
-pub use change::{Change, ChangeKind, ChangeSetHeader, ChangeSetPosition, Encryption, Operation};
 pub use clock::{ClockOrdering, VectorClock};
-pub use diff::Diff;
-
+pub use dom::change::{
+    Change, ChangeKind, ChangeSetHeader, ChangeSetPosition, Encryption, Operation,
+};
+pub use dom::diff::Diff;
+pub use dom::node::{ChunkPart, Content, ContentChunk, Node, NodeKind};
 pub use error::{Error, ErrorCode, Result};
 pub use identifiers::{ConflictId, Hash, NodeId, OperationId};
 pub use names::{BranchAddress, BranchName, NodePath, RealmName, RepoName};
-pub use node::{ChunkPart, Content, ContentChunk, Node, NodeKind};

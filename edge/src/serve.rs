@@ -1,21 +1,21 @@
 //! Serving: listeners, connections with their limits, draining, and the path
 //! of every request.
 
-mod access;
-mod call_name;
+mod access_log;
+mod body_drain;
 mod connection;
-mod correlation;
-mod gather;
 mod listener;
-mod preface;
-mod requests;
+mod protocol_detect;
+mod request_id;
+mod request_service;
+mod route_label;
 mod server;
 pub mod tls;
-mod unread;
+mod write_coalescing;
 
 pub use connection::{ServeSettings, serve_connection};
 pub use listener::{Bind, Listener, LocalAddress, Stream};
-pub use requests::{Randomness, RequestContext, Requests};
+pub use request_service::{Randomness, RequestContext, RequestService};
 pub use server::{Drained, Server};
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, future, stream};
 use tokio_util::sync::CancellationToken;
 use vdom_core::limits::{CONTENT_MAX_BYTES, TOKEN_LEEWAY, UNARY_DEADLINE_DEFAULT};
@@ -13,7 +14,9 @@ use vdom_core::{Error, ErrorCode, Result};
 
 use crate::caller::Caller;
 use crate::deadline;
-use crate::dom::DomStream;
+
+/// Items that follow one another; an error is the last.
+pub type ServiceStream<T> = BoxStream<'static, Result<T>>;
 
 /// How many items may follow one another before the end is looked at again.
 const ITEMS_IN_A_ROW: u32 = 16;
@@ -25,11 +28,11 @@ pub struct Draining(pub CancellationToken);
 
 /// The stream until the caller's deadline or token ends, or the server drains;
 /// then the error that says so.
-pub fn bounded<T: Send + 'static>(
-    stream: DomStream<T>,
+pub fn until_deadline<T: Send + 'static>(
+    stream: ServiceStream<T>,
     caller: &Caller,
     draining: Option<Draining>,
-) -> DomStream<T> {
+) -> ServiceStream<T> {
     let deadline = caller.deadline;
     let token_left = caller.expires_at.map(|expiry| {
         expiry.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO) + TOKEN_LEEWAY
@@ -54,9 +57,9 @@ pub fn bounded<T: Send + 'static>(
 
 /// The items of a request's stream: none later than 30 s after the one before,
 /// and none after an error.
-pub fn steady<T: Send + 'static>(
+pub fn with_idle_timeout<T: Send + 'static>(
     items: impl Stream<Item = Result<T>> + Send + 'static,
-) -> DomStream<T> {
+) -> ServiceStream<T> {
     stream::unfold(Some(items.boxed()), |items| async move {
         let mut items = items?;
         let item = match tokio::time::timeout(UNARY_DEADLINE_DEFAULT, items.next()).await {
@@ -75,10 +78,10 @@ pub fn steady<T: Send + 'static>(
     .boxed()
 }
 
-/// The pieces of one content, [`steady`] and at most 100 MB in all.
-pub fn content(pieces: impl Stream<Item = Result<Bytes>> + Send + 'static) -> DomStream<Bytes> {
+/// The pieces of one content, [`with_idle_timeout`] and at most 100 MB in all.
+pub fn content(pieces: impl Stream<Item = Result<Bytes>> + Send + 'static) -> ServiceStream<Bytes> {
     let mut received = 0;
-    let bounded = steady(pieces).map(move |piece| {
+    let bounded = with_idle_timeout(pieces).map(move |piece| {
         let piece = piece?;
         received += piece.len() as u64;
         if received > CONTENT_MAX_BYTES { Err(content_too_large()) } else { Ok(piece) }
@@ -101,12 +104,12 @@ type End = Pin<Box<dyn Future<Output = Error> + Send>>;
 
 /// A stream that something else may end.
 struct Until<T> {
-    open: Option<(DomStream<T>, End)>,
+    open: Option<(ServiceStream<T>, End)>,
     /// How many items came since the end was looked at.
     in_a_row: u32,
 }
 
-fn until<T: Send + 'static>(stream: DomStream<T>, end: End) -> DomStream<T> {
+fn until<T: Send + 'static>(stream: ServiceStream<T>, end: End) -> ServiceStream<T> {
     Until { open: Some((stream, end)), in_a_row: ITEMS_IN_A_ROW }.boxed()
 }
 

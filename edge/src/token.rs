@@ -1,14 +1,16 @@
-//! Bearer tokens (JWT): checking them, and minting them for people who have no
+//! Bearer tokens (JWT): verifying them, and issuing them for people who have no
 //! issuer of their own.
 
-mod check;
 mod claims;
 mod fetch;
+mod identity;
+mod issue;
 mod keys;
-mod mint;
+mod verifier;
 
-pub use check::{Identity, TokenCheck, TokenSettings};
-pub use mint::{Grant, TokenMint, generate_key_pair, generate_secret_file};
+pub use identity::Identity;
+pub use issue::{Grant, TokenIssuer, generate_key_pair, generate_secret_file};
+pub use verifier::{TokenSettings, TokenVerifier};
 
 #[cfg(test)]
 mod tests;

@@ -13,8 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use vdom_core::ErrorCode;
 use vdom_core::limits::{ACTOR_MAX_BYTES, TOKEN_LEEWAY, TOKEN_MAX_BYTES};
-use vdom_edge::Scope;
-use vdom_edge::token::{Identity, TokenCheck, TokenSettings};
+use vdom_core::access::Scope;
+use vdom_edge::token::{Identity, TokenVerifier, TokenSettings};
 use vdom_fuzz::input::{byte, part};
 
 const ISSUER: &str = "https://issuer.example";
@@ -65,7 +65,7 @@ fn check(mut data: &[u8]) {
 
 /// What the server checks with, and what makes tokens for it.
 struct Keys {
-    check: TokenCheck,
+    check: TokenVerifier,
     secret: hmac::Key,
     pair: Ed25519KeyPair,
 }
@@ -94,7 +94,7 @@ impl Keys {
             ..TokenSettings::default()
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let check = runtime.block_on(TokenCheck::load(settings)).expect("good settings");
+        let check = runtime.block_on(TokenVerifier::load(settings)).expect("good settings");
         Self { check, secret: hmac::Key::new(hmac::HMAC_SHA256, SECRET), pair }
     }
 

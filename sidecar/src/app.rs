@@ -14,26 +14,27 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 use tower::Layer;
+use vdom_api::dom::grpc::{Compression, DomServer, server};
+use vdom_api::dom::rest;
 use vdom_core::{Error, Result};
 use vdom_edge::caller;
+use vdom_edge::cors;
 use vdom_edge::error::{to_response, to_status};
-use vdom_edge::grpc::{Compression, DomServer, server};
 use vdom_edge::observe::{Metrics, admin};
 use vdom_edge::serve::{
-    Bind, Listener, Randomness, RequestContext, Requests, ServeSettings, Server,
+    Bind, Listener, Randomness, RequestContext, RequestService, ServeSettings, Server,
 };
-use vdom_edge::{origins, rest};
 
 use crate::branch::Tolerance;
 use crate::branches::BranchSettings;
 use crate::config::SidecarConfig;
-use crate::environment::Environment;
 use crate::hot_read::{Door, HotRead};
 use crate::identity::OwnIdentity;
 use crate::observe::{self, Health};
 use crate::sidecar::{Sidecar, SidecarSettings};
 use crate::upstream::{Reach, Upstream, UpstreamAddress};
 use crate::workers::{Services, Workers};
+use vdom_edge::Environment;
 
 /// The services that gRPC health speaks about; the empty name is the whole
 /// server.
@@ -116,7 +117,7 @@ pub async fn start(config: SidecarConfig, environment: Environment) -> Result<Ru
     let way = |transport| {
         let context = context(transport);
         let door = Door::new(sidecar.clone(), context.clone());
-        HotRead::new(door, Requests::new(routes.clone(), context))
+        HotRead::new(door, RequestService::new(routes.clone(), context))
     };
     let services = || Services { tcp: way("tcp"), unix: way("unix"), settings: serve.clone() };
     let workers =
@@ -181,7 +182,7 @@ fn routes(sidecar: &Sidecar, config: &SidecarConfig) -> Result<(Router, HealthRe
     let calls = Router::new()
         .route_service(&path, GrpcWebLayer::new().layer(calls))
         .merge(rest::router(dom));
-    let routes = origins::admit(calls, &config.web.origins)?
+    let routes = cors::admit(calls, &config.web.origins)?
         .merge(other_services.prepare().into_axum_router())
         .fallback(nothing_here);
     Ok((routes, reporter))

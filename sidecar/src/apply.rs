@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vdom_core::calls::ChangeEvent;
-use vdom_core::diff::{Diff, NewContent};
+use vdom_core::dom::calls::ChangeEvent;
+use vdom_core::dom::diff::{Diff, NewContent};
 use vdom_core::{Change, ChangeKind, Content, Node, NodePath};
 
 use crate::cache::{CachedNode, KeyRef, NodeCache, NodeKey, Position, Slot};
@@ -80,7 +80,8 @@ fn node_after(event: &ChangeEvent, before: Option<&CachedNode>) -> Option<Node> 
         None if diff.creates() => (Bytes::new(), &no_attributes),
         None => return None,
     };
-    let applied = vdom_core::diff::apply(&diff, change.node_kind, &content, attributes).ok()?;
+    let applied =
+        vdom_core::dom::diff::apply(&diff, change.node_kind, &content, attributes).ok()?;
     let content = match applied.content {
         NewContent::Unchanged => content,
         NewContent::Bytes(bytes) => bytes,

@@ -16,12 +16,12 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vdom_core::calls::{ChangeEvent, Freshness, SetWritten, Source, Written};
+use vdom_core::dom::calls::{ChangeEvent, Freshness, SetWritten, Source, Written};
 use vdom_core::{BranchAddress, Error, NodeId};
 
 use crate::apply;
 use crate::cache::{CachedNode, KeyRef, Missing, NodeCache, Position, Slot};
-use crate::environment::Environment;
+use vdom_edge::Environment;
 
 pub(crate) use loads::{Joined, Load, Settled};
 
@@ -114,7 +114,7 @@ impl Branch {
         environment: Environment,
         tolerance: Tolerance,
     ) -> Self {
-        let now = environment.now_ms();
+        let now = environment.elapsed_ms();
         Self {
             address,
             number,
@@ -189,7 +189,7 @@ impl Branch {
         if is_of_other_epoch || self.over.load(Ordering::Acquire) {
             return None;
         }
-        let now = self.environment.now_ms();
+        let now = self.environment.elapsed_ms();
         self.used_at_ms.store(now, Ordering::Relaxed);
         // Before the head: a confirmation is published after the head it is of.
         let age_ms = now.saturating_sub(self.confirmed_at_ms.load(Ordering::Acquire));
@@ -247,7 +247,7 @@ impl Branch {
     pub(crate) fn confirm(&self, revision: u64, freshness: Freshness) {
         self.advance(&mut self.guarded.lock(), revision);
         self.unconfirmed.store(freshness.stale, Ordering::Relaxed);
-        let at = self.environment.now_ms().saturating_sub(freshness.age_ms);
+        let at = self.environment.elapsed_ms().saturating_sub(freshness.age_ms);
         self.confirmed_at_ms.fetch_max(at, Ordering::Release);
     }
 
@@ -275,7 +275,7 @@ impl Branch {
         }
         self.advance(guarded, at.revision);
         self.unconfirmed.store(freshness.stale, Ordering::Relaxed);
-        let confirmed_at = self.environment.now_ms().saturating_sub(freshness.age_ms);
+        let confirmed_at = self.environment.elapsed_ms().saturating_sub(freshness.age_ms);
         self.confirmed_at_ms.store(confirmed_at, Ordering::Release);
         true
     }
@@ -354,14 +354,14 @@ impl Branch {
     /// Since it was last asked for something.
     pub(crate) fn idle(&self) -> Duration {
         let used = self.used_at_ms.load(Ordering::Relaxed);
-        Duration::from_millis(self.environment.now_ms().saturating_sub(used))
+        Duration::from_millis(self.environment.elapsed_ms().saturating_sub(used))
     }
 
     /// Since its head was last confirmed; `None` before it has one.
     pub(crate) fn age(&self) -> Option<Duration> {
         self.start.get()?;
         let confirmed = self.confirmed_at_ms.load(Ordering::Acquire);
-        Some(Duration::from_millis(self.environment.now_ms().saturating_sub(confirmed)))
+        Some(Duration::from_millis(self.environment.elapsed_ms().saturating_sub(confirmed)))
     }
 
     /// The refusal of a read that wants more than is known here in time.

@@ -10,7 +10,7 @@ use vdom_core::BranchAddress;
 
 use crate::branch::{Branch, Tolerance};
 use crate::cache::NodeCache;
-use crate::environment::Environment;
+use vdom_edge::Environment;
 
 /// A branch that was asked for so recently makes no room for another.
 const IN_USE: Duration = Duration::from_secs(30);
@@ -71,7 +71,7 @@ impl Branches {
         if let Some(branch) = self.get(address) {
             return Some(branch);
         }
-        let now = self.environment.now_ms();
+        let now = self.environment.elapsed_ms();
         let mut known = self.known.write();
         match known.get(address) {
             Some(Known::Open(branch)) if !branch.is_over() => return Some(Arc::clone(branch)),
@@ -99,7 +99,7 @@ impl Branches {
     /// Ends a branch that the sidecar itself may not read, for a while.
     pub(crate) fn deny(&self, branch: &Branch) {
         branch.end();
-        let until = self.environment.now_ms().saturating_add(DENIED_FOR.as_millis() as u64);
+        let until = self.environment.elapsed_ms().saturating_add(DENIED_FOR.as_millis() as u64);
         self.known.write().insert(branch.address.clone(), Known::Denied(until));
     }
 

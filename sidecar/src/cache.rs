@@ -11,10 +11,10 @@ use bytes::Bytes;
 use equivalent::Equivalent;
 use moka::sync::Cache;
 use prost::Message;
-use vdom_core::calls::{Freshness, NodeSelector, Snapshot, Source};
+use vdom_api::dom::convert::encode;
+use vdom_core::dom::calls::{Freshness, NodeSelector, Snapshot, Source};
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{Content, Error, Node, NodeId, NodePath};
-use vdom_edge::grpc::to_wire;
 
 /// The largest content that is kept; larger ones are read from the gateway.
 pub(crate) const CACHED_CONTENT_MAX_BYTES: usize = CHUNK_BYTES;
@@ -162,7 +162,7 @@ impl CachedNode {
         // Fields that are left at their defaults are not encoded.
         let freshness = Freshness { age_ms: 0, stale: false, source: Source::Cache };
         let snapshot = Snapshot { node, epoch: position.epoch, revision: 0, freshness };
-        let mut answer = to_wire::snapshot(snapshot.clone());
+        let mut answer = encode::snapshot(snapshot.clone());
         answer.freshness = None;
         let constant = Bytes::from(answer.encode_to_vec());
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status};
-use vdom_core::diff::{self, Diff, NewContent};
+use vdom_core::dom::diff::{self, Diff, NewContent};
 use vdom_core::{Error, ErrorCode, NodeKind};
 use vdom_edge::error::to_status;
 use vdom_proto::v1 as wire;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use vdom_core::calls::{ChangeEvent, Freshness, Snapshot, Source};
-use vdom_core::diff::Diff;
+use vdom_core::dom::calls::{ChangeEvent, Freshness, Snapshot, Source};
+use vdom_core::dom::diff::Diff;
 use vdom_core::{
     BranchAddress, Change, ChangeKind, ChangeSetPosition, Content, Hash, Node, NodeId, NodeKind,
     NodePath, OperationId, VectorClock,
@@ -15,7 +15,7 @@ use vdom_core::{
 
 use crate::branch::Tolerance;
 use crate::cache::Position;
-use crate::environment::Environment;
+use vdom_edge::Environment;
 
 /// The epoch of every fixture.
 pub(crate) const EPOCH: u64 = 7;
@@ -48,6 +48,7 @@ impl TestClock {
     pub(crate) fn environment(&self) -> Environment {
         let (clock, counter) = (self.clone(), AtomicU64::new(1));
         Environment::new(
+            SystemTime::now,
             move || Duration::from_millis(clock.0.load(Ordering::Relaxed)),
             move |bytes| {
                 bytes.fill(counter.fetch_add(1, Ordering::Relaxed) as u8);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use vdom_core::calls::{Event, ResumePoint, Subscribe};
+use vdom_core::dom::calls::{Event, ResumePoint, Subscribe};
 use vdom_core::{Error, ErrorCode, Result};
 
 use crate::branch::Branch;
-use crate::environment::Environment;
 use crate::upstream::{OnBehalfOf, Upstream};
+use vdom_edge::Environment;
 
 /// The pause after the first failure; it doubles with each that follows.
 const PAUSE_MIN: Duration = Duration::from_millis(100);

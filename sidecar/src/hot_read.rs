@@ -20,9 +20,9 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use prost::encoding::encode_varint;
 use tower::Service;
-use vdom_core::calls::Freshness;
+use vdom_core::access::Scope;
+use vdom_core::dom::calls::Freshness;
 use vdom_core::{BranchAddress, NodeId, RealmName};
-use vdom_edge::Scope;
 use vdom_edge::serve::RequestContext;
 use vdom_edge::token::Identity;
 

@@ -12,28 +12,25 @@
 //! | `hot_read` | the shortest way to a cached node |
 //! | `workers` | one serving thread per core |
 //! | `observe` | readiness and metrics |
-//! | [`environment`] | time and randomness, handed in |
 
 pub mod app;
 mod apply;
+mod authorize;
 mod branch;
 mod branches;
 mod cache;
 pub mod config;
 #[cfg(test)]
 mod double;
-pub mod environment;
 #[cfg(test)]
 mod fixtures;
 mod follow;
 mod hot_read;
 mod identity;
 mod observe;
-mod rights;
 mod sidecar;
 mod upstream;
 mod workers;
 
 pub use app::{Addresses, Running, run, start};
 pub use config::SidecarConfig;
-pub use environment::Environment;

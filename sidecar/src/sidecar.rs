@@ -7,21 +7,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use vdom_core::calls::{
+use vdom_api::dom::DocumentService;
+use vdom_core::dom::calls::{
     BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, Event, GetHistory,
     HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
     ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
     WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::{BranchAddress, RealmName, RepoName, Result};
-use vdom_edge::{Caller, Dom, DomStream};
+use vdom_edge::{Caller, ServiceStream};
 
 use crate::branch::Branch;
 use crate::branches::{BranchSettings, Branches};
 use crate::cache::NodeCache;
-use crate::environment::Environment;
 use crate::follow::{Ended, follow};
 use crate::upstream::{OnBehalfOf, Upstream};
+use vdom_edge::Environment;
 
 mod reads;
 mod sets;
@@ -127,7 +128,7 @@ impl Sidecar {
 }
 
 #[async_trait]
-impl Dom for Sidecar {
+impl DocumentService for Sidecar {
     async fn write_diff(&self, caller: &Caller, request: WriteDiff) -> Result<WriteOutcome> {
         self.forward_write(caller, request).await
     }
@@ -136,7 +137,7 @@ impl Dom for Sidecar {
         &self,
         caller: &Caller,
         request: WriteDiff,
-        content: DomStream<Bytes>,
+        content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome> {
         self.forward_content(caller, request, content).await
     }
@@ -152,15 +153,19 @@ impl Dom for Sidecar {
         &self,
         caller: &Caller,
         request: ReadSnapshot,
-    ) -> Result<(Snapshot, u64, DomStream<Bytes>)> {
+    ) -> Result<(Snapshot, u64, ServiceStream<Bytes>)> {
         self.read_in_pieces(caller, request).await
     }
 
-    async fn read_tree(&self, caller: &Caller, request: ReadTree) -> Result<DomStream<TreeEntry>> {
+    async fn read_tree(
+        &self,
+        caller: &Caller,
+        request: ReadTree,
+    ) -> Result<ServiceStream<TreeEntry>> {
         self.upstream().read_tree(OnBehalfOf::Caller(caller), &request).await
     }
 
-    async fn subscribe(&self, caller: &Caller, request: Subscribe) -> Result<DomStream<Event>> {
+    async fn subscribe(&self, caller: &Caller, request: Subscribe) -> Result<ServiceStream<Event>> {
         self.upstream().subscribe(OnBehalfOf::Caller(caller), &request).await
     }
 
@@ -185,7 +190,7 @@ impl Dom for Sidecar {
         &self,
         caller: &Caller,
         request: WriteDiffs,
-        parts: DomStream<ChangeSetPart>,
+        parts: ServiceStream<ChangeSetPart>,
     ) -> Result<SetOutcome> {
         self.forward_set(caller, request, parts).await
     }
@@ -193,8 +198,8 @@ impl Dom for Sidecar {
     async fn replay_diffs(
         &self,
         caller: &Caller,
-        requests: DomStream<WriteDiff>,
-    ) -> Result<DomStream<WriteOutcome>> {
+        requests: ServiceStream<WriteDiff>,
+    ) -> Result<ServiceStream<WriteOutcome>> {
         self.forward_replay(caller, requests).await
     }
 
@@ -206,7 +211,7 @@ impl Dom for Sidecar {
         &self,
         caller: &Caller,
         request: ReadSnapshots,
-    ) -> Result<DomStream<Snapshot>> {
+    ) -> Result<ServiceStream<Snapshot>> {
         self.upstream().read_snapshots(OnBehalfOf::Caller(caller), &request).await
     }
 

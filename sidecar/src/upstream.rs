@@ -27,8 +27,8 @@ use vdom_edge::error::from_status;
 use vdom_edge::{Caller, deadline};
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
 
-use crate::environment::Environment;
 use crate::identity::OwnIdentity;
+use vdom_edge::Environment;
 
 /// How long opening a connection may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -209,7 +209,7 @@ impl Upstream {
 
     /// Never 0, which says never.
     fn now_ms(&self) -> u64 {
-        self.environment.now_ms() + 1
+        self.environment.elapsed_ms() + 1
     }
 }
 

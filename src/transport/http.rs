@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::Router;
+use vdom_api::dom::grpc::web;
+use vdom_api::dom::rest;
 use vdom_core::Result;
-use vdom_edge::grpc::web;
+use vdom_edge::cors;
 use vdom_edge::observe::Metrics;
 use vdom_edge::observe::admin::{self, Readiness};
-use vdom_edge::{origins, rest};
 
 use super::console;
 use crate::config::WebConfig;
-use crate::dom::DocumentRoom;
+use vdom_dom::DocumentRoom;
 
 /// The routes of the HTTP port.
 pub fn router(
@@ -21,7 +22,7 @@ pub fn router(
     readiness: Arc<dyn Readiness>,
 ) -> Result<Router> {
     let calls = web::web_router(room.clone()).merge(rest::router(room));
-    Ok(origins::admit(calls, &config.origins)?
+    Ok(cors::admit(calls, &config.origins)?
         .merge(admin::router(metrics, readiness))
         .merge(console::router(config.console.as_deref())))
 }

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use tempfile::TempDir;
+use vdom_edge::Environment;
 use vdom_gateway::config::{
     AuthConfig, GatewayConfig, ListenConfig, Secret, StoreConfig, StoreKind,
 };
-use vdom_gateway::environment::Environment;
 use vdom_gateway::{Addresses, Gateway};
 
 use crate::client::Client;

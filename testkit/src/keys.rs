@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 use vdom_core::RealmName;
-use vdom_edge::Scopes;
-use vdom_edge::token::{Grant, TokenMint, generate_key_pair};
+use vdom_core::access::Scopes;
+use vdom_edge::token::{Grant, TokenIssuer, generate_key_pair};
 
 pub const ISSUER: &str = "https://issuer.test";
 pub const AUDIENCE: &str = "vdom-test";
@@ -49,7 +49,7 @@ impl Keys {
         from: SystemTime,
         lifetime: Duration,
     ) -> String {
-        let mint = TokenMint::from_file(&self.private(), ISSUER, AUDIENCE).expect("a mint");
+        let mint = TokenIssuer::from_file(&self.private(), ISSUER, AUDIENCE).expect("a mint");
         let grant = Grant {
             subject: subject.to_owned(),
             realm: Some(RealmName::parse(realm).expect("valid")),

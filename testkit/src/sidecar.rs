@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use vdom_sidecar::{Addresses, Environment, Running, SidecarConfig};
+use vdom_edge::Environment;
+use vdom_sidecar::{Addresses, Running, SidecarConfig};
 
 /// A running sidecar and the folder of its socket.
 pub struct TestSidecar {

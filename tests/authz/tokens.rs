@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use vdom_core::RealmName;
-use vdom_edge::Scopes;
-use vdom_edge::token::{Grant, TokenMint};
+use vdom_core::access::Scopes;
+use vdom_edge::token::{Grant, TokenIssuer};
 use vdom_testkit::keys::{AUDIENCE, ISSUER, Keys};
 
 use super::EVERY_SCOPE;
@@ -37,7 +37,7 @@ pub(super) fn refused(keys: &Keys) -> Vec<(&'static str, Option<String>, &'stati
 }
 
 fn minted(keys: &Keys, issuer: &str, audience: &str) -> String {
-    let mint = TokenMint::from_file(&keys.private(), issuer, audience).expect("a mint");
+    let mint = TokenIssuer::from_file(&keys.private(), issuer, audience).expect("a mint");
     let grant = Grant {
         subject: "anna".to_owned(),
         realm: Some(RealmName::parse("default").expect("valid")),

@@ -187,7 +187,7 @@ async fn one_wrong_diff_refuses_the_whole_set(mut server: Server) {
     let client = server.client.clone();
     let put = |path: &str| client.put_request(path, b"x");
     let text = v1::WriteDiffRequest {
-        diff_bson: Diff::text(&[vdom_core::diff::TextOperation::Delete(99)]),
+        diff_bson: Diff::text(&[vdom_core::dom::diff::TextOperation::Delete(99)]),
         ..server.edit_file(Bytes::new())
     };
     let nobody = v1::WriteDiffRequest {

@@ -1,8 +1,8 @@
 //! Diffs that are documents, but no diffs of the node that they are sent to.
 
 use bytes::Bytes;
-use vdom_core::diff::TextOperation;
 use vdom_core::document::DocumentBuilder;
+use vdom_core::dom::diff::TextOperation;
 use vdom_core::{Diff, NodePath};
 
 use super::{Server, document};

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::CompressionEncoding;
 use vdom_core::Diff;
-use vdom_core::diff::TextOperation;
+use vdom_core::dom::diff::TextOperation;
 use vdom_proto::v1;
 use vdom_proto::v1::write_diffs_chunk::Chunk;
 use vdom_testkit::channel::http2;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use vdom_core::Diff;
-use vdom_core::diff::TextOperation;
+use vdom_core::dom::diff::TextOperation;
 use vdom_edge::settings::Interval;
 use vdom_proto::v1;
 use vdom_testkit::client::Client;

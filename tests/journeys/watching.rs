@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use vdom_core::change::CHAIN_START;
+use vdom_core::dom::change::CHAIN_START;
 use vdom_core::{ErrorCode, Hash};
 use vdom_proto::v1;
 use vdom_proto::v1::change_event::Type;

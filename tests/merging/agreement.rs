@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 
 use bytes::Bytes;
-use vdom_core::merge::{Merged, merge_text};
+use vdom_core::dom::merge::{Merged, merge_text};
 
 use super::git::Git;
 use super::triples::Triple;

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use tonic::{Code, Status};
-use vdom_core::diff::{PatchOperation, Pointer, TextOperation};
 use vdom_core::document::Value;
+use vdom_core::dom::diff::{PatchOperation, Pointer, TextOperation};
 use vdom_core::{Diff, NodeKind, NodePath};
 use vdom_proto::v1;
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;

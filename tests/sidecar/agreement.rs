@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use vdom_core::NodePath;
-use vdom_core::diff::{Diff, TextOperation};
 use vdom_core::document::DocumentBuilder;
+use vdom_core::dom::diff::{Diff, TextOperation};
 use vdom_proto::v1;
 use vdom_testkit::client::Client;
 use vdom_testkit::gateway::TestGateway;

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use vdom_core::Hash;
-use vdom_core::change::sha256;
+use vdom_core::dom::change::sha256;
 use vdom_proto::v1;
 use vdom_testkit::client::{Client, operation_id};
 use vdom_testkit::gateway::{TestGateway, on_embedded};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use vdom_gateway::Store;
-use vdom_gateway::dom::maintenance::{BackupReport, backup};
+use vdom_gateway::maintenance::{BackupReport, backup};
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};

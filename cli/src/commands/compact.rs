@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use vdom_edge::Environment;
 use vdom_edge::settings::Interval;
-use vdom_gateway::dom::Retention;
-use vdom_gateway::dom::maintenance::{StoreCompactionReport, compact};
-use vdom_gateway::environment::Environment;
+use vdom_gateway::Retention;
+use vdom_gateway::maintenance::{StoreCompactionReport, compact};
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};

@@ -1,7 +1,7 @@
 //! `vdom mv`: gives a node another path.
 
 use vdom_core::NodePath;
-use vdom_core::diff::Diff;
+use vdom_core::dom::diff::Diff;
 
 use super::write::{self, WriteOptions};
 use crate::branch::{Branch, parse_path};

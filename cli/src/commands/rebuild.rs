@@ -1,8 +1,8 @@
 //! `vdom rebuild`: every view of a store anew, from its logs.
 
 use serde_json::json;
-use vdom_gateway::dom::maintenance::rebuild;
-use vdom_gateway::environment::Environment;
+use vdom_edge::Environment;
+use vdom_gateway::maintenance::rebuild;
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::Failure;

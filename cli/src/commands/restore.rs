@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use serde_json::json;
-use vdom_gateway::dom::maintenance::restore;
-use vdom_gateway::environment::Environment;
+use vdom_edge::Environment;
+use vdom_gateway::maintenance::restore;
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};

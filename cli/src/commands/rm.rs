@@ -1,7 +1,7 @@
 //! `vdom rm`: deletes nodes.
 
 use futures::TryStreamExt;
-use vdom_core::diff::Diff;
+use vdom_core::dom::diff::Diff;
 use vdom_proto::v1::ReadTreeRequest;
 
 use super::write::{self, WriteOptions};

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use vdom_core::RealmName;
-use vdom_edge::Scope;
+use vdom_core::access::Scope;
 use vdom_edge::token::Grant;
 
 use crate::data::{self, AUDIENCE, DataOptions, ISSUER};
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failu
     let grant = Grant {
         subject: arguments.subject,
         realm: Some(arguments.realm.clone()),
-        scopes: vdom_edge::Scopes::parse(&names),
+        scopes: vdom_core::access::Scopes::parse(&names),
         lifetime: arguments.ttl,
     };
     let key = match arguments.key {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use vdom_core::RealmName;
-use vdom_edge::Scopes;
+use vdom_core::access::Scopes;
 use vdom_edge::settings::{self, Sources};
 use vdom_edge::token::Grant;
 use vdom_gateway::GatewayConfig;
@@ -90,11 +90,11 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 
     let config = gateway_config(&arguments, &data)?;
     config.check().map_err(serve::wrong_settings)?;
-    let gateway = vdom_gateway::start(config, vdom_gateway::environment::Environment::system())
+    let gateway = vdom_gateway::start(config, vdom_edge::Environment::system())
         .await
         .map_err(|error| name_flag(error, &arguments))?;
     let config = sidecar_config(&arguments, &data, gateway.addresses().grpc)?;
-    let sidecar = match vdom_sidecar::start(config, vdom_sidecar::Environment::system()).await {
+    let sidecar = match vdom_sidecar::start(config, vdom_edge::Environment::system()).await {
         Ok(sidecar) => sidecar,
         Err(error) => {
             gateway.drain().await?;

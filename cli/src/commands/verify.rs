@@ -1,7 +1,7 @@
 //! `vdom verify`: checks every hash of a store.
 
 use serde_json::json;
-use vdom_gateway::dom::maintenance::{Finding, VerifyReport, verify};
+use vdom_gateway::maintenance::{Finding, VerifyReport, verify};
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};

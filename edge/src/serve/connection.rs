@@ -24,9 +24,9 @@ use vdom_core::limits::{
     HTTP2_STREAM_WINDOW_BYTES, KEEP_ALIVE_DEADLINE, KEEP_ALIVE_EVERY,
 };
 
-use super::gather::{Gathered, Turns};
 use super::listener::Stream;
-use super::preface::{Protocol, recognize};
+use super::protocol_detect::{Protocol, recognize};
+use super::write_coalescing::{CoalescingIo, PollCount};
 use crate::observe::RequestMetrics;
 
 /// The most header fields of an HTTP/1 request.
@@ -132,7 +132,7 @@ where
     };
     let Some((protocol, io)) = recognized?? else { return Ok(()) };
     let service = TowerToHyperService::new(service);
-    let turns = Turns::default();
+    let turns = PollCount::default();
     match protocol {
         Protocol::Http1 => {
             let io = TokioIo::new(io);
@@ -141,7 +141,7 @@ where
             until_drained(connection, &turns, draining, take_no_more).await
         }
         Protocol::Http2 => {
-            let io = TokioIo::new(Gathered::new(io, turns.clone()));
+            let io = TokioIo::new(CoalescingIo::new(io, turns.clone()));
             let connection = http2_builder(settings).serve_connection(io, service);
             until_drained(connection, &turns, draining, http2::Connection::graceful_shutdown).await
         }
@@ -150,7 +150,7 @@ where
 
 async fn until_drained<C>(
     connection: C,
-    turns: &Turns,
+    turns: &PollCount,
     draining: CancellationToken,
     take_no_more: impl FnOnce(Pin<&mut C>),
 ) -> Ended

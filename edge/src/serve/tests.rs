@@ -20,10 +20,10 @@ use vdom_core::ErrorCode;
 
 use super::*;
 use crate::observe::Metrics;
-use crate::token::TokenCheck;
+use crate::token::TokenVerifier;
 
-mod access;
-mod unread;
+mod access_log;
+mod body_drain;
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
@@ -38,7 +38,7 @@ fn address(server: &Server) -> SocketAddr {
 
 fn context(metrics: &Metrics) -> RequestContext {
     RequestContext {
-        tokens: TokenCheck::anonymous(),
+        tokens: TokenVerifier::anonymous(),
         randomness: Arc::new(|| [0xab; 16]),
         now: SystemTime::now,
         metrics: metrics.requests(),
@@ -64,7 +64,7 @@ fn router() -> Router {
 
 async fn start(settings: ServeSettings) -> Server {
     let metrics = Metrics::new("test", "1");
-    Server::start(listen().await, Requests::new(router(), context(&metrics)), settings)
+    Server::start(listen().await, RequestService::new(router(), context(&metrics)), settings)
 }
 
 /// What a plain-text peer gets for these bytes, until the server closes.
@@ -128,7 +128,7 @@ async fn the_caller_is_in_every_request_and_a_refusal_is_the_adapters() {
 #[tokio::test]
 async fn a_panic_is_an_internal_error_and_the_connection_lives() {
     let metrics = Metrics::new("test", "1");
-    let service = Requests::new(router(), context(&metrics));
+    let service = RequestService::new(router(), context(&metrics));
     let server = Server::start(listen().await, service, ServeSettings::default());
     let client = client(true);
     let uri = |path: &str| format!("http://{}{path}", address(&server)).parse().expect("a URL");

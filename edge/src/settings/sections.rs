@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use vdom_core::Result;
 
-use crate::token::{TokenCheck, TokenSettings};
+use crate::token::{TokenSettings, TokenVerifier};
 
 /// Which tokens are good.
 #[derive(Clone, Debug, Deserialize)]
@@ -57,12 +57,12 @@ impl Default for LogConfig {
 
 impl AuthConfig {
     /// Reads the keys; in dev mode a caller without a token is anonymous with
-    /// every right, which is said loudly. As [`TokenCheck::load`].
-    pub async fn load(self, dev: bool) -> Result<TokenCheck> {
+    /// every right, which is said loudly. As [`TokenVerifier::load`].
+    pub async fn load(self, dev: bool) -> Result<TokenVerifier> {
         if dev {
             tracing::warn!("DEV MODE: every caller is anonymous and may do everything");
         }
-        TokenCheck::load(TokenSettings {
+        TokenVerifier::load(TokenSettings {
             issuer: self.issuer,
             audience: self.audience,
             key_files: self.key_files,

@@ -2,14 +2,29 @@
 
 use std::time::Instant;
 
-use super::*;
-use crate::fake::caller;
+use std::sync::Arc;
 
-fn endless() -> DomStream<u32> {
+use vdom_core::access::Scopes;
+
+use super::*;
+
+fn caller() -> Caller {
+    Caller {
+        subject: Arc::from("ann"),
+        realm: None,
+        scopes: Scopes::all(),
+        deadline: None,
+        expires_at: None,
+        request_id: Arc::from("request-1"),
+        bearer: None,
+    }
+}
+
+fn endless() -> ServiceStream<u32> {
     stream::iter([Ok(1)]).chain(stream::pending()).boxed()
 }
 
-async fn last_code<T>(stream: DomStream<T>) -> Option<ErrorCode> {
+async fn last_code<T>(stream: ServiceStream<T>) -> Option<ErrorCode> {
     let items: Vec<_> = stream.collect().await;
     items.into_iter().next_back().and_then(|item| item.err().map(|error| error.code))
 }
@@ -17,16 +32,19 @@ async fn last_code<T>(stream: DomStream<T>) -> Option<ErrorCode> {
 #[tokio::test(start_paused = true)]
 async fn an_endless_stream_ends_with_its_deadline_its_token_or_the_server() {
     let late = Caller { deadline: Some(Instant::now() + Duration::from_secs(5)), ..caller() };
-    assert_eq!(last_code(bounded(endless(), &late, None)).await, Some(ErrorCode::DeadlineExceeded));
+    assert_eq!(
+        last_code(until_deadline(endless(), &late, None)).await,
+        Some(ErrorCode::DeadlineExceeded)
+    );
 
     let expired = Caller { expires_at: Some(SystemTime::now()), ..caller() };
     assert_eq!(
-        last_code(bounded(endless(), &expired, None)).await,
+        last_code(until_deadline(endless(), &expired, None)).await,
         Some(ErrorCode::Unauthenticated)
     );
 
     let drain = CancellationToken::new();
-    let stream = bounded(endless(), &caller(), Some(Draining(drain.clone())));
+    let stream = until_deadline(endless(), &caller(), Some(Draining(drain.clone())));
     drain.cancel();
     assert_eq!(last_code(stream).await, Some(ErrorCode::Unavailable));
 }
@@ -35,7 +53,7 @@ async fn an_endless_stream_ends_with_its_deadline_its_token_or_the_server() {
 async fn a_stream_that_always_has_more_ends_too() {
     let drain = CancellationToken::new();
     let always = stream::repeat_with(|| Ok(1)).boxed();
-    let mut stream = bounded(always, &caller(), Some(Draining(drain.clone())));
+    let mut stream = until_deadline(always, &caller(), Some(Draining(drain.clone())));
     assert!(matches!(stream.next().await, Some(Ok(1))));
     drain.cancel();
     let rest: Vec<_> = stream.take(1_000).collect().await;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use vdom_core::access::Scopes;
 use vdom_core::clock::check_actor;
 use vdom_core::limits::TOKEN_LEEWAY;
 use vdom_core::{RealmName, Result};
 
-use super::check::{Identity, refused};
-use crate::caller::Scopes;
+use super::identity::{Identity, refused};
 
 /// What a token says; which of it is missing, its check tells.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

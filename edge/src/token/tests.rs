@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use vdom_core::{Error, ErrorCode, RealmName};
 
 use super::*;
-use crate::caller::{Scope, Scopes};
+use vdom_core::access::{Scope, Scopes};
 
 const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "vdom";
@@ -99,9 +99,9 @@ impl Keys {
         EncodingKey::from_rsa_pem(private.as_bytes()).expect("a key")
     }
 
-    async fn check(&self, files: &[&str]) -> TokenCheck {
+    async fn check(&self, files: &[&str]) -> TokenVerifier {
         let key_files = files.iter().map(|name| self.path(name)).collect();
-        TokenCheck::load(TokenSettings { key_files, ..settings() }).await.expect("keys")
+        TokenVerifier::load(TokenSettings { key_files, ..settings() }).await.expect("keys")
     }
 }
 
@@ -118,7 +118,7 @@ fn sign(algorithm: Algorithm, key: &EncodingKey, kid: Option<&str>, claims: &Val
     jsonwebtoken::encode(&header, claims, key).expect("a token")
 }
 
-fn refusal(check: &TokenCheck, token: &str) -> Error {
+fn refusal(check: &TokenVerifier, token: &str) -> Error {
     let error = check.check(Some(token), now()).expect_err("refused");
     assert!(!error.message.contains(token), "{error}");
     error
@@ -277,7 +277,7 @@ async fn key_ids_choose_the_key() {
     ]});
     std::fs::write(keys.path("jwks.json"), set.to_string()).expect("written");
     let jwks_file = Some(keys.path("jwks.json"));
-    let check = TokenCheck::load(TokenSettings { jwks_file, ..settings() }).await.expect("keys");
+    let check = TokenVerifier::load(TokenSettings { jwks_file, ..settings() }).await.expect("keys");
     for kid in [Some("new"), None] {
         let token = sign(Algorithm::EdDSA, &keys.ed(), kid, &claims());
         assert!(check.check(Some(&token), now()).is_ok(), "{kid:?}");
@@ -310,7 +310,7 @@ async fn a_jwks_url_is_refreshed_and_the_last_good_keys_stay() {
         crate::serve::Server::start(listener, router, crate::serve::ServeSettings::default());
 
     let settings = TokenSettings { jwks_url: Some(url), ..settings() };
-    let check = TokenCheck::load(settings).await.expect("keys");
+    let check = TokenVerifier::load(settings).await.expect("keys");
     let first = sign(Algorithm::EdDSA, &keys.ed(), Some("first"), &claims());
     let second = sign(Algorithm::EdDSA, &keys.ed(), Some("second"), &claims());
     assert!(check.check(Some(&first), now()).is_ok());
@@ -346,12 +346,13 @@ async fn a_secret_that_everyone_can_fetch_is_none() {
 async fn tokens_wait_for_a_jwks_url_that_does_not_answer() {
     let keys = Keys::new();
     let jwks_url = Some("http://127.0.0.1:1/jwks".to_owned());
-    let check = TokenCheck::load(TokenSettings { jwks_url, ..settings() }).await.expect("starts");
+    let check =
+        TokenVerifier::load(TokenSettings { jwks_url, ..settings() }).await.expect("starts");
     let token = sign(Algorithm::EdDSA, &keys.ed(), None, &claims());
     assert_eq!(refusal(&check, &token).code, ErrorCode::Unavailable);
     for url in ["http://issuer.example/jwks", "ftp://127.0.0.1/x", "nonsense"] {
         let jwks_url = Some(url.to_owned());
-        let refused = TokenCheck::load(TokenSettings { jwks_url, ..settings() }).await;
+        let refused = TokenVerifier::load(TokenSettings { jwks_url, ..settings() }).await;
         assert_eq!(refused.map(drop).map_err(|error| error.code), Err(ErrorCode::InvalidArgument));
     }
 }
@@ -369,14 +370,14 @@ async fn settings_that_let_everyone_in_are_refused() {
         (TokenSettings { key_files: vec![keys.path("weak")], ..settings() }, "needs 32"),
         (TokenSettings { key_files: vec![keys.path("missing")], ..settings() }, "missing"),
     ] {
-        let error = TokenCheck::load(settings).await.expect_err("refused");
+        let error = TokenVerifier::load(settings).await.expect_err("refused");
         assert!(error.message.contains(why), "{why}: {error}");
     }
 }
 
 #[tokio::test]
 async fn dev_mode_is_anonymous_with_every_right() {
-    let check = TokenCheck::anonymous();
+    let check = TokenVerifier::anonymous();
     for token in [None, Some("whatever")] {
         let identity = check.check(token, now()).expect("anyone");
         assert_eq!((&*identity.subject, identity.realm), ("anonymous", None));
@@ -385,7 +386,7 @@ async fn dev_mode_is_anonymous_with_every_right() {
     let keys = Keys::new();
     let settings =
         TokenSettings { anonymous: true, key_files: vec![keys.path("secret")], ..settings() };
-    let check = TokenCheck::load(settings).await.expect("keys");
+    let check = TokenVerifier::load(settings).await.expect("keys");
     assert_eq!(&*check.check(None, now()).expect("anyone").subject, "anonymous");
     assert!(check.check(Some("nonsense"), now()).is_err(), "a token that is sent must be good");
 }
@@ -402,7 +403,7 @@ async fn minted_tokens_are_good_and_keys_are_private() {
     for (private, public) in [("secret", "secret"), ("ed.pem", "ed.pub.pem")] {
         let mode = std::fs::metadata(keys.path(private)).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{private}");
-        let mint = TokenMint::from_file(&keys.path(private), ISSUER, AUDIENCE).expect("a key");
+        let mint = TokenIssuer::from_file(&keys.path(private), ISSUER, AUDIENCE).expect("a key");
         let token = mint.mint(&grant, now()).expect("a token");
         let identity = keys.check(&[public]).await.check(Some(&token), now()).expect("good");
         assert_eq!(identity.scopes, grant.scopes);

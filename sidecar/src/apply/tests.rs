@@ -2,7 +2,7 @@
 
 use vdom_core::ChangeKind::{Create, Delete, Rename, Update};
 use vdom_core::Error;
-use vdom_core::diff::TextOperation;
+use vdom_core::dom::diff::TextOperation;
 
 use super::*;
 use crate::cache::Missing;

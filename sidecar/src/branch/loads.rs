@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use vdom_core::calls::Snapshot;
+use vdom_core::dom::calls::Snapshot;
 use vdom_core::{Change, Error, ErrorCode, Result};
 
 use super::Branch;

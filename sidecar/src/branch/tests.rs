@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use vdom_core::ChangeKind::{Create, Update};
-use vdom_core::calls::{AckLevel, Snapshot};
+use vdom_core::dom::calls::{AckLevel, Snapshot};
 use vdom_core::{Content, ErrorCode, Result, VectorClock};
 
 use super::loads::ReadFrom;

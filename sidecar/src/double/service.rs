@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tonic::{Request, Response, Status, Streaming};
 use vdom_core::Error;
-use vdom_core::diff::Diff;
+use vdom_core::dom::diff::Diff;
 use vdom_proto::v1 as wire;
 use vdom_proto::v1::memory_gateway_server::MemoryGateway;
 

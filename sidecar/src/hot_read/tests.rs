@@ -5,21 +5,21 @@ use http_body_util::{BodyExt, Full};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use vdom_core::calls::Source;
+use vdom_core::dom::calls::Source;
 use vdom_edge::observe::Metrics;
-use vdom_edge::serve::Requests;
-use vdom_edge::token::TokenCheck;
+use vdom_edge::serve::RequestService;
+use vdom_edge::token::TokenVerifier;
 use vdom_proto::v1 as wire;
 
 use super::*;
 use crate::branch::{Joined, Tolerance};
 use crate::branches::BranchSettings;
 use crate::cache::NodeKey;
-use crate::environment::Environment;
 use crate::fixtures::{EPOCH, address, id, node, path, snapshot};
 use crate::identity::OwnIdentity;
 use crate::sidecar::SidecarSettings;
 use crate::upstream::{Upstream, UpstreamAddress};
+use vdom_edge::Environment;
 
 /// A sidecar whose gateway is not there, with what a test puts into its cache.
 struct Setup {
@@ -45,7 +45,7 @@ impl Setup {
         let runtime = tokio::runtime::Handle::current();
         let sidecar = Sidecar::new(upstream, environment, &settings, runtime);
         let context = RequestContext {
-            tokens: TokenCheck::anonymous(),
+            tokens: TokenVerifier::anonymous(),
             randomness: Arc::new(|| [1; 16]),
             now: std::time::SystemTime::now,
             metrics: Metrics::new("test", "0").requests(),
@@ -64,13 +64,13 @@ impl Setup {
         load.settle(Ok(snapshot(node(number, at_path, 3, content), 300)));
     }
 
-    fn usual(&self) -> Requests<Router> {
-        let calls = vdom_edge::grpc::server(
+    fn usual(&self) -> RequestService<Router> {
+        let calls = vdom_api::dom::grpc::server(
             Arc::new(self.sidecar.clone()),
-            vdom_edge::grpc::Compression::Never,
+            vdom_api::dom::grpc::Compression::Never,
         );
         let routes = tonic::service::Routes::new(calls).prepare().into_axum_router();
-        Requests::new(routes, self.context.clone())
+        RequestService::new(routes, self.context.clone())
     }
 
     fn door(&self) -> Door {

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use vdom_core::calls::{ReadAt, ReadSnapshot, Snapshot};
+use vdom_core::dom::calls::{ReadAt, ReadSnapshot, Snapshot};
 use vdom_core::limits::{MIN_REVISION_WAIT_MAX, UNARY_DEADLINE_DEFAULT};
 use vdom_core::{Content, Error, ErrorCode, Result};
-use vdom_edge::{Caller, DomStream, deadline};
+use vdom_edge::{Caller, ServiceStream, deadline};
 
 use super::Sidecar;
+use crate::authorize;
 use crate::branch::{Branch, Found, Hit, Joined, Load, Settled, Wanted};
 use crate::cache::{KeyRef, NodeKey};
-use crate::rights;
 use crate::upstream::{OnBehalfOf, whole};
 
 /// What is known but too old is usually on its way already: how long to wait for
@@ -45,7 +45,7 @@ impl Sidecar {
         if !self.upstream().identity().exists() || !is_cacheable(&request.at) {
             return Ok(None);
         }
-        rights::may_read(caller, &request.address.realm)?;
+        authorize::may_read(caller, &request.address.realm)?;
         let read = Read::new(caller, request);
         for _ in 0..ATTEMPTS_MAX {
             let Some(branch) = self.branches().open(&request.address) else { return Ok(None) };
@@ -63,7 +63,7 @@ impl Sidecar {
         &self,
         caller: &Caller,
         request: ReadSnapshot,
-    ) -> Result<(Snapshot, u64, DomStream<Bytes>)> {
+    ) -> Result<(Snapshot, u64, ServiceStream<Bytes>)> {
         let cached = match self.read_cached(caller, &request).await {
             Err(error) if error.code == ErrorCode::TooLarge => None,
             cached => cached?,

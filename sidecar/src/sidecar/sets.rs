@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
-use vdom_core::calls::{
+use vdom_core::dom::calls::{
     ChangeSetPart, DiffSource, RevertChanges, SetOutcome, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::limits::UNARY_MESSAGE_MAX_BYTES;
 use vdom_core::{BranchAddress, Result};
-use vdom_edge::{Caller, DomStream};
+use vdom_edge::{Caller, ServiceStream};
 
 use super::Sidecar;
 use super::writes::{hide_minted, outcome_unknown, refuse_local};
@@ -36,7 +36,7 @@ impl Sidecar {
         &self,
         caller: &Caller,
         mut request: WriteDiffs,
-        mut parts: DomStream<ChangeSetPart>,
+        mut parts: ServiceStream<ChangeSetPart>,
     ) -> Result<SetOutcome> {
         refuse_local(request.min_ack)?;
         let minted = self.mint(&mut request.operation_id)?;
@@ -74,8 +74,8 @@ impl Sidecar {
     pub(super) async fn forward_replay(
         &self,
         caller: &Caller,
-        requests: DomStream<WriteDiff>,
-    ) -> Result<DomStream<WriteOutcome>> {
+        requests: ServiceStream<WriteDiff>,
+    ) -> Result<ServiceStream<WriteOutcome>> {
         // Answers come in the order of their requests.
         let sent: Arc<Mutex<VecDeque<BranchAddress>>> = Arc::default();
         let addresses = Arc::clone(&sent);
@@ -125,7 +125,7 @@ impl Sidecar {
 }
 
 /// Takes what is there without waiting, as far as it may be kept.
-fn begin(parts: &mut DomStream<ChangeSetPart>) -> Result<Begun> {
+fn begin(parts: &mut ServiceStream<ChangeSetPart>) -> Result<Begun> {
     let (mut begun, mut bytes) = (Vec::new(), 0);
     while bytes <= AT_HAND_MAX_BYTES {
         match parts.next().now_or_never() {

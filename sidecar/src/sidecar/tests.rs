@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use vdom_core::calls::{AckLevel, DiffSource, NodeSelector, OnConflict, ReadAt, Source};
-use vdom_core::diff::Diff;
+use vdom_core::access::Scopes;
+use vdom_core::dom::calls::{AckLevel, DiffSource, NodeSelector, OnConflict, ReadAt, Source};
+use vdom_core::dom::diff::Diff;
 use vdom_core::{Content, Error, ErrorCode, VectorClock};
-use vdom_edge::Scopes;
 
 use super::*;
 use crate::double::Double;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use vdom_core::calls::{
+use vdom_core::dom::calls::{
     AckLevel, Conflict, ResolveConflict, ResolveOutcome, WriteDiff, WriteOutcome, Written,
 };
 use vdom_core::{BranchAddress, Error, ErrorCode, OperationId, Result};
-use vdom_edge::{Caller, DomStream};
+use vdom_edge::{Caller, ServiceStream};
 
 use super::Sidecar;
 use crate::branch::Branch;
@@ -42,7 +42,7 @@ impl Sidecar {
         &self,
         caller: &Caller,
         mut request: WriteDiff,
-        content: DomStream<Bytes>,
+        content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome> {
         refuse_local(request.min_ack)?;
         let minted = self.mint(&mut request.operation_id)?;

@@ -5,16 +5,16 @@ use std::task::{Context, Poll};
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use tonic::Streaming;
-use vdom_core::calls::{
+use vdom_api::dom::convert::{decode, encode};
+use vdom_core::dom::calls::{
     BranchSummary, ConflictPage, CreateBranch, DeleteBranch, Event, GetHistory, HistoryPage,
     ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary, ResolveConflict,
     ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry, WriteDiff,
     WriteOutcome,
 };
 use vdom_core::{RealmName, RepoName, Result};
-use vdom_edge::DomStream;
+use vdom_edge::ServiceStream;
 use vdom_edge::error::from_status;
-use vdom_edge::grpc::{from_wire, to_wire};
 
 use super::{OnBehalfOf, Upstream};
 
@@ -25,11 +25,11 @@ impl Upstream {
         on_behalf_of: OnBehalfOf<'_>,
         request: &WriteDiff,
     ) -> Result<WriteOutcome> {
-        let message = to_wire::write_diff(request);
+        let message = encode::write_diff(request);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.write_diff(request).await
         });
-        from_wire::write_outcome(answer.await?)
+        decode::write_outcome(answer.await?)
     }
 
     /// Reads one node that fits a unary answer.
@@ -38,11 +38,11 @@ impl Upstream {
         on_behalf_of: OnBehalfOf<'_>,
         request: &ReadSnapshot,
     ) -> Result<Snapshot> {
-        let message = to_wire::read_snapshot(request);
+        let message = encode::read_snapshot(request);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.read_snapshot(request).await
         });
-        from_wire::snapshot(answer.await?)
+        decode::snapshot(answer.await?)
     }
 
     /// Reads many nodes.
@@ -50,14 +50,14 @@ impl Upstream {
         &self,
         on_behalf_of: OnBehalfOf<'_>,
         request: &ReadSnapshots,
-    ) -> Result<DomStream<Snapshot>> {
-        let message = to_wire::read_snapshots(request);
+    ) -> Result<ServiceStream<Snapshot>> {
+        let message = encode::read_snapshots(request);
         let snapshots = self.call(on_behalf_of, message, |mut client, request| async move {
             client.read_snapshots(request).await
         });
         Ok(self
             .stream(snapshots.await?)
-            .and_then(|snapshot| async { from_wire::snapshot(snapshot) })
+            .and_then(|snapshot| async { decode::snapshot(snapshot) })
             .boxed())
     }
 
@@ -66,14 +66,14 @@ impl Upstream {
         &self,
         on_behalf_of: OnBehalfOf<'_>,
         request: &ReadTree,
-    ) -> Result<DomStream<TreeEntry>> {
-        let message = to_wire::read_tree(request);
+    ) -> Result<ServiceStream<TreeEntry>> {
+        let message = encode::read_tree(request);
         let entries = self.call(on_behalf_of, message, |mut client, request| async move {
             client.read_tree(request).await
         });
         Ok(self
             .stream(entries.await?)
-            .and_then(|entry| async { from_wire::tree_entry(entry) })
+            .and_then(|entry| async { decode::tree_entry(entry) })
             .boxed())
     }
 
@@ -82,12 +82,12 @@ impl Upstream {
         &self,
         on_behalf_of: OnBehalfOf<'_>,
         request: &Subscribe,
-    ) -> Result<DomStream<Event>> {
-        let message = to_wire::subscribe(request);
+    ) -> Result<ServiceStream<Event>> {
+        let message = encode::subscribe(request);
         let events = self.call(on_behalf_of, message, |mut client, request| async move {
             client.subscribe_changes(request).await
         });
-        Ok(self.stream(events.await?).and_then(|event| async { from_wire::event(event) }).boxed())
+        Ok(self.stream(events.await?).and_then(|event| async { decode::event(event) }).boxed())
     }
 
     /// Lists changes.
@@ -96,11 +96,11 @@ impl Upstream {
         on_behalf_of: OnBehalfOf<'_>,
         request: &GetHistory,
     ) -> Result<HistoryPage> {
-        let message = to_wire::get_history(request);
+        let message = encode::get_history(request);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.get_history(request).await
         });
-        from_wire::history_page(answer.await?)
+        decode::history_page(answer.await?)
     }
 
     /// Lists the repos of a realm.
@@ -109,11 +109,11 @@ impl Upstream {
         on_behalf_of: OnBehalfOf<'_>,
         realm: &RealmName,
     ) -> Result<Vec<RepoSummary>> {
-        let message = to_wire::list_repos(realm);
+        let message = encode::list_repos(realm);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.list_repos(request).await
         });
-        Ok(answer.await?.repos.into_iter().map(from_wire::repo_summary).collect())
+        Ok(answer.await?.repos.into_iter().map(decode::repo_summary).collect())
     }
 
     /// Lists the branches of a repo.
@@ -123,11 +123,11 @@ impl Upstream {
         realm: &RealmName,
         repo: &RepoName,
     ) -> Result<Vec<BranchSummary>> {
-        let message = to_wire::list_branches(realm, repo);
+        let message = encode::list_branches(realm, repo);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.list_branches(request).await
         });
-        answer.await?.branches.into_iter().map(from_wire::branch_summary).collect()
+        answer.await?.branches.into_iter().map(decode::branch_summary).collect()
     }
 
     /// Creates a branch.
@@ -136,11 +136,11 @@ impl Upstream {
         on_behalf_of: OnBehalfOf<'_>,
         request: &CreateBranch,
     ) -> Result<BranchSummary> {
-        let message = to_wire::create_branch(request);
+        let message = encode::create_branch(request);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.create_branch(request).await
         });
-        from_wire::branch_summary(answer.await?.branch.unwrap_or_default())
+        decode::branch_summary(answer.await?.branch.unwrap_or_default())
     }
 
     /// Deletes a branch.
@@ -149,7 +149,7 @@ impl Upstream {
         on_behalf_of: OnBehalfOf<'_>,
         request: &DeleteBranch,
     ) -> Result<()> {
-        let message = to_wire::delete_branch(request);
+        let message = encode::delete_branch(request);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.delete_branch(request).await
         });
@@ -162,11 +162,11 @@ impl Upstream {
         on_behalf_of: OnBehalfOf<'_>,
         request: &RevertChanges,
     ) -> Result<SetOutcome> {
-        let message = to_wire::revert_changes(request);
+        let message = encode::revert_changes(request);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.revert_changes(request).await
         });
-        from_wire::set_outcome(answer.await?)
+        decode::set_outcome(answer.await?)
     }
 
     /// Lists kept conflicts.
@@ -175,11 +175,11 @@ impl Upstream {
         on_behalf_of: OnBehalfOf<'_>,
         request: &ListConflicts,
     ) -> Result<ConflictPage> {
-        let message = to_wire::list_conflicts(request);
+        let message = encode::list_conflicts(request);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.list_conflicts(request).await
         });
-        from_wire::conflict_page(answer.await?)
+        decode::conflict_page(answer.await?)
     }
 
     /// Resolves a kept conflict.
@@ -188,11 +188,11 @@ impl Upstream {
         on_behalf_of: OnBehalfOf<'_>,
         request: &ResolveConflict,
     ) -> Result<ResolveOutcome> {
-        let message = to_wire::resolve_conflict(request);
+        let message = encode::resolve_conflict(request);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.resolve_conflict(request).await
         });
-        from_wire::resolve_outcome(answer.await?)
+        decode::resolve_outcome(answer.await?)
     }
 
     /// What follows the first answer; its end tells whether the gateway is there.

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use vdom_core::calls::{ReadSnapshot, Snapshot};
+use vdom_api::dom::convert::{decode, encode};
+use vdom_core::dom::calls::{ReadSnapshot, Snapshot};
 use vdom_core::{Content, Error, Result};
-use vdom_edge::DomStream;
-use vdom_edge::grpc::{from_wire, to_wire};
+use vdom_edge::ServiceStream;
 
 use super::{OnBehalfOf, Upstream};
 
@@ -15,8 +15,8 @@ impl Upstream {
         &self,
         on_behalf_of: OnBehalfOf<'_>,
         request: &ReadSnapshot,
-    ) -> Result<(Snapshot, u64, DomStream<Bytes>)> {
-        let message = to_wire::read_snapshot(request);
+    ) -> Result<(Snapshot, u64, ServiceStream<Bytes>)> {
+        let message = encode::read_snapshot(request);
         let chunks = self.call(on_behalf_of, message, |mut client, request| async move {
             client.read_snapshot_stream(request).await
         });
@@ -24,7 +24,7 @@ impl Upstream {
         let head = chunks.try_next().await?;
         let head = head.ok_or_else(|| Error::internal("the gateway's content has no beginning"))?;
         let size_bytes = head.size_bytes;
-        let mut snapshot = from_wire::snapshot(head.snapshot.unwrap_or_default())?;
+        let mut snapshot = decode::snapshot(head.snapshot.unwrap_or_default())?;
         snapshot.node.content = Content::Inline(Bytes::new());
         let first = stream::iter((!head.content.is_empty()).then_some(Ok(head.content)));
         let rest = chunks.map_ok(|chunk| chunk.content);
@@ -33,7 +33,7 @@ impl Upstream {
 }
 
 /// A content at hand, in one piece.
-pub(crate) fn whole(content: Bytes) -> DomStream<Bytes> {
+pub(crate) fn whole(content: Bytes) -> ServiceStream<Bytes> {
     let pieces: Vec<Result<Bytes>> =
         if content.is_empty() { Vec::new() } else { vec![Ok(content)] };
     stream::iter(pieces).boxed()

@@ -1,15 +1,15 @@
-//! Requests that stream to the gateway: change sets, contents, replays.
+//! RequestService that stream to the gateway: change sets, contents, replays.
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::oneshot;
 use tonic::Request;
-use vdom_core::calls::{
+use vdom_api::dom::convert::{decode, encode};
+use vdom_core::dom::calls::{
     ChangeSetPart, DiffSource, SetOutcome, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::{Error, Result};
-use vdom_edge::DomStream;
-use vdom_edge::grpc::{from_wire, to_wire};
+use vdom_edge::ServiceStream;
 
 use super::{OnBehalfOf, Upstream};
 
@@ -20,11 +20,11 @@ impl Upstream {
         &self,
         on_behalf_of: OnBehalfOf<'_>,
         request: &WriteDiffs,
-        parts: DomStream<ChangeSetPart>,
+        parts: ServiceStream<ChangeSetPart>,
     ) -> Result<SetOutcome> {
         let (broke_off, broken) = oneshot::channel();
-        let header = to_wire::write_diffs(request);
-        let rest = unbroken(parts, broke_off, AfterBreak::Nothing).map(to_wire::change_set_part);
+        let header = encode::write_diffs(request);
+        let rest = unbroken(parts, broke_off, AfterBreak::Nothing).map(encode::change_set_part);
         let chunks = stream::iter([header]).chain(rest);
         let request = self.streaming(on_behalf_of, chunks)?;
         let mut client = self.client.clone();
@@ -34,7 +34,7 @@ impl Upstream {
             Ok(error) = broken => return Err(error),
             answer = answer => self.heard(answer.map(tonic::Response::into_inner))?,
         };
-        from_wire::set_outcome(answer)
+        decode::set_outcome(answer)
     }
 
     /// Writes one `put` whose content arrives in pieces: a set of one.
@@ -42,7 +42,7 @@ impl Upstream {
         &self,
         on_behalf_of: OnBehalfOf<'_>,
         mut request: WriteDiff,
-        content: DomStream<Bytes>,
+        content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome> {
         request.diff = DiffSource::Follows;
         let set = WriteDiffs {
@@ -78,11 +78,11 @@ impl Upstream {
     pub(crate) async fn replay_diffs(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
-        requests: DomStream<WriteDiff>,
-    ) -> Result<DomStream<WriteOutcome>> {
+        requests: ServiceStream<WriteDiff>,
+    ) -> Result<ServiceStream<WriteOutcome>> {
         let (broke_off, broken) = oneshot::channel();
         let messages = unbroken(requests, broke_off, AfterBreak::End)
-            .map(|request| to_wire::write_diff(&request));
+            .map(|request| encode::write_diff(&request));
         let request = self.streaming(on_behalf_of, messages)?;
         let mut client = self.client.clone();
         let answer = client.replay_diffs(request).await;
@@ -90,7 +90,7 @@ impl Upstream {
         let outcomes = stream::unfold(Some((answers, broken)), |state| async move {
             let (mut answers, mut broken) = state?;
             match answers.next().await {
-                Some(Ok(answer)) => match from_wire::write_outcome(answer) {
+                Some(Ok(answer)) => match decode::write_outcome(answer) {
                     Ok(outcome) => Some((Ok(outcome), Some((answers, broken)))),
                     Err(error) => Some((Err(error), None)),
                 },
@@ -125,7 +125,7 @@ enum AfterBreak {
 
 /// The items until one is an error, which leaves through `broke_off`.
 fn unbroken<T: Send + 'static>(
-    items: DomStream<T>,
+    items: ServiceStream<T>,
     broke_off: oneshot::Sender<Error>,
     after_break: AfterBreak,
 ) -> impl Stream<Item = T> + Send + 'static {

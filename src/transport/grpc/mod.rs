@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
+use vdom_api::dom::grpc::{Compression, server};
 use vdom_core::{Error, Result};
-use vdom_edge::grpc::{Compression, server};
 
-use crate::dom::DocumentRoom;
+use vdom_dom::DocumentRoom;
 
 /// The services that health speaks about; the empty name is the whole server.
 pub const HEALTH_SERVICES: [&str; 2] = ["", "virtualdom.v1.MemoryGateway"];

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use vdom_core::diff::Diff;
+use vdom_core::dom::diff::Diff;
 use vdom_core::limits::CONTENT_MAX_BYTES;
 use vdom_proto::v1::{
     NodeKind, OnConflict, ReadSnapshotRequest, TreeEntry, VectorClock, WriteDiffRequest,

@@ -165,7 +165,7 @@ fn the_scope_of_code_counts_as_a_level() {
 
 #[test]
 fn errors_say_what_and_where() {
-    let diff = crate::diff::Diff::text(&[crate::diff::TextOperation::insert("word")]);
+    let diff = crate::dom::diff::Diff::text(&[crate::dom::diff::TextOperation::insert("word")]);
     let text = diff.windows(5).position(|bytes| bytes == b"word\0").expect("is there");
     let with = |at: usize, bytes: &[u8]| {
         let mut damaged = diff.to_vec();

@@ -1,6 +1,6 @@
 //! Change sets, reverts, replays, branches and conflicts over a scripted gateway.
 
-use vdom_core::calls::{Resolution, SetConflicts, SetWritten};
+use vdom_core::dom::calls::{Resolution, SetConflicts, SetWritten};
 use vdom_core::{BranchName, ConflictId, OperationId};
 
 use super::*;
@@ -26,12 +26,12 @@ fn part(at_path: &str, content: &str) -> ChangeSetPart {
     ChangeSetPart::Diff(Box::new(put(at_path, content)))
 }
 
-fn whole(parts: Vec<ChangeSetPart>) -> DomStream<ChangeSetPart> {
+fn whole(parts: Vec<ChangeSetPart>) -> ServiceStream<ChangeSetPart> {
     stream::iter(parts).map(Ok).boxed()
 }
 
 /// Nothing of it is there when it is asked for.
-fn streamed(parts: DomStream<ChangeSetPart>) -> DomStream<ChangeSetPart> {
+fn streamed(parts: ServiceStream<ChangeSetPart>) -> ServiceStream<ChangeSetPart> {
     stream::once(tokio::time::sleep(Duration::from_millis(1)))
         .filter_map(|()| std::future::ready(None))
         .chain(parts)
@@ -70,7 +70,7 @@ fn accepted(outcome: SetOutcome) -> SetWritten {
 }
 
 impl Setup {
-    async fn write_set(&self, parts: DomStream<ChangeSetPart>) -> Result<SetOutcome> {
+    async fn write_set(&self, parts: ServiceStream<ChangeSetPart>) -> Result<SetOutcome> {
         self.sidecar.write_diffs(&caller(), set(), parts).await
     }
 }

@@ -10,7 +10,7 @@ use vdom::git::path::RESERVED_FOLDER;
 use vdom::git::record::{COMMIT_PATH, CommitRecord};
 use vdom::git::stream::{Content, FileChange, Mode, Object};
 use vdom_core::Diff;
-use vdom_core::diff::{AttributeEdit, PutContent};
+use vdom_core::dom::diff::{AttributeEdit, PutContent};
 use vdom_proto::v1::change_event::Type;
 use vdom_proto::v1::{ChangeEvent, NodeKind, ReadSnapshotRequest};
 

@@ -1,0 +1,286 @@
+//! The calls of `virtualdom.v1.MemoryGateway`: each decodes, asks the [`DocumentService`]
+//! and encodes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use tonic::{Request, Streaming};
+use vdom_core::Error;
+use vdom_proto::v1 as wire;
+use vdom_proto::v1::memory_gateway_server::MemoryGateway;
+
+use super::call::{Call, ResponseStream, UnaryResult, unary, unreadable};
+use super::change_set;
+use super::change_set::OneOrAll;
+use super::event_encoding::EventEncoding;
+use super::server::Compression;
+use crate::dom::DocumentService;
+use crate::dom::convert::{decode, encode};
+use crate::dom::response_limit;
+use vdom_edge::stream::until_deadline;
+
+/// The gRPC service over a [`DocumentService`].
+pub(super) struct DomService<D> {
+    dom: Arc<D>,
+    compression: Compression,
+}
+
+impl<D> DomService<D> {
+    /// A service that asks `dom`.
+    pub(super) fn new(dom: Arc<D>, compression: Compression) -> Self {
+        Self { dom, compression }
+    }
+}
+
+#[tonic::async_trait]
+impl<D: DocumentService> MemoryGateway for DomService<D> {
+    type ReplayDiffsStream = ResponseStream<wire::WriteDiffResponse>;
+    type ReadSnapshotsStream = ResponseStream<wire::ReadSnapshotResponse>;
+    type ReadSnapshotStreamStream = ResponseStream<wire::SnapshotChunk>;
+    type ReadTreeStream = ResponseStream<wire::TreeEntry>;
+    type SubscribeChangesStream = ResponseStream<wire::ChangeEvent>;
+    type CollaborativeSessionStream = ResponseStream<wire::SessionUpdate>;
+
+    async fn write_diff(
+        &self,
+        request: Request<wire::WriteDiffRequest>,
+    ) -> UnaryResult<wire::WriteDiffResponse> {
+        let call = Call::new(&request)?;
+        let outcome = async {
+            let request = decode::write_diff(request.into_inner(), call.realm())?;
+            self.dom.write_diff(&call.caller, request).await
+        };
+        Ok(unary(encode::write_outcome(call.within(outcome).await?)))
+    }
+
+    async fn write_diffs(
+        &self,
+        request: Request<wire::WriteDiffsRequest>,
+    ) -> UnaryResult<wire::WriteDiffsResponse> {
+        let call = Call::new(&request)?;
+        let outcome = async {
+            let (set, parts) = change_set::in_one_message(request.into_inner(), call.realm())?;
+            self.dom.write_diffs(&call.caller, set, parts).await
+        };
+        let outcome = response_limit::set_outcome(call.within(outcome).await?);
+        Ok(unary(encode::set_outcome(outcome)))
+    }
+
+    async fn write_diffs_stream(
+        &self,
+        request: Request<Streaming<wire::WriteDiffsChunk>>,
+    ) -> UnaryResult<wire::WriteDiffsResponse> {
+        let call = Call::new(&request)?;
+        let chunks = request.into_inner().map_err(|status| unreadable(&status));
+        let opened = change_set::in_a_stream(chunks, call.realm());
+        let (set, parts) = call.within(opened).await?;
+        // A server that drains lets what it has begun to take come to its end.
+        let parts = until_deadline(parts, &call.caller, None);
+        let outcome = async {
+            match change_set::content_to_keep(set, parts).await? {
+                OneOrAll::All(set, parts) => self.dom.write_diffs(&call.caller, set, parts).await,
+                OneOrAll::One(request, content) => {
+                    let outcome = self.dom.write_content(&call.caller, *request, content);
+                    outcome.await.map(change_set::set_of_one)
+                }
+            }
+        };
+        let outcome = response_limit::set_outcome(call.within_deadline_if_any(outcome).await?);
+        Ok(unary(encode::set_outcome(outcome)))
+    }
+
+    async fn replay_diffs(
+        &self,
+        request: Request<Streaming<wire::WriteDiffRequest>>,
+    ) -> UnaryResult<Self::ReplayDiffsStream> {
+        let call = Call::new(&request)?;
+        let realm = call.realm().cloned();
+        let requests = request.into_inner().map(move |request| {
+            let request = request.map_err(|status| unreadable(&status))?;
+            decode::write_diff(request, realm.as_ref())
+        });
+        let outcomes = call.within(self.dom.replay_diffs(&call.caller, requests.boxed())).await?;
+        Ok(call.stream(outcomes, encode::write_outcome))
+    }
+
+    async fn revert_changes(
+        &self,
+        request: Request<wire::RevertChangesRequest>,
+    ) -> UnaryResult<wire::WriteDiffsResponse> {
+        let call = Call::new(&request)?;
+        let outcome = async {
+            let request = decode::revert_changes(request.into_inner(), call.realm())?;
+            self.dom.revert_changes(&call.caller, request).await
+        };
+        let outcome = response_limit::set_outcome(call.within(outcome).await?);
+        Ok(unary(encode::set_outcome(outcome)))
+    }
+
+    async fn read_snapshot(
+        &self,
+        request: Request<wire::ReadSnapshotRequest>,
+    ) -> UnaryResult<wire::ReadSnapshotResponse> {
+        let call = Call::new(&request)?;
+        let snapshot = async {
+            let request = decode::read_snapshot(request.get_ref(), call.realm())?;
+            self.dom.read_snapshot(&call.caller, request).await
+        };
+        Ok(unary(encode::snapshot(call.within(snapshot).await?)))
+    }
+
+    async fn read_snapshots(
+        &self,
+        request: Request<wire::ReadSnapshotsRequest>,
+    ) -> UnaryResult<Self::ReadSnapshotsStream> {
+        let call = Call::new(&request)?;
+        let snapshots = async {
+            let request = decode::read_snapshots(request.get_ref(), call.realm())?;
+            self.dom.read_snapshots(&call.caller, request).await
+        };
+        let snapshots = call.within(snapshots).await?;
+        Ok(call.stream(snapshots, encode::snapshot))
+    }
+
+    async fn read_snapshot_stream(
+        &self,
+        request: Request<wire::ReadSnapshotRequest>,
+    ) -> UnaryResult<Self::ReadSnapshotStreamStream> {
+        let call = Call::new(&request)?;
+        let content = async {
+            let request = decode::read_snapshot(request.get_ref(), call.realm())?;
+            self.dom.read_content(&call.caller, request).await
+        };
+        let (snapshot, size_bytes, pieces) = call.within(content).await?;
+        let head = wire::SnapshotChunk {
+            snapshot: Some(encode::snapshot_head(snapshot)),
+            size_bytes,
+            content: Bytes::new(),
+        };
+        let pieces = pieces.map_ok(|content| wire::SnapshotChunk { content, ..Default::default() });
+        let chunks = stream::iter([Ok(head)]).chain(pieces).boxed();
+        Ok(call.stream(chunks, |chunk| chunk))
+    }
+
+    async fn read_tree(
+        &self,
+        request: Request<wire::ReadTreeRequest>,
+    ) -> UnaryResult<Self::ReadTreeStream> {
+        let call = Call::new(&request)?;
+        let entries = async {
+            let request = decode::read_tree(request.get_ref(), call.realm())?;
+            self.dom.read_tree(&call.caller, request).await
+        };
+        let entries = call.within(entries).await?;
+        Ok(call.stream(entries, encode::tree_entry))
+    }
+
+    async fn subscribe_changes(
+        &self,
+        request: Request<wire::SubscribeRequest>,
+    ) -> UnaryResult<Self::SubscribeChangesStream> {
+        let call = Call::new(&request)?;
+        let frames = EventEncoding::accepted(request.metadata().as_ref(), self.compression);
+        let request = call.decoded(decode::subscribe(request.into_inner(), call.realm()))?;
+        let events = self.dom.subscribe_encoded(&call.caller, request, frames.encoder());
+        let events = call.within(events).await?;
+        Ok(call.frames(events, frames))
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<wire::GetHistoryRequest>,
+    ) -> UnaryResult<wire::GetHistoryResponse> {
+        let call = Call::new(&request)?;
+        let request = call.decoded(decode::get_history(request.get_ref(), call.realm()))?;
+        let address = request.address.clone();
+        let page = call.within(self.dom.history(&call.caller, request)).await?;
+        Ok(unary(encode::history_page(page, &address)))
+    }
+
+    async fn list_repos(
+        &self,
+        request: Request<wire::ListReposRequest>,
+    ) -> UnaryResult<wire::ListReposResponse> {
+        let call = Call::new(&request)?;
+        let repos = async {
+            let realm = decode::list_repos(request.get_ref(), call.realm())?;
+            self.dom.list_repos(&call.caller, realm).await
+        };
+        let repos = call.within(repos).await?.into_iter().map(encode::repo_summary).collect();
+        Ok(unary(wire::ListReposResponse { repos }))
+    }
+
+    async fn list_branches(
+        &self,
+        request: Request<wire::ListBranchesRequest>,
+    ) -> UnaryResult<wire::ListBranchesResponse> {
+        let call = Call::new(&request)?;
+        let branches = async {
+            let (realm, repo) = decode::list_branches(request.get_ref(), call.realm())?;
+            self.dom.list_branches(&call.caller, realm, repo).await
+        };
+        let branches =
+            call.within(branches).await?.into_iter().map(encode::branch_summary).collect();
+        Ok(unary(wire::ListBranchesResponse { branches }))
+    }
+
+    async fn create_branch(
+        &self,
+        request: Request<wire::CreateBranchRequest>,
+    ) -> UnaryResult<wire::CreateBranchResponse> {
+        let call = Call::new(&request)?;
+        let branch = async {
+            let request = decode::create_branch(request.get_ref(), call.realm())?;
+            self.dom.create_branch(&call.caller, request).await
+        };
+        let branch = Some(encode::branch_summary(call.within(branch).await?));
+        Ok(unary(wire::CreateBranchResponse { branch }))
+    }
+
+    async fn delete_branch(
+        &self,
+        request: Request<wire::DeleteBranchRequest>,
+    ) -> UnaryResult<wire::DeleteBranchResponse> {
+        let call = Call::new(&request)?;
+        let deleted = async {
+            let request = decode::delete_branch(request.get_ref(), call.realm())?;
+            self.dom.delete_branch(&call.caller, request).await
+        };
+        call.within(deleted).await?;
+        Ok(unary(wire::DeleteBranchResponse {}))
+    }
+
+    async fn list_conflicts(
+        &self,
+        request: Request<wire::ListConflictsRequest>,
+    ) -> UnaryResult<wire::ListConflictsResponse> {
+        let call = Call::new(&request)?;
+        let page = async {
+            let request = decode::list_conflicts(request.get_ref(), call.realm())?;
+            self.dom.list_conflicts(&call.caller, request).await
+        };
+        let page = response_limit::conflict_page(call.within(page).await?);
+        Ok(unary(encode::conflict_page(page)))
+    }
+
+    async fn resolve_conflict(
+        &self,
+        request: Request<wire::ResolveConflictRequest>,
+    ) -> UnaryResult<wire::ResolveConflictResponse> {
+        let call = Call::new(&request)?;
+        let outcome = async {
+            let request = decode::resolve_conflict(request.into_inner(), call.realm())?;
+            self.dom.resolve_conflict(&call.caller, request).await
+        };
+        Ok(unary(encode::resolve_outcome(call.within(outcome).await?)))
+    }
+
+    async fn collaborative_session(
+        &self,
+        request: Request<Streaming<wire::SessionMessage>>,
+    ) -> UnaryResult<Self::CollaborativeSessionStream> {
+        let call = Call::new(&request)?;
+        Err(call.status(Error::unimplemented("CollaborativeSession")))
+    }
+}

@@ -1,0 +1,75 @@
+//! gRPC-Web and CORS, as a browser meets them.
+
+use axum::body::Body;
+use bytes::{BufMut, BytesMut};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use prost::Message;
+use tower::ServiceExt;
+use vdom_proto::v1 as wire;
+
+use super::*;
+use crate::dom::fake::{FakeDocumentService, caller};
+use vdom_edge::caller::CheckedCaller;
+use vdom_edge::cors::cors;
+
+const ORIGIN: &str = "https://app.example.com";
+const CALL: &str = "/virtualdom.v1.MemoryGateway/ListRepos";
+
+async fn ask(request: http::request::Builder, body: Body) -> Response<Body> {
+    let mut request = request.uri(CALL).body(body).expect("a request");
+    request.extensions_mut().insert(CheckedCaller(Ok(caller())));
+    let cors = cors(&[ORIGIN.to_owned()]).expect("an origin");
+    let router = web_router(Arc::new(FakeDocumentService::default())).layer(cors);
+    router.oneshot(request).await.expect("infallible")
+}
+
+fn list_repos() -> Body {
+    let message = wire::ListReposRequest { realm: "acme".to_owned() }.encode_to_vec();
+    let mut frame = BytesMut::from(&[0][..]);
+    frame.put_u32(message.len() as u32);
+    frame.extend_from_slice(&message);
+    Body::from(frame.freeze())
+}
+
+fn header<'a>(response: &'a Response<Body>, name: &str) -> &'a str {
+    response.headers().get(name).map_or("", |value| value.to_str().expect("ASCII"))
+}
+
+#[tokio::test]
+async fn a_page_calls_and_reads_status_and_details() {
+    let request = Request::post("/")
+        .header("origin", ORIGIN)
+        .header("content-type", "application/grpc-web+proto")
+        .header("x-grpc-web", "1");
+    let response = ask(request, list_repos()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(header(&response, "content-type"), "application/grpc-web+proto");
+    assert_eq!(header(&response, "access-control-allow-origin"), ORIGIN);
+    let exposed = header(&response, "access-control-expose-headers").to_owned();
+    for name in ["grpc-status", "grpc-status-details-bin", "x-vdom-freshness-stale", "etag"] {
+        assert!(exposed.split(',').any(|exposed| exposed == name), "{name}: {exposed}");
+    }
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    let length = u32::from_be_bytes([body[1], body[2], body[3], body[4]]) as usize;
+    let repos = wire::ListReposResponse::decode(&body[5..5 + length]).expect("a message");
+    assert_eq!(repos.repos[0].name, "repo-of-acme");
+    assert_eq!(body[5 + length], 0x80, "the trailers follow");
+    assert!(String::from_utf8_lossy(&body[10 + length..]).contains("grpc-status:0"));
+}
+
+#[tokio::test]
+async fn only_pages_of_the_named_origins_are_let_in() {
+    for (origin, allowed) in [(ORIGIN, ORIGIN), ("https://evil.example", "")] {
+        let preflight = Request::options("/")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type,x-grpc-web");
+        let response = ask(preflight, Body::empty()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(header(&response, "access-control-allow-origin"), allowed, "{origin}");
+    }
+    for bad in ["*", "app.example.com", "https://a/path", "ftp://a", "https://", "https://\n"] {
+        assert!(cors(&[bad.to_owned()]).is_err(), "{bad:?}");
+    }
+}

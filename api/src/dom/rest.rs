@@ -1,0 +1,118 @@
+//! The REST adapter: paths, headers and JSON outside, [`crate::DocumentService`] inside.
+//! `openapi.json` beside this file says the same to clients.
+
+mod body;
+mod branches;
+mod change_sets;
+mod changes;
+mod conflicts;
+mod content;
+mod diff;
+mod enums;
+mod headers;
+mod history;
+mod preconditions;
+mod query;
+mod read;
+mod repos;
+mod request;
+mod response;
+mod to_json;
+mod tree;
+mod write;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::routing::{MethodFilter, MethodRouter, any, get, on};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use vdom_core::{Error, Result};
+
+use crate::dom::DocumentService;
+use request::ApiRequest;
+use vdom_edge::caller;
+use vdom_edge::error::to_response;
+
+/// The OpenAPI 3.1 document of these routes.
+pub const OPENAPI: &str = include_str!("rest/openapi.json");
+
+/// The routes below `/v1/`. They expect the caller in the request's extensions.
+pub fn router<D: DocumentService>(dom: Arc<D>) -> Router {
+    let node = answer(MethodFilter::GET, read::node)
+        .merge(answer(MethodFilter::PUT, write::put))
+        .merge(answer(MethodFilter::PATCH, write::patch))
+        .merge(answer(MethodFilter::DELETE, write::delete))
+        .merge(answer(MethodFilter::POST, write::rename));
+    let branches = answer(MethodFilter::GET, branches::list)
+        .merge(answer(MethodFilter::POST, branches::create));
+    let branch = answer(MethodFilter::GET, branches::read)
+        .merge(answer(MethodFilter::DELETE, branches::delete));
+    let changes = answer(MethodFilter::GET, changes::changes)
+        .merge(answer(MethodFilter::POST, change_sets::write));
+    Router::new()
+        .route("/v1/openapi.json", get(openapi))
+        .route("/v1/repos", answer(MethodFilter::GET, repos::repos))
+        .route("/v1/repos/{repo}/branches", branches)
+        .route("/v1/repos/{repo}/branches/{branch}", branch)
+        .route("/v1/repos/{repo}/branches/{branch}/nodes/{*path}", node)
+        .route("/v1/repos/{repo}/branches/{branch}/tree", answer(MethodFilter::GET, tree::tree))
+        .route("/v1/repos/{repo}/branches/{branch}/changes", changes)
+        .route(
+            "/v1/repos/{repo}/branches/{branch}/reverts",
+            answer(MethodFilter::POST, change_sets::revert),
+        )
+        .route(
+            "/v1/repos/{repo}/branches/{branch}/conflicts",
+            answer(MethodFilter::GET, conflicts::list),
+        )
+        .route(
+            "/v1/repos/{repo}/branches/{branch}/conflicts/{id}",
+            answer(MethodFilter::POST, conflicts::resolve),
+        )
+        .route(
+            "/v1/repos/{repo}/branches/{branch}/history",
+            answer(MethodFilter::GET, history::history),
+        )
+        // Without it a mistyped path would get the console's page, or nothing.
+        .route("/v1/{*other}", any(no_such_route))
+        .with_state(dom)
+}
+
+/// A route: reads who asks for what, and answers or refuses.
+fn answer<D: DocumentService, A>(
+    method: MethodFilter,
+    handler: fn(Arc<D>, ApiRequest, Body) -> A,
+) -> MethodRouter<Arc<D>>
+where
+    A: Future<Output = Result<Response<Body>>> + Send + 'static,
+{
+    on(method, move |State(dom): State<Arc<D>>, request: Request| async move {
+        let request_id = caller::request_id(request.extensions());
+        let answered = match ApiRequest::read(request).await {
+            Ok((call, body)) => handler(dom, call, body).await,
+            Err(error) => Err(error),
+        };
+        answered.unwrap_or_else(|error| to_response(&error, &request_id))
+    })
+}
+
+async fn no_such_route(request: Request) -> Response<Body> {
+    let error = Error::not_found(format!(
+        "there is no {}: /v1/openapi.json lists the routes",
+        request.uri().path()
+    ));
+    to_response(&error, &caller::request_id(request.extensions()))
+}
+
+async fn openapi() -> Response<Body> {
+    let mut response = Response::new(Body::from(OPENAPI));
+    let media_type = HeaderValue::from_static("application/vnd.oai.openapi+json;version=3.1");
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    response
+}
+
+#[cfg(test)]
+mod tests;

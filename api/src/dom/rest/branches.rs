@@ -1,0 +1,102 @@
+//! `…/branches` and `…/branches/{branch}`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header::LOCATION;
+use http::{HeaderValue, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use vdom_core::dom::calls::DeleteBranch;
+use vdom_core::{Error, Result};
+use vdom_proto::v1 as wire;
+
+use super::request::ApiRequest;
+use super::{body, response, to_json, write};
+use crate::dom::DocumentService;
+use crate::dom::convert::{decode, encode};
+use vdom_edge::deadline;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewBranch {
+    name: String,
+    from: Option<String>,
+    at_revision: Option<u64>,
+    operation_id: Option<String>,
+}
+
+/// The branches of a repo.
+pub(super) async fn list<D: DocumentService>(
+    dom: Arc<D>,
+    call: ApiRequest,
+    _: Body,
+) -> Result<Response<Body>> {
+    call.query.allow(&[])?;
+    let branches = dom.list_branches(&call.caller, call.realm()?, call.repo()?);
+    let branches = deadline::within(call.deadline(), branches).await?;
+    let branches: Vec<_> = branches.iter().map(to_json::branch).collect();
+    response::json(&json!({ "branches": branches }))
+}
+
+/// Creates a branch, empty or from another.
+pub(super) async fn create<D: DocumentService>(
+    dom: Arc<D>,
+    call: ApiRequest,
+    body: Body,
+) -> Result<Response<Body>> {
+    call.query.allow(&[])?;
+    let (realm, repo) = (call.realm()?, call.repo()?);
+    let new: NewBranch = body::json(&call, body).await?;
+    let request = wire::CreateBranchRequest {
+        realm: realm.to_string(),
+        repo: repo.to_string(),
+        branch: new.name,
+        from_branch: new.from.unwrap_or_default(),
+        at_revision: new.at_revision.unwrap_or_default(),
+        operation_id: encode::operation_id(call.operation_id(new.operation_id.as_deref())?),
+    };
+    let request = decode::create_branch(&request, None)?;
+    let location = write::url_of(&request.address);
+    let branch = dom.create_branch(&call.caller, request);
+    let branch = deadline::within(call.deadline(), branch).await?;
+    let mut response = response::json(&to_json::branch(&branch))?;
+    *response.status_mut() = StatusCode::CREATED;
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// One branch.
+pub(super) async fn read<D: DocumentService>(
+    dom: Arc<D>,
+    call: ApiRequest,
+    _: Body,
+) -> Result<Response<Body>> {
+    call.query.allow(&[])?;
+    let address = call.address()?;
+    let branches = dom.list_branches(&call.caller, address.realm.clone(), address.repo.clone());
+    let branches = deadline::within(call.deadline(), branches).await?;
+    let branch = branches.iter().find(|branch| branch.name == address.branch.as_str());
+    let branch = branch.ok_or_else(|| {
+        Error::not_found(format!("repo `{}` has no branch `{}`", address.repo, address.branch))
+            .resource(&address)
+    })?;
+    response::json(&to_json::branch(branch))
+}
+
+/// Deletes a branch.
+pub(super) async fn delete<D: DocumentService>(
+    dom: Arc<D>,
+    call: ApiRequest,
+    _: Body,
+) -> Result<Response<Body>> {
+    call.query.allow(&[])?;
+    let request = DeleteBranch { address: call.address()?, operation_id: call.operation_id(None)? };
+    let deleted = dom.delete_branch(&call.caller, request);
+    deadline::within(call.deadline(), deleted).await?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}

@@ -1,0 +1,160 @@
+//! `POST …/changes` and `POST …/reverts`: several changes at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use axum::body::Body;
+use http::Response;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use vdom_core::dom::calls::{SetConflicts, SetOutcome};
+use vdom_core::{BranchAddress, Error, ErrorCode, Result};
+use vdom_proto::v1 as wire;
+
+use super::diff::JsonDiff;
+use super::enums::{AckWord, OnConflictWord};
+use super::request::ApiRequest;
+use super::{body, response, to_json};
+use crate::dom::DocumentService;
+use crate::dom::convert::{decode, encode};
+use crate::dom::grpc::change_set;
+use crate::dom::response_limit;
+use vdom_edge::deadline;
+use vdom_edge::error::to_response_with;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeSet {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    author: Option<String>,
+    authored_at: Option<String>,
+    on_conflict: Option<OnConflictWord>,
+    ack: Option<AckWord>,
+    expected_revision: Option<u64>,
+    operation_id: Option<String>,
+    diffs: Vec<JsonDiff>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Revert {
+    first_revision: u64,
+    last_revision: u64,
+    epoch: Option<u64>,
+    on_conflict: Option<OnConflictWord>,
+    author: Option<String>,
+    #[serde(default)]
+    message: String,
+    operation_id: Option<String>,
+}
+
+/// Writes a change set: all of its diffs or none.
+pub(super) async fn write<D: DocumentService>(
+    dom: Arc<D>,
+    call: ApiRequest,
+    body: Body,
+) -> Result<Response<Body>> {
+    call.query.allow(&[])?;
+    let address = call.address()?;
+    let set: ChangeSet = body::json(&call, body).await?;
+    let request = wire::WriteDiffsRequest {
+        realm: address.realm.to_string(),
+        repo: address.repo.to_string(),
+        branch: address.branch.to_string(),
+        operation_id: encode::operation_id(call.operation_id(set.operation_id.as_deref())?),
+        expected_revision: set.expected_revision.unwrap_or_default(),
+        on_conflict: set.on_conflict.map(OnConflictWord::to_wire).unwrap_or_default().into(),
+        min_ack: set.ack.map(AckWord::to_wire).unwrap_or_default().into(),
+        author: set.author.unwrap_or_default(),
+        authored_at: set.authored_at.as_deref().map(timestamp).transpose()?,
+        message: set.message,
+        diffs: set.diffs.into_iter().enumerate().map(numbered).collect::<Result<_>>()?,
+        metadata: set.metadata,
+    };
+    let (set, parts) = change_set::in_one_message(request, None)?;
+    let outcome = dom.write_diffs(&call.caller, set, parts);
+    let outcome = deadline::within(call.deadline(), outcome).await?;
+    answer(&call, &address, outcome)
+}
+
+/// Writes the inverse of a range of changes.
+pub(super) async fn revert<D: DocumentService>(
+    dom: Arc<D>,
+    call: ApiRequest,
+    body: Body,
+) -> Result<Response<Body>> {
+    call.query.allow(&[])?;
+    let address = call.address()?;
+    let revert: Revert = body::json(&call, body).await?;
+    let request = wire::RevertChangesRequest {
+        realm: address.realm.to_string(),
+        repo: address.repo.to_string(),
+        branch: address.branch.to_string(),
+        first_revision: revert.first_revision,
+        last_revision: revert.last_revision,
+        epoch: revert.epoch.unwrap_or_default(),
+        on_conflict: revert.on_conflict.map(OnConflictWord::to_wire).unwrap_or_default().into(),
+        author: revert.author.unwrap_or_default(),
+        message: revert.message,
+        operation_id: encode::operation_id(call.operation_id(revert.operation_id.as_deref())?),
+    };
+    let request = decode::revert_changes(request, None)?;
+    let outcome = dom.revert_changes(&call.caller, request);
+    let outcome = deadline::within(call.deadline(), outcome).await?;
+    answer(&call, &address, outcome)
+}
+
+fn answer(
+    call: &ApiRequest,
+    address: &BranchAddress,
+    outcome: SetOutcome,
+) -> Result<Response<Body>> {
+    match response_limit::set_outcome(outcome) {
+        SetOutcome::Written(set) => response::json(&to_json::set_written(&set)),
+        SetOutcome::Conflicted(set) => conflicted(call, address, &set),
+    }
+}
+
+fn conflicted(
+    call: &ApiRequest,
+    address: &BranchAddress,
+    set: &SetConflicts,
+) -> Result<Response<Body>> {
+    let conflicts = set.results.iter().map(|result| match result {
+        Some(conflict) => to_json::conflict(conflict),
+        None => Ok(Value::Null),
+    });
+    let conflicts: Vec<_> = conflicts.collect::<Result<_>>()?;
+    let message = "nothing was written: `conflicts` says for each diff what stands in its way, or \
+                   null; read that, then decide";
+    let error =
+        Error::new(ErrorCode::Conflict, message).resource(address).at(set.epoch, set.revision);
+    let members = Map::from_iter([("conflicts".to_owned(), json!(conflicts))]);
+    Ok(to_response_with(&error, &call.caller.request_id, members))
+}
+
+fn numbered((index, diff): (usize, JsonDiff)) -> Result<wire::WriteDiffRequest> {
+    diff.into_wire()
+        .map_err(|error| Error { message: format!("diff {index}: {}", error.message), ..error })
+}
+
+/// A time as answers write it.
+fn timestamp(text: &str) -> Result<prost_types::Timestamp> {
+    humantime::parse_rfc3339(text)
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .and_then(|since| {
+            let seconds = i64::try_from(since.as_secs()).ok()?;
+            Some(prost_types::Timestamp { seconds, nanos: since.subsec_nanos().cast_signed() })
+        })
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "authored_at {text:?} is no time since 1970 by RFC 3339, such as \
+                 2026-11-21T09:30:00Z"
+            ))
+        })
+}

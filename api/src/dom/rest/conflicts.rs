@@ -1,0 +1,92 @@
+//! `…/conflicts`: what was kept until someone resolves it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use vdom_core::dom::calls::{ListConflicts, ResolveOutcome};
+use vdom_core::{ConflictId, Error, Result};
+use vdom_proto::v1 as wire;
+
+use super::diff::{self, Encoding, JsonContent};
+use super::enums::ResolutionWord;
+use super::request::ApiRequest;
+use super::{body, response, to_json, write};
+use crate::dom::DocumentService;
+use crate::dom::convert::decode::{self, conflict_limit};
+use crate::dom::convert::encode;
+use crate::dom::response_limit;
+use vdom_edge::deadline;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resolve {
+    resolution: ResolutionWord,
+    content: Option<Value>,
+    encoding: Option<Encoding>,
+    vector_clock: Option<BTreeMap<String, u64>>,
+    #[serde(default)]
+    message: String,
+    operation_id: Option<String>,
+}
+
+/// The conflicts of a branch.
+pub(super) async fn list<D: DocumentService>(
+    dom: Arc<D>,
+    call: ApiRequest,
+    _: Body,
+) -> Result<Response<Body>> {
+    call.query.allow(&[&["paths", "limit", "after"]])?;
+    let limit = u32::try_from(call.query.number("limit")?.unwrap_or(0))
+        .map_err(|_| Error::invalid("limit is too large"))?;
+    let request = ListConflicts {
+        address: call.address()?,
+        paths: call.query.prefixes()?,
+        limit: conflict_limit(limit)?,
+        after: call.query.get("after").map(ConflictId::from_hex).transpose()?,
+    };
+    let page = dom.list_conflicts(&call.caller, request);
+    let page = deadline::within(call.deadline(), page).await?;
+    let page = response_limit::conflict_page(page);
+    let conflicts = page.conflicts.iter().map(to_json::stored_conflict);
+    let conflicts: Vec<_> = conflicts.collect::<Result<_>>()?;
+    response::json(&json!({ "conflicts": conflicts, "more": page.more }))
+}
+
+/// Resolves a conflict.
+pub(super) async fn resolve<D: DocumentService>(
+    dom: Arc<D>,
+    call: ApiRequest,
+    body: Body,
+) -> Result<Response<Body>> {
+    call.query.allow(&[])?;
+    let (address, id) = (call.address()?, call.conflict_id()?);
+    let resolve: Resolve = body::json(&call, body).await?;
+    if (resolve.resolution == ResolutionWord::Manual) != resolve.content.is_some() {
+        return Err(Error::invalid("`content` is for `manual`, which needs it"));
+    }
+    let content = resolve.content.map(|content| diff::content_of(content, resolve.encoding));
+    let request = wire::ResolveConflictRequest {
+        realm: address.realm.to_string(),
+        repo: address.repo.to_string(),
+        branch: address.branch.to_string(),
+        conflict_id: Bytes::copy_from_slice(id.as_bytes()),
+        resolution: resolve.resolution.to_wire().into(),
+        content: content.transpose()?.map(JsonContent::into_bytes).unwrap_or_default(),
+        vector_clock: resolve.vector_clock.map(|entries| wire::VectorClock { entries }),
+        message: resolve.message,
+        operation_id: encode::operation_id(call.operation_id(resolve.operation_id.as_deref())?),
+    };
+    let request = decode::resolve_conflict(request, None)?;
+    let outcome = dom.resolve_conflict(&call.caller, request);
+    match deadline::within(call.deadline(), outcome).await? {
+        ResolveOutcome::Resolved(written) => {
+            response::json(&json!({ "written": written.as_ref().map(to_json::written) }))
+        }
+        ResolveOutcome::Conflicted(conflict) => write::conflicted(&call, &conflict, false),
+    }
+}

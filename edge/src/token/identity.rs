@@ -1,0 +1,37 @@
+//! Who a token speaks for.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use vdom_core::access::Scopes;
+use vdom_core::{Error, ErrorCode, RealmName};
+
+/// Who a token speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Claim `sub`.
+    pub subject: Arc<str>,
+    /// Claim `realm`, else `default`; `None` of the anonymous one: any.
+    pub realm: Option<RealmName>,
+    /// Claims `scope` and `scp`.
+    pub scopes: Scopes,
+    /// Claim `exp`.
+    pub expires_at: Option<SystemTime>,
+}
+
+impl Identity {
+    /// Whoever brings no token in dev mode.
+    pub fn anonymous() -> Self {
+        Self {
+            subject: Arc::from("anonymous"),
+            realm: None,
+            scopes: Scopes::all(),
+            expires_at: None,
+        }
+    }
+}
+
+/// The refusal of a token, which says what is wrong with it.
+pub(super) fn refused(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::Unauthenticated, message)
+}

@@ -1,0 +1,333 @@
+//! Compaction: changes that retention no longer asks for make room, their hashes stay.
+//!
+//! First the log says up to where, so that nobody can begin to rely on what goes; then
+//! a base that stands in for it is written and named; then the batches are emptied in
+//! place, and rows that nobody can ask for are removed. Each step may be repeated, so
+//! whoever compacts next goes on where the last one was interrupted.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use vdom_core::limits::COMPACTION_MIN_CHANGES;
+use vdom_core::{Hash, Result};
+use vdom_store::{LogDescriptor, LogId, Store, ViewKind};
+
+use super::base::{self, BaseWriter, Cut, RowPages};
+use super::batches::BatchPages;
+use super::branch::{Branch, BranchHandle};
+use super::error::from_store;
+use super::operations;
+use super::past::{EntryReader, hash_at, number_of};
+use super::records::{Base, Note, decode_batch, decode_record, encode_compacted};
+use super::shared::Shared;
+use super::writer::Command;
+use vdom_edge::Environment;
+
+const PAGE_BYTES: usize = 8 << 20;
+const ROWS_PER_DELETION: usize = 1_024;
+
+/// How much of the history is kept at least; what is beyond both is compacted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// So many changes of each branch; `None`: the count decides nothing.
+    pub changes: Option<u64>,
+    /// What is younger than this; `None`: age decides nothing.
+    pub age: Option<Duration>,
+}
+
+/// What a compaction did to a branch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompactionReport {
+    /// The oldest revision that can be read now.
+    pub oldest_revision: u64,
+    /// How many changes were taken out.
+    pub changes: u64,
+    /// How many rows were removed.
+    pub rows: u64,
+}
+
+/// Compacts all branches now and then; runs until the room is dropped.
+pub(crate) async fn run(room: Weak<Shared>, retention: Retention, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let Some(room) = room.upgrade() else { return };
+        for address in room.branches_of_all_realms().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "branches cannot be listed: compaction waits");
+            Vec::new()
+        }) {
+            match room.compact(&address, retention, COMPACTION_MIN_CHANGES).await {
+                Ok(Some(report)) => tracing::info!(
+                    branch = %address, changes = report.changes,
+                    oldest_revision = report.oldest_revision, "history compacted"
+                ),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(branch = %address, %error, "compaction is left for the next time");
+                }
+            }
+        }
+    }
+}
+
+/// Compacts a branch as far as retention, and those who continue it, allow. `None`
+/// where that is less than `min_changes`.
+pub(crate) async fn compact(
+    handle: &BranchHandle,
+    environment: &Environment,
+    retention: Retention,
+    min_changes: u64,
+) -> Result<Option<CompactionReport>> {
+    let branch = &*handle.branch;
+    let known = branch.compaction();
+    let wanted = wanted(branch, retention, environment.now_ms()).await?;
+    // What an earlier compaction has begun is completed first.
+    let begun = known.base.as_ref().map_or(0, |base| base.revision) < known.limit;
+    if !begun && wanted < own_oldest(branch).saturating_add(min_changes.max(1)) {
+        return match &known.base {
+            Some(base) => finish(branch, environment, base).await,
+            None => Ok(None),
+        };
+    }
+    let limit = if begun {
+        known.limit
+    } else {
+        handle.ask(|reply| Command::Limit { wanted, reply }).await?
+    };
+    if limit <= known.base.as_ref().map_or(0, |base| base.revision) {
+        return Ok(None);
+    }
+    let base = write_base(handle, environment, limit).await?;
+    finish(branch, environment, &base).await
+}
+
+/// Up to which revision those who continue a branch, and the shape of its log, let it
+/// be compacted, where that shall be at most `wanted`; 0 for nothing. Only on the
+/// branch's writer, and with complete views.
+pub(crate) async fn limit(branch: &Branch, wanted: u64) -> Result<u64> {
+    let mut wanted = wanted.min(branch.head().revision);
+    let mut pins = RowPages::new(branch, ViewKind::Pin);
+    while let Some(page) = pins.next().await? {
+        for pin in page {
+            let revision: u64 = decode_record(&pin.value)?;
+            let log = LogId(pin.id[..].try_into().unwrap_or_default());
+            if revision < wanted && is_in_use(&*branch.store, log).await? {
+                wanted = revision;
+            }
+        }
+    }
+    if wanted <= own_oldest(branch) {
+        return Ok(0);
+    }
+    // A batch goes as a whole, and a change set with it.
+    let batch = batch_at(branch, number_of(branch, wanted).await?).await?;
+    let last = batch.first_revision + u64::from(batch.count) - 1;
+    let limit = if last <= wanted { last } else { batch.first_revision - 1 };
+    Ok(if limit > own_oldest(branch) { limit } else { 0 })
+}
+
+/// The oldest own revision that is kept.
+fn own_oldest(branch: &Branch) -> u64 {
+    branch.compaction().limit.max(branch.inherited_revision())
+}
+
+/// Up to which revision retention asks for nothing.
+async fn wanted(branch: &Branch, retention: Retention, now_ms: i64) -> Result<u64> {
+    let head = branch.head().revision;
+    let by_count = retention.changes.map(|changes| head.saturating_sub(changes));
+    let by_age = match retention.age {
+        Some(age) => {
+            let before = now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+            Some(last_before(branch, before).await?)
+        }
+        None => None,
+    };
+    Ok(match (by_count, by_age) {
+        (Some(count), Some(age)) => count.min(age),
+        (count, age) => count.or(age).unwrap_or(0),
+    })
+}
+
+/// The last own revision that was accepted before a time; the times of a log ascend.
+async fn last_before(branch: &Branch, before_ms: i64) -> Result<u64> {
+    let mut reader = EntryReader::new(branch);
+    let (mut low, mut high) = (own_oldest(branch), branch.head().revision);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if reader.at_revision(middle).await?.change.timestamp_ms < before_ms {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    Ok(low)
+}
+
+/// Whether a branch that continues another still needs what it continues: while it is
+/// being made, is open, was restored since, or is continued itself.
+async fn is_in_use(store: &dyn Store, log: LogId) -> Result<bool> {
+    let resource = format!("log {log}");
+    let failed = |error| from_store(error, &resource);
+    let mut waiting = vec![log];
+    let mut known = HashSet::new();
+    while let Some(log) = waiting.pop() {
+        if !known.insert(log) {
+            continue;
+        }
+        // A pin comes before the branch that it is for.
+        let Some(last) = store.last(log).await.map_err(failed)? else { return Ok(true) };
+        if !last.batch.closing {
+            return Ok(true);
+        }
+        let mut pages = BatchPages::new(store, log, 1, &resource);
+        while let Some(page) = pages.next().await? {
+            for numbered in page {
+                if let Some(log) = &numbered.batch.descriptor {
+                    waiting.extend(restored_from(store, log).await?);
+                }
+                for note in decode_batch(&numbered)?.notes {
+                    if let Note::Pin { log, .. } = note {
+                        waiting.push(LogId(log));
+                    }
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The log that a restore lets go on where this one ended.
+async fn restored_from(store: &dyn Store, log: &LogDescriptor) -> Result<Option<LogId>> {
+    let next = LogDescriptor { incarnation: log.incarnation + 1, ..log.clone() }.log_id();
+    let first = store.read(next, 1, 1).await;
+    let first = first.map_err(|error| from_store(error, format_args!("log {next}")))?;
+    let Some(first) = first.first() else { return Ok(None) };
+    let is_restored = |note: &Note| matches!(note, Note::Origin { previous_epoch: Some(_), .. });
+    Ok(decode_batch(first)?.notes.iter().any(is_restored).then_some(next))
+}
+
+/// Writes what stands in for the changes up to `limit`, and lets the log name it.
+async fn write_base(
+    handle: &BranchHandle,
+    environment: &Environment,
+    limit: u64,
+) -> Result<Arc<Base>> {
+    let branch = &*handle.branch;
+    let now_ms = environment.now_ms();
+    let number = number_of(branch, limit).await?;
+    let mut cut = Cut::after(branch, limit, number, now_ms).await?;
+    let mut writer = BaseWriter::new(branch);
+    writer.add_views(&mut cut).await?;
+    let mut next = first_whole(branch, number).await?;
+    while next <= number {
+        for numbered in read(branch, next).await?.into_iter().take_while(|row| row.number <= number)
+        {
+            next = numbered.number + 1;
+            if numbered.batch.operations.is_empty() {
+                continue;
+            }
+            let entries = decode_batch(&numbered)?.all(&mut branch.packs()).await?;
+            for row in operations::rows(&entries, now_ms)? {
+                writer.add(ViewKind::Operation, row).await?;
+            }
+        }
+    }
+    let base = writer.finish(&cut, hash_at(branch, limit).await?).await?;
+    let note = Note::Base(Box::new(base.clone()));
+    handle.ask(|reply| Command::Note { note, reply }).await?;
+    Ok(Arc::new(base))
+}
+
+/// Takes out what a base stands in for; `None` where nothing was left to do.
+async fn finish(
+    branch: &Branch,
+    environment: &Environment,
+    base: &Base,
+) -> Result<Option<CompactionReport>> {
+    let (store, log) = (&*branch.store, branch.log);
+    let mut report =
+        CompactionReport { oldest_revision: base.revision, ..CompactionReport::default() };
+    let mut next = first_whole(branch, base.number).await?;
+    if next > base.number {
+        return Ok(None);
+    }
+    // Found here before they are no longer found in their batches.
+    base::install(store, &branch.address, log, base, &[ViewKind::Operation]).await?;
+    while next <= base.number {
+        let mut emptied: Vec<(u64, Bytes)> = Vec::new();
+        for numbered in read(branch, next).await? {
+            if numbered.number > base.number {
+                break;
+            }
+            next = numbered.number + 1;
+            let record = decode_batch(&numbered)?;
+            let entries = record.all(&mut branch.packs()).await?;
+            let hashes: Vec<Hash> = entries.iter().map(|entry| entry.hash).collect();
+            report.changes += hashes.len() as u64;
+            emptied.push((numbered.number, encode_compacted(&record, &hashes)?));
+        }
+        let compacted = store.compact(log, &emptied).await;
+        compacted.map_err(|error| from_store(error, &branch.address))?;
+    }
+    report.rows = remove_rows(branch, environment, base).await?;
+    Ok(Some(report))
+}
+
+/// Removes the rows that are of no use from the base on.
+async fn remove_rows(branch: &Branch, environment: &Environment, base: &Base) -> Result<u64> {
+    let now_ms = environment.now_ms();
+    let mut cut = Cut::after(branch, base.revision, base.number, now_ms).await?;
+    let mut removed = 0;
+    for kind in ViewKind::ALL {
+        let mut pages = RowPages::new(branch, kind);
+        while let Some(page) = pages.next().await? {
+            let mut unneeded = Vec::new();
+            for row in page {
+                if !cut.is_after(kind, &row) && !cut.needs(kind, &row)? {
+                    unneeded.push(row.id);
+                }
+            }
+            for ids in unneeded.chunks(ROWS_PER_DELETION) {
+                let deleted = branch.store.delete_views(branch.log, kind, ids).await;
+                deleted.map_err(|error| from_store(error, &branch.address))?;
+            }
+            removed += unneeded.len() as u64;
+        }
+    }
+    Ok(removed)
+}
+
+/// The first batch that is not compacted, where those up to `number` may be; batches
+/// are emptied in order.
+async fn first_whole(branch: &Branch, number: u64) -> Result<u64> {
+    let (mut low, mut high) = (1, number + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if batch_at(branch, middle).await?.emptied.is_some() {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
+async fn batch_at(branch: &Branch, number: u64) -> Result<vdom_store::Batch> {
+    let batches = branch.store.read(branch.log, number, 1).await;
+    let batches = batches.map_err(|error| from_store(error, &branch.address))?;
+    let batch = batches.into_iter().next().map(|numbered| numbered.batch);
+    batch.ok_or_else(|| super::branch::broken_chain(&branch.address, number))
+}
+
+async fn read(branch: &Branch, from: u64) -> Result<Vec<vdom_store::Numbered>> {
+    let page = branch.store.read(branch.log, from, PAGE_BYTES).await;
+    let page = page.map_err(|error| from_store(error, &branch.address))?;
+    if page.is_empty() {
+        return Err(super::branch::broken_chain(&branch.address, from));
+    }
+    Ok(page)
+}

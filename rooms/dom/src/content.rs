@@ -1,0 +1,232 @@
+//! Contents: at hand up to 1 MiB, above that in chunks of the store.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use vdom_core::dom::calls::DiffSource;
+use vdom_core::dom::change::sha256;
+use vdom_core::dom::diff::NewContent;
+use vdom_core::limits::{CHUNK_BYTES, CONTENT_MAX_BYTES};
+use vdom_core::{
+    BranchAddress, ChunkPart, Content, ContentChunk, Diff, Error, ErrorCode, Node, Result,
+};
+use vdom_store::{ChunkId, Store};
+
+use super::error::from_store;
+
+/// Of what a diff of a large change set computes, so much is kept in memory.
+const IN_LARGE_SET_AT_HAND_MAX_BYTES: usize = 4 << 10;
+
+/// Smaller contents are copied out of their messages.
+const COPIED_MAX_BYTES: usize = 64 << 10;
+
+/// So many chunks of a content are on their way to the store at once.
+const CHUNKS_IN_FLIGHT: usize = 2;
+
+/// All bytes of a content.
+pub(crate) async fn load(
+    store: &dyn Store,
+    address: &BranchAddress,
+    content: &Content,
+) -> Result<Bytes> {
+    match content {
+        Content::Inline(bytes) => Ok(bytes.clone()),
+        Content::Part(part) => {
+            let bytes = load_chunk(store, address, &part.chunk).await?;
+            slice_of_part(&bytes, part, address)
+        }
+        Content::Chunked(chunks) => {
+            let mut bytes = BytesMut::with_capacity(content.len() as usize);
+            for chunk in chunks {
+                bytes.extend_from_slice(&load_chunk(store, address, chunk).await?);
+            }
+            Ok(bytes.freeze())
+        }
+    }
+}
+
+/// The node with a small content out of its pack.
+pub(crate) async fn at_hand(
+    store: &dyn Store,
+    address: &BranchAddress,
+    node: Arc<Node>,
+) -> Result<Arc<Node>> {
+    let Content::Part(_) = &node.content else { return Ok(node) };
+    let content = Content::Inline(load(store, address, &node.content).await?);
+    Ok(Arc::new(Node { content, ..Node::clone(&node) }))
+}
+
+/// One chunk, checked against its size.
+pub(crate) async fn load_chunk(
+    store: &dyn Store,
+    address: &BranchAddress,
+    chunk: &ContentChunk,
+) -> Result<Bytes> {
+    let id = ChunkId(chunk.hash.0);
+    let found = store.chunk(address.realm.as_str(), id).await;
+    match found.map_err(|error| from_store(error, address))? {
+        Some(bytes) if bytes.len() == chunk.length as usize => Ok(bytes),
+        found => Err(Error::new(
+            ErrorCode::DataLoss,
+            format!("a content of {address} has lost a chunk: restore it from a backup"),
+        )
+        .resource(address)
+        .context(format!(
+            "chunk {}: {:?} bytes",
+            chunk.hash,
+            found.map(|bytes| bytes.len())
+        ))),
+    }
+}
+
+/// The bytes of a part, from those of its chunk.
+pub(crate) fn slice_of_part(
+    chunk: &Bytes,
+    part: &ChunkPart,
+    address: &BranchAddress,
+) -> Result<Bytes> {
+    let (start, end) = (part.start as usize, part.start as usize + part.length as usize);
+    if end > chunk.len() {
+        let what = format!("chunk {} ends before byte {end}", part.chunk.hash);
+        return Err(Error::new(
+            ErrorCode::DataLoss,
+            format!("a content of {address} cannot be read: restore it from a backup"),
+        )
+        .resource(address)
+        .context(what));
+    }
+    Ok(chunk.slice(start..end))
+}
+
+/// Where `bytes` stand in `chunk`, if they are a slice of its memory.
+pub(crate) fn part_of(chunk: &Bytes, name: ContentChunk, bytes: &Bytes) -> Option<ChunkPart> {
+    let start = (bytes.as_ptr() as usize).checked_sub(chunk.as_ptr() as usize)?;
+    let is_within = start + bytes.len() <= chunk.len();
+    is_within.then_some(ChunkPart { chunk: name, start: start as u32, length: bytes.len() as u32 })
+}
+
+/// Stores bytes above 1 MiB as chunks, durable when it answers.
+pub(crate) async fn stage(
+    store: &dyn Store,
+    address: &BranchAddress,
+    bytes: &Bytes,
+) -> Result<Vec<ContentChunk>> {
+    let mut chunks = Vec::with_capacity(bytes.len().div_ceil(CHUNK_BYTES));
+    for start in (0..bytes.len()).step_by(CHUNK_BYTES) {
+        let piece = bytes.slice(start..bytes.len().min(start + CHUNK_BYTES));
+        chunks.push(stage_chunk(store, address, piece).await?);
+    }
+    Ok(chunks)
+}
+
+/// Stores one chunk, durable when it answers.
+pub(crate) async fn stage_chunk(
+    store: &dyn Store,
+    address: &BranchAddress,
+    piece: Bytes,
+) -> Result<ContentChunk> {
+    let hash = sha256(&piece);
+    let chunk = ContentChunk { hash, length: piece.len() as u32 };
+    let stored = store.put_chunk(address.realm.as_str(), ChunkId(hash.0), piece).await;
+    stored.map_err(|error| from_store(error, address))?;
+    Ok(chunk)
+}
+
+/// Takes a content in pieces: staged as it comes, so that memory holds no more than
+/// a chunk of it.
+pub(crate) struct ContentWriter<'a> {
+    store: &'a dyn Store,
+    address: &'a BranchAddress,
+    waiting: BytesMut,
+    chunks: Vec<ContentChunk>,
+    in_flight: FuturesUnordered<BoxFuture<'a, Result<()>>>,
+    size: u64,
+}
+
+impl<'a> ContentWriter<'a> {
+    /// Nothing taken yet.
+    pub(crate) fn new(store: &'a dyn Store, address: &'a BranchAddress) -> Self {
+        let in_flight = FuturesUnordered::new();
+        Self { store, address, waiting: BytesMut::new(), chunks: Vec::new(), in_flight, size: 0 }
+    }
+
+    /// Takes the next piece.
+    pub(crate) async fn add(&mut self, piece: &[u8]) -> Result<()> {
+        self.size += piece.len() as u64;
+        if self.size > CONTENT_MAX_BYTES {
+            return Err(Error::too_large(format!(
+                "the content has more than {CONTENT_MAX_BYTES} bytes: nothing was written"
+            )));
+        }
+        self.waiting.extend_from_slice(piece);
+        // One byte more than a chunk tells that the content is a large one.
+        while self.waiting.len() > CHUNK_BYTES {
+            let full = self.waiting.split_to(CHUNK_BYTES).freeze();
+            self.stage(full).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a chunk on its way, once there is room for it.
+    async fn stage(&mut self, bytes: Bytes) -> Result<()> {
+        while self.in_flight.len() >= CHUNKS_IN_FLIGHT {
+            self.in_flight.try_next().await?;
+        }
+        let (store, address) = (self.store, self.address);
+        let hash = sha256(&bytes);
+        self.chunks.push(ContentChunk { hash, length: bytes.len() as u32 });
+        self.in_flight.push(
+            async move {
+                let stored = store.put_chunk(address.realm.as_str(), ChunkId(hash.0), bytes).await;
+                stored.map_err(|error| from_store(error, address))
+            }
+            .boxed(),
+        );
+        // Not before it is polled does it begin.
+        match self.in_flight.next().now_or_never() {
+            Some(Some(stored)) => stored,
+            _ => Ok(()),
+        }
+    }
+
+    /// The `put` of all that was taken: a small one brings its bytes.
+    pub(crate) async fn finish(mut self) -> Result<DiffSource> {
+        let rest = std::mem::take(&mut self.waiting).freeze();
+        if self.chunks.is_empty() {
+            return Ok(DiffSource::Bson(Diff::put_file(&rest)));
+        }
+        self.stage(rest).await?;
+        while self.in_flight.try_next().await?.is_some() {}
+        Ok(DiffSource::Staged(self.chunks))
+    }
+}
+
+/// What a diff made of a content, fit to be kept. Where the diff stands in a pack,
+/// next to nothing of the content stays in memory.
+pub(crate) async fn settle(
+    store: &dyn Store,
+    address: &BranchAddress,
+    new: NewContent,
+    old: &Content,
+    pack: Option<&(ContentChunk, Bytes)>,
+) -> Result<Content> {
+    let bytes = match new {
+        NewContent::Unchanged => return Ok(old.clone()),
+        NewContent::Chunks(chunks) => return Ok(Content::Chunked(chunks)),
+        NewContent::Bytes(bytes) => bytes,
+    };
+    if let Some((name, pack)) = pack.filter(|_| !bytes.is_empty())
+        && let Some(part) = part_of(pack, *name, &bytes)
+    {
+        return Ok(Content::Part(part));
+    }
+    let at_hand_max = if pack.is_some() { IN_LARGE_SET_AT_HAND_MAX_BYTES } else { CHUNK_BYTES };
+    if bytes.len() > at_hand_max {
+        return stage(store, address, &bytes).await.map(Content::Chunked);
+    }
+    // A small one must not keep the whole message that brought it.
+    Ok(Content::Inline(if bytes.len() <= COPIED_MAX_BYTES { bytes.to_vec().into() } else { bytes }))
+}

@@ -1,0 +1,71 @@
+//! `vdom backup`: every log and every chunk that they name, in one file.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use vdom_core::{Error, ErrorCode, Result};
+use vdom_store::{ChunkId, Store};
+
+use super::archive::Writer;
+use super::collect::named_by;
+use super::{address_of, all_logs};
+use crate::batches::BatchPages;
+use crate::error::from_store;
+
+/// What a backup holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackupReport {
+    /// How many logs.
+    pub logs: u64,
+    /// How many batches in them.
+    pub batches: u64,
+    /// How many chunks.
+    pub chunks: u64,
+}
+
+/// Writes a backup of the whole store; the file is given back to be made durable.
+/// `progress` is told how many batches and chunks were written so far.
+///
+/// Logs that continue others come before those, so that nothing that a log relies on
+/// can be missing however the store goes on meanwhile; chunks come last.
+///
+/// # Errors
+/// Where the store is damaged, cannot be read, or the file not written.
+pub async fn backup<W: Write>(
+    store: &dyn Store,
+    file: W,
+    mut progress: impl FnMut(u64),
+) -> Result<(W, BackupReport)> {
+    let mut writer = Writer::begin(file)?;
+    let mut report = BackupReport::default();
+    let mut chunks: BTreeSet<(String, ChunkId)> = BTreeSet::new();
+    let mut logs = all_logs(store).await?;
+    // A log is younger than what it continues; so are later incarnations.
+    logs.sort_by_key(|log| std::cmp::Reverse(log.incarnation));
+    for log in logs {
+        let address = address_of(&log)?;
+        writer.log(&log)?;
+        report.logs += 1;
+        let mut pages = BatchPages::new(store, log.log_id(), 1, &address);
+        while let Some(page) = pages.next().await? {
+            for numbered in &page {
+                let encoded = numbered.batch.encode();
+                writer.batch(&encoded.map_err(|error| from_store(error, &address))?)?;
+                let named = named_by(store, &address, numbered).await?;
+                chunks.extend(named.into_iter().map(|id| (log.realm.clone(), id)));
+                report.batches += 1;
+                progress(report.batches);
+            }
+        }
+    }
+    for (realm, id) in chunks {
+        let bytes = store.chunk(&realm, id).await.map_err(|error| from_store(error, &realm))?;
+        let bytes = bytes.ok_or_else(|| {
+            Error::new(ErrorCode::DataLoss, format!("chunk {id} of realm `{realm}` is missing"))
+        })?;
+        writer.chunk(&realm, &bytes)?;
+        report.chunks += 1;
+        progress(report.batches + report.chunks);
+    }
+    Ok((writer.end()?, report))
+}

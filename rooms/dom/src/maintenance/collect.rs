@@ -1,0 +1,74 @@
+//! Chunks that nothing names any more make room.
+
+use std::collections::HashSet;
+
+use vdom_core::limits::CHUNK_GRACE;
+use vdom_core::{BranchAddress, Result};
+use vdom_store::{ChunkId, LogFilter, Numbered, Store};
+
+use super::address_of;
+use crate::base;
+use crate::batches::BatchPages;
+use crate::error::from_store;
+use crate::records::{Note, decode_batch};
+use vdom_edge::Environment;
+
+const CHUNKS_PER_PAGE: usize = 1_024;
+
+/// Deletes the chunks of a realm that no batch and no base names, and that nobody has
+/// put for a day: who writes puts a chunk before the batch that names it. Tells how
+/// many.
+///
+/// # Errors
+/// Where the store is damaged, or cannot be read or written.
+pub async fn collect(store: &dyn Store, environment: &Environment, realm: &str) -> Result<u64> {
+    let failed = |error| from_store(error, realm);
+    let grace_ms = CHUNK_GRACE.as_millis() as u64;
+    // Before the logs are read: what is named later was touched later.
+    let now_ms = u64::try_from(environment.now_ms()).unwrap_or_default();
+    let named = named_in(store, realm).await?;
+    let (mut deleted, mut after) = (0, None);
+    loop {
+        let page = store.chunks(realm, after, CHUNKS_PER_PAGE).await.map_err(failed)?;
+        let Some(last) = page.last() else { return Ok(deleted) };
+        after = Some(last.id);
+        let unnamed: Vec<_> =
+            page.iter().map(|chunk| chunk.id).filter(|id| !named.contains(id)).collect();
+        let before_ms = now_ms.saturating_sub(grace_ms);
+        deleted += store.delete_chunks(realm, &unnamed, before_ms).await.map_err(failed)?;
+    }
+}
+
+/// What a batch names, and what the base in it names.
+pub(super) async fn named_by(
+    store: &dyn Store,
+    address: &BranchAddress,
+    numbered: &Numbered,
+) -> Result<Vec<ChunkId>> {
+    let mut named = numbered.batch.chunks.clone();
+    if named.is_empty() {
+        return Ok(named);
+    }
+    for note in decode_batch(numbered)?.notes {
+        if let Note::Base(base) = note {
+            named.extend(base::named_contents(store, address, &base).await?);
+        }
+    }
+    Ok(named)
+}
+
+async fn named_in(store: &dyn Store, realm: &str) -> Result<HashSet<ChunkId>> {
+    let failed = |error| from_store(error, realm);
+    let filter = LogFilter { realm: realm.to_owned(), repo: None, branch: None };
+    let mut named = HashSet::new();
+    for log in store.logs(&filter).await.map_err(failed)? {
+        let address = address_of(&log)?;
+        let mut pages = BatchPages::new(store, log.log_id(), 1, &realm);
+        while let Some(page) = pages.next().await? {
+            for numbered in &page {
+                named.extend(named_by(store, &address, numbered).await?);
+            }
+        }
+    }
+    Ok(named)
+}

@@ -1,0 +1,48 @@
+//! `vdom rebuild`: every view anew, from the logs alone.
+
+use std::sync::Arc;
+
+use vdom_core::Result;
+use vdom_store::Store;
+
+use super::{address_of, all_logs, room_over};
+use crate::error::from_store;
+use vdom_edge::Environment;
+
+/// What was rebuilt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RebuildReport {
+    /// How many logs.
+    pub logs: u64,
+    /// How many revisions they have, all together.
+    pub changes: u64,
+}
+
+/// Removes all views and derives them again: from the newest base of each log, or from
+/// its first change. `progress` is told how many revisions that were so far.
+///
+/// Interrupted, it leaves views that the next start completes.
+///
+/// # Errors
+/// Where a log is damaged, or the store cannot be read or written.
+pub async fn rebuild(
+    store: Arc<dyn Store>,
+    environment: &Environment,
+    mut progress: impl FnMut(u64),
+) -> Result<RebuildReport> {
+    let logs = all_logs(&*store).await?;
+    // All of them first: a log may read the views of what it continues.
+    for log in &logs {
+        let cleared = store.clear_views(log.log_id()).await;
+        cleared.map_err(|error| from_store(error, log.log_id()))?;
+    }
+    let room = room_over(store, environment);
+    let mut report = RebuildReport::default();
+    for log in &logs {
+        report.changes += room.shared.derive_log(&address_of(log)?, log.incarnation).await?;
+        report.logs += 1;
+        progress(report.changes);
+    }
+    room.close().await;
+    Ok(report)
+}

@@ -1,0 +1,162 @@
+//! `vdom restore`: an empty store becomes what a backup holds, in a new epoch.
+//!
+//! Revisions that were acknowledged after the backup are gone, so every branch that
+//! was open begins a new epoch: its log ends, and the next one of its name continues
+//! it where it ended.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+
+use vdom_core::dom::change::CHAIN_START;
+use vdom_core::{Error, ErrorCode, Hash, Result};
+use vdom_store::{Append, Batch, BatchId, ChunkId, LogDescriptor, LogId, Numbered, Store};
+
+use super::archive::{Reader, Record};
+use super::{address_of, unreadable};
+use crate::error::from_store;
+use crate::records::{Note, decode_batch, encode_batch};
+use vdom_edge::Environment;
+
+/// What was restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// How many logs.
+    pub logs: u64,
+    /// How many batches in them.
+    pub batches: u64,
+    /// How many chunks.
+    pub chunks: u64,
+    /// The branches that go on, and the epoch that each of them begins.
+    pub branches: Vec<(String, u64)>,
+}
+
+/// Fills an empty store from a backup, which is read to its end before the first
+/// write. `progress` is told how many batches and chunks were written so far.
+///
+/// # Errors
+/// Where the backup is damaged, the store holds something already, or cannot be
+/// written; a store that is restored in part is of no use and must be emptied.
+pub async fn restore<F: Read + Seek>(
+    store: &dyn Store,
+    environment: &Environment,
+    mut file: F,
+    mut progress: impl FnMut(u64),
+) -> Result<RestoreReport> {
+    let failed = |error| from_store(error, "the store");
+    if !store.realms().await.map_err(failed)?.is_empty() {
+        return Err(Error::new(
+            ErrorCode::FailedPrecondition,
+            "the store holds something already: restore into an empty one",
+        ));
+    }
+    let mut report = RestoreReport::default();
+    // To its end: a damaged backup leaves the store as it was.
+    let mut reader = begin(&mut file)?;
+    while reader.next()?.is_some() {}
+    // Chunks come before the batches that name them.
+    let mut reader = begin(&mut file)?;
+    while let Some(record) = reader.next()? {
+        let Record::Chunk(realm, bytes) = record else { continue };
+        let id = ChunkId::of(&bytes);
+        store.put_chunk(&realm, id, bytes).await.map_err(failed)?;
+        report.chunks += 1;
+        progress(report.chunks);
+    }
+    let mut reader = begin(&mut file)?;
+    let mut log: Option<(LogId, u64)> = None;
+    let mut newest: BTreeMap<(String, String, String), (LogDescriptor, Numbered)> = BTreeMap::new();
+    let mut current: Option<LogDescriptor> = None;
+    while let Some(record) = reader.next()? {
+        match record {
+            Record::Log(descriptor) => {
+                log = Some((descriptor.log_id(), 0));
+                current = Some(descriptor);
+                report.logs += 1;
+            }
+            Record::Batch(batch) => {
+                let (Some((id, number)), Some(descriptor)) = (&mut log, &current) else {
+                    return Err(Error::new(ErrorCode::DataLoss, "a batch belongs to no log"));
+                };
+                *number += 1;
+                append(store, *id, *number, &batch).await?;
+                let name =
+                    (descriptor.realm.clone(), descriptor.repo.clone(), descriptor.branch.clone());
+                let numbered = Numbered { number: *number, batch: *batch };
+                let is_newer = newest
+                    .get(&name)
+                    .is_none_or(|(known, _)| known.incarnation <= descriptor.incarnation);
+                if is_newer {
+                    newest.insert(name, (descriptor.clone(), numbered));
+                }
+                report.batches += 1;
+                progress(report.chunks + report.batches);
+            }
+            Record::Chunk(..) => {}
+        }
+    }
+    for (descriptor, last) in newest.into_values().filter(|(_, last)| !last.batch.closing) {
+        let epoch = begin_epoch(store, environment, &descriptor, &last).await?;
+        report.branches.push((address_of(&descriptor)?.to_string(), epoch));
+    }
+    Ok(report)
+}
+
+fn begin<F: Read + Seek>(file: &mut F) -> Result<Reader<std::io::BufReader<&mut F>>> {
+    file.seek(SeekFrom::Start(0)).map_err(|error| unreadable("read the backup", &error))?;
+    Reader::begin(std::io::BufReader::with_capacity(1 << 20, file))
+}
+
+/// Ends a log and begins the next of its name, which continues it.
+async fn begin_epoch(
+    store: &dyn Store,
+    environment: &Environment,
+    descriptor: &LogDescriptor,
+    last: &Numbered,
+) -> Result<u64> {
+    let record = decode_batch(last)?;
+    let revision = record.first_revision + u64::from(record.count) - 1;
+    let hash = if revision == 0 { CHAIN_START } else { record.hash };
+    let empty = |previous, hash: Hash, epoch, notes| -> Result<Batch> {
+        let (manifest, body) = encode_batch(epoch, hash, &[], notes)?;
+        Ok(Batch {
+            id: BatchId(environment.random()?),
+            previous,
+            descriptor: None,
+            first_revision: revision + 1,
+            count: 0,
+            operations: Vec::new(),
+            chunks: Vec::new(),
+            closing: false,
+            emptied: None,
+            manifest,
+            body,
+        })
+    };
+    let closing =
+        Batch { closing: true, ..empty(last.batch.digest(), hash, record.epoch, Vec::new())? };
+    append(store, descriptor.log_id(), last.number + 1, &closing).await?;
+    let now = u64::try_from(environment.now_ms()).unwrap_or_default();
+    let epoch = now.max(record.epoch + 1);
+    let origin = Note::Origin {
+        branch: descriptor.branch.clone(),
+        incarnation: descriptor.incarnation,
+        revision,
+        previous_epoch: Some(record.epoch),
+    };
+    let next = LogDescriptor { incarnation: descriptor.incarnation + 1, ..descriptor.clone() };
+    let first = empty([0; 32], hash, epoch, vec![origin])?;
+    let first = Batch { descriptor: Some(next.clone()), ..first };
+    append(store, next.log_id(), 1, &first).await?;
+    Ok(epoch)
+}
+
+async fn append(store: &dyn Store, log: LogId, number: u64, batch: &Batch) -> Result<()> {
+    match store.append(log, number, batch).await {
+        Ok(Append::Committed) => Ok(()),
+        Ok(Append::Taken) => Err(Error::new(
+            ErrorCode::FailedPrecondition,
+            "something else writes to the store: stop it, empty the store and restore again",
+        )),
+        Err(error) => Err(from_store(error, "the store")),
+    }
+}

@@ -1,0 +1,146 @@
+//! What the room keeps when the store fails, and when others write too.
+
+use futures::StreamExt;
+use futures::future::join_all;
+use vdom_core::ErrorCode;
+use vdom_core::dom::calls::{ConflictReason, Event, ReadTree, ResumePoint, Subscribe};
+use vdom_store::memory::{AppendFault, ViewFaults};
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_is_settled_and_written_once() {
+    let store = Arc::new(Memory::new(1));
+    let room = room_over(store.clone());
+    for (number, fault) in (1..).zip([AppendFault::BeforeEffect, AppendFault::AfterEffect]) {
+        store.fail_next_append(fault);
+        store.fail_next_append(fault);
+        assert_eq!(put(&room, &format!("n{number}"), "x").await.revision, number);
+    }
+    assert_eq!(put(&room, "last", "x").await.revision, 3);
+}
+
+#[tokio::test]
+async fn two_gateways_share_a_branch_without_losing_or_doubling_a_write() {
+    let store = Memory::shared(1);
+    let rooms = [room_over(Arc::new(store.peer())), room_over(Arc::new(store))];
+    let writes = (0..200).map(|number| {
+        let room = &rooms[number % 2];
+        async move { put(room, &format!("n{number}"), "x").await.revision }
+    });
+    let mut revisions = join_all(writes).await;
+    revisions.sort_unstable();
+    assert_eq!(revisions, (1..=200).collect::<Vec<u64>>());
+    for room in &rooms {
+        let at = ReadAt { max_age_ms: Some(0), ..ReadAt::default() };
+        let request =
+            ReadTree { address: address(), prefix: String::new(), at, include_content: false };
+        let tree = room.read_tree(&caller("anna"), request).await.expect("a tree");
+        assert_eq!(tree.count().await, 200);
+    }
+}
+
+#[tokio::test]
+async fn racing_creators_of_a_branch_agree_on_its_epoch() {
+    let store = Memory::shared(1);
+    let rooms: Vec<_> = (0..8).map(|_| room_over(Arc::new(store.peer()))).collect();
+    let writes = rooms
+        .iter()
+        .enumerate()
+        .map(|(number, room)| async move { put(room, &format!("n{number}"), "x").await });
+    let written = join_all(writes).await;
+    assert!(written.iter().all(|answer| answer.epoch == written[0].epoch));
+    let mut revisions: Vec<_> = written.iter().map(|answer| answer.revision).collect();
+    revisions.sort_unstable();
+    assert_eq!(revisions, (1..=8).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn a_refusal_rests_on_what_others_wrote_before_it_was_asked() {
+    let store = Memory::shared(1);
+    store.lose_early_words(true);
+    let (here, there) = (room_over(Arc::new(store.peer())), room_over(Arc::new(store)));
+    let first = put(&here, "a", "1").await;
+    accepted(&there, edit(&first, "a", Diff::delete())).await;
+    // Here the path still seems to exist.
+    assert_eq!(put(&here, "a", "2").await.revision, 3);
+    let conflict = conflicted(&there, edit(&first, "a", Diff::put_file(b"3"))).await;
+    assert_eq!(conflict.reason, ConflictReason::Deleted);
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_cut_off_refuses_instead_of_judging() {
+    let store = Arc::new(Memory::shared(1));
+    let room = room_over(store.clone());
+    let first = put(&room, "a", "1").await;
+    store.cut_off(true);
+    let stale = WriteDiff {
+        node_id: None,
+        clock: VectorClock::default(),
+        ..edit(&first, "a", Diff::put_file(b"2"))
+    };
+    let error = room.write_diff(&caller("anna"), stale).await.expect_err("no proof");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    let confirm = ReadAt { max_age_ms: Some(0), ..ReadAt::default() };
+    let error = read_at(&room, "a", confirm).await.expect_err("no proof");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    store.cut_off(false);
+    assert_eq!(put(&room, "b", "x").await.revision, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_and_late_view_writes_change_no_answer() {
+    for seed in 0..8 {
+        let store = Arc::new(Memory::new(seed));
+        store.disturb_views(ViewFaults { lost: 30, late: 30 });
+        let room = room_over(store.clone());
+        let mut seen = put(&room, "a", "0").await;
+        for number in 1..40 {
+            seen = if number % 7 == 0 {
+                let target = format!("a{number}");
+                accepted(&room, rename(&seen, &target)).await
+            } else {
+                accepted(&room, WriteDiff { path: None, ..edit(&seen, "a", content(number)) }).await
+            };
+        }
+        store.settle_views();
+        // A process that ends here leaves views that are behind, never wrong.
+        drop(room);
+        store.disturb_views(ViewFaults::default());
+        let room = room_over(store.clone());
+        assert_eq!(text_at(&room, "a35", None).await.as_deref(), Some("39"), "seed {seed}");
+        assert_eq!(text_at(&room, "a", Some(6)).await.as_deref(), Some("5"), "seed {seed}");
+        assert_eq!(text_at(&room, "a", Some(8)).await, None, "seed {seed}");
+        assert_eq!(text_at(&room, "a7", Some(9)).await.as_deref(), Some("8"), "seed {seed}");
+    }
+}
+
+fn content(number: u32) -> Bytes {
+    Diff::put_file(number.to_string().as_bytes())
+}
+
+fn rename(seen: &Written, target: &str) -> WriteDiff {
+    WriteDiff { path: None, ..edit(seen, "a", Diff::rename(&path(target), None)) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_elsewhere_sees_everything_without_early_words() {
+    let store = Memory::shared(1);
+    store.lose_early_words(true);
+    let (here, there) = (room_over(Arc::new(store.peer())), room_over(Arc::new(store)));
+    let first = put(&here, "a", "1").await;
+    let from = Some(ResumePoint { epoch: first.epoch, revision: 0, hash: None });
+    let request = Subscribe { address: address(), paths: vec![], from, include_diffs: false };
+    let mut events = there.subscribe(&caller("anna"), request).await.expect("a stream");
+    for number in 2..20 {
+        put(&here, &format!("n{number}"), "x").await;
+    }
+    let mut revisions = Vec::new();
+    while revisions.len() < 19 {
+        let next = tokio::time::timeout(Duration::from_secs(5), events.next()).await;
+        if let Event::Change(event) = next.expect("in time").expect("going on").expect("fine") {
+            revisions.push(event.change.revision);
+        }
+    }
+    assert_eq!(revisions, (1..20).collect::<Vec<u64>>());
+}

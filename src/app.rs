@@ -13,8 +13,8 @@ use vdom_edge::serve::{
     Bind, Drained, Listener, Randomness, RequestContext, RequestService, ServeSettings, Server, tls,
 };
 use vdom_security::Authority;
-use vdom_store::embedded::{Embedded, EmbeddedOptions};
-use vdom_store::memory::Memory;
+use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
+use vdom_store::memory::MemoryStore;
 use vdom_store::{Store, StoreError};
 
 use crate::config::{GatewayConfig, RetentionConfig, StoreConfig, StoreKind};
@@ -60,10 +60,14 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
     let admin = listen(config.listen.admin).await?;
     let tokens = config.auth.clone().load(config.dev).await?;
     let store = open_store(&config.store).await?;
-    let promises = store.promises();
-    tracing::info!(backend = promises.backend, durability = promises.durability, "store is open");
-    for warning in &promises.warnings {
-        tracing::warn!(backend = promises.backend, "{warning}");
+    let guarantees = store.guarantees();
+    tracing::info!(
+        backend = guarantees.backend,
+        durability = guarantees.durability,
+        "store is open"
+    );
+    for warning in &guarantees.warnings {
+        tracing::warn!(backend = guarantees.backend, "{warning}");
     }
 
     let draining = CancellationToken::new();
@@ -150,10 +154,10 @@ impl Gateway {
 /// Where it cannot be opened; the message says what to do.
 pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
     match config.kind {
-        StoreKind::Memory => Ok(Arc::new(Memory::new(0))),
+        StoreKind::Memory => Ok(Arc::new(MemoryStore::new(0))),
         StoreKind::Embedded => {
             let path = config.path.clone();
-            let open = move || Embedded::open(path, EmbeddedOptions::default());
+            let open = move || EmbeddedStore::open(path, EmbeddedOptions::default());
             let opened = tokio::task::spawn_blocking(open).await.map_err(Error::internal)?;
             Ok(Arc::new(opened.map_err(cannot_open)?))
         }

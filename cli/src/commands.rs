@@ -9,6 +9,7 @@ mod completions;
 mod conflicts;
 mod diff;
 mod export;
+mod file_problems;
 mod gateway;
 mod import;
 mod log;
@@ -16,11 +17,11 @@ mod ls;
 mod man;
 mod mirror;
 mod mv;
-mod point;
 mod put;
 mod rebuild;
 mod restore;
 mod revert;
+mod revision_spec;
 mod rm;
 mod serve;
 mod sidecar;
@@ -56,35 +57,34 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    Up(up::Arguments),
-    Gateway(gateway::Arguments),
-    Sidecar(sidecar::Arguments),
-    Token(token::Arguments),
-    Import(import::Arguments),
-    Export(export::Arguments),
-    Mirror(mirror::Arguments),
-    Ls(ls::Arguments),
-    Cat(cat::Arguments),
-    Put(put::Arguments),
-    Rm(rm::Arguments),
-    Mv(mv::Arguments),
-    Watch(watch::Arguments),
-    Log(log::Arguments),
-    Diff(diff::Arguments),
-    Revert(revert::Arguments),
-    Branch(branch::Arguments),
-    Conflicts(conflicts::Arguments),
-    Status(status::Arguments),
-    Verify(verify::Arguments),
-    Backup(backup::Arguments),
-    Restore(restore::Arguments),
-    Rebuild(rebuild::Arguments),
-    Compact(compact::Arguments),
-    Completions(completions::Arguments),
-    Man(man::Arguments),
+    Up(up::UpArguments),
+    Gateway(gateway::GatewayArguments),
+    Sidecar(sidecar::SidecarArguments),
+    Token(token::TokenArguments),
+    Import(import::ImportArguments),
+    Export(export::ExportArguments),
+    Mirror(mirror::MirrorArguments),
+    Ls(ls::LsArguments),
+    Cat(cat::CatArguments),
+    Put(put::PutArguments),
+    Rm(rm::RmArguments),
+    Mv(mv::MvArguments),
+    Watch(watch::WatchArguments),
+    Log(log::LogArguments),
+    Diff(diff::DiffArguments),
+    Revert(revert::RevertArguments),
+    Branch(branch::BranchArguments),
+    Conflicts(conflicts::ConflictsArguments),
+    Status(status::StatusArguments),
+    Verify(verify::VerifyArguments),
+    Backup(backup::BackupArguments),
+    Restore(restore::RestoreArguments),
+    Rebuild(rebuild::RebuildArguments),
+    Compact(compact::CompactArguments),
+    Completions(completions::CompletionsArguments),
+    Man(man::ManArguments),
 }
 
-/// Does it.
 pub(crate) fn run(command: Command, output: &mut Output) -> Result<(), Failure> {
     match command {
         Command::Up(arguments) => on_all_cores()?.block_on(up::run(arguments, output)),

@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 
 /// Who signs the tokens of such a gateway.
 pub(crate) const ISSUER: &str = "vdom";
-/// For whom they are.
+/// The audience of these tokens.
 pub(crate) const AUDIENCE: &str = "vdom";
 
 /// Which directory.
@@ -98,17 +98,16 @@ impl DataDirectory {
             .map_err(|error| Failure::failed(format!("cannot write {}: {error}", file.display())))
     }
 
-    /// Signs a token.
+    /// Signs a token with the key of this directory.
     pub(crate) fn mint(&self, grant: &Grant) -> Result<String, Failure> {
         mint(&self.private_key(), ISSUER, AUDIENCE, grant)
     }
 
-    /// Where it is.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Of the embedded store.
+    /// The folder of the embedded store.
     pub(crate) fn store(&self) -> PathBuf {
         self.root.join("store")
     }

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 use std::{fmt, io};
 
-use tonic::{Code, Status};
-use tonic_types::StatusExt;
+use tonic::Status;
+use vdom_client::InvalidBranchSpec;
 use vdom_core::ErrorCode;
-use vdom_edge::error::from_status;
+use vdom_core::limits::CONTENT_MAX_BYTES;
+
+use crate::humanize::size;
 
 /// The exit codes, as `vdom --help` lists them.
 pub(crate) const HELP: &str = "\
@@ -65,7 +67,6 @@ impl From<ErrorCode> for Exit {
 /// Why a command did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// What the process answers.
     pub(crate) exit: Exit,
     /// What was wrong and where; empty: nothing to say.
     pub(crate) message: String,
@@ -106,16 +107,16 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Status> for Failure {
-    fn from(status: Status) -> Self {
-        let code = from_status(&status).code;
-        let message = if is_connection_lost(&status) {
-            format!("the connection to the server was lost: {}", innermost(&status))
-        } else if status.message().is_empty() {
-            format!("the server answered {:?}", status.code())
-        } else {
-            status.message().to_owned()
+impl From<vdom_client::Error> for Failure {
+    fn from(error: vdom_client::Error) -> Self {
+        let refusal = match error {
+            vdom_client::Error::Refused(refusal) => *refusal,
+            vdom_client::Error::Unreachable { .. } => {
+                return Self::new(Exit::Unavailable, error.to_string());
+            }
+            error => return Self::failed(error.to_string()),
         };
+        let code = refusal.error.code;
         let advice = match code {
             ErrorCode::Unauthenticated => {
                 Some("give a token with --token-file or VDOM_TOKEN; `vdom token` mints one")
@@ -128,10 +129,55 @@ impl From<Status> for Failure {
         };
         Self {
             exit: code.into(),
-            message,
+            message: refusal.error.message,
             advice: advice.map(str::to_owned),
             code: Some(code),
-            request_id: status.get_details_request_info().map(|info| info.request_id),
+            request_id: refusal.request_id,
+        }
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        vdom_client::Error::from(status).into()
+    }
+}
+
+impl From<vdom_mirror::Error> for Failure {
+    fn from(error: vdom_mirror::Error) -> Self {
+        let message = error.to_string();
+        match error {
+            vdom_mirror::Error::Client(error) => error.into(),
+            vdom_mirror::Error::Core(error) => error.into(),
+            vdom_mirror::Error::Local { kind, message, advice } => {
+                Self { advice, ..Self::new(kind.into(), message) }
+            }
+            vdom_mirror::Error::FileTooLarge { size_bytes } => Self::failed(format!(
+                "it has {}, a node holds at most {}",
+                size(size_bytes),
+                size(CONTENT_MAX_BYTES)
+            )),
+            vdom_mirror::Error::Observer(error) => {
+                Self::from(io::Error::new(error.kind(), error.to_string()))
+            }
+            _ => Self::failed(message),
+        }
+    }
+}
+
+impl From<InvalidBranchSpec> for Failure {
+    fn from(invalid: InvalidBranchSpec) -> Self {
+        Self::new(Exit::Usage, invalid.to_string())
+    }
+}
+
+impl From<vdom_mirror::ErrorKind> for Exit {
+    fn from(kind: vdom_mirror::ErrorKind) -> Self {
+        match kind {
+            vdom_mirror::ErrorKind::Usage => Self::Usage,
+            vdom_mirror::ErrorKind::NotFound => Self::NotFound,
+            vdom_mirror::ErrorKind::Conflict => Self::Conflict,
+            vdom_mirror::ErrorKind::Failed => Self::Failed,
         }
     }
 }
@@ -152,21 +198,6 @@ impl From<vdom_core::Error> for Failure {
     fn from(error: vdom_core::Error) -> Self {
         Self { code: Some(error.code), ..Self::new(error.code.into(), error.message) }
     }
-}
-
-/// True where the answer never came: the status was made on this side of the
-/// connection. Such a status carries what broke as its source.
-pub(crate) fn is_connection_lost(status: &Status) -> bool {
-    std::error::Error::source(status).is_some() && status.code() != Code::DeadlineExceeded
-}
-
-/// The last of a chain of causes, which names the fact ("Connection refused").
-pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
     reason = "doc comments of arguments are help texts, where REPO[@BRANCH] is no link"
 )]
 
-mod branch;
-mod client;
 mod commands;
 mod data;
-mod document;
 mod exit;
+mod extended_json;
+mod humanize;
+mod names;
 mod output;
-mod place;
+mod progress;
 mod readiness;
 mod server;
 

@@ -1,7 +1,6 @@
 //! What the command prints: lines for people, NDJSON for programs.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
@@ -199,7 +198,6 @@ impl Painter {
         Self { color: false }
     }
 
-    /// `text` in this tone.
     pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
         let style = match tone {
             Tone::Good => AnsiColor::Green.on_default(),
@@ -214,49 +212,6 @@ impl Painter {
     fn style(&self, style: Style, text: &str) -> String {
         if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
-}
-
-/// A size for people: `512 B`, `1.4 MB`.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1_000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1_000.0;
-    let mut unit = UNITS[0];
-    for next in &UNITS[1..] {
-        // Rounding must not print `1000.0 kB`.
-        if value < 999.95 {
-            break;
-        }
-        value /= 1_000.0;
-        unit = next;
-    }
-    format!("{value:.1} {unit}")
-}
-
-/// `1 file`, `2 files`.
-pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
-/// A moment as RFC 3339 in UTC, to the second; empty where there is none.
-pub(crate) fn time(timestamp: Option<&prost_types::Timestamp>) -> String {
-    let to_moment = |timestamp: &prost_types::Timestamp| {
-        let seconds = u64::try_from(timestamp.seconds).ok()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-    };
-    timestamp
-        .and_then(to_moment)
-        .map(|moment| humantime::format_rfc3339_seconds(moment).to_string())
-        .unwrap_or_default()
-}
-
-/// Text of others on one line, without what a terminal would obey.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|character| if character.is_control() { '\u{fffd}' } else { character })
-        .collect()
 }
 
 fn failure_record(failure: &Failure) -> Value {

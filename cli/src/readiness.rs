@@ -9,8 +9,7 @@ use hyper::header::HOST;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
-
-use crate::server::ServerUrl;
+use vdom_client::ServerAddress;
 
 const PATH: &str = "/health/ready";
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -19,16 +18,15 @@ const ANSWER_MAX_BYTES: usize = 64 << 10;
 /// What a server says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Readiness {
-    /// Where it was asked.
+    /// The endpoint that was asked.
     pub(crate) url: String,
-    /// Whether it takes calls.
     pub(crate) is_ready: bool,
-    /// All that it says.
+    /// The object that it answered with.
     pub(crate) details: Value,
 }
 
 /// Asks the first of `servers` that has the endpoint; `Err` says why none has.
-pub(crate) async fn ask(servers: &[ServerUrl]) -> Result<Readiness, String> {
+pub(crate) async fn ask(servers: &[ServerAddress]) -> Result<Readiness, String> {
     let mut problem = "no HTTP address is known: name one with --admin".to_owned();
     for server in servers {
         let Some(authority) = server.plain_authority() else {
@@ -83,7 +81,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    async fn answering(answer: &'static str) -> ServerUrl {
+    async fn answering(answer: &'static str) -> ServerAddress {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         tokio::spawn(async move {

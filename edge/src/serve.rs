@@ -6,7 +6,9 @@ mod body_drain;
 mod connection;
 mod listener;
 mod protocol_detect;
+mod request_context;
 mod request_id;
+mod request_path;
 mod request_service;
 mod route_label;
 mod server;
@@ -15,7 +17,9 @@ mod write_coalescing;
 
 pub use connection::{ServeSettings, serve_connection};
 pub use listener::{Bind, Listener, LocalAddress, Stream};
-pub use request_service::{Randomness, RequestContext, RequestService};
+pub use request_context::{Randomness, RequestContext};
+pub use request_path::{Entered, RequestPath};
+pub use request_service::RequestService;
 pub use server::{Drained, Server};
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::io::{BufRead, BufReader};
 
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
-use vdom::git::fast_export::{Limits, ReadError, Reader};
-use vdom::git::fast_import::Writer;
-use vdom::git::stream::{Command, Content, FileChange};
+use vdom_git::command::{ContentSource, FileChange, StreamCommand};
+use vdom_git::fast_export::{FastExportError, FastExportLimits, FastExportReader};
+use vdom_git::fast_import::FastImportWriter;
 
 /// What the reader may take beside what the stream brought: its first step of data
 /// whose size is only claimed, a line, and a little.
@@ -21,8 +21,8 @@ const ALLOCATED_PER_BYTE: usize = 200;
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-const LIMITS: Limits =
-    Limits { line_bytes: 1 << 10, data_bytes: 1 << 16, changes: 100, merges: 10 };
+const LIMITS: FastExportLimits =
+    FastExportLimits { line_bytes: 1 << 10, data_bytes: 1 << 16, changes: 100, merges: 10 };
 
 fuzz_target!(|data: &[u8]| check(data));
 
@@ -31,7 +31,7 @@ fn check(data: &[u8]) {
     // The sizes that a stream may claim are the default ones here.
     let allowed = ALLOCATED_MAX_BYTES + ALLOCATED_PER_BYTE * data.len();
     ALLOCATOR.set_limit(ALLOCATOR.allocated() + allowed).expect("less is allocated");
-    let (generous, _) = read_all(data, Limits::default());
+    let (generous, _) = read_all(data, FastExportLimits::default());
     ALLOCATOR.set_limit(usize::MAX).expect("less is allocated");
 
     let (commands, error) = read_all(data, LIMITS);
@@ -48,8 +48,11 @@ fn check(data: &[u8]) {
     written_again(&commands);
 }
 
-fn read_all(source: impl BufRead, limits: Limits) -> (Vec<Command>, Option<ReadError>) {
-    let mut reader = Reader::new(source, limits);
+fn read_all(
+    source: impl BufRead,
+    limits: FastExportLimits,
+) -> (Vec<StreamCommand>, Option<FastExportError>) {
+    let mut reader = FastExportReader::new(source, limits);
     let mut commands = Vec::new();
     loop {
         match reader.read() {
@@ -64,14 +67,14 @@ fn read_all(source: impl BufRead, limits: Limits) -> (Vec<Command>, Option<ReadE
 }
 
 /// The bytes that a command holds of its stream.
-fn bytes_of(command: &Command) -> usize {
-    let object = |content: &Content| match content {
-        Content::Inline(data) => data.len(),
-        Content::Object(_) => 0,
+fn bytes_of(command: &StreamCommand) -> usize {
+    let object = |content: &ContentSource| match content {
+        ContentSource::Inline(data) => data.len(),
+        ContentSource::Object(_) => 0,
     };
     match command {
-        Command::Blob(blob) => blob.data.len(),
-        Command::Commit(commit) => {
+        StreamCommand::Blob(blob) => blob.data.len(),
+        StreamCommand::Commit(commit) => {
             let changes = commit.changes.iter().map(|change| match change {
                 FileChange::Modify { content, path, .. } => object(content) + path.len(),
                 FileChange::Delete { path } => path.len(),
@@ -83,42 +86,44 @@ fn bytes_of(command: &Command) -> usize {
             });
             commit.ref_name.len() + commit.message.len() + changes.sum::<usize>()
         }
-        Command::Reset(reset) => reset.ref_name.len(),
-        Command::Tag(tag) => tag.name.len() + tag.message.len(),
-        Command::Feature(text) | Command::Setting(text) | Command::Progress(text) => text.len(),
-        Command::Alias { .. } | Command::Checkpoint | Command::Done => 0,
+        StreamCommand::Reset(reset) => reset.ref_name.len(),
+        StreamCommand::Tag(tag) => tag.name.len() + tag.message.len(),
+        StreamCommand::Feature(text)
+        | StreamCommand::Setting(text)
+        | StreamCommand::Progress(text) => text.len(),
+        StreamCommand::Alias { .. } | StreamCommand::Checkpoint | StreamCommand::Done => 0,
     }
 }
 
-fn within_limits(command: &Command) {
+fn within_limits(command: &StreamCommand) {
     match command {
-        Command::Blob(blob) => assert!(blob.data.len() <= LIMITS.data_bytes),
-        Command::Commit(commit) => {
+        StreamCommand::Blob(blob) => assert!(blob.data.len() <= LIMITS.data_bytes),
+        StreamCommand::Commit(commit) => {
             assert!(commit.merges.len() <= LIMITS.merges);
             assert!(commit.signatures.len() <= LIMITS.merges);
             assert!(commit.changes.len() <= LIMITS.changes);
             assert!(commit.message.len() <= LIMITS.data_bytes);
             let inline = commit.changes.iter().map(|change| match change {
-                FileChange::Modify { content: Content::Inline(data), .. }
-                | FileChange::Note { content: Content::Inline(data), .. } => data.len(),
+                FileChange::Modify { content: ContentSource::Inline(data), .. }
+                | FileChange::Note { content: ContentSource::Inline(data), .. } => data.len(),
                 _ => 0,
             });
             assert!(inline.sum::<usize>() <= LIMITS.data_bytes);
         }
-        Command::Tag(tag) => assert!(tag.message.len() <= LIMITS.data_bytes),
+        StreamCommand::Tag(tag) => assert!(tag.message.len() <= LIMITS.data_bytes),
         _ => {}
     }
 }
 
 /// `git fast-import` is given what `git fast-export` gave.
-fn written_again(commands: &[Command]) {
+fn written_again(commands: &[StreamCommand]) {
     let mut stream = Vec::new();
-    let mut writer = Writer::new(&mut stream);
+    let mut writer = FastImportWriter::new(&mut stream);
     for command in commands {
         writer.write(command).expect("memory");
     }
     // What is quoted is longer than it was.
-    let limits = Limits { line_bytes: LIMITS.line_bytes * 10, ..LIMITS };
+    let limits = FastExportLimits { line_bytes: LIMITS.line_bytes * 10, ..LIMITS };
     let (again, error) = read_all(stream.as_slice(), limits);
     // A stream that promised `done` may have broken off before it.
     assert!(error.is_none_or(|error| error.problem.contains("done")));

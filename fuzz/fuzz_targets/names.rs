@@ -4,10 +4,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use unicode_normalization::UnicodeNormalization;
-use vdom::git::{path, quoted, ref_name};
 use vdom_core::limits::{NAME_MAX_BYTES, PATH_MAX_BYTES};
 use vdom_core::names::parse_prefix;
 use vdom_core::{BranchAddress, BranchName, NodePath, RealmName, RepoName};
+use vdom_git::branch_name::encode_branch;
+use vdom_git::node_path::{decode_path, encode_path};
+use vdom_git::quoted_path;
 
 fuzz_target!(|data: &[u8]| check(data));
 
@@ -20,7 +22,7 @@ fn check(data: &[u8]) {
     }
     git_path(data);
     git_branch(data);
-    quoted_path(data);
+    quoting(data);
 }
 
 fn plain_names(text: &str) {
@@ -36,7 +38,7 @@ fn plain_names(text: &str) {
 fn branch_name(text: &str) {
     let Ok(branch) = BranchName::parse(text) else { return };
     assert_eq!(branch.as_str(), text);
-    assert_eq!(ref_name::branch(text.as_bytes()) == text, is_plain_for_git(text));
+    assert_eq!(encode_branch(text.as_bytes()) == text, is_plain_for_git(text));
     // `git check-ref-format refs/heads/NAME`, as its manual numbers the rules.
     let segments = text.split('/');
     assert!(
@@ -78,17 +80,17 @@ fn node_path(text: &str) {
 /// A path of git is kept where it can be found again, and no other path is kept there:
 /// what is escaped can be read back, and what is cut has its hash.
 fn git_path(data: &[u8]) {
-    let Some(kept) = path::keep(data) else { return };
+    let Some(kept) = encode_path(data) else { return };
     let text = kept.path.as_str();
     assert_eq!(NodePath::parse(text).as_ref(), Ok(&kept.path));
-    assert_eq!(path::original(text, kept.original.as_deref()).as_deref(), Some(data));
+    assert_eq!(decode_path(text, kept.original.as_deref()).as_deref(), Some(data));
     if kept.original.is_none() {
         assert!(!text.starts_with(".vdom/") && text != ".vdom");
         assert_eq!((text.as_bytes(), unescaped(text).as_slice()), (data, data));
     } else if !text.contains("%~") {
         assert_eq!(unescaped(text), data);
         // It cannot be taken for a path that was kept as it is.
-        assert_ne!(path::keep(text.as_bytes()).expect("short enough").path, kept.path);
+        assert_ne!(encode_path(text.as_bytes()).expect("short enough").path, kept.path);
     }
 }
 
@@ -110,7 +112,7 @@ fn unescaped(text: &str) -> Vec<u8> {
 }
 
 fn git_branch(data: &[u8]) {
-    let branch = ref_name::branch(data);
+    let branch = encode_branch(data);
     BranchName::parse(&branch).expect("a branch for any name");
     assert!(!branch.starts_with("git/"), "{branch} is one of our own");
     let is_same = branch.as_bytes() == data;
@@ -122,17 +124,17 @@ fn git_branch(data: &[u8]) {
     }
 }
 
-fn quoted_path(data: &[u8]) {
-    let quoted = quoted::quote(data);
+fn quoting(data: &[u8]) {
+    let quoted = quoted_path::quote(data);
     assert!(!quoted.contains(&b'\n'));
     if quoted.first() == Some(&b'"') {
-        let (plain, rest) = quoted::unquote(&quoted).expect("what we quote");
+        let (plain, rest) = quoted_path::unquote(&quoted).expect("what we quote");
         assert_eq!((plain.as_slice(), rest), (data, b"".as_slice()));
     } else {
         assert_eq!(quoted.as_ref(), data);
     }
     if data.first() == Some(&b'"') {
-        match quoted::unquote(data) {
+        match quoted_path::unquote(data) {
             Ok((plain, rest)) => assert!(plain.len() + rest.len() + 2 <= data.len()),
             Err(place) => assert!((1..=data.len()).contains(&place)),
         }

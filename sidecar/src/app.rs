@@ -28,7 +28,7 @@ use vdom_edge::serve::{
 use crate::branch::Tolerance;
 use crate::branches::BranchSettings;
 use crate::config::SidecarConfig;
-use crate::hot_read::{Door, HotRead};
+use crate::fast_path::{FastPath, FastPathService};
 use crate::identity::OwnIdentity;
 use crate::observe::{self, Health};
 use crate::sidecar::{Sidecar, SidecarSettings};
@@ -115,9 +115,8 @@ pub async fn start(config: SidecarConfig, environment: Environment) -> Result<Ru
         ..ServeSettings::default()
     };
     let way = |transport| {
-        let context = context(transport);
-        let door = Door::new(sidecar.clone(), context.clone());
-        HotRead::new(door, RequestService::new(routes.clone(), context))
+        let usual = RequestService::new(routes.clone(), context(transport));
+        FastPathService::new(FastPath::new(sidecar.clone(), usual.path().clone()), usual)
     };
     let services = || Services { tcp: way("tcp"), unix: way("unix"), settings: serve.clone() };
     let workers =

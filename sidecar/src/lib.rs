@@ -9,7 +9,7 @@
 //! | `cache`, `apply` | nodes in memory, and what a change does to them |
 //! | `follow` | keeps a branch true by its changes |
 //! | `upstream`, `identity` | the gateway, and who the sidecar is to it |
-//! | `hot_read` | the shortest way to a cached node |
+//! | `fast_path` | the shortest way to a cached node |
 //! | `workers` | one serving thread per core |
 //! | `observe` | readiness and metrics |
 
@@ -22,10 +22,10 @@ mod cache;
 pub mod config;
 #[cfg(test)]
 mod double;
+mod fast_path;
 #[cfg(test)]
 mod fixtures;
 mod follow;
-mod hot_read;
 mod identity;
 mod observe;
 mod sidecar;

@@ -64,17 +64,17 @@ impl Lifecycle {
 
 impl Readiness for Lifecycle {
     fn checks(&self) -> Vec<Check> {
-        let promises = self.store.promises();
+        let guarantees = self.store.guarantees();
         let refusal = self.state.read().store_refusal.clone();
         let is_draining = self.draining.is_cancelled();
-        let promise = std::iter::once(promises.durability).chain(promises.warnings);
+        let sentences = std::iter::once(guarantees.durability).chain(guarantees.warnings);
         vec![
             Check {
                 name: "store",
                 ready: refusal.is_none(),
                 detail: refusal.unwrap_or_else(|| {
-                    let promise: Vec<_> = promise.collect();
-                    format!("{}: {}", promises.backend, promise.join(" "))
+                    let sentences: Vec<_> = sentences.collect();
+                    format!("{}: {}", guarantees.backend, sentences.join(" "))
                 }),
             },
             Check {

@@ -1,22 +1,19 @@
 //! A batch: the unit that a log appends, and what it carries for the store.
 
-mod codec;
+pub(crate) mod codec;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
-pub(crate) use codec::digest_in;
+use crate::chunk::ChunkId;
+use crate::hex_id::shown_as_hex;
+use crate::log::LogDescriptor;
 
-/// The largest encoded batch.
+/// The most that [`Batch::encode`] may give, in bytes.
 pub const BATCH_MAX_BYTES: usize = 4 << 20;
-
-/// Names a log: a hash of what the log is about and its incarnation.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LogId(pub [u8; 32]);
 
 /// Says whether the batch that stands at a number is the one that was appended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,22 +23,7 @@ pub struct BatchId(pub [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OperationKey(pub [u8; 16]);
 
-/// What a log is about; carried by its first batch, so that logs can be listed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, minicbor::Encode, minicbor::Decode)]
-pub struct LogDescriptor {
-    /// The tenant.
-    #[n(0)]
-    pub realm: String,
-    /// The repo; empty for a log of the realm itself.
-    #[n(1)]
-    pub repo: String,
-    /// The branch; empty for a log of the realm itself.
-    #[n(2)]
-    pub branch: String,
-    /// 1 for the first log of that name, then one more after each closing batch.
-    #[n(3)]
-    pub incarnation: u64,
-}
+shown_as_hex!(BatchId, OperationKey);
 
 /// A row of a log.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,47 +41,33 @@ pub struct Batch {
     /// The operation ids of the changes, in any order.
     pub operations: Vec<OperationKey>,
     /// The chunks that the batch names.
-    pub chunks: Vec<crate::ChunkId>,
+    pub chunks: Vec<ChunkId>,
     /// True when the log ends here.
     pub closing: bool,
     /// Of a batch that was compacted: the digest that it had with its changes.
-    pub emptied: Option<[u8; 32]>,
+    pub compacted_from: Option<[u8; 32]>,
     /// What happened, without contents: cheap to read for an overlay.
     pub manifest: Bytes,
     /// The contents that the manifest points into.
     pub body: Bytes,
 }
 
-/// A batch and where it stands.
+/// A batch, and the number that it stands at in its log: 1, 2, 3 … without gaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Numbered {
-    /// 1, 2, 3 … without gaps.
+#[expect(missing_docs, reason = "the names say it")]
+pub struct LogEntry {
     pub number: u64,
-    /// What stands there.
     pub batch: Batch,
-}
-
-impl LogDescriptor {
-    /// The id of the log that this describes: a hash of all that names it.
-    pub fn log_id(&self) -> LogId {
-        let mut hash = Sha256::new_with_prefix(b"vdom log");
-        for name in [&self.realm, &self.repo, &self.branch] {
-            hash.update((name.len() as u64).to_be_bytes());
-            hash.update(name);
-        }
-        hash.update(self.incarnation.to_be_bytes());
-        LogId(hash.finalize().into())
-    }
 }
 
 impl Batch {
     /// What is left of a batch once its changes are compacted: its place in the chain,
     /// and what `manifest` says of them.
     #[must_use]
-    pub fn into_emptied(self, manifest: Bytes) -> Self {
-        let emptied = Some(self.digest());
+    pub fn into_compacted(self, manifest: Bytes) -> Self {
+        let compacted_from = Some(self.digest());
         let (operations, chunks, body) = (Vec::new(), Vec::new(), Bytes::new());
-        Self { operations, chunks, emptied, manifest, body, ..self }
+        Self { operations, chunks, compacted_from, manifest, body, ..self }
     }
 }
 
@@ -115,29 +83,9 @@ impl fmt::Debug for Batch {
             .field("operations", &self.operations.len())
             .field("chunks", &self.chunks.len())
             .field("closing", &self.closing)
-            .field("emptied", &self.emptied.is_some())
+            .field("compacted", &self.compacted_from.is_some())
             .field("manifest_bytes", &self.manifest.len())
             .field("body_bytes", &self.body.len())
             .finish()
     }
 }
-
-/// Shows an id as hex, for people and for records.
-macro_rules! shown_as_hex {
-    ($($id:ty),+) => {$(
-        impl ::std::fmt::Display for $id {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.write_str(&::hex::encode(self.0))
-            }
-        }
-
-        impl ::std::fmt::Debug for $id {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                write!(f, concat!(stringify!($id), "({})"), self)
-            }
-        }
-    )+};
-}
-
-shown_as_hex!(LogId, BatchId, OperationKey);
-pub(crate) use shown_as_hex;

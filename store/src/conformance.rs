@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::contract::Store;
+use crate::store::Store;
 
 /// A check that takes longer has failed.
 const CHECK_DEADLINE: Duration = Duration::from_secs(120);
@@ -113,13 +113,16 @@ macro_rules! conformance_suite {
                 revisions_find_their_batch
                 operations_find_their_batch
                 logs_are_listed_by_name
+                logs_of_rooms_are_apart
+                the_newest_log_of_a_name_is_found
+                names_that_no_log_can_have_are_refused
                 a_closed_log_takes_no_more
                 neighbouring_ids_are_apart
             }
             feed {
                 the_next_batches_of_many_logs
                 polling_misses_nothing
-                others_are_heard_early
+                commits_of_others_are_hinted
             }
             outcomes {
                 a_lost_answer_is_settled_by_appending_again
@@ -141,6 +144,8 @@ macro_rules! conformance_suite {
                 a_rename_moves_the_row
                 a_prefix_takes_whole_segments
                 pages_follow_path_and_id
+                paths_belong_to_a_kind
+                kinds_without_paths_are_refused
                 random_moves_agree_with_a_model
             }
             chunks {

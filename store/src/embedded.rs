@@ -3,19 +3,24 @@
 //! One thread, the committer, makes every write; reads go to the engine at once.
 //! Point reads are made where they are asked for, scans on the blocking pool.
 
+mod commit_group;
+mod commit_marker;
 mod committer;
 mod directory;
-mod disk;
+mod disk_space;
 mod engine;
-mod group;
+mod errors;
 mod journals;
 mod keys;
+mod keyspace;
 mod manifests;
-mod mark;
+mod options;
 mod read;
 mod record;
 #[cfg(test)]
 mod tests;
+mod write_cache;
+mod write_request;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,16 +31,19 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, oneshot};
 
-use self::committer::{Committer, Request};
+use self::committer::Committer;
 use self::directory::Directory;
-use self::disk::Disk;
-use self::engine::{Engine, Moment};
-use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey};
-use crate::chain;
-use crate::contract::{
-    Append, ChunkId, EARLY_QUEUE, Early, LogFilter, Promises, Store, StoreError, StoreErrorKind,
-    StoreResult, StoredChunk, check_chunk,
-};
+use self::disk_space::DiskSpace;
+use self::engine::{Engine, Snapshot};
+pub use self::options::EmbeddedOptions;
+use self::write_request::WriteRequest;
+use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::chunk::{ChunkId, StoredChunk, check_chunk};
+use crate::commit_hint::{CommitHint, HINT_QUEUE};
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
+use crate::log_chain;
+use crate::store::{Append, Guarantees, Store};
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 
 /// So many point reads are made in place; more go to the blocking pool.
@@ -44,62 +52,24 @@ const POINT_READS_IN_PLACE: usize = 64;
 /// So many rows are cleared by one write.
 const CLEARED_AT_ONCE: usize = 8_192;
 
-/// How much memory and disk the embedded store may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EmbeddedOptions {
-    /// For blocks read from disk, in bytes.
-    pub cache_bytes: u64,
-    /// For the newest rows of each of the four families, in bytes; a burst may take
-    /// five times that. A store keeps what it was created with.
-    pub memtable_bytes: u64,
-    /// Open files kept at hand; at least 10.
-    pub open_files: usize,
-    /// Writes are refused while the disk has less room than this, in bytes.
-    pub min_free_bytes: u64,
-}
-
-impl Default for EmbeddedOptions {
-    /// For a gateway.
-    fn default() -> Self {
-        Self {
-            cache_bytes: 64 << 20,
-            memtable_bytes: 16 << 20,
-            open_files: 512,
-            min_free_bytes: 256 << 20,
-        }
-    }
-}
-
-impl EmbeddedOptions {
-    /// For a process that must stay small.
-    pub fn small() -> Self {
-        Self {
-            cache_bytes: 1 << 20,
-            memtable_bytes: 1 << 20,
-            open_files: 32,
-            min_free_bytes: 64 << 20,
-        }
-    }
-}
-
 /// A store in a directory that belongs to this process alone.
-pub struct Embedded {
-    open: RwLock<Option<Arc<Open>>>,
+pub struct EmbeddedStore {
+    open: RwLock<Option<Arc<OpenStore>>>,
     /// Ends when the last user of the directory is gone.
     released: Mutex<Option<oneshot::Receiver<()>>>,
-    early: broadcast::Sender<Early>,
-    disk: Disk,
+    hints: broadcast::Sender<CommitHint>,
+    disk: DiskSpace,
     shown_path: String,
 }
 
 /// An open store. The fields are dropped in this order: the engine before the lock.
-struct Open {
+struct OpenStore {
     committer: Committer,
     engine: Arc<Engine>,
     _directory: Arc<Directory>,
 }
 
-impl Embedded {
+impl EmbeddedStore {
     /// Opens the store in this directory, or creates it.
     ///
     /// # Errors
@@ -108,33 +78,34 @@ impl Embedded {
     /// disk refuses; the message names the directory.
     pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> StoreResult<Self> {
         let path = path.as_ref();
-        let (directory, mark, released) = Directory::open(path)?;
+        let (directory, marker, released) = Directory::open(path)?;
         directory.create_engine(|engine| Engine::create(engine, &options))?;
         manifests::check(path, &directory.engine_path())?;
         let was_closed = directory.take_closed()?;
         let cut = journals::check(path, &directory.engine_path(), was_closed)?;
         let engine = Engine::open(&directory.engine_path(), &options)?;
-        let groups = read::last_groups(&engine.moment())?;
-        match (mark.check(path, &groups), cut) {
+        let groups = read::last_groups(&engine.snapshot())?;
+        match (marker.check(path, &groups), cut) {
             (Ok(()), Some(cut)) => cut.forget()?,
             (Err(error), Some(cut)) => return Err(cut.add_to(&error)),
             (checked, None) => checked?,
         }
-        let group = mark::newest(&groups);
+        let group = commit_marker::newest(&groups);
         let (engine, directory) = (Arc::new(engine), Arc::new(directory));
-        let committer = Committer::start(Arc::clone(&engine), Arc::clone(&directory), mark, group)?;
-        let open = Open { committer, engine, _directory: directory };
-        let (early, _) = broadcast::channel(EARLY_QUEUE);
+        let committer =
+            Committer::start(Arc::clone(&engine), Arc::clone(&directory), marker, group)?;
+        let open = OpenStore { committer, engine, _directory: directory };
+        let (hints, _) = broadcast::channel(HINT_QUEUE);
         Ok(Self {
             open: RwLock::new(Some(Arc::new(open))),
             released: Mutex::new(Some(released)),
-            early,
-            disk: Disk::new(path, options.min_free_bytes),
+            hints,
+            disk: DiskSpace::new(path, options.min_free_bytes),
             shown_path: path.display().to_string(),
         })
     }
 
-    fn reach(&self) -> StoreResult<Arc<Open>> {
+    fn opened(&self) -> StoreResult<Arc<OpenStore>> {
         let Some(open) = self.open.read().clone() else {
             return Err(StoreError::new(
                 StoreErrorKind::Stopped,
@@ -145,8 +116,8 @@ impl Embedded {
         Ok(open)
     }
 
-    fn reach_to_write(&self) -> StoreResult<Arc<Open>> {
-        let open = self.reach()?;
+    fn writable(&self) -> StoreResult<Arc<OpenStore>> {
+        let open = self.opened()?;
         self.disk.check()?;
         Ok(open)
     }
@@ -154,10 +125,10 @@ impl Embedded {
     /// Runs a scan where it may block.
     async fn scan<T: Send + 'static>(
         &self,
-        scan: impl FnOnce(&Moment<'_>) -> StoreResult<T> + Send + 'static,
+        scan: impl FnOnce(&Snapshot<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        let open = self.reach()?;
-        match tokio::task::spawn_blocking(move || scan(&open.engine.moment())).await {
+        let open = self.opened()?;
+        match tokio::task::spawn_blocking(move || scan(&open.engine.snapshot())).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::new(
                 StoreErrorKind::Unavailable,
@@ -168,9 +139,9 @@ impl Embedded {
 }
 
 #[async_trait]
-impl Store for Embedded {
-    fn promises(&self) -> Promises {
-        Promises {
+impl Store for EmbeddedStore {
+    fn guarantees(&self) -> Guarantees {
+        Guarantees {
             backend: "embedded",
             durability: "An acknowledged write is on this machine's disk (fsync).".to_owned(),
             shared: false,
@@ -179,40 +150,42 @@ impl Store for Embedded {
     }
 
     async fn append(&self, log: LogId, number: u64, batch: &Batch) -> StoreResult<Append> {
-        let open = self.reach_to_write()?;
-        chain::check_shape(log, number, batch)?;
+        let open = self.writable()?;
+        log_chain::check_shape(log, number, batch)?;
         let encoded = batch.encode()?;
         let batch = Box::new(batch.clone());
-        open.committer.ask(|answer| Request::Append { log, number, batch, encoded, answer }).await
+        open.committer
+            .submit(|reply| WriteRequest::Append { log, number, batch, encoded, reply })
+            .await
     }
 
-    async fn read(&self, log: LogId, from: u64, max_bytes: usize) -> StoreResult<Vec<Numbered>> {
-        self.scan(move |moment| read::batches(moment, log, from, max_bytes)).await
+    async fn read(&self, log: LogId, from: u64, max_bytes: usize) -> StoreResult<Vec<LogEntry>> {
+        self.scan(move |snapshot| read::batches(snapshot, log, from, max_bytes)).await
     }
 
-    async fn last(&self, log: LogId) -> StoreResult<Option<Numbered>> {
-        read::last(&self.reach()?.engine.moment(), log)
+    async fn last(&self, log: LogId) -> StoreResult<Option<LogEntry>> {
+        read::last(&self.opened()?.engine.snapshot(), log)
     }
 
     async fn number_of(&self, log: LogId, revision: u64) -> StoreResult<Option<u64>> {
-        read::number_of(&self.reach()?.engine.moment(), log, revision)
+        read::number_of(&self.opened()?.engine.snapshot(), log, revision)
     }
 
     async fn confirm(&self, log: LogId, head: u64) -> StoreResult<bool> {
-        Ok(read::batch(&self.reach()?.engine.moment(), log, head.saturating_add(1))?.is_none())
+        Ok(read::batch(&self.opened()?.engine.snapshot(), log, head.saturating_add(1))?.is_none())
     }
 
-    async fn next_of(&self, logs: &[(LogId, u64)]) -> StoreResult<Vec<(LogId, Numbered)>> {
+    async fn next_batches(&self, logs: &[(LogId, u64)]) -> StoreResult<Vec<(LogId, LogEntry)>> {
         if logs.len() <= POINT_READS_IN_PLACE {
-            return read::next_of(&self.reach()?.engine.moment(), logs);
+            return read::next_batches(&self.opened()?.engine.snapshot(), logs);
         }
         let logs = logs.to_vec();
-        self.scan(move |moment| read::next_of(moment, &logs)).await
+        self.scan(move |snapshot| read::next_batches(snapshot, &logs)).await
     }
 
-    fn early(&self) -> broadcast::Receiver<Early> {
+    fn commit_hints(&self) -> broadcast::Receiver<CommitHint> {
         // No other process can append, so nothing is ever sent.
-        self.early.subscribe()
+        self.hints.subscribe()
     }
 
     async fn find_operations(
@@ -221,22 +194,26 @@ impl Store for Embedded {
         keys: &[OperationKey],
     ) -> StoreResult<Vec<Option<u64>>> {
         if keys.len() <= POINT_READS_IN_PLACE {
-            return read::operations(&self.reach()?.engine.moment(), log, keys);
+            return read::operations(&self.opened()?.engine.snapshot(), log, keys);
         }
         let keys = keys.to_vec();
-        self.scan(move |moment| read::operations(moment, log, &keys)).await
+        self.scan(move |snapshot| read::operations(snapshot, log, &keys)).await
     }
 
-    async fn compact(&self, log: LogId, emptied: &[(u64, Bytes)]) -> StoreResult<()> {
+    async fn compact(&self, log: LogId, manifests: &[(u64, Bytes)]) -> StoreResult<()> {
         // It makes room, so a full disk is no reason to refuse it.
-        let open = self.reach()?;
-        let emptied = emptied.to_vec();
-        open.committer.ask(|answer| Request::Compact { log, emptied, answer }).await
+        let open = self.opened()?;
+        let manifests = manifests.to_vec();
+        open.committer.submit(|reply| WriteRequest::Compact { log, manifests, reply }).await
+    }
+
+    async fn find(&self, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
+        read::find(&self.opened()?.engine.snapshot(), name)
     }
 
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
         let filter = filter.clone();
-        self.scan(move |moment| read::logs(moment, &filter)).await
+        self.scan(move |snapshot| read::logs(snapshot, &filter)).await
     }
 
     async fn realms(&self) -> StoreResult<Vec<String>> {
@@ -249,30 +226,37 @@ impl Store for Embedded {
         writes: &[ViewWrite],
         watermark: Option<Watermark>,
     ) -> StoreResult<()> {
-        let open = self.reach_to_write()?;
+        let open = self.writable()?;
         writes.iter().try_for_each(ViewWrite::check)?;
         let writes = writes.to_vec();
-        open.committer.ask(|answer| Request::Views { log, writes, watermark, answer }).await
+        open.committer.submit(|reply| WriteRequest::Views { log, writes, watermark, reply }).await
     }
 
     async fn watermark(&self, log: LogId) -> StoreResult<Watermark> {
-        read::watermark(&self.reach()?.engine.moment(), log)
+        read::watermark(&self.opened()?.engine.snapshot(), log)
     }
 
     async fn view(&self, log: LogId, kind: ViewKind, id: &[u8]) -> StoreResult<Option<View>> {
-        read::view(&self.reach()?.engine.moment(), log, kind, id)
+        read::view(&self.opened()?.engine.snapshot(), log, kind, id)
     }
 
-    async fn views_at(&self, log: LogId, path: &str) -> StoreResult<Vec<View>> {
-        read::views_at(&self.reach()?.engine.moment(), log, path)
+    async fn views_at(&self, log: LogId, kind: ViewKind, path: &str) -> StoreResult<Vec<View>> {
+        kind.check_path_index()?;
+        read::views_at(&self.opened()?.engine.snapshot(), log, kind, path)
     }
 
-    async fn scan_paths(&self, log: LogId, range: &PathRange) -> StoreResult<Vec<View>> {
+    async fn scan_paths(
+        &self,
+        log: LogId,
+        kind: ViewKind,
+        range: &PathRange,
+    ) -> StoreResult<Vec<View>> {
+        kind.check_path_index()?;
         let range = range.clone();
-        self.scan(move |moment| read::paths(moment, log, &range)).await
+        self.scan(move |snapshot| read::paths(snapshot, log, kind, &range)).await
     }
 
-    async fn scan_back(
+    async fn scan_reverse(
         &self,
         log: LogId,
         kind: ViewKind,
@@ -281,37 +265,39 @@ impl Store for Embedded {
         limit: usize,
     ) -> StoreResult<Vec<View>> {
         let (from, to) = (from.to_vec(), to.to_vec());
-        self.scan(move |moment| read::back(moment, log, kind, &from, &to, limit)).await
+        self.scan(move |snapshot| read::rows_in_reverse(snapshot, log, kind, &from, &to, limit))
+            .await
     }
 
     async fn delete_views(&self, log: LogId, kind: ViewKind, ids: &[Bytes]) -> StoreResult<()> {
-        let open = self.reach()?;
+        let open = self.opened()?;
         let ids = ids.to_vec();
-        open.committer.ask(|answer| Request::DeleteViews { log, kind, ids, answer }).await
+        open.committer.submit(|reply| WriteRequest::DeleteViews { log, kind, ids, reply }).await
     }
 
     async fn clear_views(&self, log: LogId) -> StoreResult<()> {
         loop {
-            let find = move |moment: &Moment<'_>| read::keys_of_views(moment, log, CLEARED_AT_ONCE);
+            let find =
+                move |snapshot: &Snapshot<'_>| read::keys_of_views(snapshot, log, CLEARED_AT_ONCE);
             let keys = self.scan(find).await?;
             if keys.is_empty() {
                 return Ok(());
             }
-            let open = self.reach()?;
-            open.committer.ask(|answer| Request::ClearViews { log, keys, answer }).await?;
+            let open = self.opened()?;
+            open.committer.submit(|reply| WriteRequest::ClearViews { log, keys, reply }).await?;
         }
     }
 
     async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
-        let open = self.reach_to_write()?;
+        let open = self.writable()?;
         check_chunk(id, &bytes)?;
         let realm = realm.to_owned();
-        open.committer.ask(|answer| Request::Chunk { realm, id, bytes, answer }).await
+        open.committer.submit(|reply| WriteRequest::Chunk { realm, id, bytes, reply }).await
     }
 
     async fn chunk(&self, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>> {
         let realm = realm.to_owned();
-        self.scan(move |moment| read::chunk(moment, &realm, id)).await
+        self.scan(move |snapshot| read::chunk(snapshot, &realm, id)).await
     }
 
     async fn chunks(
@@ -321,7 +307,7 @@ impl Store for Embedded {
         limit: usize,
     ) -> StoreResult<Vec<StoredChunk>> {
         let realm = realm.to_owned();
-        self.scan(move |moment| read::chunks(moment, &realm, after, limit)).await
+        self.scan(move |snapshot| read::chunks(snapshot, &realm, after, limit)).await
     }
 
     async fn delete_chunks(
@@ -330,18 +316,18 @@ impl Store for Embedded {
         ids: &[ChunkId],
         touched_before_ms: u64,
     ) -> StoreResult<u64> {
-        let open = self.reach()?;
+        let open = self.opened()?;
         let (realm, ids, before_ms) = (realm.to_owned(), ids.to_vec(), touched_before_ms);
-        let ask = |answer| Request::DeleteChunks { realm, ids, before_ms, answer };
-        open.committer.ask(ask).await
+        let ask = |reply| WriteRequest::DeleteChunks { realm, ids, before_ms, reply };
+        open.committer.submit(ask).await
     }
 
     async fn ready(&self) -> StoreResult<()> {
-        self.reach_to_write().map(|_| ())
+        self.writable().map(|_| ())
     }
 
     async fn reclaim(&self) -> StoreResult<()> {
-        let open = self.reach()?;
+        let open = self.opened()?;
         match tokio::task::spawn_blocking(move || open.engine.reclaim()).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::new(
@@ -355,7 +341,7 @@ impl Store for Embedded {
         let open = self.open.write().take();
         let released = self.released.lock().take();
         let (Some(open), Some(released)) = (open, released) else { return Ok(()) };
-        let flushed = open.committer.ask(|answer| Request::Close { answer }).await;
+        let flushed = open.committer.submit(|reply| WriteRequest::Close { reply }).await;
         // The engine waits for its threads when it goes.
         thread::spawn(move || drop(open));
         // The sender is dropped, never used: this is how its end is heard.

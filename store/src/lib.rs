@@ -6,20 +6,30 @@
 //! `docs/store.md` is the protocol that every backend keeps, and
 //! `vdom_store::conformance` is the suite that holds it to that.
 
-pub mod batch;
-mod chain;
+mod batch;
+mod chunk;
+mod commit_hint;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-pub mod contract;
 pub mod embedded;
+mod error;
+mod hex_id;
+mod incarnations;
+mod log;
+mod log_chain;
 pub mod memory;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
-pub mod view;
+mod store;
+mod view;
 
-pub use batch::{BATCH_MAX_BYTES, Batch, BatchId, LogDescriptor, LogId, Numbered, OperationKey};
-pub use contract::{
-    Append, CHUNK_MAX_BYTES, ChunkId, Early, LogFilter, Promises, Store, StoreError,
-    StoreErrorKind, StoreResult, StoredChunk,
+pub use batch::{BATCH_MAX_BYTES, Batch, BatchId, LogEntry, OperationKey};
+pub use chunk::{CHUNK_MAX_BYTES, ChunkId, StoredChunk};
+pub use commit_hint::CommitHint;
+pub use error::{StoreError, StoreErrorKind, StoreResult};
+pub use log::{LogDescriptor, LogFilter, LogId, LogName};
+pub use store::{Append, Guarantees, Store};
+pub use view::{
+    PathRange, Position, VIEW_ID_MAX_BYTES, VIEW_PATH_MAX_BYTES, VIEW_VALUE_MAX_BYTES, View,
+    ViewFlags, ViewKind, ViewKindRange, ViewWrite, Watermark,
 };
-pub use view::{PathRange, Position, View, ViewKind, ViewWrite, Watermark};

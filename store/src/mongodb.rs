@@ -10,107 +10,50 @@
 //! Written for servers that promise little: every write may be repeated, every cursor
 //! is sorted, and what a server can do is found out by trying it.
 
+mod change_stream;
 mod chunks;
 mod connect;
 mod documents;
 mod errors;
-mod forward;
+mod forward_write;
+mod handle;
 mod logs;
 mod views;
-mod watch;
 
-use std::collections::HashMap;
 use std::future::IntoFuture;
-use std::time::Duration;
 
-use ::mongodb::bson::oid::ObjectId;
-use ::mongodb::bson::{Document, doc};
-use ::mongodb::{Client, Collection, Database};
+use ::mongodb::bson::doc;
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::sync::broadcast;
-use tokio::task::JoinHandle;
 
-use self::errors::Boundary;
-use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey};
-use crate::chain::{self, Tail};
-use crate::contract::{
-    Append, ChunkId, Early, LogFilter, Promises, Store, StoreResult, StoredChunk, check_chunk,
-};
+pub use self::connect::MongoOptions;
+pub use self::handle::MongoStore;
+use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::chunk::{ChunkId, StoredChunk, check_chunk};
+use crate::commit_hint::CommitHint;
+use crate::error::StoreResult;
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
+use crate::log_chain;
+use crate::store::{Append, Guarantees, Store};
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
-
-/// How a deployment is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MongoOptions {
-    /// Where all collections are.
-    pub database: String,
-    /// How long to look for a server, and to connect to it.
-    pub connect_timeout: Duration,
-    /// The deadline of every operation.
-    pub operation_timeout: Duration,
-}
-
-impl Default for MongoOptions {
-    fn default() -> Self {
-        Self {
-            database: "vdom".to_owned(),
-            connect_timeout: Duration::from_secs(3),
-            operation_timeout: Duration::from_secs(5),
-        }
-    }
-}
-
-/// A store in a MongoDB deployment.
-pub struct MongoStore {
-    client: Client,
-    collections: Collections,
-    boundary: Boundary,
-    /// Reads of the next number are linearizable, because the server can.
-    linearizable: bool,
-    promises: Promises,
-    /// Marks the batches of this process, which are no news to it.
-    writer: ObjectId,
-    /// The ends of logs, as far as they are known to be committed.
-    tails: Mutex<HashMap<LogId, Tail>>,
-    early: broadcast::Sender<Early>,
-    watching: Option<JoinHandle<()>>,
-}
-
-/// The collections, with majority reads and writes.
-#[derive(Clone)]
-struct Collections {
-    database: Database,
-    changes: Collection<Document>,
-    views: Collection<Document>,
-    watermarks: Collection<Document>,
-    chunks: Collection<Document>,
-}
-
-impl Drop for MongoStore {
-    fn drop(&mut self) {
-        if let Some(watching) = &self.watching {
-            watching.abort();
-        }
-    }
-}
 
 #[async_trait]
 impl Store for MongoStore {
-    fn promises(&self) -> Promises {
-        self.promises.clone()
+    fn guarantees(&self) -> Guarantees {
+        self.guarantees.clone()
     }
 
     async fn append(&self, log: LogId, number: u64, batch: &Batch) -> StoreResult<Append> {
-        chain::check_shape(log, number, batch)?;
+        log_chain::check_shape(log, number, batch)?;
         self.append_batch(log, number, batch).await
     }
 
-    async fn read(&self, log: LogId, from: u64, max_bytes: usize) -> StoreResult<Vec<Numbered>> {
+    async fn read(&self, log: LogId, from: u64, max_bytes: usize) -> StoreResult<Vec<LogEntry>> {
         self.read_batches(log, from.max(1), max_bytes).await
     }
 
-    async fn last(&self, log: LogId) -> StoreResult<Option<Numbered>> {
+    async fn last(&self, log: LogId) -> StoreResult<Option<LogEntry>> {
         self.last_batch(log).await
     }
 
@@ -122,12 +65,12 @@ impl Store for MongoStore {
         self.is_free(log, head.saturating_add(1)).await
     }
 
-    async fn next_of(&self, logs: &[(LogId, u64)]) -> StoreResult<Vec<(LogId, Numbered)>> {
+    async fn next_batches(&self, logs: &[(LogId, u64)]) -> StoreResult<Vec<(LogId, LogEntry)>> {
         self.batches_at(logs).await
     }
 
-    fn early(&self) -> broadcast::Receiver<Early> {
-        self.early.subscribe()
+    fn commit_hints(&self) -> broadcast::Receiver<CommitHint> {
+        self.hints.subscribe()
     }
 
     async fn find_operations(
@@ -138,8 +81,12 @@ impl Store for MongoStore {
         self.numbers_of_operations(log, keys).await
     }
 
-    async fn compact(&self, log: LogId, emptied: &[(u64, Bytes)]) -> StoreResult<()> {
-        self.empty_batches(log, emptied).await
+    async fn compact(&self, log: LogId, manifests: &[(u64, Bytes)]) -> StoreResult<()> {
+        self.compact_batches(log, manifests).await
+    }
+
+    async fn find(&self, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
+        self.newest_log(name).await
     }
 
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
@@ -172,15 +119,22 @@ impl Store for MongoStore {
         self.row(log, kind, id).await
     }
 
-    async fn views_at(&self, log: LogId, path: &str) -> StoreResult<Vec<View>> {
-        self.live_rows_at(log, path).await
+    async fn views_at(&self, log: LogId, kind: ViewKind, path: &str) -> StoreResult<Vec<View>> {
+        kind.check_path_index()?;
+        self.live_rows_at(log, kind, path).await
     }
 
-    async fn scan_paths(&self, log: LogId, range: &PathRange) -> StoreResult<Vec<View>> {
-        self.rows_by_path(log, range).await
+    async fn scan_paths(
+        &self,
+        log: LogId,
+        kind: ViewKind,
+        range: &PathRange,
+    ) -> StoreResult<Vec<View>> {
+        kind.check_path_index()?;
+        self.rows_by_path(log, kind, range).await
     }
 
-    async fn scan_back(
+    async fn scan_reverse(
         &self,
         log: LogId,
         kind: ViewKind,
@@ -188,7 +142,7 @@ impl Store for MongoStore {
         to: &[u8],
         limit: usize,
     ) -> StoreResult<Vec<View>> {
-        self.rows_backwards(log, kind, from, to, limit).await
+        self.rows_in_reverse(log, kind, from, to, limit).await
     }
 
     async fn delete_views(&self, log: LogId, kind: ViewKind, ids: &[Bytes]) -> StoreResult<()> {

@@ -1,42 +1,32 @@
 //! One type for every way to make a gRPC call: HTTP/2 over TCP or a unix
 //! socket, gRPC-Web over HTTP/1.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use http::header::AUTHORIZATION;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, Request, Response};
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::UnixStream;
+use hyper_util::rt::TokioExecutor;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::Endpoint;
 use tonic_web::GrpcWebClientLayer;
 use tower::util::BoxCloneSyncService;
-use tower::{BoxError, Service, ServiceBuilder, service_fn};
+use tower::{BoxError, Service, ServiceBuilder};
+use vdom_client::{ConnectOptions, open_channel};
 
 /// Carries gRPC calls, with a token or without.
 pub type AnyChannel = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-
-/// HTTP/2 to `http://…`.
+/// HTTP/2 to `http://…` or `unix:///…`.
 pub async fn http2(url: &str, token: Option<&str>) -> AnyChannel {
-    let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL");
-    boxed(endpoint.connect_timeout(CONNECT_WITHIN).connect().await.expect("a server"), token)
+    let options = ConnectOptions::new(url.parse().expect("a URL"));
+    boxed(open_channel(&options).await.expect("a server"), token)
 }
 
 /// HTTP/2 over a unix socket.
 pub async fn unix(socket: &Path, token: Option<&str>) -> AnyChannel {
-    let socket = PathBuf::from(socket);
-    let connector = service_fn(move |_: Uri| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-    });
-    let endpoint = Endpoint::from_static("http://localhost").connect_timeout(CONNECT_WITHIN);
-    boxed(endpoint.connect_with_connector(connector).await.expect("a server"), token)
+    http2(&format!("unix://{}", socket.display()), token).await
 }
 
 /// gRPC-Web over HTTP/1 to `http://…`.

@@ -2,35 +2,18 @@
 
 use bytes::Bytes;
 use futures::stream;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status, Streaming};
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+use vdom_client::{ConnectOptions, Credentials, RawClient, Token, open_channel};
 use vdom_core::{Diff, OperationId};
 use vdom_proto::v1;
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
 use vdom_proto::v1::write_diffs_chunk::Chunk;
 
-pub type Raw = MemoryGatewayClient<InterceptedService<Channel, Bearer>>;
-
-/// Adds the token to every request.
-#[derive(Clone)]
-pub struct Bearer(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(token) = &self.0 {
-            request.metadata_mut().insert("authorization", token.clone());
-        }
-        Ok(request)
-    }
-}
-
 /// A client of branch `main` of repo `repo`.
 #[derive(Clone)]
 pub struct Client {
-    pub raw: Raw,
+    pub raw: RawClient,
     pub repo: String,
     pub branch: String,
 }
@@ -38,16 +21,15 @@ pub struct Client {
 impl Client {
     /// Connects to `http://…`, with a token or without.
     pub async fn connect(url: &str, token: Option<&str>) -> Self {
-        let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL");
-        let channel = endpoint.connect().await.expect("a server");
-        Self::over(channel, token)
+        let options = ConnectOptions::new(url.parse().expect("a URL"));
+        Self::over(open_channel(&options).await.expect("a server"), token)
     }
 
     /// Uses a channel that is there.
     pub fn over(channel: Channel, token: Option<&str>) -> Self {
-        let bearer = token.map(|token| format!("Bearer {token}").parse().expect("ASCII"));
+        let credentials = Credentials::new(token.map(Token::new).as_ref()).expect("ASCII");
         Self {
-            raw: MemoryGatewayClient::with_interceptor(channel, Bearer(bearer)),
+            raw: MemoryGatewayClient::with_interceptor(channel, credentials),
             repo: "repo".to_owned(),
             branch: "main".to_owned(),
         }

@@ -15,7 +15,10 @@ const CRATES: &[(&str, &str, &[&str])] = &[
     ("dom", "rooms/dom", &["api", "core", "edge", "security", "store"]),
     ("gateway", ".", &["api", "core", "dom", "edge", "proto", "security", "store"]),
     ("sidecar", "sidecar", &["api", "core", "edge", "proto", "store"]),
-    ("cli", "cli", &["core", "edge", "proto", "gateway", "sidecar"]),
+    ("git", "git", &["core"]),
+    ("client", "client", &["core", "edge", "proto"]),
+    ("mirror", "mirror", &["client", "core", "git", "proto"]),
+    ("cli", "cli", &["client", "core", "edge", "gateway", "git", "mirror", "proto", "sidecar"]),
 ];
 
 /// Folder of the gateway, and what it may use within the gateway.
@@ -149,6 +152,9 @@ fn every_source_says_what_it_is_for() {
         "rooms",
         "src",
         "sidecar",
+        "git",
+        "client",
+        "mirror",
         "cli",
         "testkit",
         "tests",

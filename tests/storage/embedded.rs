@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use vdom_store::Store;
 use vdom_store::conformance::Subject;
-use vdom_store::embedded::{Embedded, EmbeddedOptions};
+use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
 
 struct EmbeddedSubject {
     directory: TempDir,
-    store: Arc<Embedded>,
+    store: Arc<EmbeddedStore>,
 }
 
 #[async_trait]
@@ -28,8 +28,8 @@ impl Subject for EmbeddedSubject {
     }
 }
 
-fn open(path: &Path) -> Arc<Embedded> {
-    Arc::new(Embedded::open(path, EmbeddedOptions::small()).unwrap())
+fn open(path: &Path) -> Arc<EmbeddedStore> {
+    Arc::new(EmbeddedStore::open(path, EmbeddedOptions::small()).unwrap())
 }
 
 fn subject() -> Ready<Result<Box<dyn Subject>, String>> {

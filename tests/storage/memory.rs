@@ -6,9 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use vdom_store::Store;
 use vdom_store::conformance::Subject;
-use vdom_store::memory::{AppendFault, Memory};
+use vdom_store::memory::{AppendFault, MemoryStore};
 
-struct MemorySubject(Arc<Memory>);
+struct MemorySubject(Arc<MemoryStore>);
 
 #[async_trait]
 impl Subject for MemorySubject {
@@ -33,7 +33,7 @@ impl Subject for MemorySubject {
 }
 
 fn subject() -> Ready<Result<Box<dyn Subject>, String>> {
-    ready(Ok(Box::new(MemorySubject(Arc::new(Memory::shared(1))))))
+    ready(Ok(Box::new(MemorySubject(Arc::new(MemoryStore::shared(1))))))
 }
 
 vdom_store::conformance_suite!(super::subject());

@@ -4,6 +4,7 @@
 mod bit_rot;
 mod embedded;
 mod embedded_files;
+mod embedded_processes;
 mod failed_sync;
 mod full_disk;
 mod image;
@@ -12,10 +13,18 @@ mod mongodb;
 mod mongodb_servers;
 mod power_loss;
 mod proxy;
+mod rounds;
 mod stored_format;
 mod workload;
 
+use vdom_store::{ViewFlags, ViewKind};
 use vdom_testkit::mongo::MongoServer;
+
+/// Rows as a room may keep them: the latest state of a thing, found by its path, and how
+/// it became so.
+const NODES: ViewKind = ViewKind::new(1, ViewFlags::PATH_INDEXED);
+const HISTORY: ViewKind = ViewKind::new(2, ViewFlags::WRITTEN_ONCE);
+const ACTORS: ViewKind = ViewKind::new(3, ViewFlags::NONE);
 
 /// The server of this process, or the reason to skip a test.
 async fn shared_server() -> Result<&'static MongoServer, String> {

@@ -9,11 +9,12 @@ use mongodb::bson::{Document, doc};
 use tokio::net::TcpListener;
 use vdom_store::mongodb::{MongoOptions, MongoStore};
 use vdom_store::{
-    Append, Batch, BatchId, ChunkId, LogDescriptor, LogId, Position, Store, StoreErrorKind, View,
-    ViewKind, ViewWrite,
+    Append, Batch, BatchId, ChunkId, LogDescriptor, LogId, LogName, Position, Store,
+    StoreErrorKind, View, ViewWrite,
 };
 use vdom_testkit::mongo::MongoServer;
 
+use super::NODES;
 use super::proxy::{Proxy, Trouble};
 
 /// Skips the test where there is no server.
@@ -35,7 +36,7 @@ async fn a_standalone_says_what_it_cannot_promise() {
         return vdom_testkit::skipped("a_standalone_says_what_it_cannot_promise", "another server");
     };
     let store = connect(server.uri(), options()).await;
-    let promises = store.promises();
+    let promises = store.guarantees();
     assert_eq!(promises.backend, "mongodb");
     assert!(promises.shared);
     assert!(promises.durability.contains("one MongoDB server"), "{promises:?}");
@@ -175,7 +176,7 @@ async fn a_lost_stream_is_opened_again() {
     let options = options();
     let store = connect(&proxy.uri(), options.clone()).await;
     let other = connect(server.uri(), options).await;
-    let mut early = store.early();
+    let mut hints = store.commit_hints();
     let mut previous = [0; 32];
     let mut next = 1;
     for _ in 0..3 {
@@ -185,16 +186,16 @@ async fn a_lost_stream_is_opened_again() {
                 let batch = batch(next, previous);
                 assert_eq!(other.append(log(), next, &batch).await.unwrap(), Append::Committed);
                 (next, previous) = (next + 1, batch.digest());
-                let word = tokio::time::timeout(Duration::from_millis(200), early.recv()).await;
-                if let Ok(word) = word {
-                    return word.unwrap();
+                let hint = tokio::time::timeout(Duration::from_millis(200), hints.recv()).await;
+                if let Ok(hint) = hint {
+                    return hint.unwrap();
                 }
             }
         };
-        let word = tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap();
-        assert_eq!(word.log, log());
+        let hint = tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap();
+        assert_eq!(hint.log, log());
     }
-    // Whatever was said early, polling tells all.
+    // Whatever was hinted, polling tells all.
     let all = store.read(log(), 1, usize::MAX).await.unwrap();
     assert_eq!(all.len() as u64, next - 1);
 }
@@ -220,7 +221,7 @@ async fn changed_documents_are_never_served() {
         async move { collection.update_many(doc! {}, doc! { "$set": set }).await.unwrap() }
     };
     change("views", doc! { "p": "elsewhere" }).await;
-    let error = store.view(log(), ViewKind::Node, &write.view.id).await.unwrap_err();
+    let error = store.view(log(), NODES, &write.view.id).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Damaged, "{error}");
     let bytes = |bytes: &[u8]| mongodb::bson::Binary {
         subtype: mongodb::bson::spec::BinarySubtype::Generic,
@@ -298,7 +299,8 @@ async fn connect(uri: &str, options: MongoOptions) -> Arc<MongoStore> {
 
 fn descriptor() -> LogDescriptor {
     let name = |name: &str| name.to_owned();
-    LogDescriptor { realm: name("acme"), repo: name("web"), branch: name("main"), incarnation: 1 }
+    LogName { realm: name("acme"), room: String::new(), segments: vec![name("web"), name("main")] }
+        .incarnation(1)
 }
 
 fn log() -> LogId {
@@ -317,7 +319,7 @@ fn batch(number: u64, previous: [u8; 32]) -> Batch {
         operations: Vec::new(),
         chunks: Vec::new(),
         closing: false,
-        emptied: None,
+        compacted_from: None,
         manifest: Bytes::from(format!("manifest {number}")),
         body: Bytes::from(format!("body {number}")),
     }
@@ -331,5 +333,5 @@ fn row(revision: u64) -> ViewWrite {
         position: Position { epoch: 1, revision },
         value: Bytes::from_static(b"value"),
     };
-    ViewWrite { kind: ViewKind::Node, view }
+    ViewWrite { kind: NODES, view }
 }

@@ -121,7 +121,7 @@ impl Drop for Proxy {
     }
 }
 
-/// RequestService and answers alternate on a connection.
+/// Requests and answers alternate on a connection.
 async fn connection(client: TcpStream, shared: &Shared) -> io::Result<()> {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = TcpStream::connect(&shared.server).await?.into_split();

@@ -9,15 +9,18 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::join_all;
 use tempfile::TempDir;
-use vdom_store::embedded::{Embedded, EmbeddedOptions};
+use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
 use vdom_store::{
-    Append, Batch, BatchId, ChunkId, LogDescriptor, LogFilter, LogId, OperationKey, PathRange,
-    Position, Store, StoreError, StoreErrorKind, StoreResult, View, ViewKind, ViewWrite, Watermark,
+    Append, Batch, BatchId, ChunkId, LogDescriptor, LogFilter, LogId, LogName, OperationKey,
+    PathRange, Position, Store, StoreError, StoreErrorKind, StoreResult, View, ViewWrite,
+    Watermark,
 };
+
+use super::{ACTORS, HISTORY, NODES};
 
 pub(super) const LOGS: usize = 4;
 const REALM: &str = "acme";
-const NODES: u64 = 7;
+const NODE_COUNT: u64 = 7;
 const BATCHES: u64 = 400;
 
 /// Numbers that repeat with their seed (`SplitMix64`).
@@ -103,10 +106,10 @@ pub(super) fn scratch() -> TempDir {
 }
 
 /// Opens a store that the last user may still be letting go of.
-pub(super) fn open(path: &Path, memtable_bytes: u64) -> StoreResult<Embedded> {
+pub(super) fn open(path: &Path, memtable_bytes: u64) -> StoreResult<EmbeddedStore> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        match Embedded::open(path, options(memtable_bytes)) {
+        match EmbeddedStore::open(path, options(memtable_bytes)) {
             Err(error)
                 if error.kind == StoreErrorKind::AlreadyOpen && Instant::now() < deadline =>
             {
@@ -156,7 +159,7 @@ pub(super) async fn fill_journal(path: &Path, memtable_bytes: u64) {
             value: Bytes::from(vec![1; 4000]),
         };
         let writes: Vec<_> = (first..first + 400)
-            .map(|revision| ViewWrite { kind: ViewKind::Actor, view: row(revision) })
+            .map(|revision| ViewWrite { kind: ACTORS, view: row(revision) })
             .collect();
         store.write_views(log_id(0), &writes, None).await.unwrap();
     }
@@ -182,7 +185,7 @@ impl Contents {
     /// One step of a writer: appends that share a write, views, or a chunk.
     async fn write_some(
         &self,
-        store: &Embedded,
+        store: &EmbeddedStore,
         done: &mut Acknowledged,
         random: &mut Random,
         report: &impl Fn(String),
@@ -215,11 +218,11 @@ impl Contents {
         }
     }
 
-    async fn append(&self, store: &Embedded, log: usize, number: u64) -> Result<(), Fault> {
+    async fn append(&self, store: &EmbeddedStore, log: usize, number: u64) -> Result<(), Fault> {
         let batch = &self.batches[log][number as usize - 1];
         match store.append(log_id(log), number, batch).await? {
             Append::Committed => Ok(()),
-            Append::Taken => Err(Fault::Wrong(format!("batch {number} of log {log} is taken"))),
+            Append::Conflict => Err(Fault::Wrong(format!("batch {number} of log {log} is taken"))),
         }
     }
 
@@ -227,7 +230,7 @@ impl Contents {
     /// must be what was written. Tells what was found.
     pub(super) async fn check(
         &self,
-        store: &Embedded,
+        store: &EmbeddedStore,
         acknowledged: &Acknowledged,
     ) -> Result<Acknowledged, Fault> {
         let mut found = Acknowledged::default();
@@ -240,7 +243,7 @@ impl Contents {
             check_views(store, log, last).await?;
         }
         let there: Vec<_> = (0..LOGS).filter(|log| found.batches[*log] > 0).collect();
-        let filter = LogFilter { realm: REALM.to_owned(), ..LogFilter::default() };
+        let filter = LogFilter::of_realm(REALM);
         let listed = store.logs(&filter).await?;
         let is_listed =
             listed.iter().eq(&there.iter().copied().map(descriptor).collect::<Vec<_>>());
@@ -264,7 +267,7 @@ impl Contents {
     /// Goes on writing where the store ends.
     pub(super) async fn go_on(
         &self,
-        store: &Embedded,
+        store: &EmbeddedStore,
         from: &Acknowledged,
     ) -> Result<Acknowledged, Fault> {
         let mut done = from.clone();
@@ -280,7 +283,7 @@ impl Contents {
     }
 }
 
-async fn check_log(store: &Embedded, log: usize, batches: &[Batch]) -> Result<u64, Fault> {
+async fn check_log(store: &EmbeddedStore, log: usize, batches: &[Batch]) -> Result<u64, Fault> {
     let id = log_id(log);
     let read = store.read(id, 1, usize::MAX).await?;
     for (row, batch) in read.iter().zip(batches) {
@@ -303,12 +306,12 @@ async fn check_log(store: &Embedded, log: usize, batches: &[Batch]) -> Result<u6
 }
 
 /// Holds the rows of a log to its watermark: they are written together.
-async fn check_views(store: &Embedded, log: usize, end: u64) -> Result<(), Fault> {
+async fn check_views(store: &EmbeddedStore, log: usize, end: u64) -> Result<(), Fault> {
     let id = log_id(log);
     let watermark = store.watermark(id).await?.number;
     require(watermark <= end, || format!("log {log} has views of {watermark}, but ends at {end}"))?;
     for write in (1..=watermark).flat_map(|number| rows(log, number)) {
-        if write.kind == ViewKind::History {
+        if write.kind == HISTORY {
             let row = store.view(id, write.kind, &write.view.id).await?;
             let show = || format!("a row of log {log} is {row:?} in place of {write:?}");
             require(row.as_ref() == Some(&write.view), show)?;
@@ -320,9 +323,9 @@ async fn check_views(store: &Embedded, log: usize, end: u64) -> Result<(), Fault
         include_tombstones: true,
         limit: usize::MAX,
     };
-    let mut nodes = store.scan_paths(id, &everything).await?;
+    let mut nodes = store.scan_paths(id, NODES, &everything).await?;
     nodes.sort_by_key(|node| node.position);
-    let newest = (watermark.saturating_sub(NODES) + 1)..=watermark;
+    let newest = (watermark.saturating_sub(NODE_COUNT) + 1)..=watermark;
     let expected: Vec<_> = newest.map(|number| rows(log, number)[0].view.clone()).collect();
     require(nodes == expected, || format!("log {log} at {watermark} has the nodes {nodes:?}"))
 }
@@ -331,25 +334,25 @@ fn require(holds: bool, what: impl FnOnce() -> String) -> Result<(), Fault> {
     if holds { Ok(()) } else { Err(Fault::Wrong(what())) }
 }
 
-async fn write_views(store: &Embedded, log: usize, number: u64) -> StoreResult<()> {
+async fn write_views(store: &EmbeddedStore, log: usize, number: u64) -> StoreResult<()> {
     let id = log_id(log);
     let done = store.watermark(id).await?.number;
     let writes: Vec<_> = (done + 1..=number).flat_map(|number| rows(log, number)).collect();
     store.write_views(id, &writes, Some(Watermark { position: position(number), number })).await
 }
 
-async fn put_chunk(store: &Embedded, number: u64) -> StoreResult<()> {
+async fn put_chunk(store: &EmbeddedStore, number: u64) -> StoreResult<()> {
     let bytes = chunk(number);
     store.put_chunk(REALM, ChunkId::of(&bytes), bytes).await
 }
 
 fn descriptor(log: usize) -> LogDescriptor {
-    LogDescriptor {
+    LogName {
         realm: REALM.to_owned(),
-        repo: "web".to_owned(),
-        branch: format!("branch-{log}"),
-        incarnation: 1,
+        room: String::new(),
+        segments: vec!["web".to_owned(), format!("branch-{log}")],
     }
+    .incarnation(1)
 }
 
 fn log_id(log: usize) -> LogId {
@@ -387,7 +390,7 @@ fn batch(log: usize, number: u64, previous: [u8; 32]) -> Batch {
         operations: vec![operation(log, number)],
         chunks: Vec::new(),
         closing: false,
-        emptied: None,
+        compacted_from: None,
         manifest: Bytes::from(format!("manifest {number}")),
         body: noise(&mut random, length),
     }
@@ -402,12 +405,9 @@ fn rows(log: usize, number: u64) -> [ViewWrite; 2] {
         position: position(number),
         value: Bytes::from(format!("value {number} of {log} ").repeat(20)),
     };
-    let node = view(number % NODES, Some(format!("dir/{number}")));
+    let node = view(number % NODE_COUNT, Some(format!("dir/{number}")));
     let history = view(number, None);
-    [
-        ViewWrite { kind: ViewKind::Node, view: node },
-        ViewWrite { kind: ViewKind::History, view: history },
-    ]
+    [ViewWrite { kind: NODES, view: node }, ViewWrite { kind: HISTORY, view: history }]
 }
 
 fn chunk(number: u64) -> Bytes {

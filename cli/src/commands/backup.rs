@@ -10,7 +10,8 @@ use vdom_gateway::maintenance::{BackupReport, backup};
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, count};
+use crate::humanize::count;
+use crate::output::Output;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -19,15 +20,14 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// The gateway of the store must be stopped. The file appears under its name once it
 /// is complete and durable.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct BackupArguments {
     /// The file; it must not exist
     file: PathBuf,
     #[command(flatten)]
     store: StoreOptions,
 }
 
-/// Writes it.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: BackupArguments, output: &mut Output) -> Result<(), Failure> {
     let path = arguments.file;
     if path.exists() {
         return Err(Failure::new(Exit::Conflict, format!("{} exists", path.display()))
@@ -53,7 +53,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
             format!(
                 "{}: {}, {}, {}",
                 path.display(),
-                crate::output::size(bytes),
+                crate::humanize::size(bytes),
                 count(report.logs, "log", "logs"),
                 count(report.batches, "batch", "batches"),
             )

@@ -2,25 +2,24 @@
 
 use clap::Subcommand;
 use serde_json::{Value, json};
+use vdom_client::{BranchSpec, InvalidBranchSpec, random_operation_id};
 use vdom_core::RepoName;
 use vdom_proto::v1::{Branch as BranchInfo, CreateBranchRequest, DeleteBranchRequest};
 
-use super::point::Point;
-use crate::branch::Branch;
-use crate::client::{Client, random_operation_id};
+use super::revision_spec::RevisionSpec;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Painter, Tone};
 use crate::server::ServerOptions;
 
 /// List, create and delete branches
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct BranchArguments {
     #[command(subcommand)]
-    action: Action,
+    action: BranchAction,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
+enum BranchAction {
     /// List the branches of a repo
     List {
         /// Repo to list
@@ -33,10 +32,10 @@ enum Action {
     Create {
         /// The new branch
         #[arg(value_name = "REPO@BRANCH")]
-        branch: Branch,
+        branch: BranchSpec,
         /// The branch that it continues, and where [default: it begins empty]
         #[arg(long, value_name = "BRANCH[@REVISION]")]
-        from: Option<Point>,
+        from: Option<RevisionSpec>,
         #[command(flatten)]
         server: ServerOptions,
     },
@@ -44,23 +43,24 @@ enum Action {
     Delete {
         /// Branch to delete
         #[arg(value_name = "REPO@BRANCH", value_parser = parse_named)]
-        branch: Branch,
+        branch: BranchSpec,
         #[command(flatten)]
         server: ServerOptions,
     },
 }
 
-/// Does it.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: BranchArguments, output: &mut Output) -> Result<(), Failure> {
     match arguments.action {
-        Action::List { repo, server } => list(&repo, &server, output).await,
-        Action::Create { branch, from, server } => create(&branch, from, &server, output).await,
-        Action::Delete { branch, server } => delete(&branch, &server, output).await,
+        BranchAction::List { repo, server } => list(&repo, &server, output).await,
+        BranchAction::Create { branch, from, server } => {
+            create(&branch, from, &server, output).await
+        }
+        BranchAction::Delete { branch, server } => delete(&branch, &server, output).await,
     }
 }
 
 async fn list(repo: &str, server: &ServerOptions, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::connect(server).await?;
+    let client = server.connect().await?;
     let branches = client.branches(repo).await?;
     if branches.is_empty() {
         return Err(Failure::new(Exit::NotFound, format!("there is no repo {repo}"))
@@ -73,16 +73,16 @@ async fn list(repo: &str, server: &ServerOptions, output: &mut Output) -> Result
 }
 
 async fn create(
-    branch: &Branch,
-    from: Option<Point>,
+    branch: &BranchSpec,
+    from: Option<RevisionSpec>,
     server: &ServerOptions,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let client = Client::connect(server).await?;
+    let client = server.connect().await?;
     let (from_branch, at_revision) = match from {
         None => (String::new(), 0),
-        Some(Point { branch: Some(from), revision }) => (from, revision.unwrap_or_default()),
-        Some(Point { branch: None, revision }) => {
+        Some(RevisionSpec { branch: Some(from), revision }) => (from, revision.unwrap_or_default()),
+        Some(RevisionSpec { branch: None, revision }) => {
             let revision = revision.unwrap_or_default();
             return Err(Failure::new(Exit::Usage, format!("--from {revision} names no branch"))
                 .advice(format!("give --from BRANCH@{revision}")));
@@ -108,18 +108,18 @@ async fn create(
 }
 
 async fn delete(
-    branch: &Branch,
+    branch: &BranchSpec,
     server: &ServerOptions,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let client = Client::connect(server).await?;
+    let client = server.connect().await?;
     let request = DeleteBranchRequest {
         realm: client.realm(),
         repo: branch.repo.clone(),
         branch: branch.branch.clone(),
         operation_id: random_operation_id()?,
     };
-    client.dom().delete_branch(client.unary(request)).await?;
+    client.raw().delete_branch(client.unary(request)).await?;
     output.result(
         || json!({ "repo": branch.repo, "branch": branch.branch, "deleted": true }),
         |_| format!("deleted {branch}"),
@@ -159,9 +159,9 @@ fn parse_repo(text: &str) -> Result<String, String> {
 }
 
 /// A branch that is named in full: nobody deletes `main` by leaving it out.
-fn parse_named(text: &str) -> Result<Branch, String> {
+fn parse_named(text: &str) -> Result<BranchSpec, String> {
     if text.contains('@') {
-        text.parse()
+        text.parse().map_err(|invalid: InvalidBranchSpec| invalid.to_string())
     } else {
         Err(format!("name the branch too: {text}@BRANCH"))
     }
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_branch_to_delete_is_named_in_full() {
         assert!(parse_named("site").is_err_and(|problem| problem.contains("site@BRANCH")));
-        assert_eq!(parse_named("site@main"), Branch::new("site", "main"));
+        assert_eq!(parse_named("site@main"), Ok(BranchSpec::new("site", "main").expect("valid")));
     }
 
     #[test]

@@ -4,14 +4,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::TryStreamExt;
 use serde_json::{Value, json};
+use vdom_client::{BranchSpec, NodeContent};
 use vdom_proto::v1::{NodeKind, ReadSnapshotRequest, ReadSnapshotResponse};
 
 use super::ls::kind_name;
-use crate::branch::{Branch, parse_path};
-use crate::client::{Client, NodeContent};
-use crate::document;
 use crate::exit::Failure;
-use crate::output::{Output, time};
+use crate::extended_json;
+use crate::humanize::time;
+use crate::names::parse_path;
+use crate::output::Output;
 use crate::server::ServerOptions;
 
 /// Print the content of a node
@@ -19,10 +20,10 @@ use crate::server::ServerOptions;
 /// A file is printed as it is. A document is printed as extended JSON on a
 /// terminal, and as BSON into a file or pipe.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct CatArguments {
     /// Branch to read
     #[arg(value_name = "REPO[@BRANCH]")]
-    branch: Branch,
+    branch: BranchSpec,
     /// Node to print
     #[arg(value_parser = parse_path)]
     path: String,
@@ -39,9 +40,8 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-/// Prints it.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::connect(&arguments.server).await?;
+pub(crate) async fn run(arguments: CatArguments, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.server.connect().await?;
     let request = ReadSnapshotRequest {
         realm: client.realm(),
         repo: arguments.branch.repo.clone(),
@@ -58,7 +58,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
     }
     let is_document = matches!(content.snapshot.kind(), NodeKind::Intent | NodeKind::Meta);
     if is_document && output.is_for_people() && !arguments.raw {
-        let document = document::to_json(&content.collect().await?)?;
+        let document = extended_json::to_json(&content.collect().await?)?;
         output.result(|| document.clone(), |_| format!("{document:#}"))?;
         return Ok(());
     }
@@ -104,7 +104,7 @@ async fn print_record(content: NodeContent, output: &mut Output) -> Result<(), F
 
 fn value_for_programs(kind: NodeKind, content: &[u8]) -> Result<(&'static str, Value), Failure> {
     if matches!(kind, NodeKind::Intent | NodeKind::Meta) {
-        return Ok(("document", document::to_json(content)?));
+        return Ok(("document", extended_json::to_json(content)?));
     }
     Ok(match std::str::from_utf8(content) {
         Ok(text) => ("text", Value::from(text)),

@@ -1,12 +1,14 @@
 //! How a change is printed, by `vdom log` and `vdom watch`.
 
 use serde_json::{Value, json};
+use vdom_client::is_resume_point;
 use vdom_proto::v1::ChangeEvent;
 use vdom_proto::v1::change_event::Type;
 
 use super::ls::kind_name;
-use crate::document;
-use crate::output::{Painter, Tone, printable, time};
+use crate::extended_json;
+use crate::humanize::{printable, time};
+use crate::output::{Painter, Tone};
 
 /// A change as a line, and its message as a second one.
 pub(crate) fn lines(event: &ChangeEvent, painter: &Painter) -> String {
@@ -34,7 +36,7 @@ pub(crate) fn lines(event: &ChangeEvent, painter: &Painter) -> String {
         text.push_str(&printable(event.message.lines().next().unwrap_or_default()));
     }
     if !event.diff_bson.is_empty() {
-        let diff = document::to_json(&event.diff_bson)
+        let diff = extended_json::to_json(&event.diff_bson)
             .map_or_else(|failure| failure.message, |diff| diff.to_string());
         text.push_str("\n    ");
         text.push_str(&printable(&diff));
@@ -78,15 +80,10 @@ pub(crate) fn record(event: &ChangeEvent) -> Value {
             "size": position.size,
         });
     }
-    if let Ok(diff) = document::to_json(&event.diff_bson) {
+    if let Ok(diff) = extended_json::to_json(&event.diff_bson) {
         record["diff"] = diff;
     }
     record
-}
-
-/// Whether watching may resume after this event: not inside a change set.
-pub(crate) fn is_resume_point(event: &ChangeEvent) -> bool {
-    event.change_set.as_ref().is_none_or(|position| position.index + 1 >= position.size)
 }
 
 fn type_name(kind: Type) -> &'static str {

@@ -10,7 +10,8 @@ use vdom_gateway::maintenance::{StoreCompactionReport, compact};
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, count, printable};
+use crate::humanize::{count, printable};
+use crate::output::Output;
 
 /// Take old changes out of a store, so that they make room
 ///
@@ -18,7 +19,7 @@ use crate::output::{Output, count, printable};
 /// hashes of all changes; states and changes that are older than asked for are gone.
 /// What another branch continues is kept for it.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct CompactArguments {
     /// Keep at least so many of the newest changes of each branch
     #[arg(long, value_name = "COUNT")]
     keep_changes: Option<u64>,
@@ -29,8 +30,7 @@ pub(crate) struct Arguments {
     store: StoreOptions,
 }
 
-/// Takes them out.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: CompactArguments, output: &mut Output) -> Result<(), Failure> {
     let retention = Retention { changes: arguments.keep_changes, age: arguments.keep_age };
     if retention == (Retention { changes: None, age: None }) {
         return Err(Failure::new(Exit::Usage, "nothing says what to keep")

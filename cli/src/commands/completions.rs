@@ -11,13 +11,12 @@ use crate::output::Output;
 ///
 /// For example `vdom completions bash > ~/.local/share/bash-completion/completions/vdom`
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct CompletionsArguments {
     /// For which shell
     shell: Shell,
 }
 
-/// Prints it.
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &CompletionsArguments, output: &mut Output) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "vdom", &mut script);
     Ok(output.bytes(&script)?)

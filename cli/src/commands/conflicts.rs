@@ -5,20 +5,21 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::Subcommand;
 use serde_json::{Value, json};
+use vdom_client::{BranchSpec, Client, random_operation_id};
 use vdom_core::limits::CONFLICT_PAGE_MAX;
 use vdom_proto::v1::resolve_conflict_request::Resolution;
 use vdom_proto::v1::{
     ListConflictsRequest, NodeKind, ResolveConflictRequest, StoredConflict, VectorClock,
 };
 
-use super::diff::text::{Side, unified};
+use super::diff::text::{DiffSide, unified};
 use super::put::read_input;
 use super::write;
-use crate::branch::{Branch, parse_prefix};
-use crate::client::{Client, random_operation_id};
-use crate::document;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Painter, Tone, printable, time};
+use crate::extended_json;
+use crate::humanize::{printable, time};
+use crate::names::parse_prefix;
+use crate::output::{Output, Painter, Tone};
 use crate::server::ServerOptions;
 
 /// How much of an id is shown, and enough to name it.
@@ -26,18 +27,18 @@ const SHOWN_ID_DIGITS: usize = 12;
 
 /// List, show and resolve conflicts that were kept
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct ConflictsArguments {
     #[command(subcommand)]
-    action: Action,
+    action: ConflictsAction,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
+enum ConflictsAction {
     /// List the conflicts of a branch
     List {
         /// Branch to list
         #[arg(value_name = "REPO[@BRANCH]")]
-        branch: Branch,
+        branch: BranchSpec,
         /// Only these nodes and what lies below them
         #[arg(value_parser = parse_prefix, value_name = "PATH")]
         paths: Vec<String>,
@@ -47,7 +48,7 @@ enum Action {
     /// Show what stands there and what was refused
     Show {
         #[command(flatten)]
-        conflict: Chosen,
+        conflict: ConflictSelector,
         #[command(flatten)]
         server: ServerOptions,
     },
@@ -56,10 +57,10 @@ enum Action {
 }
 
 #[derive(clap::Args, Debug)]
-struct Chosen {
+struct ConflictSelector {
     /// Branch of the conflict
     #[arg(value_name = "REPO[@BRANCH]")]
-    branch: Branch,
+    branch: BranchSpec,
     /// The conflict's id, or how it begins
     #[arg(value_name = "ID", value_parser = parse_id)]
     id: String,
@@ -68,7 +69,7 @@ struct Chosen {
 #[derive(clap::Args, Debug)]
 struct ResolveArguments {
     #[command(flatten)]
-    conflict: Chosen,
+    conflict: ConflictSelector,
     #[command(flatten)]
     how: How,
     /// Why: kept with the change
@@ -95,22 +96,23 @@ struct How {
     manual: Option<PathBuf>,
 }
 
-/// Does it.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: ConflictsArguments, output: &mut Output) -> Result<(), Failure> {
     match arguments.action {
-        Action::List { branch, paths, server } => list(&branch, &paths, &server, output).await,
-        Action::Show { conflict, server } => show(&conflict, &server, output).await,
-        Action::Resolve(arguments) => resolve(*arguments, output).await,
+        ConflictsAction::List { branch, paths, server } => {
+            list(&branch, &paths, &server, output).await
+        }
+        ConflictsAction::Show { conflict, server } => show(&conflict, &server, output).await,
+        ConflictsAction::Resolve(arguments) => resolve(*arguments, output).await,
     }
 }
 
 async fn list(
-    branch: &Branch,
+    branch: &BranchSpec,
     paths: &[String],
     server: &ServerOptions,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let client = Client::connect(server).await?;
+    let client = server.connect().await?;
     let mut after = Some(Bytes::new());
     let mut are_none = true;
     while let Some(after_id) = after.take() {
@@ -127,8 +129,12 @@ async fn list(
     Ok(())
 }
 
-async fn show(chosen: &Chosen, server: &ServerOptions, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::connect(server).await?;
+async fn show(
+    chosen: &ConflictSelector,
+    server: &ServerOptions,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let client = server.connect().await?;
     let conflict = find(&client, chosen).await?;
     output.result(|| record(&conflict), |painter| text(&conflict, painter))?;
     Ok(())
@@ -136,14 +142,14 @@ async fn show(chosen: &Chosen, server: &ServerOptions, output: &mut Output) -> R
 
 async fn resolve(arguments: ResolveArguments, output: &mut Output) -> Result<(), Failure> {
     let ResolveArguments { conflict: chosen, how, message, server } = arguments;
-    let client = Client::connect(&server).await?;
+    let client = server.connect().await?;
     let found = find(&client, &chosen).await?;
     let info = found.conflict.clone().unwrap_or_default();
     let (resolution, content) = match &how.manual {
         Some(file) => {
             let input = read_input(file)?;
             let content =
-                if info.kind() == NodeKind::File { input } else { document::to_bson(&input)? };
+                if info.kind() == NodeKind::File { input } else { extended_json::to_bson(&input)? };
             (Resolution::Manual, content)
         }
         None if how.theirs => (Resolution::Theirs, Bytes::new()),
@@ -163,7 +169,7 @@ async fn resolve(arguments: ResolveArguments, output: &mut Output) -> Result<(),
         message,
         operation_id: random_operation_id()?,
     };
-    let answer = client.dom().resolve_conflict(client.unary(request)).await?.into_inner();
+    let answer = client.raw().resolve_conflict(client.unary(request)).await?.into_inner();
     let path = &info.path;
     let written = match answer.written {
         Some(written) if written.success || written.conflict.is_some() => {
@@ -191,8 +197,8 @@ async fn resolve(arguments: ResolveArguments, output: &mut Output) -> Result<(),
 }
 
 /// The conflict whose id begins as it was given.
-async fn find(client: &Client, chosen: &Chosen) -> Result<StoredConflict, Failure> {
-    let Chosen { branch, id } = chosen;
+async fn find(client: &Client, chosen: &ConflictSelector) -> Result<StoredConflict, Failure> {
+    let ConflictSelector { branch, id } = chosen;
     let mut after = Some(Bytes::new());
     let mut found: Option<StoredConflict> = None;
     while let Some(after_id) = after.take() {
@@ -218,7 +224,7 @@ async fn find(client: &Client, chosen: &Chosen) -> Result<StoredConflict, Failur
 /// A page of conflicts, and the id that the next one comes after.
 async fn page(
     client: &Client,
-    branch: &Branch,
+    branch: &BranchSpec,
     paths: &[String],
     after_conflict_id: Bytes,
 ) -> Result<(Vec<StoredConflict>, Option<Bytes>), Failure> {
@@ -230,7 +236,7 @@ async fn page(
         limit: CONFLICT_PAGE_MAX,
         after_conflict_id,
     };
-    let answer = client.dom().list_conflicts(client.unary(request)).await?.into_inner();
+    let answer = client.raw().list_conflicts(client.unary(request)).await?.into_inner();
     let last = answer.conflicts.last().map(|conflict| conflict.conflict_id.clone());
     Ok((answer.conflicts, last.filter(|_| answer.more)))
 }
@@ -250,7 +256,7 @@ fn record(stored: &StoredConflict) -> Value {
         "current_author": info.current_author,
         "base_missing": info.base_missing,
         "hunks": info.hunks.len(),
-        "diff": document::to_json(&request.diff_bson).ok(),
+        "diff": extended_json::to_json(&request.diff_bson).ok(),
     })
 }
 
@@ -286,13 +292,13 @@ fn text(stored: &StoredConflict, painter: &Painter) -> String {
     } else if info.base_missing {
         text.push_str("\n(the base is no longer kept)");
     } else {
-        let base = Side { name: "base", content: &info.base_content };
-        let current = Side { name: "current", content: &info.current_content };
+        let base = DiffSide { name: "base", content: &info.base_content };
+        let current = DiffSide { name: "current", content: &info.current_content };
         text.push('\n');
         text.push_str(&unified(&base, &current, info.kind(), painter));
     }
     text.push_str("\n\nWhat was refused:\n");
-    text.push_str(&match document::to_json(&request.diff_bson) {
+    text.push_str(&match extended_json::to_json(&request.diff_bson) {
         Ok(diff) => printable_lines(&format!("{diff:#}")),
         Err(failure) => failure.message,
     });

@@ -7,38 +7,39 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use serde_json::{Value, json};
-use vdom::git::path::RESERVED_FOLDER;
+use vdom_client::{BranchSpec, Client};
 use vdom_core::limits::CHUNK_BYTES;
+use vdom_git::node_path::RESERVED_FOLDER;
 use vdom_proto::v1::{
     GetHistoryRequest, NodeKind, ReadSnapshotRequest, ReadTreeRequest, TreeEntry,
 };
 
-use self::text::{Side, unified};
+use self::text::{DiffSide, unified};
 use super::ls::kind_name;
-use super::point::Point;
-use crate::branch::{Branch, parse_prefix};
-use crate::client::Client;
+use super::revision_spec::RevisionSpec;
 use crate::exit::Failure;
-use crate::output::{Output, Painter, Tone, printable, size};
+use crate::humanize::{printable, size};
+use crate::names::parse_prefix;
+use crate::output::{Output, Painter, Tone};
 use crate::server::ServerOptions;
 
 /// Show what differs between two revisions or branches
 ///
 /// Without --from and --to, what the last change or change set did.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct DiffArguments {
     /// Branch to read
     #[arg(value_name = "REPO[@BRANCH]")]
-    branch: Branch,
+    branch: BranchSpec,
     /// Only this node and what lies below it
     #[arg(value_parser = parse_prefix, default_value = "", hide_default_value = true)]
     prefix: String,
     /// The older side: a revision, or another branch [default: before the last change]
     #[arg(long, value_name = "REVISION|BRANCH[@REVISION]")]
-    from: Option<Point>,
+    from: Option<RevisionSpec>,
     /// The newer side [default: the latest]
     #[arg(long, value_name = "REVISION|BRANCH[@REVISION]")]
-    to: Option<Point>,
+    to: Option<RevisionSpec>,
     /// Only which nodes differ, not how
     #[arg(long)]
     names: bool,
@@ -46,20 +47,20 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-/// Shows it.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::connect(&arguments.server).await?;
+pub(crate) async fn run(arguments: DiffArguments, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.server.connect().await?;
     let branch = &arguments.branch;
-    let to = arguments.to.unwrap_or(Point { branch: None, revision: None });
+    let to = arguments.to.unwrap_or(RevisionSpec { branch: None, revision: None });
     let to_branch = to.of(branch);
     let from = match arguments.from {
         Some(from) => from,
         None => before_last(&client, &to_branch, to.revision).await?,
     };
-    let old = Tree::read(&client, from.of(branch), from.revision, &arguments.prefix).await?;
-    let new = Tree::read(&client, to_branch, to.revision, &arguments.prefix).await?;
+    let old =
+        BranchSnapshot::read(&client, from.of(branch), from.revision, &arguments.prefix).await?;
+    let new = BranchSnapshot::read(&client, to_branch, to.revision, &arguments.prefix).await?;
     for difference in differences(&old, &new, &arguments.prefix) {
-        let Some(shown) = Shown::new(&client, &old, &new, difference, arguments.names).await?
+        let Some(shown) = NodeDiff::new(&client, &old, &new, difference, arguments.names).await?
         else {
             continue;
         };
@@ -71,9 +72,9 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 /// Where the branch was before its last change or change set up to `revision`.
 async fn before_last(
     client: &Client,
-    branch: &Branch,
+    branch: &BranchSpec,
     revision: Option<u64>,
-) -> Result<Point, Failure> {
+) -> Result<RevisionSpec, Failure> {
     let request = GetHistoryRequest {
         realm: client.realm(),
         repo: branch.repo.clone(),
@@ -87,20 +88,20 @@ async fn before_last(
         let earlier = last.change_set.as_ref().map_or(0, |position| position.index);
         last.revision.saturating_sub(u64::from(earlier) + 1)
     });
-    Ok(Point { branch: Some(branch.branch.clone()), revision: Some(before) })
+    Ok(RevisionSpec { branch: Some(branch.branch.clone()), revision: Some(before) })
 }
 
 /// The nodes of a branch at a revision.
-struct Tree {
-    branch: Branch,
+struct BranchSnapshot {
+    branch: BranchSpec,
     by_path: BTreeMap<String, TreeEntry>,
     path_of: HashMap<Bytes, String>,
 }
 
-impl Tree {
+impl BranchSnapshot {
     async fn read(
         client: &Client,
-        branch: Branch,
+        branch: BranchSpec,
         revision: Option<u64>,
         prefix: &str,
     ) -> Result<Self, Failure> {
@@ -127,9 +128,13 @@ impl Tree {
         self.by_path.get(self.path_of.get(node_id)?)
     }
 
-    async fn content(&self, client: &Client, entry: &TreeEntry) -> Result<Content, Failure> {
+    async fn content(
+        &self,
+        client: &Client,
+        entry: &TreeEntry,
+    ) -> Result<ComparedContent, Failure> {
         if entry.size_bytes > CHUNK_BYTES as u64 {
-            return Ok(Content::Large(entry.size_bytes));
+            return Ok(ComparedContent::Large(entry.size_bytes));
         }
         let request = ReadSnapshotRequest {
             realm: client.realm(),
@@ -140,13 +145,13 @@ impl Tree {
             epoch: entry.epoch,
             ..ReadSnapshotRequest::default()
         };
-        Ok(Content::Whole(client.read(request).await?.collect().await?))
+        Ok(ComparedContent::Whole(client.read(request).await?.collect().await?))
     }
 }
 
 /// A content, as far as it is compared.
 #[derive(PartialEq, Eq)]
-enum Content {
+enum ComparedContent {
     Whole(Bytes),
     Large(u64),
 }
@@ -155,7 +160,11 @@ enum Content {
 type Difference<'a> = (Option<&'a TreeEntry>, Option<&'a TreeEntry>);
 
 /// Nodes that may differ, by the newer path.
-fn differences<'a>(old: &'a Tree, new: &'a Tree, prefix: &str) -> Vec<Difference<'a>> {
+fn differences<'a>(
+    old: &'a BranchSnapshot,
+    new: &'a BranchSnapshot,
+    prefix: &str,
+) -> Vec<Difference<'a>> {
     // What vdom keeps for itself is shown where it is asked for.
     let is_shown = |path: &str| {
         prefix.starts_with(RESERVED_FOLDER) || path.split('/').next() != Some(RESERVED_FOLDER)
@@ -189,21 +198,21 @@ fn may_differ(before: &TreeEntry, now: &TreeEntry) -> bool {
 }
 
 /// A difference with what it is made of.
-struct Shown {
+struct NodeDiff {
     old_path: Option<String>,
     path: Option<String>,
     kind: NodeKind,
-    contents: Option<(Option<Content>, Option<Content>)>,
+    contents: Option<(Option<ComparedContent>, Option<ComparedContent>)>,
     sizes: (u64, u64),
     attributes: Vec<(String, Option<String>, Option<String>)>,
 }
 
-impl Shown {
+impl NodeDiff {
     /// `None`: it does not differ after all.
     async fn new(
         client: &Client,
-        old: &Tree,
-        new: &Tree,
+        old: &BranchSnapshot,
+        new: &BranchSnapshot,
         (before, now): Difference<'_>,
         names: bool,
     ) -> Result<Option<Self>, Failure> {
@@ -229,7 +238,7 @@ impl Shown {
         let mut attributes: Vec<_> = names_of_attributes.iter().map(of_both).collect();
         attributes.retain(|(_, before, now)| before != now);
         let is_same = old_content == new_content
-            && !matches!(old_content, Some(Content::Large(_)))
+            && !matches!(old_content, Some(ComparedContent::Large(_)))
             && attributes.is_empty();
         let path = |entry: Option<&TreeEntry>| entry.map(|entry| entry.path.clone());
         if is_same && path(before) == path(now) {
@@ -309,10 +318,10 @@ impl Shown {
 
     fn content_lines(&self, painter: &Painter) -> String {
         let Some((old, new)) = &self.contents else { return String::new() };
-        let bytes = |content: &Option<Content>| match content {
+        let bytes = |content: &Option<ComparedContent>| match content {
             None => Some(Bytes::new()),
-            Some(Content::Whole(bytes)) => Some(bytes.clone()),
-            Some(Content::Large(_)) => None,
+            Some(ComparedContent::Whole(bytes)) => Some(bytes.clone()),
+            Some(ComparedContent::Large(_)) => None,
         };
         let (Some(old), Some(new)) = (bytes(old), bytes(new)) else {
             return format!("(large: {} -> {})", size(self.sizes.0), size(self.sizes.1));
@@ -321,8 +330,8 @@ impl Shown {
             path.as_deref().map_or_else(|| "/dev/null".to_owned(), printable)
         };
         let (old_name, new_name) = (name(&self.old_path), name(&self.path));
-        let old = Side { name: &old_name, content: &old };
-        let new = Side { name: &new_name, content: &new };
+        let old = DiffSide { name: &old_name, content: &old };
+        let new = DiffSide { name: &new_name, content: &new };
         unified(&old, &new, self.kind, painter)
     }
 }

@@ -6,7 +6,8 @@ mod git;
 
 use std::path::PathBuf;
 
-use crate::branch::DEFAULT_BRANCH;
+use vdom_client::DEFAULT_BRANCH;
+
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::server::ServerOptions;
@@ -17,7 +18,7 @@ use crate::server::ServerOptions;
 /// `vdom export --git --repo site | git -C new.git fast-import`. Commits that came
 /// from git are as they were; every other change set becomes a commit.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct ExportArguments {
     /// Directory to write to; it is made where there is none
     #[arg(value_name = "DIR", required_unless_present = "git")]
     directory: Option<PathBuf>,
@@ -43,8 +44,7 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-/// Writes it.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: ExportArguments, output: &mut Output) -> Result<(), Failure> {
     match &arguments.directory {
         Some(directory) if !arguments.git => directory::export(directory, &arguments, output).await,
         _ => git::export(&arguments, output).await,

@@ -1,8 +1,8 @@
 //! `vdom import`: brings a directory into a branch, or the history of a
 //! repository of git into a repo.
 
-mod bring;
 mod git;
+mod upload;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
@@ -10,19 +10,22 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
+use vdom_client::{BranchSpec, Client, DEFAULT_BRANCH};
 use vdom_proto::v1::{NodeKind, ReadTreeRequest};
 
-use self::bring::{Brought, Importer, Standing};
+use self::upload::{RemoteEntry, Uploaded, Uploader};
 use self::walk::LocalFile;
+use super::file_problems::FileProblems;
 use super::write::WriteOptions;
-use crate::branch::{Branch, DEFAULT_BRANCH};
-use crate::client::Client;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Tone, count, size};
+use crate::humanize::{count, size};
+use crate::output::{Output, Tone};
+use crate::progress::progress_bar;
 use crate::server::ServerOptions;
 
+const PROGRESS: &str = "{bar:24} {human_pos}/{human_len} files  {msg}  {eta} left";
 /// How long a server may be away before the import gives up.
 const AWAY_MAX: Duration = Duration::from_secs(30);
 
@@ -35,7 +38,7 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 /// With --git, every commit becomes one change set, and every branch a branch.
 /// Run again, it goes on after the last commit that is there.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct ImportArguments {
     /// Directory to bring in: every file in it except `.git`
     #[arg(value_name = "DIR", required_unless_present = "git")]
     directory: Option<PathBuf>,
@@ -74,7 +77,7 @@ pub(crate) struct Arguments {
 }
 
 /// Brings it in; an interrupt leaves what was written so far.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: ImportArguments, output: &mut Output) -> Result<(), Failure> {
     let outcome = tokio::select! {
         outcome = import(arguments, output) => Some(outcome),
         _ = tokio::signal::ctrl_c() => None,
@@ -85,7 +88,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
     })
 }
 
-async fn import(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+async fn import(arguments: ImportArguments, output: &mut Output) -> Result<(), Failure> {
     if let Some(repository) = arguments.git {
         return git::import(repository, &arguments.repo, &arguments.server, output).await;
     }
@@ -93,51 +96,50 @@ async fn import(arguments: Arguments, output: &mut Output) -> Result<(), Failure
         return Err(Failure::new(Exit::Usage, "name a directory, or a repository with --git"));
     };
     let started = Instant::now();
-    let branch = Branch::new(&arguments.repo, &arguments.branch)
-        .map_err(|problem| Failure::new(Exit::Usage, problem))?;
+    let branch = BranchSpec::new(&arguments.repo, &arguments.branch)?;
     let mut clients = Vec::new();
     for _ in 0..arguments.connections {
-        clients.push(Client::connect(&arguments.server).await?.retry_for(AWAY_MAX));
+        clients.push(arguments.server.connect_retrying(AWAY_MAX).await?);
     }
     let gitignore = arguments.gitignore;
     let walked = tokio::task::spawn_blocking(move || walk::walk(&directory, gitignore))
         .await
         .map_err(|error| Failure::failed(format!("cannot read the directory: {error}")))??;
-    let standing = standing(&clients[0], &branch).await?;
+    let remote = remote_entries(&clients[0], &branch).await?;
 
-    let importer = Importer::new(clients, branch, arguments.options, arguments.overwrite);
-    let mut tally = Tally { problems: walked.problems, ..Tally::default() };
+    let uploader = Uploader::new(clients, branch, arguments.options, arguments.overwrite);
+    let mut tally = ImportTally { problems: walked.problems.into(), ..ImportTally::default() };
     let may_delete = arguments.delete && tally.problems.is_empty();
     if arguments.delete && !may_delete {
         output.note("vdom: not everything could be read, so nothing is deleted")?;
     }
 
     let jobs = usize::from(arguments.jobs);
-    let bar = progress_bar(walked.files.len() as u64, output.draws_progress());
-    bring(&importer, &walked.files, &standing, jobs, &bar, &mut tally).await?;
+    let bar = progress_bar(output, Some(walked.files.len() as u64), PROGRESS);
+    upload(&uploader, &walked.files, &remote, jobs, &bar, &mut tally).await?;
     bar.finish_and_clear();
     if may_delete {
         let kept: HashSet<&str> = walked.files.iter().map(|file| file.path.as_str()).collect();
-        let gone = standing.iter().filter(|(path, standing)| {
-            standing.kind == NodeKind::File && !kept.contains(path.as_str())
+        let gone = remote.iter().filter(|(path, remote)| {
+            remote.kind == NodeKind::File && !kept.contains(path.as_str())
         });
-        delete(&importer, gone, jobs, &mut tally).await?;
+        delete(&uploader, gone, jobs, &mut tally).await?;
     }
-    tally.report(importer.branch(), started.elapsed(), output)
+    tally.report(uploader.branch(), started.elapsed(), output)
 }
 
-async fn bring(
-    importer: &Importer,
+async fn upload(
+    uploader: &Uploader,
     files: &[LocalFile],
-    standing: &HashMap<String, Standing>,
+    remote: &HashMap<String, RemoteEntry>,
     jobs: usize,
     bar: &ProgressBar,
-    tally: &mut Tally,
+    tally: &mut ImportTally,
 ) -> Result<(), Failure> {
-    let mut brought = stream::iter(files)
-        .map(async |file| (file, importer.bring(file, standing.get(&file.path)).await))
+    let mut uploaded = stream::iter(files)
+        .map(async |file| (file, uploader.upload(file, remote.get(&file.path)).await))
         .buffer_unordered(jobs);
-    while let Some((file, outcome)) = brought.next().await {
+    while let Some((file, outcome)) = uploaded.next().await {
         tally.count(file, outcome)?;
         bar.inc(1);
         bar.set_message(size(tally.bytes));
@@ -146,13 +148,13 @@ async fn bring(
 }
 
 async fn delete(
-    importer: &Importer,
-    gone: impl Iterator<Item = (&String, &Standing)>,
+    uploader: &Uploader,
+    gone: impl Iterator<Item = (&String, &RemoteEntry)>,
     jobs: usize,
-    tally: &mut Tally,
+    tally: &mut ImportTally,
 ) -> Result<(), Failure> {
     let mut deleted = stream::iter(gone)
-        .map(async |(path, standing)| (path, importer.delete(path, standing).await))
+        .map(async |(path, remote)| (path, uploader.delete(path, remote).await))
         .buffer_unordered(jobs);
     while let Some((path, outcome)) = deleted.next().await {
         match outcome {
@@ -164,7 +166,10 @@ async fn delete(
 }
 
 /// What the branch holds now, by path; nothing where there is no such branch.
-async fn standing(client: &Client, branch: &Branch) -> Result<HashMap<String, Standing>, Failure> {
+async fn remote_entries(
+    client: &Client,
+    branch: &BranchSpec,
+) -> Result<HashMap<String, RemoteEntry>, Failure> {
     let request = ReadTreeRequest {
         realm: client.realm(),
         repo: branch.repo.clone(),
@@ -172,20 +177,20 @@ async fn standing(client: &Client, branch: &Branch) -> Result<HashMap<String, St
         max_age_ms: Some(0),
         ..ReadTreeRequest::default()
     };
-    let listed: Result<HashMap<_, _>, Failure> = async {
+    let listed: vdom_client::Result<HashMap<_, _>> = async {
         let entries = client.tree(request).await?;
-        entries.map_ok(|entry| (entry.path.clone(), Standing::from(entry))).try_collect().await
+        entries.map_ok(|entry| (entry.path.clone(), RemoteEntry::from(entry))).try_collect().await
     }
     .await;
     match listed {
-        Err(failure) if failure.exit == Exit::NotFound => Ok(HashMap::new()),
-        listed => listed,
+        Err(error) if error.is_not_found() => Ok(HashMap::new()),
+        listed => Ok(listed?),
     }
 }
 
 /// What became of the files so far.
 #[derive(Default)]
-struct Tally {
+struct ImportTally {
     files: u64,
     bytes: u64,
     written: u64,
@@ -193,20 +198,20 @@ struct Tally {
     deleted: u64,
     revision: u64,
     /// What could not be brought in, and why.
-    problems: Vec<(String, Failure)>,
+    problems: FileProblems,
 }
 
-impl Tally {
+impl ImportTally {
     fn count(
         &mut self,
         file: &LocalFile,
-        outcome: Result<Brought, Failure>,
+        outcome: Result<Uploaded, Failure>,
     ) -> Result<(), Failure> {
         match outcome {
-            Ok(brought) => {
+            Ok(uploaded) => {
                 self.files += 1;
-                self.bytes += brought.size_bytes;
-                match brought.revision {
+                self.bytes += uploaded.size_bytes;
+                match uploaded.revision {
                     Some(revision) => {
                         self.written += 1;
                         self.revision = self.revision.max(revision);
@@ -226,7 +231,7 @@ impl Tally {
             Exit::Unavailable => Err(failure.advice("run the same command again to go on")),
             Exit::Denied => Err(failure),
             _ => {
-                self.problems.push((path, failure));
+                self.problems.push(path, failure);
                 Ok(())
             }
         }
@@ -234,18 +239,14 @@ impl Tally {
 
     fn report(
         mut self,
-        branch: &Branch,
+        branch: &BranchSpec,
         elapsed: Duration,
         output: &mut Output,
     ) -> Result<(), Failure> {
-        self.problems.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self.problems.sort();
         let seconds = elapsed.as_secs_f64();
         output.result(
             || {
-                let problems = self
-                    .problems
-                    .iter()
-                    .map(|(path, failure)| json!({ "path": path, "problem": failure.message }));
                 json!({
                     "repo": branch.repo,
                     "branch": branch.branch,
@@ -256,7 +257,7 @@ impl Tally {
                     "deleted": self.deleted,
                     "revision": self.revision,
                     "seconds": seconds,
-                    "problems": problems.collect::<Vec<_>>(),
+                    "problems": self.problems.records(),
                 })
             },
             |painter| {
@@ -278,39 +279,11 @@ impl Tally {
                 )
             },
         )?;
-        let Some(exit) = self.exit() else {
-            return Ok(());
-        };
-        let mut message = format!(
-            "{} not brought in:",
-            count(self.problems.len() as u64, "file was", "files were")
-        );
-        for (path, failure) in &self.problems {
-            message.extend(["\n  ", path, ": ", &failure.message]);
+        match self.problems.exit() {
+            None => Ok(()),
+            Some(exit) => Err(self.problems.failure(exit, "brought in")),
         }
-        Err(Failure::new(exit, message))
     }
-
-    fn exit(&self) -> Option<Exit> {
-        let mut exits = self.problems.iter().map(|(_, failure)| failure.exit);
-        let first = exits.next()?;
-        let all_conflicts = first == Exit::Conflict && exits.all(|exit| exit == Exit::Conflict);
-        Some(if all_conflicts { Exit::Conflict } else { Exit::Failed })
-    }
-}
-
-fn progress_bar(files: u64, is_drawn: bool) -> ProgressBar {
-    if !is_drawn {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(files), ProgressDrawTarget::stderr());
-    let style =
-        ProgressStyle::with_template("{bar:24} {human_pos}/{human_len} files  {msg}  {eta} left");
-    // The template is ours and valid; the default style is no loss.
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
-    bar
 }
 
 #[cfg(test)]

@@ -1,21 +1,21 @@
 //! `vdom log`: the changes of a branch or a node, newest first.
 
+use vdom_client::BranchSpec;
 use vdom_core::limits::HISTORY_PAGE_MAX_CHANGES;
 use vdom_proto::v1::GetHistoryRequest;
 
 use super::change;
-use crate::branch::{Branch, parse_path};
-use crate::client::Client;
 use crate::exit::Failure;
+use crate::names::parse_path;
 use crate::output::Output;
 use crate::server::ServerOptions;
 
 /// Show the changes of a branch or a node, newest first
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct LogArguments {
     /// Branch to read
     #[arg(value_name = "REPO[@BRANCH]")]
-    branch: Branch,
+    branch: BranchSpec,
     /// Only changes of this node
     #[arg(value_parser = parse_path)]
     path: Option<String>,
@@ -32,9 +32,8 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-/// Shows them.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::connect(&arguments.server).await?;
+pub(crate) async fn run(arguments: LogArguments, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.server.connect().await?;
     let mut left = if arguments.limit == 0 { u64::MAX } else { arguments.limit };
     let mut before_revision = arguments.before;
     loop {
@@ -48,7 +47,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
             include_diffs: arguments.diffs,
             ..GetHistoryRequest::default()
         };
-        let page = client.dom().get_history(client.unary(request)).await?.into_inner();
+        let page = client.raw().get_history(client.unary(request)).await?.into_inner();
         for event in &page.changes {
             output.result(|| change::record(event), |painter| change::lines(event, painter))?;
         }

@@ -2,20 +2,21 @@
 
 use futures::TryStreamExt;
 use serde_json::json;
+use vdom_client::{BranchSpec, Client};
 use vdom_proto::v1::{ListReposRequest, NodeKind, ReadTreeRequest, TreeEntry};
 
-use crate::branch::{Branch, parse_prefix};
-use crate::client::Client;
 use crate::exit::Failure;
-use crate::output::{Output, Painter, Tone, count, printable, size, time};
+use crate::humanize::{count, printable, size, time};
+use crate::names::parse_prefix;
+use crate::output::{Output, Painter, Tone};
 use crate::server::ServerOptions;
 
 /// List repos, or the tree of a branch
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct LsArguments {
     /// Branch to list; without it, the repos of the realm
     #[arg(value_name = "REPO[@BRANCH]")]
-    branch: Option<Branch>,
+    branch: Option<BranchSpec>,
     /// Only this node and what lies below it
     #[arg(value_parser = parse_prefix, default_value = "", hide_default_value = true)]
     prefix: String,
@@ -32,9 +33,8 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-/// Lists them.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::connect(&arguments.server).await?;
+pub(crate) async fn run(arguments: LsArguments, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.server.connect().await?;
     let Some(branch) = &arguments.branch else {
         return list_repos(&client, output).await;
     };
@@ -57,7 +57,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 
 async fn list_repos(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let request = ListReposRequest { realm: client.realm() };
-    let answer = client.dom().list_repos(client.unary(request)).await?.into_inner();
+    let answer = client.raw().list_repos(client.unary(request)).await?.into_inner();
     if answer.repos.is_empty() {
         output.note("no repos yet: `vdom import DIR --repo NAME` or `vdom put` makes one")?;
     }

@@ -14,14 +14,13 @@ use crate::output::Output;
 ///
 /// `vdom man | man -l -` shows it.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct ManArguments {
     /// Directory for `vdom.1`, `vdom-import.1` and so on; it is made where there is none
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 }
 
-/// Prints or writes it.
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &ManArguments, output: &mut Output) -> Result<(), Failure> {
     let Some(directory) = &arguments.directory else {
         let mut page = Vec::new();
         Man::new(Cli::command()).render(&mut page)?;

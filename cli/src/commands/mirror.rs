@@ -1,31 +1,18 @@
 //! `vdom mirror`: keeps a directory in step with a branch, both ways.
 
-mod branch;
-mod disk;
-mod hexadecimal;
-mod home;
-mod path;
-mod plan;
 mod report;
-mod round;
-mod session;
-mod state;
-mod view;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::branch::BranchSide;
-use self::disk::Disk;
-use self::path::Names;
-use self::report::Report;
-use self::session::Session;
-use self::state::{Mirrored, State};
+use vdom_client::{BranchSpec, DEFAULT_BRANCH};
+use vdom_mirror::{Mirror, MirrorOptions, Outcome};
+
+use self::report::MirrorReport;
 use super::serve::termination;
 use super::write::WriteOptions;
-use crate::branch::{Branch, DEFAULT_BRANCH, parse_prefix};
-use crate::client::Client;
 use crate::exit::{Exit, Failure};
+use crate::names::parse_prefix;
 use crate::output::Output;
 use crate::server::ServerOptions;
 
@@ -45,7 +32,7 @@ const AWAY_MAX: Duration = Duration::from_secs(2);
 /// as it should be and remove NAME.vdom-theirs, or move that over the file: then it
 /// goes on. Where one side deleted a file that the other changed, it stays.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct MirrorArguments {
     /// Directory to keep; it is made where there is none
     #[arg(value_name = "DIR")]
     directory: PathBuf,
@@ -67,32 +54,28 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-/// Keeps it until it is told to end.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: MirrorArguments, output: &mut Output) -> Result<(), Failure> {
     let terminated = termination()?;
-    let branch = Branch::new(&arguments.repo, &arguments.branch)
-        .map_err(|problem| Failure::new(Exit::Usage, problem))?;
-    let names = Names::new(&arguments.prefix)?;
-    let client = Client::connect(&arguments.server).await?.retry_for(AWAY_MAX);
-    let mirrored = Mirrored {
-        realm: client.realm(),
-        repo: branch.repo.clone(),
-        branch: branch.branch.clone(),
-        prefix: arguments.prefix.clone(),
-    };
-    let disk = Disk::open(&arguments.directory)?;
-    let state = State::load(&disk.home().state_file(), mirrored)?;
+    let branch = BranchSpec::new(&arguments.repo, &arguments.branch)?;
+    let client = arguments.server.connect_retrying(AWAY_MAX).await?;
+    let mirror = Mirror::open(
+        client,
+        MirrorOptions {
+            directory: arguments.directory,
+            branch: branch.clone(),
+            prefix: arguments.prefix,
+            author: arguments.options.author,
+            message: arguments.options.message,
+        },
+    )?;
+    let root = mirror.directory().to_owned();
     if !arguments.once {
-        let root = disk.root().display();
-        output.note(&format!("mirroring {root} and {branch}; Ctrl-C ends it"))?;
+        output.note(&format!("mirroring {} and {branch}; Ctrl-C ends it", root.display()))?;
     }
-    let report = Report::new(output, branch.clone(), disk.root().to_owned());
-    let side = BranchSide::new(client, branch, names, arguments.options);
-    let mut session = Session::new(disk, side, state, report)?;
-    let outcome = tokio::select! {
-        outcome = session.run(arguments.once) => outcome,
-        () = terminated => Ok(()),
-    };
-    let saved = session.end();
-    outcome.and(saved)
+    let mut report = MirrorReport::new(output, branch, root);
+    match mirror.run(arguments.once, &mut report, terminated).await? {
+        Outcome::InStep | Outcome::Stopped => Ok(()),
+        Outcome::ConflictsLeft => Err(Failure::silent(Exit::Conflict)),
+        Outcome::ProblemsLeft => Err(Failure::silent(Exit::Failed)),
+    }
 }

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use clap::ValueEnum;
+use vdom_client::{BranchSpec, random_operation_id};
 use vdom_core::limits::CONTENT_MAX_BYTES;
 use vdom_proto::v1::{NodeKind, OnConflict};
 
 use super::write::{self, WriteOptions};
-use crate::branch::{Branch, parse_path};
-use crate::client::{Client, random_operation_id};
-use crate::document;
 use crate::exit::Failure;
-use crate::output::{Output, size};
+use crate::extended_json;
+use crate::humanize::size;
+use crate::names::parse_path;
+use crate::output::Output;
 use crate::server::ServerOptions;
 
 /// Write the content of a node
@@ -21,10 +22,10 @@ use crate::server::ServerOptions;
 /// Writes over the version that stands there when the command starts; if
 /// someone else changes it before the write arrives, nothing is written.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct PutArguments {
     /// Branch to write to; the first write makes it
     #[arg(value_name = "REPO[@BRANCH]")]
-    branch: Branch,
+    branch: BranchSpec,
     /// Node to write
     #[arg(value_parser = parse_path)]
     path: String,
@@ -67,11 +68,11 @@ impl From<Kind> for NodeKind {
     }
 }
 
-/// Writes it.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let Arguments { branch, path, file, kind, if_absent, overwrite, options, server } = arguments;
+pub(crate) async fn run(arguments: PutArguments, output: &mut Output) -> Result<(), Failure> {
+    let PutArguments { branch, path, file, kind, if_absent, overwrite, options, server } =
+        arguments;
     let input = read_input(&file)?;
-    let client = Client::connect(&server).await?;
+    let client = server.connect().await?;
     let needs_current = !(if_absent || overwrite && kind.is_some());
     let current = if needs_current { client.stat(&branch, &path).await? } else { None };
     let kind = match (&current, kind) {
@@ -79,7 +80,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
         (Some(current), None) => current.kind(),
         (None, None) => NodeKind::File,
     };
-    let content = if kind == NodeKind::File { input } else { document::to_bson(&input)? };
+    let content = if kind == NodeKind::File { input } else { extended_json::to_bson(&input)? };
     let size_bytes = content.len() as u64;
 
     let mut request = options.request(&client, &branch, &path);

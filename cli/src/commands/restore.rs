@@ -9,22 +9,22 @@ use vdom_gateway::maintenance::restore;
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, count, printable};
+use crate::humanize::{count, printable};
+use crate::output::Output;
 
 /// Fill an empty store from a backup
 ///
 /// The gateway of the store must be stopped. Every branch begins a new epoch: clients
 /// that know revisions from after the backup are told so, and all others go on.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct RestoreArguments {
     /// The backup
     file: PathBuf,
     #[command(flatten)]
     store: StoreOptions,
 }
 
-/// Fills it.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: RestoreArguments, output: &mut Output) -> Result<(), Failure> {
     let path = arguments.file;
     let file = File::open(&path).map_err(|error| {
         Failure::new(Exit::NotFound, format!("cannot read {}: {error}", path.display()))

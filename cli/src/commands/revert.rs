@@ -1,14 +1,14 @@
 //! `vdom revert`: undoes a range of changes by a new change set.
 
 use serde_json::{Value, json};
+use vdom_client::{BranchSpec, random_operation_id};
 use vdom_proto::v1::{OnConflict, RevertChangesRequest, WriteDiffsResponse};
 
-use super::point::Revisions;
+use super::revision_spec::RevisionRange;
 use super::write::{self, WriteOptions};
-use crate::branch::Branch;
-use crate::client::{Client, random_operation_id};
 use crate::exit::Failure;
-use crate::output::{Output, count};
+use crate::humanize::count;
+use crate::output::Output;
 use crate::server::ServerOptions;
 
 /// Undo a range of changes; what was done since stays
@@ -17,13 +17,13 @@ use crate::server::ServerOptions;
 /// Where a node was changed since, nothing is written unless --merge or
 /// --overwrite says how.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct RevertArguments {
     /// Branch to write to
     #[arg(value_name = "REPO[@BRANCH]")]
-    branch: Branch,
+    branch: BranchSpec,
     /// Revisions to undo, both ends included; or a single one
     #[arg(value_name = "FIRST..LAST")]
-    revisions: Revisions,
+    revisions: RevisionRange,
     /// Merge with what was done to the same nodes since
     #[arg(long, conflicts_with = "overwrite")]
     merge: bool,
@@ -36,10 +36,9 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-/// Undoes it.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let Arguments { branch, revisions, merge, overwrite, options, server } = arguments;
-    let client = Client::connect(&server).await?;
+pub(crate) async fn run(arguments: RevertArguments, output: &mut Output) -> Result<(), Failure> {
+    let RevertArguments { branch, revisions, merge, overwrite, options, server } = arguments;
+    let client = server.connect().await?;
     let on_conflict = match (merge, overwrite) {
         (true, _) => OnConflict::Merge,
         (_, true) => OnConflict::Overwrite,
@@ -63,7 +62,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
     Ok(())
 }
 
-fn record(answer: &WriteDiffsResponse, branch: &Branch, revisions: Revisions) -> Value {
+fn record(answer: &WriteDiffsResponse, branch: &BranchSpec, revisions: RevisionRange) -> Value {
     json!({
         "repo": branch.repo,
         "branch": branch.branch,
@@ -74,7 +73,7 @@ fn record(answer: &WriteDiffsResponse, branch: &Branch, revisions: Revisions) ->
     })
 }
 
-fn line(answer: &WriteDiffsResponse, Revisions { first, last }: Revisions) -> String {
+fn line(answer: &WriteDiffsResponse, RevisionRange { first, last }: RevisionRange) -> String {
     let changes = (answer.last_revision + 1).saturating_sub(answer.first_revision);
     format!(
         "reverted {first}..{last} by {} up to revision {}",

@@ -1,22 +1,22 @@
 //! `vdom rm`: deletes nodes.
 
 use futures::TryStreamExt;
+use vdom_client::{BranchSpec, Client};
 use vdom_core::dom::diff::Diff;
 use vdom_proto::v1::ReadTreeRequest;
 
 use super::write::{self, WriteOptions};
-use crate::branch::{Branch, parse_path};
-use crate::client::Client;
 use crate::exit::{Exit, Failure};
+use crate::names::parse_path;
 use crate::output::Output;
 use crate::server::ServerOptions;
 
 /// Delete nodes; their history stays
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct RmArguments {
     /// Branch to write to
     #[arg(value_name = "REPO[@BRANCH]")]
-    branch: Branch,
+    branch: BranchSpec,
     /// What to delete
     #[arg(value_parser = parse_path, required = true, value_name = "PATH")]
     paths: Vec<String>,
@@ -29,9 +29,8 @@ pub(crate) struct Arguments {
     server: ServerOptions,
 }
 
-/// Deletes them.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::connect(&arguments.server).await?;
+pub(crate) async fn run(arguments: RmArguments, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.server.connect().await?;
     let branch = &arguments.branch;
     for path in &arguments.paths {
         if !arguments.recursive {
@@ -55,7 +54,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 async fn delete(
     client: &Client,
     path: &str,
-    arguments: &Arguments,
+    arguments: &RmArguments,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let branch = &arguments.branch;
@@ -70,7 +69,7 @@ async fn delete(
 
 async fn paths_below(
     client: &Client,
-    branch: &Branch,
+    branch: &BranchSpec,
     prefix: &str,
 ) -> Result<Vec<String>, Failure> {
     let request = ReadTreeRequest {
@@ -81,5 +80,5 @@ async fn paths_below(
         max_age_ms: Some(0),
         ..ReadTreeRequest::default()
     };
-    client.tree(request).await?.map_ok(|entry| entry.path).try_collect().await
+    Ok(client.tree(request).await?.map_ok(|entry| entry.path).try_collect().await?)
 }

@@ -17,7 +17,7 @@ pub(crate) const PREFIX: &str = "VDOM_SIDECAR";
 /// Every setting can be given in a file, as a variable (`cache.max_bytes` is
 /// `VDOM_SIDECAR__CACHE__MAX_BYTES`) or with --set. SIGTERM ends it in order.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct SidecarArguments {
     /// Take callers without a token and let them do everything; on loopback only
     #[arg(long)]
     dev: bool,
@@ -44,14 +44,14 @@ pub(crate) struct Arguments {
 }
 
 /// Serves until SIGINT or SIGTERM, then drains.
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: SidecarArguments) -> Result<(), Failure> {
     let shutdown = serve::termination()?;
     let config = config(arguments)?;
     serve::install_log(&config.log.format, &config.log.filter)?;
     vdom_sidecar::run(config, shutdown).await.map_err(serve::not_started)
 }
 
-fn config(arguments: Arguments) -> Result<SidecarConfig, Failure> {
+fn config(arguments: SidecarArguments) -> Result<SidecarConfig, Failure> {
     let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
     let flags = [
         ("dev", arguments.dev.then(|| "true".to_owned())),

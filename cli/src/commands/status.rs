@@ -6,40 +6,40 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
+use vdom_client::{BranchSpec, Client, ServerAddress};
 use vdom_proto::v1::change_event::Type;
 use vdom_proto::v1::{Freshness, ListBranchesRequest, ListReposRequest, SubscribeRequest};
 
-use crate::branch::Branch;
-use crate::client::Client;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Painter, Tone, printable};
+use crate::humanize::printable;
+use crate::output::{Output, Painter, Tone};
 use crate::readiness::{self, Readiness};
-use crate::server::{ServerOptions, ServerUrl};
+use crate::server::ServerOptions;
 
 /// A server says at least once a second how current it is.
 const FRESHNESS_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Show how the server is, and which branches it holds
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct StatusArguments {
     /// Only this branch, and how current the server's view of it is
     #[arg(value_name = "REPO[@BRANCH]")]
-    branch: Option<Branch>,
+    branch: Option<BranchSpec>,
     /// HTTP address of health endpoints, of as many servers as you like [default: the server's own
     /// port, 9464 of a gateway, 9465 of a sidecar and 9464 of the gateway beside it]
     #[arg(long, env = "VDOM_ADMIN", value_name = "URL", value_delimiter = ',')]
-    admin: Vec<ServerUrl>,
+    admin: Vec<ServerAddress>,
     #[command(flatten)]
     server: ServerOptions,
 }
 
 /// Shows it. A server that is not ready is a failure of its own kind.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: StatusArguments, output: &mut Output) -> Result<(), Failure> {
     let started = Instant::now();
-    let client = Client::connect(&arguments.server).await?;
+    let client = arguments.server.connect().await?;
     let connected = started.elapsed();
     let health = health(&client).await;
-    let answers = ask_all(&arguments.admin, client.server()).await;
+    let answers = ask_all(&arguments.admin, client.address()).await;
     show_server(&client, connected, &health, &answers, output)?;
     match &arguments.branch {
         Some(branch) => show_branch(&client, branch, output).await?,
@@ -83,7 +83,10 @@ async fn health(client: &Client) -> Health {
 
 /// What the servers behind these addresses say; where none is named, what
 /// `server` says and, if it is a sidecar, the gateway beside it.
-async fn ask_all(named: &[ServerUrl], server: &ServerUrl) -> Vec<Result<Readiness, String>> {
+async fn ask_all(
+    named: &[ServerAddress],
+    server: &ServerAddress,
+) -> Vec<Result<Readiness, String>> {
     if !named.is_empty() {
         let answers = named.iter().map(|address| readiness::ask(std::slice::from_ref(address)));
         return join_all(answers).await;
@@ -96,8 +99,8 @@ async fn ask_all(named: &[ServerUrl], server: &ServerUrl) -> Vec<Result<Readines
 
 /// Where the health endpoints of a server may be, and those of a gateway beside
 /// it: on its own port, or on the admin port that goes with it by default.
-fn default_addresses(server: &ServerUrl) -> (Vec<ServerUrl>, Vec<ServerUrl>) {
-    let at = |host: &str, port: u16| format!("http://{host}:{port}").parse::<ServerUrl>().ok();
+fn default_addresses(server: &ServerAddress) -> (Vec<ServerAddress>, Vec<ServerAddress>) {
+    let at = |host: &str, port: u16| format!("http://{host}:{port}").parse::<ServerAddress>().ok();
     let (admin, beside) =
         match server.plain_authority().and_then(|authority| authority.rsplit_once(':')) {
             Some((host, "50051")) => (at(host, 9464), None),
@@ -117,7 +120,7 @@ fn show_server(
     output.result(
         || {
             json!({
-                "server": client.server().as_str(),
+                "server": client.address().as_str(),
                 "connected_ms": connected.as_secs_f64() * 1_000.0,
                 "health": health.text(),
                 "readiness": answers.iter().map(readiness_record).collect::<Vec<_>>(),
@@ -126,7 +129,7 @@ fn show_server(
         |painter| {
             let tone = if *health == Health::Serving { Tone::Good } else { Tone::Bad };
             let mut lines = vec![
-                format!("server  {}  (connected in {connected:.1?})", client.server()),
+                format!("server  {}  (connected in {connected:.1?})", client.address()),
                 format!("health  {}", painter.paint(tone, health.text())),
             ];
             for answer in answers {
@@ -172,13 +175,13 @@ fn check_lines(details: &Value) -> Vec<String> {
 
 async fn show_branches(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let request = ListReposRequest { realm: client.realm() };
-    let repos = client.dom().list_repos(client.unary(request)).await?.into_inner().repos;
+    let repos = client.raw().list_repos(client.unary(request)).await?.into_inner().repos;
     if repos.is_empty() {
         output.note("no repos yet: `vdom import DIR --repo NAME` or `vdom put` makes one")?;
     }
     for repo in repos {
         let request = ListBranchesRequest { realm: client.realm(), repo: repo.name.clone() };
-        let answer = client.dom().list_branches(client.unary(request)).await?.into_inner();
+        let answer = client.raw().list_branches(client.unary(request)).await?.into_inner();
         for branch in answer.branches {
             show_row(&repo.name, &branch, None, output)?;
         }
@@ -186,9 +189,13 @@ async fn show_branches(client: &Client, output: &mut Output) -> Result<(), Failu
     Ok(())
 }
 
-async fn show_branch(client: &Client, wanted: &Branch, output: &mut Output) -> Result<(), Failure> {
+async fn show_branch(
+    client: &Client,
+    wanted: &BranchSpec,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let request = ListBranchesRequest { realm: client.realm(), repo: wanted.repo.clone() };
-    let answer = client.dom().list_branches(client.unary(request)).await?.into_inner();
+    let answer = client.raw().list_branches(client.unary(request)).await?.into_inner();
     let Some(branch) = answer.branches.iter().find(|branch| branch.name == wanted.branch) else {
         return Err(Failure::new(Exit::NotFound, format!("there is no branch {wanted}"))
             .advice("`vdom status` lists all branches"));
@@ -198,14 +205,17 @@ async fn show_branch(client: &Client, wanted: &Branch, output: &mut Output) -> R
 }
 
 /// How current the server's view of a branch is, as its next progress says.
-async fn freshness(client: &Client, branch: &Branch) -> Result<Option<Freshness>, tonic::Status> {
+async fn freshness(
+    client: &Client,
+    branch: &BranchSpec,
+) -> Result<Option<Freshness>, tonic::Status> {
     let request = SubscribeRequest {
         realm: client.realm(),
         repo: branch.repo.clone(),
         branch: branch.branch.clone(),
         ..SubscribeRequest::default()
     };
-    let mut events = client.dom().subscribe_changes(request).await?.into_inner();
+    let mut events = client.raw().subscribe_changes(request).await?.into_inner();
     let progress = async {
         while let Some(event) = events.message().await? {
             if event.r#type() == Type::Progress {
@@ -259,7 +269,7 @@ mod tests {
     fn the_admin_port_follows_from_the_default_ports_only() {
         let addresses = |server: &str| {
             let (own, beside) = default_addresses(&server.parse().expect("a URL"));
-            let text = |urls: Vec<ServerUrl>| {
+            let text = |urls: Vec<ServerAddress>| {
                 urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
             };
             (text(own), text(beside))

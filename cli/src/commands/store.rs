@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use vdom_edge::settings;
 use vdom_gateway::{GatewayConfig, Store};
 
@@ -13,6 +13,7 @@ use super::serve::{self, SettingsOptions};
 use crate::data::DataOptions;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::progress::progress_bar;
 
 const REDRAW_EVERY: Duration = Duration::from_millis(100);
 
@@ -79,14 +80,10 @@ where
 }
 
 fn progress(output: &Output, what: &'static str) -> ProgressBar {
-    if !output.draws_progress() {
-        return ProgressBar::hidden();
+    let bar = progress_bar(output, None, "{spinner} {human_pos} {msg} {elapsed}");
+    if !bar.is_hidden() {
+        bar.set_message(what);
+        bar.enable_steady_tick(REDRAW_EVERY);
     }
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} {msg} {elapsed}") {
-        bar.set_style(style);
-    }
-    bar.set_message(what);
-    bar.enable_steady_tick(REDRAW_EVERY);
     bar
 }

@@ -17,7 +17,7 @@ use crate::output::Output;
 /// Without --key, the key of `vdom up` signs. The token is printed alone, so
 /// that it can be used at once: `VDOM_TOKEN=$(vdom token --subject me)`
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct TokenArguments {
     /// For whom
     #[arg(long, value_name = "NAME")]
     subject: String,
@@ -50,8 +50,7 @@ pub(crate) struct Arguments {
     data: DataOptions,
 }
 
-/// Mints it.
-pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(arguments: TokenArguments, output: &mut Output) -> Result<(), Failure> {
     let names = arguments.scopes.join(" ");
     let grant = Grant {
         subject: arguments.subject,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use vdom_client::InvalidAddress;
 use vdom_core::RealmName;
 use vdom_core::access::Scopes;
 use vdom_edge::settings::{self, Sources};
@@ -15,7 +16,6 @@ use vdom_gateway::GatewayConfig;
 use vdom_sidecar::SidecarConfig;
 
 use super::{gateway, serve, sidecar};
-use crate::client::Client;
 use crate::data::{AUDIENCE, DataDirectory, DataOptions, ISSUER};
 use crate::exit::Failure;
 use crate::output::{Output, Painter, Tone};
@@ -32,7 +32,7 @@ const SOCKET_PATH_MAX_BYTES: usize = 108;
 /// a token and commands to try. Ctrl-C ends it in order. Other settings of the
 /// two are taken from variables: `VDOM_GATEWAY__LIMITS__DRAIN_SECONDS=30`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct UpArguments {
     #[command(flatten)]
     data: DataOptions,
     /// Take callers without a token and let them do everything; on loopback only
@@ -81,7 +81,7 @@ pub(crate) struct Arguments {
 }
 
 /// Serves until SIGINT or SIGTERM, then drains the sidecar and the gateway.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: UpArguments, output: &mut Output) -> Result<(), Failure> {
     let shutdown = serve::termination()?;
     serve::install_log(&arguments.log_format, &arguments.log)?;
     let data = arguments.data.directory()?;
@@ -109,7 +109,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
         scopes: Scopes::all(),
         lifetime: arguments.ttl,
     };
-    let running = Running {
+    let running = RunningServers {
         gateway: gateway.addresses(),
         sidecar: sidecar.addresses().clone(),
         token: data.mint(&grant)?,
@@ -133,14 +133,15 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
 }
 
 /// Puts the demo into an empty store; false where it is not empty.
-async fn fill(running: &Running) -> Result<bool, Failure> {
+async fn fill(running: &RunningServers) -> Result<bool, Failure> {
     let url = format!("http://{}", running.gateway.grpc);
-    let url = url.parse().map_err(|problem: String| Failure::failed(problem))?;
-    demo::fill(&Client::connect(&ServerOptions::new(url, &running.token)).await?).await
+    let url =
+        url.parse().map_err(|problem: InvalidAddress| Failure::failed(problem.to_string()))?;
+    demo::fill(&ServerOptions::new(url, &running.token).connect().await?).await
 }
 
-/// What was started.
-struct Running {
+/// The gateway and the sidecar that run here, and how to call them.
+struct RunningServers {
     gateway: vdom_gateway::Addresses,
     sidecar: vdom_sidecar::Addresses,
     data: DataDirectory,
@@ -150,7 +151,7 @@ struct Running {
     is_dev: bool,
 }
 
-impl Running {
+impl RunningServers {
     fn record(&self) -> serde_json::Value {
         json!({
             "gateway": {
@@ -213,7 +214,7 @@ impl Running {
     }
 }
 
-fn gateway_config(arguments: &Arguments, data: &DataDirectory) -> Result<GatewayConfig, Failure> {
+fn gateway_config(arguments: &UpArguments, data: &DataDirectory) -> Result<GatewayConfig, Failure> {
     load(
         gateway::PREFIX,
         [
@@ -230,7 +231,7 @@ fn gateway_config(arguments: &Arguments, data: &DataDirectory) -> Result<Gateway
 }
 
 fn sidecar_config(
-    arguments: &Arguments,
+    arguments: &UpArguments,
     data: &DataDirectory,
     gateway: SocketAddr,
 ) -> Result<SidecarConfig, Failure> {
@@ -268,7 +269,7 @@ fn load<T: serde::de::DeserializeOwned>(
 }
 
 /// A start that failed for a port names the flag that moves it.
-fn name_flag(error: vdom_core::Error, arguments: &Arguments) -> Failure {
+fn name_flag(error: vdom_core::Error, arguments: &UpArguments) -> Failure {
     let flags = [
         ("--grpc", arguments.grpc),
         ("--http", arguments.http),

@@ -5,20 +5,20 @@ use vdom_gateway::maintenance::{Finding, VerifyReport, verify};
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Painter, Tone, count, printable};
+use crate::humanize::{count, printable};
+use crate::output::{Output, Painter, Tone};
 
 /// Check every hash of a store: the chain of each branch, and every chunk
 ///
 /// The gateway of the store must be stopped. Fails with the first broken link of each
 /// branch that has one.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct VerifyArguments {
     #[command(flatten)]
     store: StoreOptions,
 }
 
-/// Checks them.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: VerifyArguments, output: &mut Output) -> Result<(), Failure> {
     let store = arguments.store.open().await?;
     let report = maintain(store, output, "changes checked", async |store, bar| {
         verify(&*store, |changes| bar.set_position(changes)).await

@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use vdom_client::{BranchSpec, Client, random_operation_id};
 use vdom_proto::v1::conflict_info::Reason;
 use vdom_proto::v1::{
     ConflictInfo, OnConflict, WriteDiffRequest, WriteDiffResponse, WriteDiffsResponse,
 };
 
-use crate::branch::Branch;
-use crate::client::{Client, random_operation_id};
 use crate::exit::{Exit, Failure};
-use crate::output::{printable, time};
+use crate::humanize::{printable, time};
 
 /// Who writes, and why.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -25,7 +24,12 @@ pub(crate) struct WriteOptions {
 
 impl WriteOptions {
     /// A request for this path, without diff, clock and node.
-    pub(crate) fn request(&self, client: &Client, branch: &Branch, path: &str) -> WriteDiffRequest {
+    pub(crate) fn request(
+        &self,
+        client: &Client,
+        branch: &BranchSpec,
+        path: &str,
+    ) -> WriteDiffRequest {
         WriteDiffRequest {
             realm: client.realm(),
             repo: branch.repo.clone(),
@@ -42,7 +46,7 @@ impl WriteOptions {
 /// Writes `diff` to the node that stands at `path` now.
 pub(crate) async fn change_existing(
     client: &Client,
-    branch: &Branch,
+    branch: &BranchSpec,
     path: &str,
     diff: Bytes,
     options: &WriteOptions,
@@ -64,7 +68,7 @@ pub(crate) async fn change_existing(
 /// The answer of an accepted write; a refused one says what stands there.
 pub(crate) fn accepted(
     answer: WriteDiffResponse,
-    branch: &Branch,
+    branch: &BranchSpec,
     path: &str,
 ) -> Result<WriteDiffResponse, Failure> {
     if answer.success {
@@ -86,7 +90,7 @@ pub(crate) fn accepted(
 /// The answer of an accepted change set; a refused one says where it failed.
 pub(crate) fn accepted_set(
     answer: WriteDiffsResponse,
-    branch: &Branch,
+    branch: &BranchSpec,
 ) -> Result<WriteDiffsResponse, Failure> {
     if answer.success {
         return Ok(answer);
@@ -106,7 +110,7 @@ pub(crate) fn accepted_set(
 }
 
 /// One accepted write for programs.
-pub(crate) fn record(answer: &WriteDiffResponse, branch: &Branch, path: &str) -> Value {
+pub(crate) fn record(answer: &WriteDiffResponse, branch: &BranchSpec, path: &str) -> Value {
     json!({
         "repo": branch.repo,
         "branch": branch.branch,
@@ -119,7 +123,7 @@ pub(crate) fn record(answer: &WriteDiffResponse, branch: &Branch, path: &str) ->
     })
 }
 
-fn describe_conflict(conflict: &ConflictInfo, branch: &Branch, path: &str) -> String {
+fn describe_conflict(conflict: &ConflictInfo, branch: &BranchSpec, path: &str) -> String {
     let current = || {
         format!(
             "version {} by {} of {}",
@@ -137,7 +141,7 @@ fn describe_conflict(conflict: &ConflictInfo, branch: &Branch, path: &str) -> St
         Reason::Merge => format!(
             "it was changed meanwhile ({}), and {} cannot be merged",
             current(),
-            crate::output::count(conflict.hunks.len() as u64, "place", "places")
+            crate::humanize::count(conflict.hunks.len() as u64, "place", "places")
         ),
         Reason::StaleClock | Reason::Unspecified => {
             format!("it was changed meanwhile: {}", current())
@@ -161,7 +165,7 @@ mod tests {
             }),
             ..WriteDiffResponse::default()
         };
-        let branch = Branch::new("site", "main").expect("valid");
+        let branch = BranchSpec::new("site", "main").expect("valid");
         let failure = accepted(answer, &branch, "a.txt").expect_err("a conflict");
         assert_eq!(failure.exit, Exit::Conflict);
         assert!(failure.message.contains("version 7 by bob"), "{failure}");

@@ -37,11 +37,9 @@ fn a_refused_token_says_how_to_give_one() {
 }
 
 #[test]
-fn a_connection_that_broke_is_told_from_a_refusal() {
+fn a_connection_that_broke_may_come_back() {
     let broken = Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
-    assert!(is_connection_lost(&broken), "{broken:?}");
     assert_eq!(Failure::from(broken).exit, Exit::Unavailable);
-    assert!(!is_connection_lost(&Status::internal("ours")));
 }
 
 #[test]

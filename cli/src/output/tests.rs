@@ -71,19 +71,3 @@ fn colors_are_written_only_where_they_are_wanted() {
         assert_eq!(stdout.text().contains('\u{1b}'), colored);
     }
 }
-
-#[test]
-fn sizes_and_counts_read_well() {
-    let sizes = [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1_000, "1.0 kB"),
-        (999_960, "1.0 MB"),
-        (100_000_000, "100.0 MB"),
-    ];
-    for (bytes, expected) in sizes {
-        assert_eq!(size(bytes), expected);
-    }
-    assert_eq!(count(1, "file", "files"), "1 file");
-    assert_eq!(count(0, "file", "files"), "0 files");
-}

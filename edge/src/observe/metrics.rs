@@ -99,7 +99,7 @@ impl RequestMetrics {
             connections: Counter::default(),
             connections_open: Gauge::default(),
         };
-        registry.register("requests", "RequestService answered", metrics.requests.clone());
+        registry.register("requests", "Requests answered", metrics.requests.clone());
         registry.register_with_unit(
             "request_duration",
             "From the head of a request to the last byte of its answer",

@@ -1,6 +1,7 @@
 //! The id that ties the log lines of one request together, across programs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderMap;
 
@@ -12,7 +13,7 @@ const REQUEST_ID_MAX_BYTES: usize = 128;
 
 /// The trace id of a `traceparent`, else a sane `x-request-id`, else one made
 /// from `random`.
-pub(super) fn request_id(headers: &HeaderMap, random: impl FnOnce() -> [u8; 16]) -> Arc<str> {
+fn request_id(headers: &HeaderMap, random: impl FnOnce() -> [u8; 16]) -> Arc<str> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     header("traceparent")
         .and_then(trace_id)
@@ -42,14 +43,34 @@ fn is_sane(id: &str) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
 }
 
-fn hexadecimal(bytes: [u8; 16]) -> Arc<str> {
-    let mut digits = String::with_capacity(32);
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            digits.extend(char::from_digit(u32::from(digit), 16));
-        }
+/// Ids that no client brought: random where they begin, counted on from there.
+pub(super) struct RequestIds {
+    seed: [u8; 16],
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// Ids that begin at these random bytes.
+    pub(super) fn new(seed: [u8; 16]) -> Self {
+        Self { seed, next: AtomicU64::new(0) }
     }
-    Arc::from(digits)
+
+    /// The id that the client names, else a new one of 32 hexadecimal digits.
+    pub(super) fn of(&self, headers: &HeaderMap) -> Arc<str> {
+        request_id(headers, || {
+            let mut id = u128::from_be_bytes(self.seed);
+            id = id.wrapping_add(u128::from(self.next.fetch_add(1, Ordering::Relaxed)));
+            id.to_be_bytes()
+        })
+    }
+}
+
+fn hexadecimal(bytes: [u8; 16]) -> Arc<str> {
+    let mut digits = [0; 32];
+    // Room for two digits a byte is all that it can ask for.
+    let written = hex::encode_to_slice(bytes, &mut digits);
+    debug_assert!(written.is_ok());
+    Arc::from(std::str::from_utf8(&digits).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -78,5 +99,14 @@ mod tests {
         assert_eq!(&*id("x-request-id", "two words"), made);
         assert_eq!(&*id("x-request-id", ""), made);
         assert_eq!(&*request_id(&HeaderMap::new(), || [0xab; 16]), made);
+    }
+
+    #[test]
+    fn ids_that_no_client_brought_follow_one_another() {
+        let ids = RequestIds::new([0xff; 16]);
+        let of_nobody = || ids.of(&HeaderMap::new());
+        assert_eq!(&*of_nobody(), "ffffffffffffffffffffffffffffffff");
+        assert_eq!(&*of_nobody(), "00000000000000000000000000000000");
+        assert_eq!(&*of_nobody(), "00000000000000000000000000000001");
     }
 }

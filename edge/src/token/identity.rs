@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use vdom_core::access::Scopes;
+use vdom_core::access::{Grant, Scopes};
 use vdom_core::{Error, ErrorCode, RealmName};
 
 /// Who a token speaks for.
@@ -20,6 +20,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// What the token permits, for [`vdom_core::access::decide`].
+    pub fn grant(&self) -> Grant<'_> {
+        Grant { realm: self.realm.as_ref(), scopes: self.scopes }
+    }
+
     /// Whoever brings no token in dev mode.
     pub fn anonymous() -> Self {
         Self {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use vdom_core::limits::OPERATION_KEPT;
 use vdom_core::{BranchAddress, Content, Hash, Node, NodeId, Result};
-use vdom_store::{LogId, Position, Store, View, ViewKind, ViewWrite, Watermark};
+use vdom_store::{LogId, Position, Store, View, ViewWrite, Watermark};
 
 use super::branch::Branch;
 use super::error::from_store;
@@ -16,7 +16,8 @@ use super::packs::PackReader;
 use super::past::node_at_revision;
 use super::quota::{USAGE_ID, Usage};
 use super::records::{
-    Base, BasePiece, KeptConflict, PlaceRecord, decode_node, decode_record, encode_record,
+    Base, BasePiece, DocumentView, KeptConflict, PlaceRecord, decode_node, decode_record,
+    encode_record,
 };
 use super::{content, records};
 
@@ -26,14 +27,14 @@ const ROWS_PER_PAGE: usize = 512;
 const PLACE_HASH_BYTES: usize = 16;
 
 /// The kinds of rows that a base holds.
-const KINDS: [ViewKind; 7] = [
-    ViewKind::Node,
-    ViewKind::Place,
-    ViewKind::Actor,
-    ViewKind::Conflict,
-    ViewKind::Pin,
-    ViewKind::Operation,
-    ViewKind::Usage,
+const KINDS: [DocumentView; 7] = [
+    DocumentView::Node,
+    DocumentView::Place,
+    DocumentView::Actor,
+    DocumentView::Conflict,
+    DocumentView::Pin,
+    DocumentView::Operation,
+    DocumentView::Usage,
 ];
 
 /// Where a history is cut, and what of the rows before it is needed from there on.
@@ -60,7 +61,7 @@ impl Cut {
         now_ms: i64,
     ) -> Result<Self> {
         let mut disputed = HashSet::new();
-        let mut rows = RowPages::new(branch, ViewKind::Conflict);
+        let mut rows = RowPages::new(branch, DocumentView::Conflict);
         while let Some(page) = rows.next().await? {
             for row in page.iter().filter(|row| row.live) {
                 disputed.insert(decode_record::<KeptConflict>(&row.value)?.node_id);
@@ -71,31 +72,34 @@ impl Cut {
     }
 
     /// Whether a row belongs to what comes after the cut.
-    pub(crate) fn is_after(&self, kind: ViewKind, row: &View) -> bool {
+    pub(crate) fn is_after(&self, kind: DocumentView, row: &View) -> bool {
         match kind {
-            ViewKind::Node | ViewKind::History | ViewKind::Place => {
+            DocumentView::Node | DocumentView::History | DocumentView::Place => {
                 row.position.revision > self.revision
             }
             // Notes have the number of their batch.
-            ViewKind::Conflict | ViewKind::Pin | ViewKind::Compaction => {
+            DocumentView::Conflict | DocumentView::Pin | DocumentView::Compaction => {
                 row.position.revision > self.number
             }
-            ViewKind::Actor | ViewKind::Operation => false,
+            DocumentView::Actor | DocumentView::Operation => false,
             // Counted anew for the cut.
-            ViewKind::Usage => true,
+            DocumentView::Usage => true,
         }
     }
 
     /// Whether a row from before the cut is needed after it. Places are asked about in
     /// descending order, each once.
-    pub(crate) fn needs(&mut self, kind: ViewKind, row: &View) -> Result<bool> {
+    pub(crate) fn needs(&mut self, kind: DocumentView, row: &View) -> Result<bool> {
         Ok(match kind {
-            ViewKind::History => false,
-            ViewKind::Actor | ViewKind::Pin | ViewKind::Compaction | ViewKind::Usage => true,
-            ViewKind::Conflict => row.live,
-            ViewKind::Operation => operations::is_row_kept(row, self.now_ms)?,
-            ViewKind::Node => row.live || self.needs_tombstone(&decode_node(&row.value)?),
-            ViewKind::Place => {
+            DocumentView::History => false,
+            DocumentView::Actor
+            | DocumentView::Pin
+            | DocumentView::Compaction
+            | DocumentView::Usage => true,
+            DocumentView::Conflict => row.live,
+            DocumentView::Operation => operations::is_row_kept(row, self.now_ms)?,
+            DocumentView::Node => row.live || self.needs_tombstone(&decode_node(&row.value)?),
+            DocumentView::Place => {
                 let place = row.id.slice(..PLACE_HASH_BYTES.min(row.id.len()));
                 let is_newest = self.last_place.as_ref() != Some(&place);
                 self.last_place = Some(place);
@@ -119,7 +123,7 @@ impl Cut {
 /// Collects rows in chunks.
 pub(crate) struct BaseWriter<'a> {
     branch: &'a Branch,
-    kind: ViewKind,
+    kind: DocumentView,
     rows: Vec<Row>,
     bytes: usize,
     pieces: Vec<BasePiece>,
@@ -130,7 +134,7 @@ impl<'a> BaseWriter<'a> {
     /// Nothing collected yet.
     pub(crate) fn new(branch: &'a Branch) -> Self {
         let (rows, pieces) = (Vec::new(), Vec::new());
-        Self { branch, kind: ViewKind::Node, rows, bytes: 0, pieces, usage: Usage::default() }
+        Self { branch, kind: DocumentView::Node, rows, bytes: 0, pieces, usage: Usage::default() }
     }
 
     /// Takes all that the views have and the cut needs.
@@ -143,7 +147,7 @@ impl<'a> BaseWriter<'a> {
                         if cut.needs(kind, &row)? {
                             self.add(kind, row).await?;
                         }
-                    } else if kind == ViewKind::Node
+                    } else if kind == DocumentView::Node
                         && let Some(row) = self.earlier(NodeId::from_slice(&row.id)?, cut).await?
                     {
                         self.add(kind, row).await?;
@@ -155,8 +159,8 @@ impl<'a> BaseWriter<'a> {
     }
 
     /// Takes a row.
-    pub(crate) async fn add(&mut self, kind: ViewKind, row: View) -> Result<()> {
-        if kind == ViewKind::Node && row.live {
+    pub(crate) async fn add(&mut self, kind: DocumentView, row: View) -> Result<()> {
+        if kind == DocumentView::Node && row.live {
             self.usage += Usage::of(&decode_node(&row.value)?);
         }
         let bytes = row.value.len() + row.id.len() + row.path.as_ref().map_or(0, String::len) + 32;
@@ -183,7 +187,7 @@ impl<'a> BaseWriter<'a> {
         let (id, value) = (Bytes::from_static(USAGE_ID), encode_record(&self.usage)?);
         let position = Position { epoch, revision };
         let usage = View { id, path: None, live: true, position, value };
-        self.add(ViewKind::Usage, usage).await?;
+        self.add(DocumentView::Usage, usage).await?;
         self.seal().await?;
         Ok(Base { epoch, revision, number, hash, pieces: self.pieces })
     }
@@ -205,7 +209,7 @@ impl<'a> BaseWriter<'a> {
     async fn seal(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.rows);
         let Some(last) = rows.last() else { return Ok(()) };
-        let (last, kind) = (last.id.clone(), self.kind as u8);
+        let (last, kind) = (last.id.clone(), self.kind.kind().number);
         let (store, address) = (&*self.branch.store, &self.branch.address);
         let chunk = content::stage_chunk(store, address, encode_record(&rows)?).await?;
         self.pieces.push(BasePiece { chunk, kind, last });
@@ -216,7 +220,7 @@ impl<'a> BaseWriter<'a> {
 
 /// A node as the base of its branch has it.
 pub(crate) async fn node(branch: &Branch, base: &Base, id: NodeId) -> Result<Option<Node>> {
-    let nodes = base.pieces.iter().filter(|piece| piece.kind == ViewKind::Node as u8);
+    let nodes = base.pieces.iter().filter(|piece| piece.kind == DocumentView::Node.kind().number);
     let piece = nodes.into_iter().find(|piece| piece.last.as_slice() <= id.as_bytes());
     let Some(piece) = piece else { return Ok(None) };
     let rows = read_piece(&mut branch.packs(), piece).await?;
@@ -230,14 +234,14 @@ pub(crate) async fn install(
     address: &BranchAddress,
     log: LogId,
     base: &Base,
-    kinds: &[ViewKind],
+    kinds: &[DocumentView],
 ) -> Result<()> {
     let mut packs = PackReader::new(store, address);
     for kind in kinds {
-        for piece in base.pieces.iter().filter(|piece| piece.kind == *kind as u8) {
+        for piece in base.pieces.iter().filter(|piece| piece.kind == kind.kind().number) {
             let rows = read_piece(&mut packs, piece).await?.into_iter();
             let rows: Vec<_> =
-                rows.map(|row| ViewWrite { kind: *kind, view: row.view() }).collect();
+                rows.map(|row| ViewWrite { kind: kind.kind(), view: row.view() }).collect();
             let written = store.write_views(log, &rows, None).await;
             written.map_err(|error| from_store(error, address))?;
         }
@@ -268,7 +272,7 @@ pub(crate) async fn named_contents(
 ) -> Result<Vec<vdom_store::ChunkId>> {
     let mut packs = PackReader::new(store, address);
     let mut named = Vec::new();
-    for piece in base.pieces.iter().filter(|piece| piece.kind == ViewKind::Node as u8) {
+    for piece in base.pieces.iter().filter(|piece| piece.kind == DocumentView::Node.kind().number) {
         for row in read_piece(&mut packs, piece).await? {
             if let Content::Chunked(chunks) = decode_node(&row.value.into())?.content {
                 named.extend(chunks.iter().map(|chunk| vdom_store::ChunkId(chunk.hash.0)));
@@ -281,14 +285,14 @@ pub(crate) async fn named_contents(
 /// All rows of a kind, descending by id, a page at a time.
 pub(crate) struct RowPages<'a> {
     branch: &'a Branch,
-    kind: ViewKind,
+    kind: DocumentView,
     before: Option<Bytes>,
     ended: bool,
 }
 
 impl<'a> RowPages<'a> {
     /// From the greatest id on.
-    pub(crate) fn new(branch: &'a Branch, kind: ViewKind) -> Self {
+    pub(crate) fn new(branch: &'a Branch, kind: DocumentView) -> Self {
         Self { branch, kind, before: None, ended: false }
     }
 
@@ -300,7 +304,7 @@ impl<'a> RowPages<'a> {
         let (store, log) = (&self.branch.store, self.branch.log);
         // No id begins with so many bytes 0xff: a node's has 16, a name's none.
         let to = self.before.clone().unwrap_or_else(|| Bytes::from_static(&[0xff; 32]));
-        let rows = store.scan_back(log, self.kind, &[], &to, ROWS_PER_PAGE).await;
+        let rows = store.scan_reverse(log, self.kind.kind(), &[], &to, ROWS_PER_PAGE).await;
         let mut rows = rows.map_err(|error| from_store(error, &self.branch.address))?;
         self.ended = rows.len() < ROWS_PER_PAGE;
         // The bound belongs to the page.

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use vdom_core::Result;
-use vdom_store::{LogId, Numbered, Store};
+use vdom_store::{LogEntry, LogId, Store};
 
 use super::error::from_store;
 
@@ -29,7 +29,7 @@ impl<'a> BatchPages<'a> {
     }
 
     /// The next batches; `None` past the last.
-    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Numbered>>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<LogEntry>>> {
         let page = self.store.read(self.log, self.next, PAGE_BYTES).await;
         let page = page.map_err(|error| from_store(error, self.resource))?;
         let Some(last) = page.last() else { return Ok(None) };

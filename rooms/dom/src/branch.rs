@@ -16,7 +16,7 @@ use vdom_core::{
     BranchAddress, Change, ChangeKind, Content, Error, Hash, Node, NodeId, NodePath, Result,
     VectorClock,
 };
-use vdom_store::{LogDescriptor, LogId, Position, Store, View, ViewKind, Watermark};
+use vdom_store::{LogDescriptor, LogId, Position, Store, View, Watermark};
 
 use super::content;
 use super::error::from_store;
@@ -24,7 +24,7 @@ use super::hot::{Holder, HotBranch};
 use super::origin::Origin;
 use super::packs::{PackReader, StoredDiff};
 use super::quota::{RealmUsage, Usage};
-use super::records::{Base, Entry, Note, decode_node};
+use super::records::{Base, DocumentView, Entry, Note, decode_node};
 use super::subscribe::EncodedForms;
 use super::writer::Command;
 
@@ -340,7 +340,7 @@ impl Branch {
     }
 
     async fn own_view(&self, id: NodeId) -> Result<Option<View>> {
-        let view = self.store.view(self.log, ViewKind::Node, id.as_bytes()).await;
+        let view = self.store.view(self.log, DocumentView::Node.kind(), id.as_bytes()).await;
         view.map_err(|error| from_store(error, &self.address))
     }
 
@@ -380,7 +380,7 @@ impl Branch {
 
     /// The live node at a path, as the views have it, and the origin.
     async fn find_at(&self, path: &NodePath) -> Result<Option<Arc<Node>>> {
-        let views = self.store.views_at(self.log, path.as_str()).await;
+        let views = self.store.views_at(self.log, DocumentView::Node.kind(), path.as_str()).await;
         for view in views.map_err(|error| from_store(error, &self.address))? {
             let node = decode_node(&view.value)?;
             // A change that is not in the views yet may have taken it away.
@@ -403,7 +403,7 @@ impl Branch {
         if let Some((_, subject)) = self.state.read().actors.get(actor) {
             return Ok(Some(subject.clone()));
         }
-        let view = self.store.view(self.log, ViewKind::Actor, actor.as_bytes()).await;
+        let view = self.store.view(self.log, DocumentView::Actor.kind(), actor.as_bytes()).await;
         let view = view.map_err(|error| from_store(error, &self.address))?;
         match (view, &self.origin) {
             (Some(view), _) => Ok(Some(String::from_utf8_lossy(&view.value).as_ref().into())),

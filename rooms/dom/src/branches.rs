@@ -11,6 +11,7 @@ use vdom_store::{Append, Batch, BatchId, LogFilter, LogId, OperationKey, Store};
 use super::branch::Branch;
 use super::error::from_store;
 use super::load::descriptor;
+use super::log_names::{logs_of_repo, repo_and_branch};
 use super::past::{EntryReader, hash_at};
 use super::read_snapshot::revision_as_of;
 use super::records::{Note, encode_batch, operation_key};
@@ -20,11 +21,13 @@ use vdom_security::Permit;
 
 /// The repos of a realm by name.
 pub(crate) async fn list_repos(store: &dyn Store, realm: &RealmName) -> Result<Vec<RepoSummary>> {
-    let filter = LogFilter { realm: realm.to_string(), repo: None, branch: None };
-    let logs = store.logs(&filter).await.map_err(|error| from_store(error, realm))?;
+    let logs = store
+        .logs(&LogFilter::of_realm(realm.as_str()))
+        .await
+        .map_err(|error| from_store(error, realm))?;
     let mut repos: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for log in logs.into_iter().filter(|log| !log.repo.is_empty()) {
-        repos.entry(log.repo).or_default().insert(log.branch);
+    for (repo, branch) in logs.iter().map(repo_and_branch).filter(|(repo, _)| !repo.is_empty()) {
+        repos.entry(repo.to_owned()).or_default().insert(branch.to_owned());
     }
     let summary = |(name, branches): (String, BTreeSet<String>)| RepoSummary {
         name,
@@ -41,9 +44,12 @@ pub(crate) async fn list_branches(
     repo: RepoName,
 ) -> Result<Vec<BranchSummary>> {
     let resource = format!("{realm}/{repo}");
-    let filter = LogFilter { realm: realm.to_string(), repo: Some(repo.to_string()), branch: None };
-    let logs = room.store.logs(&filter).await.map_err(|error| from_store(error, &resource))?;
-    let names: BTreeSet<_> = logs.into_iter().map(|log| log.branch).collect();
+    let logs = room
+        .store
+        .logs(&logs_of_repo(&realm, &repo))
+        .await
+        .map_err(|error| from_store(error, &resource))?;
+    let names: BTreeSet<_> = logs.iter().map(|log| repo_and_branch(log).1).collect();
     if names.is_empty() {
         return Err(Error::new(
             ErrorCode::NotFound,
@@ -53,7 +59,7 @@ pub(crate) async fn list_branches(
     }
     let mut branches = Vec::with_capacity(names.len());
     for name in names {
-        let address = BranchAddress::parse(realm.as_str(), repo.as_str(), &name)?;
+        let address = BranchAddress::parse(realm.as_str(), repo.as_str(), name)?;
         match room.existing(permit, &address).await {
             Ok(handle) => branches.push(summary(&handle.branch)),
             // Deleted; its log tells of it still.
@@ -95,11 +101,11 @@ pub(crate) async fn create(
         operations: operation.into_iter().collect(),
         chunks: Vec::new(),
         closing: false,
-        emptied: None,
+        compacted_from: None,
         manifest,
         body,
     };
-    if append_settled(&*room.store, address, log, 1, &batch).await? == Append::Taken {
+    if append_settled(&*room.store, address, log, 1, &batch).await? == Append::Conflict {
         return repeated_or_exists(room, permit, address, log, operation).await;
     }
     Ok(summary(&room.existing(permit, address).await?.branch))

@@ -1,7 +1,7 @@
 //! Compaction: changes that retention no longer asks for make room, their hashes stay.
 //!
 //! First the log says up to where, so that nobody can begin to rely on what goes; then
-//! a base that stands in for it is written and named; then the batches are emptied in
+//! a base that stands in for it is written and named; then the batches are compacted in
 //! place, and rows that nobody can ask for are removed. Each step may be repeated, so
 //! whoever compacts next goes on where the last one was interrupted.
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use vdom_core::limits::COMPACTION_MIN_CHANGES;
 use vdom_core::{Hash, Result};
-use vdom_store::{LogDescriptor, LogId, Store, ViewKind};
+use vdom_store::{LogDescriptor, LogId, Store};
 
 use super::base::{self, BaseWriter, Cut, RowPages};
 use super::batches::BatchPages;
@@ -20,7 +20,7 @@ use super::branch::{Branch, BranchHandle};
 use super::error::from_store;
 use super::operations;
 use super::past::{EntryReader, hash_at, number_of};
-use super::records::{Base, Note, decode_batch, decode_record, encode_compacted};
+use super::records::{Base, DocumentView, Note, decode_batch, decode_record, encode_compacted};
 use super::shared::Shared;
 use super::writer::Command;
 use vdom_edge::Environment;
@@ -110,7 +110,7 @@ pub(crate) async fn compact(
 /// branch's writer, and with complete views.
 pub(crate) async fn limit(branch: &Branch, wanted: u64) -> Result<u64> {
     let mut wanted = wanted.min(branch.head().revision);
-    let mut pins = RowPages::new(branch, ViewKind::Pin);
+    let mut pins = RowPages::new(branch, DocumentView::Pin);
     while let Some(page) = pins.next().await? {
         for pin in page {
             let revision: u64 = decode_record(&pin.value)?;
@@ -232,7 +232,7 @@ async fn write_base(
             }
             let entries = decode_batch(&numbered)?.all(&mut branch.packs()).await?;
             for row in operations::rows(&entries, now_ms)? {
-                writer.add(ViewKind::Operation, row).await?;
+                writer.add(DocumentView::Operation, row).await?;
             }
         }
     }
@@ -256,9 +256,9 @@ async fn finish(
         return Ok(None);
     }
     // Found here before they are no longer found in their batches.
-    base::install(store, &branch.address, log, base, &[ViewKind::Operation]).await?;
+    base::install(store, &branch.address, log, base, &[DocumentView::Operation]).await?;
     while next <= base.number {
-        let mut emptied: Vec<(u64, Bytes)> = Vec::new();
+        let mut manifests: Vec<(u64, Bytes)> = Vec::new();
         for numbered in read(branch, next).await? {
             if numbered.number > base.number {
                 break;
@@ -268,9 +268,9 @@ async fn finish(
             let entries = record.all(&mut branch.packs()).await?;
             let hashes: Vec<Hash> = entries.iter().map(|entry| entry.hash).collect();
             report.changes += hashes.len() as u64;
-            emptied.push((numbered.number, encode_compacted(&record, &hashes)?));
+            manifests.push((numbered.number, encode_compacted(&record, &hashes)?));
         }
-        let compacted = store.compact(log, &emptied).await;
+        let compacted = store.compact(log, &manifests).await;
         compacted.map_err(|error| from_store(error, &branch.address))?;
     }
     report.rows = remove_rows(branch, environment, base).await?;
@@ -282,7 +282,7 @@ async fn remove_rows(branch: &Branch, environment: &Environment, base: &Base) ->
     let now_ms = environment.now_ms();
     let mut cut = Cut::after(branch, base.revision, base.number, now_ms).await?;
     let mut removed = 0;
-    for kind in ViewKind::ALL {
+    for kind in DocumentView::ALL {
         let mut pages = RowPages::new(branch, kind);
         while let Some(page) = pages.next().await? {
             let mut unneeded = Vec::new();
@@ -292,7 +292,7 @@ async fn remove_rows(branch: &Branch, environment: &Environment, base: &Base) ->
                 }
             }
             for ids in unneeded.chunks(ROWS_PER_DELETION) {
-                let deleted = branch.store.delete_views(branch.log, kind, ids).await;
+                let deleted = branch.store.delete_views(branch.log, kind.kind(), ids).await;
                 deleted.map_err(|error| from_store(error, &branch.address))?;
             }
             removed += unneeded.len() as u64;
@@ -302,12 +302,12 @@ async fn remove_rows(branch: &Branch, environment: &Environment, base: &Base) ->
 }
 
 /// The first batch that is not compacted, where those up to `number` may be; batches
-/// are emptied in order.
+/// are compacted in order.
 async fn first_whole(branch: &Branch, number: u64) -> Result<u64> {
     let (mut low, mut high) = (1, number + 1);
     while low < high {
         let middle = low + (high - low) / 2;
-        if batch_at(branch, middle).await?.emptied.is_some() {
+        if batch_at(branch, middle).await?.compacted_from.is_some() {
             low = middle + 1;
         } else {
             high = middle;
@@ -323,7 +323,7 @@ async fn batch_at(branch: &Branch, number: u64) -> Result<vdom_store::Batch> {
     batch.ok_or_else(|| super::branch::broken_chain(&branch.address, number))
 }
 
-async fn read(branch: &Branch, from: u64) -> Result<Vec<vdom_store::Numbered>> {
+async fn read(branch: &Branch, from: u64) -> Result<Vec<vdom_store::LogEntry>> {
     let page = branch.store.read(branch.log, from, PAGE_BYTES).await;
     let page = page.map_err(|error| from_store(error, &branch.address))?;
     if page.is_empty() {

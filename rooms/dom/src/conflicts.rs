@@ -11,7 +11,6 @@ use vdom_core::dom::calls::{
 use vdom_core::dom::change::sha256;
 use vdom_core::limits::{CHUNK_BYTES, CONFLICT_PAGE_MAX};
 use vdom_core::{ConflictId, Diff, Error, Node, Operation, Result, VectorClock};
-use vdom_store::ViewKind;
 
 use super::branch::{Branch, BranchHandle};
 use super::content;
@@ -19,7 +18,7 @@ use super::decide::Verdict;
 use super::error::from_store;
 use super::packs::StoredDiff;
 use super::past::node_at_revision;
-use super::records::{KeptConflict, KeptReason, Note, decode_record, operation_key};
+use super::records::{DocumentView, KeptConflict, KeptReason, Note, decode_record, operation_key};
 use super::write_diff::{explain, propose, request_hash};
 use super::writer::{Command, Proposal};
 use vdom_security::Permit;
@@ -68,9 +67,9 @@ pub(crate) async fn list(handle: &BranchHandle, request: &ListConflicts) -> Resu
         let (from, upto) = (ConflictId([0; 16]), to);
         let rows = branch
             .store
-            .scan_back(
+            .scan_reverse(
                 branch.log,
-                ViewKind::Conflict,
+                DocumentView::Conflict.kind(),
                 from.as_bytes(),
                 upto.as_bytes(),
                 ROWS_PER_PAGE,
@@ -318,7 +317,7 @@ fn name(branch: &Branch, proposal: &Proposal, conflict: &Conflict) -> ConflictId
 }
 
 async fn row(branch: &Branch, id: ConflictId) -> Result<Option<vdom_store::View>> {
-    let row = branch.store.view(branch.log, ViewKind::Conflict, id.as_bytes()).await;
+    let row = branch.store.view(branch.log, DocumentView::Conflict.kind(), id.as_bytes()).await;
     row.map_err(|error| from_store(error, &branch.address))
 }
 

@@ -7,15 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use vdom_core::limits::FULL_COPY_EVERY_CHANGES;
 use vdom_core::{ChangeKind, Content, Node, NodeId, NodePath, OperationId, Result};
-use vdom_store::{Position, View, ViewKind, ViewWrite, Watermark};
+use vdom_store::{Position, View, ViewWrite, Watermark};
 
 use super::branch::{Applied, AppliedBatch, Branch};
 use super::error::from_store;
 use super::packs::PackReader;
 use super::quota::{USAGE_ID, Usage};
 use super::records::{
-    BASE_ID, HistoryRecord, LIMIT_ID, Note, PlaceRecord, encode_history, encode_record, history_id,
-    node_row, place_id,
+    BASE_ID, DocumentView, HistoryRecord, LIMIT_ID, Note, PlaceRecord, encode_history,
+    encode_record, history_id, node_row, place_id,
 };
 
 const ROWS_PER_WRITE_MAX: usize = 8_192;
@@ -117,7 +117,7 @@ impl<'a> Rows<'a> {
         let mut rows = std::mem::take(&mut self.written);
         for node in std::mem::take(&mut self.nodes).into_values() {
             let node = self.at_hand(node).await?;
-            rows.push(ViewWrite { kind: ViewKind::Node, view: node_row(&node)? });
+            rows.push(ViewWrite { kind: DocumentView::Node.kind(), view: node_row(&node)? });
         }
         let written = self.branch.store.write_views(self.branch.log, &rows, watermark).await;
         written.map_err(|error| from_store(error, &self.branch.address))
@@ -131,21 +131,21 @@ impl<'a> Rows<'a> {
             let (kind, id, live, value) = match note {
                 Note::Conflict(conflict) => {
                     let value = encode_record(conflict)?;
-                    (ViewKind::Conflict, conflict.id.as_bytes(), true, value)
+                    (DocumentView::Conflict, conflict.id.as_bytes(), true, value)
                 }
-                Note::Resolved(id) => (ViewKind::Conflict, id.as_bytes(), false, Bytes::new()),
+                Note::Resolved(id) => (DocumentView::Conflict, id.as_bytes(), false, Bytes::new()),
                 Note::Pin { log, revision } => {
-                    (ViewKind::Pin, &log[..], true, encode_record(revision)?)
+                    (DocumentView::Pin, &log[..], true, encode_record(revision)?)
                 }
                 Note::Limit(revision) => {
-                    (ViewKind::Compaction, LIMIT_ID, true, encode_record(revision)?)
+                    (DocumentView::Compaction, LIMIT_ID, true, encode_record(revision)?)
                 }
-                Note::Base(base) => (ViewKind::Compaction, BASE_ID, true, encode_record(base)?),
+                Note::Base(base) => (DocumentView::Compaction, BASE_ID, true, encode_record(base)?),
                 Note::Origin { .. } => continue,
             };
             let id = Bytes::copy_from_slice(id);
             let view = View { id, path: None, live, position, value };
-            self.written.push(ViewWrite { kind, view });
+            self.written.push(ViewWrite { kind: kind.kind(), view });
         }
         Ok(())
     }
@@ -154,7 +154,7 @@ impl<'a> Rows<'a> {
     fn add_usage(&mut self, usage: Usage, position: Position) -> Result<()> {
         let (id, value) = (Bytes::from_static(USAGE_ID), encode_record(&usage)?);
         let view = View { id, path: None, live: true, position, value };
-        self.written.push(ViewWrite { kind: ViewKind::Usage, view });
+        self.written.push(ViewWrite { kind: DocumentView::Usage.kind(), view });
         Ok(())
     }
 
@@ -180,12 +180,12 @@ impl<'a> Rows<'a> {
         };
         let record = HistoryRecord { number: batch.head.number, index: index as u32, copy };
         let position = Position { epoch: change.epoch, revision: change.revision };
-        let mut add = |kind, id, value| {
+        let mut add = |kind: DocumentView, id, value| {
             let view = View { id, path: None, live: true, position, value };
-            self.written.push(ViewWrite { kind, view });
+            self.written.push(ViewWrite { kind: kind.kind(), view });
         };
         let id = history_id(change.node_id, change.revision);
-        add(ViewKind::History, id, encode_history(&record)?);
+        add(DocumentView::History, id, encode_history(&record)?);
         let is_taken_over = |path| {
             change.change_set.is_some_and(|position| arrivals.contains(&(position.id, path)))
         };
@@ -193,15 +193,15 @@ impl<'a> Rows<'a> {
         {
             let holder = applied.node.live.then_some(change.node_id);
             let id = place_id(&change.path, change.revision);
-            add(ViewKind::Place, id, encode_record(&PlaceRecord { holder })?);
+            add(DocumentView::Place, id, encode_record(&PlaceRecord { holder })?);
         }
         if let Some(old_path) = change.old_path.as_ref().filter(|path| !is_taken_over(path)) {
             let id = place_id(old_path, change.revision);
-            add(ViewKind::Place, id, encode_record(&PlaceRecord { holder: None })?);
+            add(DocumentView::Place, id, encode_record(&PlaceRecord { holder: None })?);
         }
         if change.actor != change.subject {
             let id = Bytes::copy_from_slice(change.actor.as_bytes());
-            add(ViewKind::Actor, id, Bytes::copy_from_slice(change.subject.as_bytes()));
+            add(DocumentView::Actor, id, Bytes::copy_from_slice(change.subject.as_bytes()));
         }
         self.nodes.insert(change.node_id, applied.node.clone());
         Ok(())

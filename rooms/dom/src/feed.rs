@@ -1,5 +1,5 @@
 //! What other gateways append: asked for once a second, and at once where the
-//! store gives an early word.
+//! store gives a commit hint.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
-use vdom_store::Early;
+use vdom_store::CommitHint;
 
 use super::branch::BranchHandle;
 use super::shared::Shared;
@@ -19,21 +19,21 @@ const COUNT_USAGE_EVERY: Duration = Duration::from_secs(10);
 /// Runs until the room is dropped.
 pub(crate) async fn run(room: Weak<Shared>) {
     let Some(strong) = room.upgrade() else { return };
-    let shared = strong.store.promises().shared;
-    let mut early = shared.then(|| strong.store.early());
+    let shared = strong.store.guarantees().shared;
+    let mut hints = shared.then(|| strong.store.commit_hints());
     drop(strong);
     let mut poll = tokio::time::interval(POLL_EVERY);
     let mut counted_at = Instant::now();
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let word = tokio::select! {
+        let hint = tokio::select! {
             _ = poll.tick() => None,
-            word = next_word(&mut early) => word,
+            hint = next_hint(&mut hints) => hint,
         };
         let Some(room) = room.upgrade() else { return };
-        if let Some(word) = word {
+        if let Some(hint) = hint {
             let is_behind = |handle: &&Arc<BranchHandle>| {
-                handle.branch.log == word.log && handle.branch.head().number < word.number
+                handle.branch.log == hint.log && handle.branch.head().number < hint.number
             };
             room.opened().iter().filter(is_behind).for_each(wake);
             continue;
@@ -61,7 +61,7 @@ async fn poll_all(room: &Shared) {
         return;
     }
     let begun = Instant::now();
-    let found = match room.store.next_of(&wanted).await {
+    let found = match room.store.next_batches(&wanted).await {
         Ok(found) => found,
         Err(error) => {
             tracing::warn!(%error, "the feed cannot be read: heads grow old until it can");
@@ -77,24 +77,24 @@ async fn poll_all(room: &Shared) {
     }
 }
 
-/// Makes the writer read on. A full queue needs no word: its next append reads
+/// Makes the writer read on. A full queue needs no command: its next append reads
 /// on by itself.
 fn wake(handle: &Arc<BranchHandle>) {
     let (reply, _) = tokio::sync::oneshot::channel();
     let _ = handle.writer.try_send(Command::Confirm { reply });
 }
 
-/// The next early word; `None` where some were missed, which a poll makes good.
-/// Polling alone is complete, so an end of the words is no end of the feed.
-async fn next_word(early: &mut Option<Receiver<Early>>) -> Option<Early> {
-    let Some(words) = early else {
+/// The next commit hint; `None` where some were missed, which a poll makes good.
+/// Polling alone is complete, so an end of the hints is no end of the feed.
+async fn next_hint(hints: &mut Option<Receiver<CommitHint>>) -> Option<CommitHint> {
+    let Some(receiver) = hints else {
         return std::future::pending().await;
     };
-    match words.recv().await {
-        Ok(word) => Some(word),
+    match receiver.recv().await {
+        Ok(hint) => Some(hint),
         Err(RecvError::Lagged(_)) => None,
         Err(RecvError::Closed) => {
-            *early = None;
+            *hints = None;
             None
         }
     }

@@ -27,6 +27,7 @@ mod feed;
 mod history;
 mod hot;
 mod load;
+mod log_names;
 pub mod maintenance;
 mod merge;
 mod metrics;

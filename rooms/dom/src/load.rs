@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use vdom_core::dom::change::CHAIN_START;
 use vdom_core::{BranchAddress, BranchName, Error, Result};
-use vdom_store::{LogDescriptor, LogFilter, LogId, Position, Store, ViewKind, Watermark};
+use vdom_store::{LogDescriptor, LogId, Position, Store, Watermark};
 
 use super::batches::BatchPages;
 use super::branch::{Branch, BranchParts, Compaction, Head, KnownViews};
 use super::error::from_store;
+use super::log_names::log_name;
 use super::origin::Origin;
 use super::quota::{USAGE_ID, Usage};
-use super::records::{BASE_ID, Base, BatchRecord, LIMIT_ID, Note, decode_batch, decode_record};
+use super::records::{
+    BASE_ID, Base, BatchRecord, DocumentView, LIMIT_ID, Note, decode_batch, decode_record,
+};
 use super::shared::{LastLog, Shared};
 use super::{base, derive, writer};
 use vdom_security::{Duty, Permit};
@@ -106,12 +109,7 @@ impl Shared {
     /// The newest log of a branch.
     pub(super) async fn last_log(&self, address: &BranchAddress) -> Result<Option<LastLog>> {
         let failed = |error| from_store(error, address);
-        let filter = LogFilter {
-            realm: address.realm.to_string(),
-            repo: Some(address.repo.to_string()),
-            branch: Some(address.branch.to_string()),
-        };
-        let last = self.store.logs(&filter).await.map_err(failed)?.into_iter().next_back();
+        let last = self.store.find(&log_name(address)).await.map_err(failed)?;
         let Some(LogDescriptor { incarnation, .. }) = last else { return Ok(None) };
         let log = descriptor(address, incarnation).log_id();
         let Some(numbered) = self.store.last(log).await.map_err(failed)? else { return Ok(None) };
@@ -170,7 +168,7 @@ async fn views_to_go_on_from(
     let failed = |error| from_store(error, address);
     let watermark = store.watermark(log).await.map_err(failed)?;
     let next = store.read(log, watermark.number + 1, 1).await.map_err(failed)?;
-    if next.first().is_none_or(|next| next.batch.emptied.is_none()) {
+    if next.first().is_none_or(|next| next.batch.compacted_from.is_none()) {
         return Ok(watermark);
     }
     let mut newest = None;
@@ -194,7 +192,7 @@ pub(super) async fn known_usage(
     resource: &impl std::fmt::Display,
     log: LogId,
 ) -> Result<(Usage, Position)> {
-    let row = store.view(log, ViewKind::Usage, USAGE_ID).await;
+    let row = store.view(log, DocumentView::Usage.kind(), USAGE_ID).await;
     let row = row.map_err(|error| from_store(error, resource))?;
     row.map_or(Ok(Default::default()), |row| Ok((decode_record(&row.value)?, row.position)))
 }
@@ -206,8 +204,8 @@ async fn known_compaction(
     log: LogId,
 ) -> Result<Compaction> {
     let failed = |error| from_store(error, address);
-    let limit = store.view(log, ViewKind::Compaction, LIMIT_ID).await.map_err(failed)?;
-    let base = store.view(log, ViewKind::Compaction, BASE_ID).await.map_err(failed)?;
+    let limit = store.view(log, DocumentView::Compaction.kind(), LIMIT_ID).await.map_err(failed)?;
+    let base = store.view(log, DocumentView::Compaction.kind(), BASE_ID).await.map_err(failed)?;
     let limit: Option<u64> = limit.map(|row| decode_record(&row.value)).transpose()?;
     let base: Option<Base> = base.map(|row| decode_record(&row.value)).transpose()?;
     let of_base = base.as_ref().map_or(0, |base| base.revision);
@@ -216,12 +214,7 @@ async fn known_compaction(
 
 /// What the first batch of a log says it is about.
 pub(super) fn descriptor(address: &BranchAddress, incarnation: u64) -> LogDescriptor {
-    LogDescriptor {
-        realm: address.realm.to_string(),
-        repo: address.repo.to_string(),
-        branch: address.branch.to_string(),
-        incarnation,
-    }
+    log_name(address).incarnation(incarnation)
 }
 
 pub(super) fn no_such_branch(address: &BranchAddress) -> Error {

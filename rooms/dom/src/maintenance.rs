@@ -22,18 +22,18 @@ pub use restore::{RestoreReport, restore};
 pub use verify::{Finding, VerifyReport, verify};
 
 use super::error::from_store;
+use super::log_names::repo_and_branch;
 use super::room::{DocumentRoom, RoomBounds};
 use crate::metrics::DomMetrics;
 use vdom_edge::Environment;
 use vdom_security::Authority;
 
-/// Every log of a store, realm by realm.
+/// Every log of the document room, realm by realm.
 pub(super) async fn all_logs(store: &dyn Store) -> Result<Vec<LogDescriptor>> {
     let failed = |error| from_store(error, "the store");
     let mut logs = Vec::new();
     for realm in store.realms().await.map_err(failed)? {
-        let filter = LogFilter { realm, repo: None, branch: None };
-        logs.extend(store.logs(&filter).await.map_err(failed)?);
+        logs.extend(store.logs(&LogFilter::of_realm(realm)).await.map_err(failed)?);
     }
     Ok(logs)
 }
@@ -46,7 +46,8 @@ fn room_over(store: Arc<dyn Store>, environment: &Environment) -> DocumentRoom {
 
 /// The branch that a log is of.
 pub(super) fn address_of(log: &LogDescriptor) -> Result<BranchAddress> {
-    BranchAddress::parse(&log.realm, &log.repo, &log.branch)
+    let (repo, branch) = repo_and_branch(log);
+    BranchAddress::parse(&log.name.realm, repo, branch)
 }
 
 fn unreadable(what: &str, error: &std::io::Error) -> Error {

@@ -7,11 +7,13 @@ use minicbor::{Decode, Encode};
 use vdom_core::dom::calls::{AckLevel, SetWritten, Written};
 use vdom_core::limits::{CHANGE_SET_RESULTS_MAX, CHUNK_BYTES, OPERATION_KEPT};
 use vdom_core::{Change, NodeId, Operation, Result, VectorClock};
-use vdom_store::{OperationKey, Position, View, ViewKind};
+use vdom_store::{OperationKey, Position, View};
 
 use super::branch::Branch;
 use super::error::from_store;
-use super::records::{Entry, decode_batch, decode_record, encode_record, operation_key};
+use super::records::{
+    DocumentView, Entry, decode_batch, decode_record, encode_record, operation_key,
+};
 
 /// An accepted write, or change set, that carried an operation id.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -204,7 +206,7 @@ async fn in_batch(branch: &Branch, number: u64, key: OperationKey) -> Result<Opt
 }
 
 async fn in_rows(branch: &Branch, key: OperationKey) -> Result<Option<Remembered>> {
-    let row = branch.store.view(branch.log, ViewKind::Operation, &key.0).await;
+    let row = branch.store.view(branch.log, DocumentView::Operation.kind(), &key.0).await;
     let row = row.map_err(|error| from_store(error, &branch.address))?;
     row.map(|row| decode_record(&row.value)).transpose()
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use vdom_core::dom::change::CHAIN_START;
 use vdom_core::limits::FULL_COPY_EVERY_CHANGES;
 use vdom_core::{Change, ErrorCode, Hash, Node, NodeId, NodePath, Result, VectorClock};
-use vdom_store::{Numbered, View, ViewKind};
+use vdom_store::{LogEntry, View};
 
 use super::base;
 use super::branch::{Branch, compacted};
 use super::error::from_store;
 use super::packs::PackReader;
 use super::records::{
-    Base, BatchRecord, Entry, PlaceRecord, decode_batch, decode_history, decode_record, history_id,
-    place_id,
+    Base, BatchRecord, DocumentView, Entry, PlaceRecord, decode_batch, decode_history,
+    decode_record, history_id, place_id,
 };
 
 /// The node as it was at `revision`, tombstones included; `None` where it did
@@ -103,7 +103,8 @@ pub(crate) async fn path_at_revision(
         return Ok(Some(node));
     }
     let (from, to) = (place_id(path, 0), place_id(path, revision));
-    let rows = branch.store.scan_back(branch.log, ViewKind::Place, &from, &to, 1).await;
+    let rows =
+        branch.store.scan_reverse(branch.log, DocumentView::Place.kind(), &from, &to, 1).await;
     let rows = rows.map_err(|error| from_store(error, &branch.address))?;
     let holder = match (rows.first(), &branch.origin) {
         (Some(row), _) => decode_record::<PlaceRecord>(&row.value)?.holder,
@@ -129,7 +130,8 @@ pub(crate) async fn last_at(
         return Ok(Some(node.id));
     }
     let (from, to) = (place_id(path, 0), place_id(path, revision));
-    let rows = branch.store.scan_back(branch.log, ViewKind::Place, &from, &to, 2).await;
+    let rows =
+        branch.store.scan_reverse(branch.log, DocumentView::Place.kind(), &from, &to, 2).await;
     for row in rows.map_err(|error| from_store(error, &branch.address))? {
         if let Some(holder) = decode_record::<PlaceRecord>(&row.value)?.holder {
             return Ok(Some(holder));
@@ -267,7 +269,7 @@ impl<'a> EntryReader<'a> {
     pub(crate) async fn batch(&mut self, number: u64) -> Result<&BatchRecord> {
         let branch = self.branch;
         if self.batch.as_ref().is_none_or(|(known, _)| *known != number) {
-            let batches: Vec<Numbered> = branch
+            let batches: Vec<LogEntry> = branch
                 .store
                 .read(branch.log, number, 1)
                 .await
@@ -340,7 +342,10 @@ async fn history_rows(
     limit: usize,
 ) -> Result<Vec<View>> {
     let (from, to) = (history_id(id, 0), history_id(id, revision));
-    let rows = branch.store.scan_back(branch.log, ViewKind::History, &from, &to, limit).await;
+    let rows = branch
+        .store
+        .scan_reverse(branch.log, DocumentView::History.kind(), &from, &to, limit)
+        .await;
     rows.map_err(|error| from_store(error, &branch.address))
 }
 

@@ -138,7 +138,7 @@ impl Shared {
     pub(super) async fn count_usage(&self, realm: &RealmName) -> Result<()> {
         let failed = |error| from_store(error, realm);
         let opened = self.opened();
-        let filter = LogFilter { realm: realm.to_string(), repo: None, branch: None };
+        let filter = LogFilter::of_realm(realm.as_str());
         let mut used = Usage::default();
         let mut logs = self.store.logs(&filter).await.map_err(failed)?.into_iter().peekable();
         while let Some(log) = logs.next() {
@@ -149,8 +149,7 @@ impl Shared {
                 }
                 continue;
             }
-            let is_of =
-                |next: &LogDescriptor| (&next.repo, &next.branch) == (&log.repo, &log.branch);
+            let is_of = |next: &LogDescriptor| next.name == log.name;
             let last = self.store.last(id).await.map_err(failed)?;
             let is_closed = last.is_some_and(|last| last.batch.closing);
             // After a restore, the next log continues one that was closed for that.

@@ -21,7 +21,7 @@ use super::content;
 use super::error::from_store;
 use super::past::{self, EntryReader};
 use super::read_snapshot::revision_as_of;
-use super::records::decode_node;
+use super::records::{DocumentView, decode_node};
 
 const ROWS_PER_PAGE: usize = 256;
 const VIEWS_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -181,7 +181,7 @@ impl Walk {
             include_tombstones: true,
             limit: ROWS_PER_PAGE,
         };
-        let rows = branch.store.scan_paths(branch.log, &range).await;
+        let rows = branch.store.scan_paths(branch.log, DocumentView::Node.kind(), &range).await;
         let rows = rows.map_err(|error| from_store(error, &branch.address))?;
         if as_of.rows_from < as_of.revision {
             let number = branch.head().number;

@@ -7,6 +7,7 @@
 //! one after the other too, each a chunk that `packed` names. Of a compacted batch
 //! only the hashes of its changes are left.
 
+mod kinds;
 mod notes;
 mod stored;
 mod views;
@@ -22,8 +23,9 @@ use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{
     Change, ChangeSetHeader, ChunkPart, ContentChunk, Error, ErrorCode, Hash, OperationId, Result,
 };
-use vdom_store::{Numbered, OperationKey};
+use vdom_store::{LogEntry, OperationKey};
 
+pub(crate) use kinds::DocumentView;
 pub(crate) use notes::{
     BASE_ID, Base, BasePiece, KeptConflict, KeptReason, LIMIT_ID, Note, decode_record,
     encode_record,
@@ -193,7 +195,7 @@ pub(crate) fn encode_piece(records: &[&[u8]]) -> Result<Bytes> {
 }
 
 /// Reads a batch; diffs are slices of its body.
-pub(crate) fn decode_batch(numbered: &Numbered) -> Result<BatchRecord> {
+pub(crate) fn decode_batch(numbered: &LogEntry) -> Result<BatchRecord> {
     let number = numbered.number;
     let manifest = manifest_of(numbered)?;
     let changes = match (manifest.hashes, manifest.packed) {
@@ -218,7 +220,7 @@ pub(crate) fn decode_batch(numbered: &Numbered) -> Result<BatchRecord> {
     })
 }
 
-fn manifest_of(numbered: &Numbered) -> Result<Manifest<'_>> {
+fn manifest_of(numbered: &LogEntry) -> Result<Manifest<'_>> {
     let number = numbered.number;
     let manifest: Manifest<'_> =
         minicbor::decode(&numbered.batch.manifest).map_err(|error| damaged_batch(number, error))?;

@@ -16,6 +16,7 @@ use super::branch::BranchHandle;
 use super::compaction::{CompactionReport, Retention};
 use super::hot::HotNodes;
 use super::load::no_such_branch;
+use super::log_names::repo_and_branch;
 use super::maintenance::{address_of, all_logs};
 use super::quota::{Quotas, RealmUsage};
 use super::room::RoomBounds;
@@ -136,7 +137,7 @@ impl Shared {
     /// The branches that have a log.
     pub(super) async fn branches_of_all_realms(&self) -> Result<Vec<BranchAddress>> {
         let logs = all_logs(&*self.store).await?;
-        let of_branches = logs.iter().filter(|log| !log.repo.is_empty());
+        let of_branches = logs.iter().filter(|log| !repo_and_branch(log).0.is_empty());
         let mut branches = of_branches.map(address_of).collect::<Result<Vec<_>>>()?;
         branches.dedup();
         Ok(branches)

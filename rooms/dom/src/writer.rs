@@ -326,7 +326,7 @@ impl Writer {
             ..self.next_batch(head)?
         };
         let number = head.number + 1;
-        if self.settle(number, &batch).await? == Append::Taken {
+        if self.settle(number, &batch).await? == Append::Conflict {
             return Ok(false);
         }
         self.metrics.appended(changes.len(), begun.elapsed());
@@ -381,7 +381,7 @@ impl Writer {
         let chunks = pieces.iter().map(|piece| ChunkId(piece.chunk.hash.0)).collect();
         let batch = Batch { operations, chunks, closing, manifest, body, ..self.next_batch(head)? };
         let number = head.number + 1;
-        if self.settle(number, &batch).await? == Append::Taken {
+        if self.settle(number, &batch).await? == Append::Conflict {
             return Ok(false);
         }
         let head = Head { number, digest: batch.digest(), closed: closing, ..head };
@@ -400,7 +400,7 @@ impl Writer {
             operations: Vec::new(),
             chunks: Vec::new(),
             closing: false,
-            emptied: None,
+            compacted_from: None,
             manifest: Bytes::new(),
             body: Bytes::new(),
         })

@@ -1,4 +1,4 @@
-//! RequestService that stream to the gateway: change sets, contents, replays.
+//! Requests that stream to the gateway: change sets, contents, replays.
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};

@@ -12,7 +12,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
 use super::{BATCH_MAX_BYTES, Batch, BatchId, LogDescriptor, OperationKey};
-use crate::contract::{ChunkId, StoreError, StoreErrorKind, StoreResult};
+use crate::chunk::ChunkId;
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
 
 const MAGIC: [u8; 3] = *b"vdb";
 const VERSION: u8 = 1;
@@ -41,7 +42,7 @@ struct Head {
     chunks: Vec<u8>,
     /// The digest that the batch had with its changes.
     #[cbor(n(8), with = "minicbor::bytes")]
-    emptied: Option<[u8; 32]>,
+    compacted_from: Option<[u8; 32]>,
 }
 
 impl Batch {
@@ -120,7 +121,7 @@ impl Batch {
             operations: split(&head.operations, OperationKey)?,
             chunks: split(&head.chunks, ChunkId)?,
             closing: head.closing,
-            emptied: head.emptied,
+            compacted_from: head.compacted_from,
             manifest: encoded.slice(manifest_start..body_start),
             body: encoded.slice(body_start..content),
         })
@@ -129,7 +130,7 @@ impl Batch {
     /// SHA-256 of the stored form, as it was before the batch was compacted: what the
     /// next batch carries as `previous`.
     pub fn digest(&self) -> [u8; 32] {
-        if let Some(digest) = self.emptied {
+        if let Some(digest) = self.compacted_from {
             return digest;
         }
         let head = self.encode_head();
@@ -157,7 +158,7 @@ impl Batch {
             closing: self.closing,
             operations: self.operations.iter().flat_map(|key| key.0).collect(),
             chunks: self.chunks.iter().flat_map(|chunk| chunk.0).collect(),
-            emptied: self.emptied,
+            compacted_from: self.compacted_from,
         };
         match minicbor::to_vec(&head) {
             Ok(bytes) => bytes,
@@ -171,9 +172,9 @@ fn digest_of(encoded: &[u8]) -> [u8; 32] {
     encoded.last_chunk().copied().unwrap_or_default()
 }
 
-/// [`Batch::digest`] of a batch whose stored form is at hand.
+/// [`Batch::digest`] of a batch whose stored form is known.
 pub(crate) fn digest_in(encoded: &[u8], batch: &Batch) -> [u8; 32] {
-    batch.emptied.unwrap_or_else(|| digest_of(encoded))
+    batch.compacted_from.unwrap_or_else(|| digest_of(encoded))
 }
 
 fn encoded_length(head: &[u8], batch: &Batch) -> usize {

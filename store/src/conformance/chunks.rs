@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::fixtures::assert_kind;
 use super::{Outcome, Subject};
-use crate::contract::{CHUNK_MAX_BYTES, ChunkId, StoreErrorKind};
+use crate::chunk::{CHUNK_MAX_BYTES, ChunkId};
+use crate::error::StoreErrorKind;
 
 pub async fn chunks_come_back(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();

@@ -4,13 +4,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::batch::{Batch, BatchId, LogDescriptor, LogId, OperationKey};
-use crate::contract::{Append, Store, StoreErrorKind, StoreResult};
-use crate::view::{Position, View, ViewKind, ViewWrite};
+use crate::batch::{Batch, BatchId, OperationKey};
+use crate::error::{StoreErrorKind, StoreResult};
+use crate::log::{LogDescriptor, LogId, LogName};
+use crate::store::{Append, Store};
+use crate::view::{Position, View, ViewFlags, ViewKind, ViewKindRange, ViewWrite};
+
+/// Kinds of rows as one room registers them …
+pub(super) const NODES: ViewKind = ViewKind::new(1, ViewFlags::PATH_INDEXED);
+pub(super) const CHANGES: ViewKind = ViewKind::new(2, ViewFlags::WRITTEN_ONCE);
+pub(super) const ACTORS: ViewKind = ViewKind::new(3, ViewFlags::NONE);
+pub(super) const PLACES: ViewKind = ViewKind::new(4, ViewFlags::WRITTEN_ONCE);
+const _: () = assert!(ViewKindRange::new(1, 15).holds(&[NODES, CHANGES, ACTORS, PLACES]));
+
+/// … and as another one does.
+pub(super) const SHEETS: ViewKind = ViewKind::new(32, ViewFlags::PATH_INDEXED);
+pub(super) const CELLS: ViewKind = ViewKind::new(33, ViewFlags::NONE);
+pub(super) const EXPORTS: ViewKind =
+    ViewKind::new(47, ViewFlags { written_once: true, path_indexed: true });
+const _: () = assert!(ViewKindRange::new(32, 47).holds(&[SHEETS, CELLS, EXPORTS]));
+
+/// The kinds of both.
+pub(super) const KINDS: [ViewKind; 7] = [NODES, CHANGES, ACTORS, PLACES, SHEETS, CELLS, EXPORTS];
 
 /// A writer of one log.
 #[derive(Clone)]
-pub(super) struct Writer {
+pub(super) struct LogWriter {
     pub(super) log: LogId,
     pub(super) descriptor: LogDescriptor,
     pub(super) next: u64,
@@ -18,7 +37,7 @@ pub(super) struct Writer {
     pub(super) previous: [u8; 32],
 }
 
-impl Writer {
+impl LogWriter {
     /// A writer of a log that does not exist yet.
     pub(super) fn new(branch: &str) -> Self {
         Self::of(descriptor("acme", "web", branch, 1))
@@ -41,7 +60,7 @@ impl Writer {
             operations: Vec::new(),
             chunks: Vec::new(),
             closing: false,
-            emptied: None,
+            compacted_from: None,
             manifest: Bytes::from(format!("manifest of {id}")),
             body: Bytes::from(format!("body of {id}")),
         }
@@ -73,8 +92,12 @@ impl Writer {
 }
 
 pub(super) fn descriptor(realm: &str, repo: &str, branch: &str, incarnation: u64) -> LogDescriptor {
-    let (realm, repo, branch) = (realm.to_owned(), repo.to_owned(), branch.to_owned());
-    LogDescriptor { realm, repo, branch, incarnation }
+    log_name(realm, "", &[repo, branch]).incarnation(incarnation)
+}
+
+pub(super) fn log_name(realm: &str, room: &str, segments: &[&str]) -> LogName {
+    let segments = segments.iter().map(|segment| (*segment).to_owned()).collect();
+    LogName { realm: realm.to_owned(), room: room.to_owned(), segments }
 }
 
 /// A batch id that no other batch of this process has.
@@ -93,7 +116,7 @@ pub(super) fn at(epoch: u64, revision: u64) -> Position {
     Position { epoch, revision }
 }
 
-/// A live row of kind Node.
+/// A live row of kind NODES, which has a path.
 pub(super) fn node(id: &[u8], path: &str, revision: u64) -> ViewWrite {
     let view = View {
         id: Bytes::copy_from_slice(id),
@@ -102,7 +125,7 @@ pub(super) fn node(id: &[u8], path: &str, revision: u64) -> ViewWrite {
         position: at(1, revision),
         value: Bytes::from(format!("{path} at {revision}")),
     };
-    ViewWrite { kind: ViewKind::Node, view }
+    ViewWrite { kind: NODES, view }
 }
 
 /// The row of a deleted node; it keeps the path.
@@ -128,12 +151,17 @@ pub(super) fn assert_kind<T: std::fmt::Debug>(result: StoreResult<T>, kind: Stor
 }
 
 /// A small generator, so that checks with random input repeat.
-pub(super) struct Random(pub(super) u64);
+pub(super) struct RandomSequence(pub(super) u64);
 
-impl Random {
+impl RandomSequence {
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
+}
+
+/// A row with a path, of any kind.
+pub(super) fn row_at(kind: ViewKind, id: &[u8], path: &str, revision: u64) -> ViewWrite {
+    ViewWrite { kind, ..node(id, path, revision) }
 }

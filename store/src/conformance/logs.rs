@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use super::fixtures::{Writer, assert_kind, descriptor, fresh, key};
+use super::fixtures::{LogWriter, assert_kind, descriptor, fresh, key, log_name};
 use super::{Outcome, Subject};
-use crate::batch::{BATCH_MAX_BYTES, LogId, Numbered};
-use crate::contract::{Append, LogFilter, StoreErrorKind};
+use crate::batch::{BATCH_MAX_BYTES, LogEntry};
+use crate::error::StoreErrorKind;
+use crate::log::{LogFilter, LogId, LogName};
+use crate::store::Append;
 
 pub async fn the_first_append_creates_the_log(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     assert_eq!(store.last(writer.log).await.unwrap(), None);
     assert_eq!(store.read(writer.log, 1, 1000).await.unwrap(), []);
 
     let batch = writer.batch(2);
     let batch = writer.append(&*store, batch).await;
 
-    let first = Numbered { number: 1, batch };
+    let first = LogEntry { number: 1, batch };
     assert_eq!(store.last(writer.log).await.unwrap(), Some(first.clone()));
     assert_eq!(store.read(writer.log, 1, 1000).await.unwrap(), [first]);
     Outcome::Passed
@@ -24,14 +26,14 @@ pub async fn the_first_append_creates_the_log(subject: &mut dyn Subject) -> Outc
 
 pub async fn one_of_many_creators_wins(subject: &mut dyn Subject) -> Outcome {
     for round in 0..10 {
-        race(subject, Writer::new(&format!("race-{round}"))).await;
+        race(subject, LogWriter::new(&format!("race-{round}"))).await;
     }
     Outcome::Passed
 }
 
 pub async fn one_of_many_writers_wins_a_number(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     for _ in 0..10 {
         writer.append_many(&*store, 1).await;
         race(subject, writer.clone()).await;
@@ -42,7 +44,7 @@ pub async fn one_of_many_writers_wins_a_number(subject: &mut dyn Subject) -> Out
 }
 
 /// Eight writers, through two handles where there can be two, want one number.
-async fn race(subject: &mut dyn Subject, writer: Writer) {
+async fn race(subject: &mut dyn Subject, writer: LogWriter) {
     let store = subject.store();
     let other = subject.peer().await.unwrap_or_else(|| Arc::clone(&store));
     let mut racers = tokio::task::JoinSet::new();
@@ -56,12 +58,12 @@ async fn race(subject: &mut dyn Subject, writer: Writer) {
         answers.iter().filter(|(answer, _)| *answer == Append::Committed).collect();
     assert_eq!(winners.len(), 1, "{answers:?}");
     let stored = store.read(writer.log, writer.next, usize::MAX).await.unwrap();
-    assert_eq!(stored, [Numbered { number: writer.next, batch: winners[0].1.clone() }]);
+    assert_eq!(stored, [LogEntry { number: writer.next, batch: winners[0].1.clone() }]);
 }
 
 pub async fn the_same_batch_again_is_committed(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     let batches = writer.append_many(&*store, 3).await;
     for (number, batch) in (1..).zip(&batches) {
         let again = store.append(writer.log, number, batch).await;
@@ -69,7 +71,7 @@ pub async fn the_same_batch_again_is_committed(subject: &mut dyn Subject) -> Out
         let mut other = batch.clone();
         other.id = fresh();
         let other = store.append(writer.log, number, &other).await;
-        assert_eq!(other.unwrap(), Append::Taken);
+        assert_eq!(other.unwrap(), Append::Conflict);
     }
     assert_eq!(store.read(writer.log, 1, usize::MAX).await.unwrap().len(), 3);
     Outcome::Passed
@@ -77,7 +79,7 @@ pub async fn the_same_batch_again_is_committed(subject: &mut dyn Subject) -> Out
 
 pub async fn gaps_and_misplaced_batches_are_refused(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     let log = writer.log;
     let first = writer.batch(1);
     assert_kind(store.append(log, 0, &first).await, StoreErrorKind::Invalid);
@@ -98,7 +100,7 @@ pub async fn gaps_and_misplaced_batches_are_refused(subject: &mut dyn Subject) -
 
 pub async fn a_batch_that_names_another_digest_is_refused(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     let mut first = writer.batch(1);
     first.previous = [1; 32];
     assert_kind(store.append(writer.log, 1, &first).await, StoreErrorKind::Invalid);
@@ -113,7 +115,7 @@ pub async fn a_batch_that_names_another_digest_is_refused(subject: &mut dyn Subj
 
 pub async fn the_largest_batch_comes_back(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     let mut batch = writer.batch(1);
     let rest = BATCH_MAX_BYTES - batch.encoded_len() + batch.body.len();
     batch.body = vec![0x5a; rest + 1].into();
@@ -127,7 +129,7 @@ pub async fn the_largest_batch_comes_back(subject: &mut dyn Subject) -> Outcome 
 
 pub async fn a_log_is_read_in_pages(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     let batches = writer.append_many(&*store, 25).await;
     let length = batches[1].encoded_len();
     for max_bytes in [0, 1, length, 3 * length, usize::MAX] {
@@ -151,7 +153,7 @@ pub async fn a_log_is_read_in_pages(subject: &mut dyn Subject) -> Outcome {
 
 pub async fn the_head_is_confirmed(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     assert!(store.confirm(writer.log, 0).await.unwrap());
     for head in 1..4 {
         writer.append_many(&*store, 1).await;
@@ -163,7 +165,7 @@ pub async fn the_head_is_confirmed(subject: &mut dyn Subject) -> Outcome {
 
 pub async fn revisions_find_their_batch(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     writer.next_revision = 10;
     // Batches 1 to 6 hold the revisions 10-12, none, 13, none, none, 14-15.
     for count in [3, 0, 1, 0, 0, 2] {
@@ -177,13 +179,13 @@ pub async fn revisions_find_their_batch(subject: &mut dyn Subject) -> Outcome {
     // Past the head: the last batch that holds a change.
     writer.append(&*store, writer.batch(0)).await;
     assert_eq!(store.number_of(writer.log, 99).await.unwrap(), Some(6));
-    assert_eq!(store.number_of(Writer::new("other").log, 10).await.unwrap(), None);
+    assert_eq!(store.number_of(LogWriter::new("other").log, 10).await.unwrap(), None);
     Outcome::Passed
 }
 
 pub async fn operations_find_their_batch(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     for operations in [&[1, 2][..], &[], &[3]] {
         let mut batch = writer.batch(operations.len() as u32);
         batch.operations = operations.iter().map(|number| key(*number)).collect();
@@ -193,7 +195,7 @@ pub async fn operations_find_their_batch(subject: &mut dyn Subject) -> Outcome {
     let found = store.find_operations(writer.log, &keys).await.unwrap();
     assert_eq!(found, [Some(3), None, Some(1), Some(1), Some(3)]);
     assert_eq!(store.find_operations(writer.log, &[]).await.unwrap(), []);
-    let other = Writer::new("other");
+    let other = LogWriter::new("other");
     assert_eq!(store.find_operations(other.log, &keys).await.unwrap(), [None; 5]);
     Outcome::Passed
 }
@@ -210,31 +212,115 @@ pub async fn logs_are_listed_by_name(subject: &mut dyn Subject) -> Outcome {
         descriptor("acme-2", "web", "main", 1),
     ];
     for log in logs.iter().rev() {
-        Writer::of(log.clone()).append_many(&*store, 2).await;
+        LogWriter::of(log.clone()).append_many(&*store, 2).await;
     }
     assert_eq!(store.realms().await.unwrap(), ["acme", "acme-2"]);
-    let list = |realm: &str, repo: Option<&str>, branch: Option<&str>| {
-        let filter = LogFilter {
-            realm: realm.to_owned(),
-            repo: repo.map(str::to_owned),
-            branch: branch.map(str::to_owned),
-        };
+    let list = |realm: &str, segments: &[&str]| {
+        let LogName { realm, room, segments } = log_name(realm, "", segments);
         let store = Arc::clone(&store);
-        async move { store.logs(&filter).await.unwrap() }
+        async move { store.logs(&LogFilter { realm, room, segments }).await.unwrap() }
     };
-    assert_eq!(list("acme-2", None, None).await, [logs.pop().unwrap()]);
-    assert_eq!(list("acme", None, None).await, logs);
-    assert_eq!(list("acme", Some("web"), None).await, logs[2..5]);
-    assert_eq!(list("acme", Some("web"), Some("main")).await, logs[3..5]);
-    assert_eq!(list("acme", None, Some("main")).await.len(), 4);
-    assert_eq!(list("acme", Some(""), None).await, logs[..1]);
-    assert_eq!(list("nobody", None, None).await, []);
+    assert_eq!(list("acme-2", &[]).await, [logs.pop().unwrap()]);
+    assert_eq!(list("acme", &[]).await, logs);
+    assert_eq!(list("acme", &["web"]).await, logs[2..5]);
+    assert_eq!(list("acme", &["web", "main"]).await, logs[3..5]);
+    assert_eq!(list("acme", &["web", "main", "more"]).await, []);
+    assert_eq!(list("acme", &[""]).await, logs[..1]);
+    assert_eq!(list("nobody", &[]).await, []);
+    Outcome::Passed
+}
+
+pub async fn logs_of_rooms_are_apart(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let without_room = log_name("acme", "", &["web", "main"]);
+    let mut of_git = vec![
+        log_name("acme", "git", &[]),
+        log_name("acme", "git", &["web"]),
+        log_name("acme", "git", &["web", "main"]),
+        log_name("acme", "git", &["web", "main", "pack"]),
+        log_name("acme", "git", &["website"]),
+    ];
+    let of_grid = log_name("acme", "grid", &["web", "main"]);
+    let elsewhere = log_name("only-git", "git", &["web", "main"]);
+    let mut batches = Vec::new();
+    for name in [&without_room, &of_grid, &elsewhere].into_iter().chain(&of_git) {
+        let mut writer = LogWriter::of(name.incarnation(1));
+        batches.push((name.clone(), writer.append_many(&*store, 1).await.remove(0)));
+    }
+    // The same segments in another room are another log.
+    for (name, batch) in &batches {
+        let last = store.last(name.log_id(1)).await.unwrap();
+        assert_eq!(last, Some(LogEntry { number: 1, batch: batch.clone() }), "{name:?}");
+        assert_eq!(store.find(name).await.unwrap(), Some(name.incarnation(1)));
+    }
+    assert_eq!(store.realms().await.unwrap(), ["acme", "only-git"]);
+    let list = |realm: &str, room: &str, segments: &[&str]| {
+        let LogName { realm, room, segments } = log_name(realm, room, segments);
+        let store = Arc::clone(&store);
+        async move {
+            let logs = store.logs(&LogFilter { realm, room, segments }).await.unwrap();
+            logs.into_iter().map(|log| log.name).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(list("acme", "", &[]).await, [without_room]);
+    assert_eq!(list("only-git", "", &[]).await, []);
+    assert_eq!(list("acme", "grid", &[]).await, [of_grid]);
+    assert_eq!(list("only-git", "git", &[]).await, [elsewhere]);
+    assert_eq!(list("acme", "git", &["web"]).await, of_git[1..4]);
+    assert_eq!(list("acme", "git", &["web", "main"]).await, of_git[2..4]);
+    assert_eq!(list("acme", "git", &["main"]).await, []);
+    of_git.sort();
+    assert_eq!(list("acme", "git", &[]).await, of_git);
+    Outcome::Passed
+}
+
+pub async fn the_newest_log_of_a_name_is_found(subject: &mut dyn Subject) -> Outcome {
+    const INCARNATIONS: u64 = 9;
+    let store = subject.store();
+    let name = log_name("acme", "", &["web", "main"]);
+    let others = [
+        log_name("acme", "", &["web", "mai"]),
+        log_name("acme", "", &["web", "main/x"]),
+        log_name("acme", "git", &["web", "main"]),
+        log_name("acme-2", "", &["web", "main"]),
+    ];
+    assert_eq!(store.find(&name).await.unwrap(), None);
+    for incarnation in 1..=INCARNATIONS {
+        let mut writer = LogWriter::of(name.incarnation(incarnation));
+        writer.append_many(&*store, 1).await;
+        assert_eq!(store.find(&name).await.unwrap(), Some(name.incarnation(incarnation)));
+        let mut closing = writer.batch(0);
+        closing.closing = true;
+        writer.append(&*store, closing).await;
+        // One that has ended is still the newest.
+        assert_eq!(store.find(&name).await.unwrap(), Some(name.incarnation(incarnation)));
+    }
+    for other in others {
+        assert_eq!(store.find(&other).await.unwrap(), None, "{other:?}");
+    }
+    Outcome::Passed
+}
+
+pub async fn names_that_no_log_can_have_are_refused(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    for name in [
+        log_name("acme", "", &["web"]),
+        log_name("acme", "", &["web", "main", "more"]),
+        log_name("acme", "git", &["we\0b"]),
+        log_name("acme", "g\0t", &["web"]),
+    ] {
+        let writer = LogWriter::of(name.incarnation(1));
+        let answer = store.append(writer.log, 1, &writer.batch(1)).await;
+        assert_kind(answer, StoreErrorKind::Invalid);
+        assert_eq!(store.last(writer.log).await.unwrap(), None);
+    }
+    assert_eq!(store.realms().await.unwrap(), Vec::<String>::new());
     Outcome::Passed
 }
 
 pub async fn a_closed_log_takes_no_more(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::of(descriptor("acme", "web", "main", 1));
+    let mut writer = LogWriter::of(descriptor("acme", "web", "main", 1));
     writer.append_many(&*store, 2).await;
     let late = writer.clone();
     let mut closing = writer.batch(0);
@@ -243,14 +329,14 @@ pub async fn a_closed_log_takes_no_more(subject: &mut dyn Subject) -> Outcome {
 
     // A writer of the old incarnation loses its number, and gets no further.
     let lost = store.append(late.log, late.next, &late.batch(1)).await;
-    assert_eq!(lost.unwrap(), Append::Taken);
+    assert_eq!(lost.unwrap(), Append::Conflict);
     let beyond = store.append(writer.log, writer.next, &writer.batch(1)).await;
     assert_kind(beyond, StoreErrorKind::Invalid);
     let again = store.append(writer.log, 3, &closing).await;
     assert_eq!(again.unwrap(), Append::Committed);
     assert!(store.last(writer.log).await.unwrap().unwrap().batch.closing);
 
-    let mut next = Writer::of(descriptor("acme", "web", "main", 2));
+    let mut next = LogWriter::of(descriptor("acme", "web", "main", 2));
     next.append_many(&*store, 1).await;
     assert_eq!(store.last(next.log).await.unwrap().unwrap().number, 1);
     assert_eq!(store.last(writer.log).await.unwrap().unwrap().number, 3);
@@ -262,7 +348,7 @@ pub async fn neighbouring_ids_are_apart(subject: &mut dyn Subject) -> Outcome {
     let mut last = [0; 32];
     last[31] = 1;
     let ids = [[0; 32], last, [0x7f; 32], [0xff; 32]].map(LogId);
-    let mut writers = ids.map(|log| Writer { log, ..Writer::new("main") });
+    let mut writers = ids.map(|log| LogWriter { log, ..LogWriter::new("main") });
     for (batches, writer) in (1..).zip(&mut writers) {
         let mut batch = writer.batch(1);
         batch.operations = vec![key(1)];

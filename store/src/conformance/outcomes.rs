@@ -1,14 +1,15 @@
 //! Appends whose answer is lost.
 
-use super::fixtures::{Writer, assert_kind};
+use super::fixtures::{LogWriter, assert_kind};
 use super::{Outcome, Subject};
-use crate::contract::{Append, StoreErrorKind};
+use crate::error::StoreErrorKind;
+use crate::store::Append;
 
 const CANNOT: Outcome = Outcome::Skipped("this backend loses no answers on request");
 
 pub async fn a_lost_answer_is_settled_by_appending_again(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     writer.append_many(&*store, 1).await;
     for with_effect in [true, false] {
         let batch = writer.batch(1);
@@ -27,7 +28,7 @@ pub async fn a_lost_answer_is_settled_by_appending_again(subject: &mut dyn Subje
 
 pub async fn a_lost_race_behind_a_lost_answer_is_found(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
-    let mut writer = Writer::new("main");
+    let mut writer = LogWriter::new("main");
     writer.append_many(&*store, 1).await;
     let ours = writer.batch(1);
     if !subject.lose_next_answer(false) {
@@ -39,6 +40,6 @@ pub async fn a_lost_race_behind_a_lost_answer_is_found(subject: &mut dyn Subject
     let answer = store.append(writer.log, writer.next, &theirs).await;
     assert_eq!(answer.unwrap(), Append::Committed);
     let answer = store.append(writer.log, writer.next, &ours).await;
-    assert_eq!(answer.unwrap(), Append::Taken);
+    assert_eq!(answer.unwrap(), Append::Conflict);
     Outcome::Passed
 }

@@ -3,38 +3,22 @@
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::commit_group::CommitGroup;
+use super::commit_marker::CommitMarker;
 use super::directory::Directory;
 use super::engine::Engine;
-use super::group::{AtHand, Group, Waiting};
-use super::mark::Mark;
-use crate::batch::{Batch, LogId};
-use crate::contract::{Append, ChunkId, StoreError, StoreErrorKind, StoreResult};
-use crate::view::{ViewKind, ViewWrite, Watermark};
+use super::write_cache::WriteCache;
+use super::write_request::{PendingReply, Reply, WriteRequest};
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
 
 /// How many requests wait before callers wait to ask.
 const QUEUE_REQUESTS: usize = 1024;
 
-/// Where the outcome of a request goes.
-pub(super) type Answer<T> = oneshot::Sender<StoreResult<T>>;
-
-/// What the committer is asked to write.
-pub(super) enum Request {
-    Append { log: LogId, number: u64, batch: Box<Batch>, encoded: Bytes, answer: Answer<Append> },
-    Views { log: LogId, writes: Vec<ViewWrite>, watermark: Option<Watermark>, answer: Answer<()> },
-    Chunk { realm: String, id: ChunkId, bytes: Bytes, answer: Answer<()> },
-    Compact { log: LogId, emptied: Vec<(u64, Bytes)>, answer: Answer<()> },
-    DeleteViews { log: LogId, kind: ViewKind, ids: Vec<Bytes>, answer: Answer<()> },
-    ClearViews { log: LogId, keys: Vec<Bytes>, answer: Answer<()> },
-    DeleteChunks { realm: String, ids: Vec<ChunkId>, before_ms: u64, answer: Answer<u64> },
-    Close { answer: Answer<()> },
-}
-
 /// The way to the thread; it ends when this is dropped.
 pub(super) struct Committer {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<WriteRequest>,
     stopped: Arc<OnceLock<String>>,
 }
 
@@ -42,18 +26,18 @@ impl Committer {
     pub(super) fn start(
         engine: Arc<Engine>,
         directory: Arc<Directory>,
-        mark: Mark,
+        marker: CommitMarker,
         group: u64,
     ) -> StoreResult<Self> {
         let (requests, receiver) = mpsc::channel(QUEUE_REQUESTS);
         let stopped = Arc::new(OnceLock::new());
-        let worker = Worker {
+        let worker = CommitterThread {
             engine,
             directory,
-            mark,
+            marker,
             group,
-            at_hand: AtHand::default(),
-            stop: Stop(Arc::clone(&stopped)),
+            cache: WriteCache::default(),
+            stop: StopReason(Arc::clone(&stopped)),
         };
         let started = thread::Builder::new()
             .name("store-committer".to_owned())
@@ -68,12 +52,12 @@ impl Committer {
     }
 
     /// Sends a request and waits for its answer.
-    pub(super) async fn ask<T>(
+    pub(super) async fn submit<T>(
         &self,
-        request: impl FnOnce(Answer<T>) -> Request,
+        request: impl FnOnce(Reply<T>) -> WriteRequest,
     ) -> StoreResult<T> {
-        let (answer, receiver) = oneshot::channel();
-        if self.requests.send(request(answer)).await.is_err() {
+        let (reply, receiver) = oneshot::channel();
+        if self.requests.send(request(reply)).await.is_err() {
             self.check()?;
             return Err(StoreError::new(StoreErrorKind::Stopped, "the store is closed"));
         }
@@ -94,26 +78,26 @@ impl Committer {
     }
 }
 
-struct Worker {
+struct CommitterThread {
     engine: Arc<Engine>,
     directory: Arc<Directory>,
-    mark: Mark,
+    marker: CommitMarker,
     /// The last group that was made durable.
     group: u64,
-    at_hand: AtHand,
-    stop: Stop,
+    cache: WriteCache,
+    stop: StopReason,
 }
 
-impl Worker {
-    fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+impl CommitterThread {
+    fn run(mut self, mut requests: mpsc::Receiver<WriteRequest>) {
         while let Some(first) = requests.blocking_recv() {
             let (group, close) = self.gather(first, &mut requests);
             if !self.commit(group) {
                 return;
             }
-            if let Some(answer) = close {
+            if let Some(reply) = close {
                 // An answer that nobody waits for is no loss.
-                let _ = answer.send(self.flush());
+                let _ = reply.send(self.flush());
                 return;
             }
         }
@@ -122,15 +106,15 @@ impl Worker {
     /// All that waits now, until the group is full or the store shall close.
     fn gather(
         &mut self,
-        first: Request,
-        requests: &mut mpsc::Receiver<Request>,
-    ) -> (Group, Option<Answer<()>>) {
-        let mut group = Group::default();
-        self.at_hand.trim();
-        let moment = self.engine.moment();
+        first: WriteRequest,
+        requests: &mut mpsc::Receiver<WriteRequest>,
+    ) -> (CommitGroup, Option<Reply<()>>) {
+        let mut group = CommitGroup::default();
+        self.cache.trim();
+        let snapshot = self.engine.snapshot();
         let mut next = Some(first);
         while let Some(request) = next {
-            if let Some(close) = group.take(request, &moment, &mut self.at_hand) {
+            if let Some(close) = group.take(request, &snapshot, &mut self.cache) {
                 return (group, Some(close));
             }
             next = if group.is_full() { None } else { requests.try_recv().ok() };
@@ -139,10 +123,10 @@ impl Worker {
     }
 
     /// Writes a group and answers all who wait for it; false when the store must stop.
-    fn commit(&mut self, group: Group) -> bool {
+    fn commit(&mut self, group: CommitGroup) -> bool {
         let durable = group.durable().to_vec();
         let number = self.group + u64::from(!durable.is_empty());
-        let (rows, answers) = group.into_rows(number);
+        let (rows, replies) = group.into_rows(number);
         let written = if rows.is_empty() {
             Ok(())
         } else {
@@ -153,10 +137,10 @@ impl Worker {
             if durable.is_empty() {
                 return Ok(());
             }
-            self.mark.set(&durable, number).map_err(|error| error.to_string())
+            self.marker.set(&durable, number).map_err(|error| error.to_string())
         });
         let Err(error) = marked else {
-            answers.into_iter().for_each(Waiting::answer);
+            replies.into_iter().for_each(PendingReply::send);
             return true;
         };
         // What the disk holds now is unknown, and another fsync would not tell.
@@ -166,7 +150,7 @@ impl Worker {
             self.directory.path().display()
         ));
         tracing::error!(reason, "store stopped");
-        for waiting in answers {
+        for waiting in replies {
             waiting.fail(reason);
         }
         false
@@ -174,7 +158,7 @@ impl Worker {
 
     fn flush(&self) -> StoreResult<()> {
         let flushed = self.engine.sync().map_err(|error| error.to_string());
-        let note = || self.mark.sync().and_then(|()| self.directory.set_closed());
+        let note = || self.marker.sync().and_then(|()| self.directory.set_closed());
         flushed.and_then(|()| note().map_err(|error| error.to_string())).map_err(|error| {
             StoreError::new(
                 StoreErrorKind::Unavailable,
@@ -188,15 +172,15 @@ impl Worker {
 }
 
 /// Tells callers that the thread has ended, however it did.
-struct Stop(Arc<OnceLock<String>>);
+struct StopReason(Arc<OnceLock<String>>);
 
-impl Stop {
+impl StopReason {
     fn because(&self, reason: String) -> &str {
         self.0.get_or_init(|| reason)
     }
 }
 
-impl Drop for Stop {
+impl Drop for StopReason {
     fn drop(&mut self) {
         self.0.get_or_init(|| "the store is closed".to_owned());
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `LOCK` | locked by the process that has the store open |
 //! | `FORMAT` | `vdom-store 1` |
-//! | `MARK` | the last groups that were acknowledged ([`Mark`]) |
+//! | `MARK` | the last groups that were acknowledged ([`CommitMarker`]) |
 //! | `CLOSED` | nothing; it is there while the store is closed and all of it is on the disk |
 //! | `N.jnl.cut` | what a journal of a damaged store held after its last whole write |
 //! | `engine/` | the engine's files; `engine.new/` until they are whole |
@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::oneshot;
 
-use super::mark::Mark;
-use crate::contract::{StoreError, StoreErrorKind, StoreResult};
+use super::commit_marker::CommitMarker;
+use super::errors::{damaged, unavailable};
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
 
 const FORMAT: u32 = 1;
 const FORMAT_NAME: &str = "vdom-store";
@@ -33,7 +34,7 @@ pub(super) struct Directory {
 impl Directory {
     /// Locks the directory and holds it to its format; creates it where it is not.
     /// The receiver ends when the directory is free again.
-    pub(super) fn open(path: &Path) -> StoreResult<(Self, Mark, oneshot::Receiver<()>)> {
+    pub(super) fn open(path: &Path) -> StoreResult<(Self, CommitMarker, oneshot::Receiver<()>)> {
         let failed = |what: &str, error: &io::Error| unavailable(path, what, error);
         make_directory(path).map_err(|error| failed("cannot create", &error))?;
         let lock = lock(path)?;
@@ -43,8 +44,8 @@ impl Directory {
             directory.create().map_err(|error| failed("cannot create", &error))?;
         }
         directory.check_format()?;
-        let mark = Mark::open(path)?;
-        Ok((directory, mark, released))
+        let marker = CommitMarker::open(path)?;
+        Ok((directory, marker, released))
     }
 
     pub(super) fn engine_path(&self) -> PathBuf {
@@ -111,7 +112,7 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             synced => synced?,
         }
-        Mark::create(&self.path)?;
+        CommitMarker::create(&self.path)?;
         // The rename is what makes the directory a store.
         let (new, path) = (self.path.join("FORMAT.new"), self.path.join("FORMAT"));
         let mut format = File::create(&new)?;
@@ -191,21 +192,4 @@ fn lock(path: &Path) -> StoreResult<File> {
         )),
         Err(TryLockError::Error(error)) => Err(unavailable(path, "cannot lock", &error)),
     }
-}
-
-pub(super) fn damaged(path: &Path, what: &str) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Damaged,
-        format_args!(
-            "the store at {} is damaged: {what}; restore it from a backup",
-            path.display()
-        ),
-    )
-}
-
-pub(super) fn unavailable(path: &Path, what: &str, error: &io::Error) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Unavailable,
-        format_args!("{what} the store at {}: {error}", path.display()),
-    )
 }

@@ -5,50 +5,30 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use bytes::Bytes;
-use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable, Snapshot,
-};
+use fjall::{Database, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
 
-use super::EmbeddedOptions;
+use super::keyspace::{KEYSPACES, Keyspace};
+use super::options::EmbeddedOptions;
 use super::record;
-use crate::contract::{StoreError, StoreErrorKind, StoreResult};
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
 
 /// Values above this are kept outside of the sorted files, which are rewritten often.
 const SEPARATED_VALUE_BYTES: u32 = 16 << 10;
 
-/// A family of rows with a memtable of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Space {
-    /// Batches.
-    Logs,
-    /// Where to find batches: operations, revisions, descriptors.
-    Index,
-    /// Rows, their paths, watermarks.
-    Views,
-    /// Chunks and when they were touched.
-    Chunks,
-}
+/// One change of a write: a sealed value to put under a key, or `None` to remove it.
+pub(super) type RowChange = (Keyspace, Vec<u8>, Option<Bytes>);
 
-/// The families by the names that the engine knows them by.
-pub(super) const SPACES: [(Space, &str); 4] = [
-    (Space::Logs, "logs"),
-    (Space::Index, "index"),
-    (Space::Views, "views"),
-    (Space::Chunks, "chunks"),
-];
-
-/// One change of a write: a sealed value to put, or `None` to remove the key.
-pub(super) type Row = (Space, Vec<u8>, Option<Bytes>);
-
+/// The engine's database; there is one in a process for each store.
 pub(super) struct Engine {
     database: Database,
-    spaces: [Keyspace; SPACES.len()],
+    /// In the order of [`KEYSPACES`].
+    keyspaces: [fjall::Keyspace; KEYSPACES.len()],
 }
 
-/// The content at one moment.
-pub(super) struct Moment<'a> {
+/// The content as of the end of a write.
+pub(super) struct Snapshot<'a> {
     engine: &'a Engine,
-    snapshot: Snapshot,
+    of_engine: fjall::Snapshot,
 }
 
 impl Engine {
@@ -76,24 +56,24 @@ impl Engine {
         engine.sync().map_err(|error| explain(&error, "create the store at", path))
     }
 
-    /// The content as of the last whole write; reads outside of a moment could see
+    /// The content as of the last whole write; reads outside of a snapshot could see
     /// a part of the write that is being made.
-    pub(super) fn moment(&self) -> Moment<'_> {
-        Moment { engine: self, snapshot: self.database.snapshot() }
+    pub(super) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot { engine: self, of_engine: self.database.snapshot() }
     }
 
     /// Writes all rows or none, each key at most once; when `durable`, answers after an fsync.
     pub(super) fn write(
         &self,
-        rows: impl IntoIterator<Item = Row>,
+        rows: impl IntoIterator<Item = RowChange>,
         durable: bool,
     ) -> Result<(), fjall::Error> {
         let mode = if durable { PersistMode::SyncData } else { PersistMode::Buffer };
         let mut batch = self.database.batch().durability(Some(mode));
-        for (space, key, value) in rows {
+        for (keyspace, key, value) in rows {
             match value {
-                Some(value) => batch.insert(self.space(space), key, value),
-                None => batch.remove(self.space(space), key),
+                Some(value) => batch.insert(self.keyspace(keyspace), key, value),
+                None => batch.remove(self.keyspace(keyspace), key),
             }
         }
         batch.commit()
@@ -106,36 +86,36 @@ impl Engine {
 
     /// Rewrites what holds removed rows.
     pub(super) fn reclaim(&self) -> StoreResult<()> {
-        for space in &self.spaces {
+        for keyspace in &self.keyspaces {
             guarded(|| {
-                space.rotate_memtable_and_wait()?;
-                space.major_compact()
+                keyspace.rotate_memtable_and_wait()?;
+                keyspace.major_compact()
             })?;
         }
         Ok(())
     }
 
-    fn space(&self, space: Space) -> &Keyspace {
-        &self.spaces[space as usize]
+    fn keyspace(&self, keyspace: Keyspace) -> &fjall::Keyspace {
+        &self.keyspaces[keyspace as usize]
     }
 }
 
-impl Moment<'_> {
+impl Snapshot<'_> {
     /// The value of a key, its checksum verified and removed.
-    pub(super) fn get(&self, space: Space, key: &[u8]) -> StoreResult<Option<Bytes>> {
-        let value = guarded(|| self.snapshot.get(self.engine.space(space), key))?;
+    pub(super) fn get(&self, keyspace: Keyspace, key: &[u8]) -> StoreResult<Option<Bytes>> {
+        let value = guarded(|| self.of_engine.get(self.engine.keyspace(keyspace), key))?;
         value.map(|value| record::unseal(key, &value.into())).transpose()
     }
 
     /// Rows in ascending order of their keys; `next_back` for descending.
     pub(super) fn range(
         &self,
-        space: Space,
+        keyspace: Keyspace,
         from: Bound<&[u8]>,
         to: Bound<&[u8]>,
     ) -> impl DoubleEndedIterator<Item = StoreResult<(Bytes, Bytes)>> {
         let rows = is_forward(from, to)
-            .then(|| self.snapshot.range::<&[u8], _>(self.engine.space(space), (from, to)));
+            .then(|| self.of_engine.range::<&[u8], _>(self.engine.keyspace(keyspace), (from, to)));
         rows.into_iter().flatten().map(|row| {
             let (key, value) = guarded(|| row.into_inner())?;
             let value = record::unseal(&key, &value.into())?;
@@ -150,15 +130,17 @@ fn open(path: &Path, options: &EmbeddedOptions) -> Result<Engine, fjall::Error> 
         .max_cached_files(Some(options.open_files.max(10)))
         .worker_threads(1)
         .open()?;
-    let create = |space: Space| {
+    let create = |keyspace: Keyspace| {
         let separated = KvSeparationOptions::default().separation_threshold(SEPARATED_VALUE_BYTES);
         KeyspaceCreateOptions::default()
             .max_memtable_size(options.memtable_bytes)
-            .with_kv_separation(matches!(space, Space::Logs | Space::Chunks).then_some(separated))
+            .with_kv_separation(
+                matches!(keyspace, Keyspace::Logs | Keyspace::Chunks).then_some(separated),
+            )
     };
     let [logs, index, views, chunks] =
-        SPACES.map(|(space, name)| database.keyspace(name, || create(space)));
-    Ok(Engine { spaces: [logs?, index?, views?, chunks?], database })
+        KEYSPACES.map(|(keyspace, name)| database.keyspace(name, || create(keyspace)));
+    Ok(Engine { keyspaces: [logs?, index?, views?, chunks?], database })
 }
 
 /// The engine panics when a range is empty because it is upside down.

@@ -6,9 +6,9 @@
 //! checksum covers: a wrong one makes it skip the write, or order it wrongly. So:
 //!
 //! - Sealed journals were whole when they were sealed, and must be.
-//! - The last journal may be torn. It is cut after its last whole write, and
-//!   [`Mark`](super::mark::Mark) tells whether something acknowledged went with that;
-//!   what is cut is kept until then.
+//! - The last journal may be torn. It is cut after its last whole write, and the
+//!   [`CommitMarker`](super::commit_marker::CommitMarker) tells whether something
+//!   acknowledged went with that; what is cut is kept until then.
 //! - Unless the store was closed, the last journal may be whole in memory alone: its end
 //!   was never synced, or an fsync that failed gave it up, and a later one would not
 //!   bring it to the disk. So it is written again before anything rests on it.
@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::directory::{damaged, unavailable};
-use crate::contract::{StoreError, StoreResult};
+use super::errors::{damaged, unavailable};
+use crate::error::{StoreError, StoreResult};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
@@ -40,44 +40,50 @@ const ITEM_HEAD_BYTES: usize = 1 + 1 + 8 + 2 + 4 + 4;
 
 /// Holds the journals of the engine in `engine` to what is said above; tells what it
 /// had to cut.
-pub(super) fn check(directory: &Path, engine: &Path, was_closed: bool) -> StoreResult<Option<Cut>> {
+pub(super) fn check(
+    directory: &Path,
+    engine: &Path,
+    was_closed: bool,
+) -> StoreResult<Option<TornEnd>> {
     let failed = |error: &io::Error| unavailable(directory, "cannot read the journals of", error);
     let journals = journals(engine).map_err(|error| failed(&error))?;
     let mut last_sequence = None;
     let mut last_cut = None;
     for (at, path) in journals.iter().enumerate() {
-        let walk = walk(path, last_sequence).map_err(|error| failed(&error))?;
+        let scanned = scan(path, last_sequence).map_err(|error| failed(&error))?;
         let shown = path.display();
-        if !walk.ascending {
-            let what = format!("the journal {shown} has a write out of order at {}", walk.whole);
+        if !scanned.ascending {
+            let what =
+                format!("the journal {shown} has a write out of order at {}", scanned.whole_bytes);
             return Err(damaged(directory, &what));
         }
-        last_sequence = walk.last_sequence;
+        last_sequence = scanned.last_sequence;
         let is_last = at + 1 == journals.len();
-        if !walk.is_whole && !is_last {
-            let what = format!("the journal {shown} cannot be read from {} on", walk.whole);
+        if !scanned.is_whole && !is_last {
+            let what =
+                format!("the journal {shown} cannot be read from {} on", scanned.whole_bytes);
             return Err(damaged(directory, &what));
         }
         if is_last && !was_closed {
             let failed = |error| unavailable(directory, "cannot sync the journal of", &error);
-            renew(path, walk.whole).map_err(failed)?;
+            renew(path, scanned.whole_bytes).map_err(failed)?;
         }
-        if !walk.is_whole {
-            tracing::warn!(journal = %shown, kept_bytes = walk.whole, "a torn journal is cut");
+        if !scanned.is_whole {
+            tracing::warn!(journal = %shown, kept_bytes = scanned.whole_bytes, "a torn journal is cut");
             let failed = |error| unavailable(directory, "cannot cut the journal of", &error);
-            last_cut = Some(Cut::make(directory, path, walk.whole).map_err(failed)?);
+            last_cut = Some(TornEnd::make(directory, path, scanned.whole_bytes).map_err(failed)?);
         }
     }
     Ok(last_cut)
 }
 
 /// What was cut from a journal, in a file beside the engine.
-pub(super) struct Cut {
+pub(super) struct TornEnd {
     directory: PathBuf,
     kept: PathBuf,
 }
 
-impl Cut {
+impl TornEnd {
     /// Cuts a journal to a length.
     fn make(directory: &Path, journal: &Path, length: u64) -> io::Result<Self> {
         let mut name = journal.file_name().unwrap_or_default().to_owned();
@@ -131,11 +137,11 @@ fn copy(source: &File, from: u64, to: u64, target: &mut File) -> io::Result<()> 
     }
 }
 
-/// What a journal holds.
-struct Walk {
+/// How far a journal can be read, and whether all of it can.
+struct JournalScan {
     /// Where the last whole write ends.
-    whole: u64,
-    /// Nothing but zeros follows.
+    whole_bytes: u64,
+    /// Nothing follows but the zeros that the file was extended by.
     is_whole: bool,
     ascending: bool,
     last_sequence: Option<u64>,
@@ -159,7 +165,7 @@ fn journals(engine: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
-fn walk(path: &Path, mut last_sequence: Option<u64>) -> io::Result<Walk> {
+fn scan(path: &Path, mut last_sequence: Option<u64>) -> io::Result<JournalScan> {
     let mut journal = BufReader::with_capacity(1 << 16, File::open(path)?);
     let (mut whole, mut ascending) = (0, true);
     while let Some((sequence, bytes)) = read_write(&mut journal)? {
@@ -171,7 +177,7 @@ fn walk(path: &Path, mut last_sequence: Option<u64>) -> io::Result<Walk> {
         whole += bytes;
     }
     let is_whole = end_of_contents(&File::open(path)?, whole)? == whole;
-    Ok(Walk { whole, is_whole, ascending, last_sequence })
+    Ok(JournalScan { whole_bytes: whole, is_whole, ascending, last_sequence })
 }
 
 /// The sequence number of the next write and its length; `None` where none is whole.

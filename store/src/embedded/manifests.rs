@@ -11,8 +11,8 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::directory::{damaged, unavailable};
-use crate::contract::StoreResult;
+use super::errors::{damaged, unavailable};
+use crate::error::StoreResult;
 
 /// A number, a checksum, and the kind of checksum.
 const CURRENT_BYTES: usize = 8 + 16 + 1;

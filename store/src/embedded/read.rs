@@ -1,31 +1,41 @@
 //! Reads: every answer was verified, in itself and against what it must agree with.
 
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound::{Excluded, Included};
 
 use bytes::Bytes;
 
-use super::engine::{Moment, SPACES, Space};
-use super::mark::Groups;
+use super::commit_marker::LastGroups;
+use super::engine::Snapshot;
+use super::keyspace::{KEYSPACES, Keyspace};
 use super::{keys, record};
-use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_in};
-use crate::chain::{self, Tail};
-use crate::contract::{ChunkId, LogFilter, StoreResult, StoredChunk};
+use crate::batch::codec::digest_in;
+use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::chunk::{ChunkId, StoredChunk};
+use crate::error::StoreResult;
+use crate::incarnations::IncarnationSearch;
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
+use crate::log_chain::{self, LogTail};
 use crate::view::{PathRange, View, ViewKind, Watermark};
 
-pub(super) fn batch(moment: &Moment<'_>, log: LogId, number: u64) -> StoreResult<Option<Numbered>> {
-    let encoded = moment.get(Space::Logs, &keys::batch(log, number))?;
+pub(super) fn batch(
+    snapshot: &Snapshot<'_>,
+    log: LogId,
+    number: u64,
+) -> StoreResult<Option<LogEntry>> {
+    let encoded = snapshot.get(Keyspace::Logs, &keys::batch(log, number))?;
     encoded.map(|encoded| decode(log, number, &encoded)).transpose()
 }
 
 pub(super) fn batches(
-    moment: &Moment<'_>,
+    snapshot: &Snapshot<'_>,
     log: LogId,
     from: u64,
     max_bytes: usize,
-) -> StoreResult<Vec<Numbered>> {
+) -> StoreResult<Vec<LogEntry>> {
     let from = from.max(1);
     let (start, end) = (keys::batch(log, from), keys::batch(log, u64::MAX));
-    let rows = moment.range(Space::Logs, Included(&start[..]), Included(&end[..]));
+    let rows = snapshot.range(Keyspace::Logs, Included(&start[..]), Included(&end[..]));
     let (mut page, mut bytes, mut before) = (Vec::new(), 0, None);
     for (expected, row) in (from..=u64::MAX).zip(rows) {
         let (key, encoded) = row?;
@@ -39,7 +49,7 @@ pub(super) fn batches(
         let row = decode(log, expected, &encoded)?;
         let digest = digest_in(&encoded, &row.batch);
         if let Some(before) = before {
-            chain::check_chain(log, expected, before, &row.batch)?;
+            log_chain::check_chain(log, expected, before, &row.batch)?;
         }
         before = Some(digest);
         page.push(row);
@@ -47,38 +57,38 @@ pub(super) fn batches(
     Ok(page)
 }
 
-pub(super) fn last(moment: &Moment<'_>, log: LogId) -> StoreResult<Option<Numbered>> {
-    let last = last_encoded(moment, log)?;
+pub(super) fn last(snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Option<LogEntry>> {
+    let last = last_encoded(snapshot, log)?;
     last.map(|(number, encoded)| decode(log, number, &encoded)).transpose()
 }
 
 /// The end of a log, as the next append must follow it.
-pub(super) fn tail(moment: &Moment<'_>, log: LogId) -> StoreResult<Option<Tail>> {
-    let Some((number, encoded)) = last_encoded(moment, log)? else { return Ok(None) };
+pub(super) fn tail(snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Option<LogTail>> {
+    let Some((number, encoded)) = last_encoded(snapshot, log)? else { return Ok(None) };
     let batch = decode(log, number, &encoded)?.batch;
     let digest = digest_in(&encoded, &batch);
-    Ok(Some(Tail { number, digest, closing: batch.closing }))
+    Ok(Some(LogTail { number, digest, closing: batch.closing }))
 }
 
 pub(super) fn number_of(
-    moment: &Moment<'_>,
+    snapshot: &Snapshot<'_>,
     log: LogId,
     revision: u64,
 ) -> StoreResult<Option<u64>> {
     let (from, to) = (keys::revision(log, 0), keys::revision(log, revision));
-    let mut rows = moment.range(Space::Index, Included(&from[..]), Included(&to[..]));
+    let mut rows = snapshot.range(Keyspace::Index, Included(&from[..]), Included(&to[..]));
     let Some(row) = rows.next_back() else { return Ok(None) };
     let (key, number) = row?;
     record::decode_number(&key, &number).map(Some)
 }
 
-pub(super) fn next_of(
-    moment: &Moment<'_>,
+pub(super) fn next_batches(
+    snapshot: &Snapshot<'_>,
     logs: &[(LogId, u64)],
-) -> StoreResult<Vec<(LogId, Numbered)>> {
+) -> StoreResult<Vec<(LogId, LogEntry)>> {
     let mut found = Vec::new();
     for (log, number) in logs {
-        if let Some(row) = batch(moment, *log, *number)? {
+        if let Some(row) = batch(snapshot, *log, *number)? {
             found.push((*log, row));
         }
     }
@@ -86,61 +96,90 @@ pub(super) fn next_of(
 }
 
 pub(super) fn operations(
-    moment: &Moment<'_>,
+    snapshot: &Snapshot<'_>,
     log: LogId,
     operations: &[OperationKey],
 ) -> StoreResult<Vec<Option<u64>>> {
     let find = |operation: &OperationKey| {
         let key = keys::operation(log, *operation);
-        let number = moment.get(Space::Index, &key)?;
+        let number = snapshot.get(Keyspace::Index, &key)?;
         number.map(|number| record::decode_number(&key, &number)).transpose()
     };
     operations.iter().map(find).collect()
 }
 
-pub(super) fn logs(moment: &Moment<'_>, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
-    let (from, to) = (keys::realm(&filter.realm), keys::after_realm(&filter.realm));
-    descriptors(moment, &from, &to)
-        .filter(|log| log.as_ref().map_or(true, |log| filter.takes(log)))
-        .collect()
-}
-
-pub(super) fn realms(moment: &Moment<'_>) -> StoreResult<Vec<String>> {
-    let mut realms = Vec::new();
-    // From one realm straight to the next, however many logs it has.
-    let (mut from, end) = keys::descriptors();
+pub(super) fn find(snapshot: &Snapshot<'_>, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
+    let mut search = IncarnationSearch::new(name);
     loop {
-        let next = descriptors(moment, &from, &end).next();
-        let Some(log) = next else { return Ok(realms) };
-        let realm = log?.realm;
-        from = keys::after_realm(&realm);
-        realms.push(realm);
+        let probes = search.probes();
+        if probes.is_empty() {
+            return Ok(search.newest().map(|newest| name.incarnation(newest)));
+        }
+        let mut existing = HashSet::new();
+        for (incarnation, log) in &probes {
+            let key = keys::descriptor(&name.incarnation(*incarnation), *log);
+            if snapshot.get(Keyspace::Index, &key)?.is_some() {
+                existing.insert(*log);
+            }
+        }
+        search.narrow(&probes, |log| existing.contains(&log));
     }
 }
 
-pub(super) fn watermark(moment: &Moment<'_>, log: LogId) -> StoreResult<Watermark> {
+pub(super) fn logs(snapshot: &Snapshot<'_>, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
+    let (from, to) = keys::descriptors(filter);
+    let mut logs = descriptors(snapshot, &from, &to)
+        .filter(|log| log.as_ref().map_or(true, |log| filter.matches(&log.name)))
+        .collect::<StoreResult<Vec<_>>>()?;
+    // Of unlike numbers of segments, keys have another order.
+    logs.sort();
+    Ok(logs)
+}
+
+pub(super) fn realms(snapshot: &Snapshot<'_>) -> StoreResult<Vec<String>> {
+    let mut realms = BTreeSet::new();
+    for kind in keys::DESCRIPTORS {
+        // From one realm straight to the next, however many logs it has.
+        let (mut from, end) = keys::all_descriptors(kind);
+        loop {
+            let next = descriptors(snapshot, &from, &end).next();
+            let Some(log) = next else { break };
+            let realm = log?.name.realm;
+            from = keys::after_realm(kind, &realm);
+            realms.insert(realm);
+        }
+    }
+    Ok(realms.into_iter().collect())
+}
+
+pub(super) fn watermark(snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Watermark> {
     let key = keys::watermark(log);
-    let bytes = moment.get(Space::Views, &key)?;
+    let bytes = snapshot.get(Keyspace::Views, &key)?;
     bytes.map_or(Ok(Watermark::default()), |bytes| record::decode_watermark(&key, &bytes))
 }
 
 pub(super) fn view(
-    moment: &Moment<'_>,
+    snapshot: &Snapshot<'_>,
     log: LogId,
     kind: ViewKind,
     id: &[u8],
 ) -> StoreResult<Option<View>> {
     let key = keys::row(log, kind, id);
-    let row = moment.get(Space::Views, &key)?;
+    let row = snapshot.get(Keyspace::Views, &key)?;
     row.map(|row| record::decode_row(&key, Bytes::copy_from_slice(id), &row)).transpose()
 }
 
-pub(super) fn views_at(moment: &Moment<'_>, log: LogId, path: &str) -> StoreResult<Vec<View>> {
-    let (from, to) = keys::rows_at(log, path);
+pub(super) fn views_at(
+    snapshot: &Snapshot<'_>,
+    log: LogId,
+    kind: ViewKind,
+    path: &str,
+) -> StoreResult<Vec<View>> {
+    let (from, to) = keys::rows_at(log, kind, path);
     let mut views = Vec::new();
-    for row in moment.range(Space::Views, Included(&from), Excluded(&to)) {
+    for row in snapshot.range(Keyspace::Views, Included(&from), Excluded(&to)) {
         let (key, _) = row?;
-        let view = view_of_path(moment, log, &key)?;
+        let view = view_of_path(snapshot, log, kind, &key)?;
         if view.live {
             views.push(view);
         }
@@ -148,13 +187,18 @@ pub(super) fn views_at(moment: &Moment<'_>, log: LogId, path: &str) -> StoreResu
     Ok(views)
 }
 
-pub(super) fn paths(moment: &Moment<'_>, log: LogId, range: &PathRange) -> StoreResult<Vec<View>> {
-    let after = range.after.as_ref().map(|(path, id)| keys::path(log, path, id));
+pub(super) fn paths(
+    snapshot: &Snapshot<'_>,
+    log: LogId,
+    kind: ViewKind,
+    range: &PathRange,
+) -> StoreResult<Vec<View>> {
+    let after = range.after.as_ref().map(|(path, id)| keys::path(log, kind, path, id));
     // What is at the prefix comes before what is below it, siblings lie between.
     let parts = if range.prefix.is_empty() {
-        vec![keys::all_rows(log)]
+        vec![keys::all_rows(log, kind)]
     } else {
-        vec![keys::rows_at(log, &range.prefix), keys::rows_below(log, &range.prefix)]
+        vec![keys::rows_at(log, kind, &range.prefix), keys::rows_below(log, kind, &range.prefix)]
     };
     let mut views = Vec::new();
     for (from, to) in &parts {
@@ -162,21 +206,21 @@ pub(super) fn paths(moment: &Moment<'_>, log: LogId, range: &PathRange) -> Store
             Some(after) if after >= from => Excluded(&after[..]),
             _ => Included(&from[..]),
         };
-        for row in moment.range(Space::Views, from, Excluded(to)) {
+        for row in snapshot.range(Keyspace::Views, from, Excluded(to)) {
             if views.len() >= range.limit {
                 return Ok(views);
             }
             let (key, live) = row?;
             if range.include_tombstones || live[..] == [1] {
-                views.push(view_of_path(moment, log, &key)?);
+                views.push(view_of_path(snapshot, log, kind, &key)?);
             }
         }
     }
     Ok(views)
 }
 
-pub(super) fn back(
-    moment: &Moment<'_>,
+pub(super) fn rows_in_reverse(
+    snapshot: &Snapshot<'_>,
     log: LogId,
     kind: ViewKind,
     from: &[u8],
@@ -184,7 +228,7 @@ pub(super) fn back(
     limit: usize,
 ) -> StoreResult<Vec<View>> {
     let (from, to) = (keys::row(log, kind, from), keys::row(log, kind, to));
-    let rows = moment.range(Space::Views, Included(&from[..]), Included(&to[..]));
+    let rows = snapshot.range(Keyspace::Views, Included(&from[..]), Included(&to[..]));
     rows.rev()
         .take(limit)
         .map(|row| {
@@ -194,19 +238,27 @@ pub(super) fn back(
         .collect()
 }
 
-pub(super) fn chunk(moment: &Moment<'_>, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>> {
-    moment.get(Space::Chunks, &keys::chunk(realm, id))
+pub(super) fn chunk(
+    snapshot: &Snapshot<'_>,
+    realm: &str,
+    id: ChunkId,
+) -> StoreResult<Option<Bytes>> {
+    snapshot.get(Keyspace::Chunks, &keys::chunk(realm, id))
 }
 
 /// When a chunk was last put, in ms since the Unix epoch.
-pub(super) fn touched(moment: &Moment<'_>, realm: &str, id: ChunkId) -> StoreResult<Option<u64>> {
+pub(super) fn touched(
+    snapshot: &Snapshot<'_>,
+    realm: &str,
+    id: ChunkId,
+) -> StoreResult<Option<u64>> {
     let key = keys::touched(realm, id);
-    let at = moment.get(Space::Chunks, &key)?;
+    let at = snapshot.get(Keyspace::Chunks, &key)?;
     at.map(|at| record::decode_number(&key, &at)).transpose()
 }
 
 pub(super) fn chunks(
-    moment: &Moment<'_>,
+    snapshot: &Snapshot<'_>,
     realm: &str,
     after: Option<ChunkId>,
     limit: usize,
@@ -215,7 +267,7 @@ pub(super) fn chunks(
     let after = after.map(|after| keys::touched(realm, after));
     let from = after.as_deref().map_or(Included(&first[..]), Excluded);
     let mut chunks = Vec::new();
-    for row in moment.range(Space::Chunks, from, Excluded(&end)) {
+    for row in snapshot.range(Keyspace::Chunks, from, Excluded(&end)) {
         let (key, at) = row?;
         let Some((id, of)) = keys::chunk_of_touched(&key) else {
             return Err(record::damaged(&key, "it names no chunk"));
@@ -232,14 +284,14 @@ pub(super) fn chunks(
 
 /// The keys of the rows of a log, of their paths, and of its watermark, at most `limit`.
 pub(super) fn keys_of_views(
-    moment: &Moment<'_>,
+    snapshot: &Snapshot<'_>,
     log: LogId,
     limit: usize,
 ) -> StoreResult<Vec<Bytes>> {
     let mut found = Vec::new();
     // The watermark first: without it, what is left counts for nothing.
     for (from, to) in keys::all_views(log) {
-        for row in moment.range(Space::Views, Included(&from[..]), Included(&to[..])) {
+        for row in snapshot.range(Keyspace::Views, Included(&from[..]), Included(&to[..])) {
             if found.len() >= limit {
                 return Ok(found);
             }
@@ -249,20 +301,21 @@ pub(super) fn keys_of_views(
     Ok(found)
 }
 
-/// For each space the last durable group that wrote to it.
-pub(super) fn last_groups(moment: &Moment<'_>) -> StoreResult<Groups> {
-    let mut groups = Groups::default();
-    for ((space, _), group) in SPACES.iter().zip(&mut groups) {
-        if let Some(number) = moment.get(*space, keys::LAST_GROUP)? {
+/// For each keyspace the last durable group that wrote to it.
+pub(super) fn last_groups(snapshot: &Snapshot<'_>) -> StoreResult<LastGroups> {
+    let mut groups = LastGroups::default();
+    for ((keyspace, _), group) in KEYSPACES.iter().zip(&mut groups) {
+        if let Some(number) = snapshot.get(*keyspace, keys::LAST_GROUP)? {
             *group = record::decode_number(keys::LAST_GROUP, &number)?;
         }
     }
     Ok(groups)
 }
 
-fn last_encoded(moment: &Moment<'_>, log: LogId) -> StoreResult<Option<(u64, Bytes)>> {
+fn last_encoded(snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Option<(u64, Bytes)>> {
     let (start, end) = (keys::batch(log, 0), keys::batch(log, u64::MAX));
-    let Some(row) = moment.range(Space::Logs, Included(&start[..]), Included(&end[..])).next_back()
+    let Some(row) =
+        snapshot.range(Keyspace::Logs, Included(&start[..]), Included(&end[..])).next_back()
     else {
         return Ok(None);
     };
@@ -272,33 +325,38 @@ fn last_encoded(moment: &Moment<'_>, log: LogId) -> StoreResult<Option<(u64, Byt
     Ok(Some((number, encoded)))
 }
 
-fn decode(log: LogId, number: u64, encoded: &Bytes) -> StoreResult<Numbered> {
+fn decode(log: LogId, number: u64, encoded: &Bytes) -> StoreResult<LogEntry> {
     let batch = Batch::decode(encoded).map_err(|mut error| {
         error.message = format!("batch {number} of log {log}: {}", error.message);
         error
     })?;
-    Ok(Numbered { number, batch })
+    Ok(LogEntry { number, batch })
 }
 
 /// The descriptors from one key to before another.
 fn descriptors(
-    moment: &Moment<'_>,
+    snapshot: &Snapshot<'_>,
     from: &[u8],
     to: &[u8],
 ) -> impl Iterator<Item = StoreResult<LogDescriptor>> {
-    moment.range(Space::Index, Included(from), Excluded(to)).map(|row| {
+    snapshot.range(Keyspace::Index, Included(from), Excluded(to)).map(|row| {
         let (key, descriptor) = row?;
         minicbor::decode(&descriptor).map_err(|error| record::damaged(&key, error))
     })
 }
 
 /// The row that a row by path stands for.
-fn view_of_path(moment: &Moment<'_>, log: LogId, key: &[u8]) -> StoreResult<View> {
-    let Some((path, id)) = keys::path_and_id(key) else {
+fn view_of_path(
+    snapshot: &Snapshot<'_>,
+    log: LogId,
+    kind: ViewKind,
+    key: &[u8],
+) -> StoreResult<View> {
+    let Some((path, id)) = keys::path_and_id(kind, key) else {
         return Err(record::damaged(key, "it holds no path"));
     };
-    let row_key = keys::row(log, ViewKind::Node, id);
-    let Some(row) = moment.get(Space::Views, &row_key)? else {
+    let row_key = keys::row(log, kind, id);
+    let Some(row) = snapshot.get(Keyspace::Views, &row_key)? else {
         return Err(record::damaged(&row_key, "the row of a path is missing"));
     };
     let view = record::decode_row(&row_key, Bytes::copy_from_slice(id), &row)?;

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::contract::{StoreError, StoreErrorKind, StoreResult};
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::view::{Position, View, Watermark};
 
 const CHECKSUM_BYTES: usize = 4;

@@ -7,17 +7,18 @@ use std::ops::Bound::{Excluded, Included};
 use tempfile::TempDir;
 use tokio::sync::oneshot::Receiver;
 
-use super::engine::Space;
-use super::group::{AtHand, Group};
-use super::mark::{Groups, Mark};
+use super::commit_group::CommitGroup;
+use super::commit_marker::{CommitMarker, LastGroups};
+use super::keyspace::Keyspace;
+use super::write_cache::WriteCache;
 use super::*;
 use crate::batch::BatchId;
-use crate::view::Position;
+use crate::view::{Position, ViewFlags};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_logs_share_their_fsyncs() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(Embedded::open(directory.path(), EmbeddedOptions::small()).unwrap());
+    let store = Arc::new(EmbeddedStore::open(directory.path(), EmbeddedOptions::small()).unwrap());
     let mut writers = tokio::task::JoinSet::new();
     for number in 0..1000_u32 {
         let store = Arc::clone(&store);
@@ -27,9 +28,9 @@ async fn a_thousand_logs_share_their_fsyncs() {
             store.append(LogId(log), 1, &batch(1, [0; 32])).await.unwrap()
         });
     }
-    assert!(writers.join_all().await.iter().all(|answer| *answer == Append::Committed));
-    let groups = read::last_groups(&store.reach().unwrap().engine.moment()).unwrap();
-    let fsyncs = mark::newest(&groups);
+    assert!(writers.join_all().await.iter().all(|reply| *reply == Append::Committed));
+    let groups = read::last_groups(&store.opened().unwrap().engine.snapshot()).unwrap();
+    let fsyncs = commit_marker::newest(&groups);
     assert!((1..=100).contains(&fsyncs), "{fsyncs} fsyncs for 1000 logs");
     store.close().await.unwrap();
 }
@@ -37,9 +38,9 @@ async fn a_thousand_logs_share_their_fsyncs() {
 #[test]
 fn requests_of_a_group_see_one_another() {
     let (_directory, engine) = engine();
-    let mut at_hand = AtHand::default();
-    let mut group = Group::default();
-    let moment = engine.moment();
+    let mut cache = WriteCache::default();
+    let mut group = CommitGroup::default();
+    let snapshot = engine.snapshot();
     let first = batch(1, [0; 32]);
     let mut second = batch(2, first.digest());
     second.operations = vec![OperationKey([1; 16])];
@@ -49,20 +50,20 @@ fn requests_of_a_group_see_one_another() {
     stranger.descriptor = None;
     let asked = [(1, &first), (2, &second), (2, &rival), (2, &second), (4, &stranger)];
     let receivers = asked.map(|(number, batch)| {
-        let (answer, receiver) = oneshot::channel();
+        let (reply, receiver) = oneshot::channel();
         let (encoded, batch) = (batch.encode().unwrap(), Box::new(batch.clone()));
-        let request = Request::Append { log: LOG, number, batch, encoded, answer };
-        assert!(group.take(request, &moment, &mut at_hand).is_none());
+        let request = WriteRequest::Append { log: LOG, number, batch, encoded, reply };
+        assert!(group.take(request, &snapshot, &mut cache).is_none());
         receiver
     });
     commit(&engine, group);
     let [one, two, lost, again, gap] = receivers.map(|mut receiver| receiver.try_recv().unwrap());
     assert_eq!(one.unwrap(), Append::Committed);
     assert_eq!(two.unwrap(), Append::Committed);
-    assert_eq!(lost.unwrap(), Append::Taken);
+    assert_eq!(lost.unwrap(), Append::Conflict);
     assert_eq!(again.unwrap(), Append::Committed);
     assert_eq!(gap.unwrap_err().kind, StoreErrorKind::Invalid);
-    let page = read::batches(&engine.moment(), LOG, 1, usize::MAX).unwrap();
+    let page = read::batches(&engine.snapshot(), LOG, 1, usize::MAX).unwrap();
     assert_eq!(page.len(), 2);
 }
 
@@ -70,34 +71,34 @@ fn requests_of_a_group_see_one_another() {
 fn rows_that_move_twice_in_a_group_have_one_place() {
     let (_directory, engine) = engine();
     let moves = [("a", 1), ("b", 2), ("a", 3), ("c", 2)];
-    let (mut group, mut at_hand) = (Group::default(), AtHand::default());
-    let mut answers = Vec::new();
+    let (mut group, mut cache) = (CommitGroup::default(), WriteCache::default());
+    let mut replies = Vec::new();
     for (path, revision) in moves {
         let writes = vec![node(path, revision)];
         let watermark = Some(mark(revision));
-        let (answer, receiver) = oneshot::channel();
-        let request = Request::Views { log: LOG, writes, watermark, answer };
-        group.take(request, &engine.moment(), &mut at_hand);
-        answers.push(receiver);
+        let (reply, receiver) = oneshot::channel();
+        let request = WriteRequest::Views { log: LOG, writes, watermark, reply };
+        group.take(request, &engine.snapshot(), &mut cache);
+        replies.push(receiver);
     }
     assert!(group.durable().is_empty());
     commit(&engine, group);
-    assert!(answers.iter_mut().all(|answer| answer.try_recv().unwrap().is_ok()));
-    let moment = engine.moment();
+    assert!(replies.iter_mut().all(|reply| reply.try_recv().unwrap().is_ok()));
+    let snapshot = engine.snapshot();
     for (path, rows) in [("a", 1), ("b", 0), ("c", 0)] {
-        assert_eq!(read::views_at(&moment, LOG, path).unwrap().len(), rows, "{path}");
+        assert_eq!(read::views_at(&snapshot, LOG, NODES, path).unwrap().len(), rows, "{path}");
     }
-    assert_eq!(read::watermark(&moment, LOG).unwrap(), mark(3));
+    assert_eq!(read::watermark(&snapshot, LOG).unwrap(), mark(3));
 }
 
 #[test]
 fn rows_are_written_before_the_watermark_that_speaks_of_them() {
     let (_directory, engine) = engine();
-    let (mut group, mut at_hand) = (Group::default(), AtHand::default());
-    let (answer, _receiver): (_, Receiver<StoreResult<()>>) = oneshot::channel();
+    let (mut group, mut cache) = (CommitGroup::default(), WriteCache::default());
+    let (reply, _receiver): (_, Receiver<StoreResult<()>>) = oneshot::channel();
     let writes = vec![node("a", 1)];
-    let request = Request::Views { log: LOG, writes, watermark: Some(mark(1)), answer };
-    group.take(request, &engine.moment(), &mut at_hand);
+    let request = WriteRequest::Views { log: LOG, writes, watermark: Some(mark(1)), reply };
+    group.take(request, &engine.snapshot(), &mut cache);
     let (rows, _) = group.into_rows(1);
     let (_, last, _) = rows.last().unwrap();
     assert_eq!(*last, keys::watermark(LOG));
@@ -106,12 +107,12 @@ fn rows_are_written_before_the_watermark_that_speaks_of_them() {
 #[test]
 fn a_failed_group_leaves_appends_unknown_and_refusals_as_they_are() {
     let (_directory, engine) = engine();
-    let (mut group, mut at_hand) = (Group::default(), AtHand::default());
+    let (mut group, mut cache) = (CommitGroup::default(), WriteCache::default());
     let receivers = [(1, batch(1, [0; 32])), (3, batch(3, [0; 32]))].map(|(number, batch)| {
-        let (answer, receiver) = oneshot::channel();
+        let (reply, receiver) = oneshot::channel();
         let (encoded, batch) = (batch.encode().unwrap(), Box::new(batch));
-        let request = Request::Append { log: LOG, number, batch, encoded, answer };
-        group.take(request, &engine.moment(), &mut at_hand);
+        let request = WriteRequest::Append { log: LOG, number, batch, encoded, reply };
+        group.take(request, &engine.snapshot(), &mut cache);
         receiver
     });
     let (_, waiting) = group.into_rows(1);
@@ -123,14 +124,14 @@ fn a_failed_group_leaves_appends_unknown_and_refusals_as_they_are() {
 }
 
 #[test]
-fn a_mark_is_read_back_and_its_damage_found() {
+fn a_commit_marker_is_read_back_and_its_damage_found() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    Mark::create(path).unwrap();
-    let holds = |groups: &Groups| Mark::open(path).unwrap().check(path, groups).is_ok();
-    let appended = [Space::Logs, Space::Index];
-    for (spaces, group) in [(&appended[..], 1), (&[Space::Chunks], 2), (&appended, 3)] {
-        Mark::open(path).unwrap().set(spaces, group).unwrap();
+    CommitMarker::create(path).unwrap();
+    let holds = |groups: &LastGroups| CommitMarker::open(path).unwrap().check(path, groups).is_ok();
+    let appended = [Keyspace::Logs, Keyspace::Index];
+    for (keyspaces, group) in [(&appended[..], 1), (&[Keyspace::Chunks], 2), (&appended, 3)] {
+        CommitMarker::open(path).unwrap().set(keyspaces, group).unwrap();
     }
     assert!(holds(&[3, 3, 0, 2]));
     assert!(holds(&[4, 4, 0, 2]));
@@ -151,7 +152,7 @@ fn a_mark_is_read_back_and_its_damage_found() {
     assert!(holds(&[1, 1, 0, 2]) && !holds(&[0, 0, 0, 2]));
     for broken in [vec![0; whole.len()], vec![]] {
         fs::write(&file, broken).unwrap();
-        assert_eq!(Mark::open(path).err().unwrap().kind, StoreErrorKind::Damaged);
+        assert_eq!(CommitMarker::open(path).err().unwrap().kind, StoreErrorKind::Damaged);
     }
 }
 
@@ -183,7 +184,7 @@ fn journals_are_read_as_the_engine_writes_them() {
     for number in 0..50_u8 {
         let key = vec![number];
         let value = record::seal(&key, &vec![number; 200 * usize::from(number)]);
-        engine.write([(Space::Views, key, Some(value))], true).unwrap();
+        engine.write([(Keyspace::Views, key, Some(value))], true).unwrap();
     }
     drop(engine);
     let length = || {
@@ -258,7 +259,7 @@ fn a_half_made_engine_is_made_again() {
     fs::create_dir(&half_made).unwrap();
     fs::write(half_made.join("lock"), "").unwrap();
     fs::write(half_made.join("version"), "").unwrap();
-    Embedded::open(directory.path(), EmbeddedOptions::small()).unwrap();
+    EmbeddedStore::open(directory.path(), EmbeddedOptions::small()).unwrap();
     assert!(!half_made.exists());
 }
 
@@ -303,9 +304,9 @@ fn a_record_belongs_to_its_key() {
 #[test]
 fn empty_ranges_are_empty() {
     let (_directory, engine) = engine();
-    engine.write([(Space::Index, b"b".to_vec(), Some(record::seal(b"b", b"")))], false).unwrap();
-    let moment = engine.moment();
-    let count = |from, to| moment.range(Space::Index, from, to).count();
+    engine.write([(Keyspace::Index, b"b".to_vec(), Some(record::seal(b"b", b"")))], false).unwrap();
+    let snapshot = engine.snapshot();
+    let count = |from, to| snapshot.range(Keyspace::Index, from, to).count();
     assert_eq!(count(Included(&b"b"[..]), Included(&b"b"[..])), 1);
     assert_eq!(count(Included(&b"a"[..]), Excluded(&b"b"[..])), 0);
     assert_eq!(count(Excluded(&b"b"[..]), Excluded(&b"b"[..])), 0);
@@ -314,27 +315,45 @@ fn empty_ranges_are_empty() {
 
 #[test]
 fn keys_of_a_log_stay_in_its_ranges() {
+    for kind in [NODES, SHEETS] {
+        keys_of_a_kind_stay_in_its_ranges(kind);
+    }
+}
+
+fn keys_of_a_kind_stay_in_its_ranges(kind: ViewKind) {
     let paths = ["", "a", "a!", "a/b", "a/b/c", "ab", "\u{10ffff}"];
-    let (from, to) = keys::all_rows(LOG);
+    let (from, to) = keys::all_rows(LOG, kind);
     let mut keys_in_order = BTreeSet::new();
     for path in paths {
         for id in [&b""[..], &[0], &[0xff; 8]] {
-            let key = keys::path(LOG, path, id);
+            let key = keys::path(LOG, kind, path, id);
             assert!(from <= key && key < to);
-            assert_eq!(keys::path_and_id(&key), Some((path, id)));
+            assert_eq!(keys::path_and_id(kind, &key), Some((path, id)));
             keys_in_order.insert((path, id, key));
         }
     }
     assert!(keys_in_order.iter().map(|(_, _, key)| key).is_sorted());
-    let (from, to) = keys::rows_at(LOG, "a");
+    let (from, to) = keys::rows_at(LOG, kind, "a");
     let at = keys_in_order.iter().filter(|(_, _, key)| from <= *key && *key < to);
     assert!(at.map(|(path, _, _)| *path).all(|path| path == "a"));
-    let (from, to) = keys::rows_below(LOG, "a");
+    let (from, to) = keys::rows_below(LOG, kind, "a");
     let below = keys_in_order.iter().filter(|(_, _, key)| from <= *key && *key < to);
     assert!(below.map(|(path, _, _)| *path).eq(["a/b", "a/b", "a/b", "a/b/c", "a/b/c", "a/b/c"]));
 }
 
+/// The keys of stores that earlier releases wrote.
+#[test]
+fn the_keys_of_the_first_format_stay() {
+    let key = |key: Vec<u8>| hex::encode(key).replace(&LOG.to_string(), "-");
+    assert_eq!(key(keys::row(LOG, NODES, b"id")), "76-016964");
+    assert_eq!(key(keys::path(LOG, NODES, "a/b", b"id")), "70-612f62006964");
+    // Kinds that came later have their numbers in them.
+    assert_eq!(key(keys::path(LOG, SHEETS, "a/b", b"id")), "71-20612f62006964");
+}
+
 const LOG: LogId = LogId([5; 32]);
+const NODES: ViewKind = ViewKind::new(1, ViewFlags::PATH_INDEXED);
+const SHEETS: ViewKind = ViewKind::new(32, ViewFlags::PATH_INDEXED);
 
 fn engine() -> (TempDir, Engine) {
     let directory = tempfile::tempdir().unwrap();
@@ -342,23 +361,23 @@ fn engine() -> (TempDir, Engine) {
     (directory, engine)
 }
 
-fn commit(engine: &Engine, group: Group) {
+fn commit(engine: &Engine, group: CommitGroup) {
     let durable = !group.durable().is_empty();
     let (rows, waiting) = group.into_rows(1);
     engine.write(rows, durable).unwrap();
     for waiting in waiting {
-        waiting.answer();
+        waiting.send();
     }
 }
 
 fn batch(number: u8, previous: [u8; 32]) -> Batch {
     let name = |name: &str| name.to_owned();
-    let descriptor = LogDescriptor {
+    let descriptor = LogName {
         realm: name("acme"),
-        repo: name("web"),
-        branch: name("main"),
-        incarnation: 1,
-    };
+        room: String::new(),
+        segments: vec![name("web"), name("main")],
+    }
+    .incarnation(1);
     Batch {
         id: BatchId([number; 16]),
         previous,
@@ -368,7 +387,7 @@ fn batch(number: u8, previous: [u8; 32]) -> Batch {
         operations: Vec::new(),
         chunks: Vec::new(),
         closing: false,
-        emptied: None,
+        compacted_from: None,
         manifest: Bytes::from_static(b"manifest"),
         body: Bytes::from_static(b"body"),
     }
@@ -382,7 +401,7 @@ fn node(path: &str, revision: u64) -> ViewWrite {
         position: Position { epoch: 1, revision },
         value: Bytes::new(),
     };
-    ViewWrite { kind: ViewKind::Node, view }
+    ViewWrite { kind: NODES, view }
 }
 
 fn mark(revision: u64) -> Watermark {

@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
-use crate::batch::LogId;
+use crate::log::LogId;
 use crate::view::{ViewWrite, Watermark};
 
 /// How the answer to an append gets lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendFault {
-    /// The batch never arrived.
+    /// Before the batch arrived: nothing stands at its number.
     BeforeEffect,
-    /// The batch stands, only the answer is gone.
+    /// After the batch was committed: it stands at its number.
     AfterEffect,
 }
 
@@ -27,7 +27,7 @@ pub struct ViewFaults {
 pub(super) struct Faults {
     pub(super) appends: VecDeque<AppendFault>,
     pub(super) views: ViewFaults,
-    pub(super) lose_early: bool,
+    pub(super) lose_hints: bool,
     late: Vec<LateWrite>,
     random: SplitMix,
 }
@@ -43,7 +43,7 @@ pub(super) struct LateWrite {
 pub(super) enum ViewFate {
     /// It is applied, and then what it has overtaken.
     Applied { overtaken: Vec<LateWrite> },
-    /// Only these rows arrive.
+    /// These rows arrive, the others and the watermark do not.
     Lost { survivors: Vec<ViewWrite> },
     /// It arrives after a later one.
     Late,
@@ -54,7 +54,7 @@ impl Faults {
         Self {
             appends: VecDeque::new(),
             views: ViewFaults::default(),
-            lose_early: false,
+            lose_hints: false,
             late: Vec::new(),
             random: SplitMix(seed),
         }

@@ -5,33 +5,39 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_in};
-use crate::chain::{self, Tail};
-use crate::contract::{Append, ChunkId, LogFilter, StoreResult, StoredChunk};
+use crate::batch::codec::digest_in;
+use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::chunk::{ChunkId, StoredChunk};
+use crate::error::StoreResult;
+use crate::incarnations::IncarnationSearch;
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
+use crate::log_chain::{self, LogTail};
+use crate::store::Append;
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 
-/// Everything that is stored.
+/// All that a memory store holds, ordered as the contract lists it.
 #[derive(Default)]
-pub(super) struct State {
-    logs: BTreeMap<LogId, BTreeMap<u64, Row>>,
+pub(super) struct MemoryState {
+    logs: BTreeMap<LogId, BTreeMap<u64, LogRow>>,
     operations: BTreeMap<(LogId, OperationKey), u64>,
-    views: BTreeMap<(LogId, ViewKind, Bytes), View>,
-    paths: BTreeMap<LogId, BTreeSet<(String, Bytes)>>,
+    /// By the number of their kind.
+    views: BTreeMap<(LogId, u8, Bytes), View>,
+    paths: BTreeMap<(LogId, u8), BTreeSet<(String, Bytes)>>,
     watermarks: BTreeMap<LogId, Watermark>,
-    chunks: BTreeMap<(String, ChunkId), Chunk>,
+    chunks: BTreeMap<(String, ChunkId), ChunkRow>,
 }
 
-struct Chunk {
+struct ChunkRow {
     bytes: Bytes,
     touched_ms: u64,
 }
 
-struct Row {
+struct LogRow {
     batch: Batch,
     digest: [u8; 32],
 }
 
-impl State {
+impl MemoryState {
     /// The digest of a batch that may be inserted; `None` where the number is taken.
     pub(super) fn check(
         &self,
@@ -40,24 +46,24 @@ impl State {
         batch: &Batch,
     ) -> StoreResult<Option<[u8; 32]>> {
         let encoded = batch.encode()?;
-        chain::check_shape(log, number, batch)?;
+        log_chain::check_shape(log, number, batch)?;
         let rows = self.logs.get(&log);
         if rows.is_some_and(|rows| rows.contains_key(&number)) {
             return Ok(None);
         }
-        let tail = rows.and_then(BTreeMap::last_key_value).map(|(number, row)| Tail {
+        let tail = rows.and_then(BTreeMap::last_key_value).map(|(number, row)| LogTail {
             number: *number,
             digest: row.digest,
             closing: row.batch.closing,
         });
-        chain::check_follows(log, tail.as_ref(), number, batch)?;
+        log_chain::check_follows(log, tail.as_ref(), number, batch)?;
         Ok(Some(digest_in(&encoded, batch)))
     }
 
-    pub(super) fn taken_or_ours(&self, log: LogId, number: u64, batch: &Batch) -> Append {
+    pub(super) fn conflict_or_ours(&self, log: LogId, number: u64, batch: &Batch) -> Append {
         match self.at(log, number) {
             Some(stored) if stored.batch.id == batch.id => Append::Committed,
-            _ => Append::Taken,
+            _ => Append::Conflict,
         }
     }
 
@@ -65,29 +71,29 @@ impl State {
         for key in &batch.operations {
             self.operations.insert((log, *key), number);
         }
-        let row = Row { batch: batch.clone(), digest };
+        let row = LogRow { batch: batch.clone(), digest };
         self.logs.entry(log).or_default().insert(number, row);
     }
 
-    pub(super) fn compact(&mut self, log: LogId, emptied: &[(u64, Bytes)]) -> StoreResult<()> {
+    pub(super) fn compact(&mut self, log: LogId, manifests: &[(u64, Bytes)]) -> StoreResult<()> {
         let rows = self.logs.entry(log).or_default();
-        for (number, manifest) in emptied {
+        for (number, manifest) in manifests {
             let Some(row) = rows.get_mut(number) else {
-                return Err(chain::no_such_batch(log, *number));
+                return Err(log_chain::no_such_batch(log, *number));
             };
-            if row.batch.emptied.is_none() {
+            if row.batch.compacted_from.is_none() {
                 for key in &row.batch.operations {
                     if self.operations.get(&(log, *key)) == Some(number) {
                         self.operations.remove(&(log, *key));
                     }
                 }
-                row.batch = row.batch.clone().into_emptied(manifest.clone());
+                row.batch = row.batch.clone().into_compacted(manifest.clone());
             }
         }
         Ok(())
     }
 
-    pub(super) fn read(&self, log: LogId, from: u64, max_bytes: usize) -> Vec<Numbered> {
+    pub(super) fn read(&self, log: LogId, from: u64, max_bytes: usize) -> Vec<LogEntry> {
         let mut bytes = 0;
         let rows = self.logs.get(&log).into_iter().flat_map(|rows| rows.range(from.max(1)..));
         rows.take_while(|(_, row)| {
@@ -95,22 +101,22 @@ impl State {
             bytes += row.batch.encoded_len();
             first || bytes <= max_bytes
         })
-        .map(|(number, row)| Numbered { number: *number, batch: row.batch.clone() })
+        .map(|(number, row)| LogEntry { number: *number, batch: row.batch.clone() })
         .collect()
     }
 
-    pub(super) fn at(&self, log: LogId, number: u64) -> Option<Numbered> {
+    pub(super) fn at(&self, log: LogId, number: u64) -> Option<LogEntry> {
         let row = self.logs.get(&log)?.get(&number)?;
-        Some(Numbered { number, batch: row.batch.clone() })
+        Some(LogEntry { number, batch: row.batch.clone() })
     }
 
-    pub(super) fn last(&self, log: LogId) -> Option<Numbered> {
+    pub(super) fn last(&self, log: LogId) -> Option<LogEntry> {
         let (number, row) = self.logs.get(&log)?.last_key_value()?;
-        Some(Numbered { number: *number, batch: row.batch.clone() })
+        Some(LogEntry { number: *number, batch: row.batch.clone() })
     }
 
     pub(super) fn number_of(&self, log: LogId, revision: u64) -> Option<u64> {
-        let holds = |row: &Row| row.batch.first_revision <= revision && row.batch.count > 0;
+        let holds = |row: &LogRow| row.batch.first_revision <= revision && row.batch.count > 0;
         let mut rows = self.logs.get(&log)?.iter().rev();
         rows.find(|(_, row)| holds(row)).map(|(number, _)| *number)
     }
@@ -119,15 +125,26 @@ impl State {
         self.operations.get(&(log, key)).copied()
     }
 
+    pub(super) fn find(&self, name: &LogName) -> Option<LogDescriptor> {
+        let mut search = IncarnationSearch::new(name);
+        loop {
+            let probes = search.probes();
+            if probes.is_empty() {
+                return search.newest().map(|newest| name.incarnation(newest));
+            }
+            search.narrow(&probes, |log| self.logs.contains_key(&log));
+        }
+    }
+
     pub(super) fn logs(&self, filter: &LogFilter) -> Vec<LogDescriptor> {
         let mut logs: Vec<_> =
-            self.descriptors().filter(|log| filter.takes(log)).cloned().collect();
+            self.descriptors().filter(|log| filter.matches(&log.name)).cloned().collect();
         logs.sort();
         logs
     }
 
     pub(super) fn realms(&self) -> Vec<String> {
-        let realms: BTreeSet<_> = self.descriptors().map(|log| log.realm.clone()).collect();
+        let realms: BTreeSet<_> = self.descriptors().map(|log| log.name.realm.clone()).collect();
         realms.into_iter().collect()
     }
 
@@ -151,25 +168,25 @@ impl State {
     }
 
     pub(super) fn view(&self, log: LogId, kind: ViewKind, id: &[u8]) -> Option<View> {
-        self.views.get(&(log, kind, Bytes::copy_from_slice(id))).cloned()
+        self.views.get(&(log, kind.number, Bytes::copy_from_slice(id))).cloned()
     }
 
-    pub(super) fn views_at(&self, log: LogId, path: &str) -> Vec<View> {
+    pub(super) fn views_at(&self, log: LogId, kind: ViewKind, path: &str) -> Vec<View> {
         let from = (path.to_owned(), Bytes::new());
-        self.rows_by_path(log, from)
+        self.rows_by_path(log, kind, from)
             .take_while(|view| view.path.as_deref() == Some(path))
             .filter(|view| view.live)
             .cloned()
             .collect()
     }
 
-    pub(super) fn scan_paths(&self, log: LogId, range: &PathRange) -> Vec<View> {
+    pub(super) fn scan_paths(&self, log: LogId, kind: ViewKind, range: &PathRange) -> Vec<View> {
         let from = range.after.clone().unwrap_or((range.prefix.clone(), Bytes::new()));
         let is_after = |view: &View| match (&range.after, &view.path) {
             (Some((path, id)), Some(at)) => (at, &view.id) > (path, id),
             _ => true,
         };
-        self.rows_by_path(log, from)
+        self.rows_by_path(log, kind, from)
             .filter(|view| is_after(view) && (view.live || range.include_tombstones))
             .filter(|view| view.path.as_deref().is_some_and(|path| range.covers(path)))
             .take(range.limit)
@@ -177,7 +194,7 @@ impl State {
             .collect()
     }
 
-    pub(super) fn scan_back(
+    pub(super) fn scan_reverse(
         &self,
         log: LogId,
         kind: ViewKind,
@@ -188,16 +205,17 @@ impl State {
         if from > to {
             return Vec::new();
         }
-        let key = |id: &[u8]| (log, kind, Bytes::copy_from_slice(id));
+        let key = |id: &[u8]| (log, kind.number, Bytes::copy_from_slice(id));
         let rows = self.views.range(key(from)..=key(to)).rev();
         rows.take(limit).map(|(_, view)| view.clone()).collect()
     }
 
     pub(super) fn delete_views(&mut self, log: LogId, kind: ViewKind, ids: &[Bytes]) {
         for id in ids {
-            let removed = self.views.remove(&(log, kind, id.clone()));
-            if let (Some(path), Some(paths)) =
-                (removed.and_then(|view| view.path), self.paths.get_mut(&log))
+            let removed = self.views.remove(&(log, kind.number, id.clone()));
+            if kind.flags.path_indexed
+                && let Some(path) = removed.and_then(|view| view.path)
+                && let Some(paths) = self.paths.get_mut(&(log, kind.number))
             {
                 paths.remove(&(path, id.clone()));
             }
@@ -206,12 +224,12 @@ impl State {
 
     pub(super) fn clear_views(&mut self, log: LogId) {
         self.views.retain(|(of, _, _), _| *of != log);
-        self.paths.remove(&log);
+        self.paths.retain(|(of, _), _| *of != log);
         self.watermarks.remove(&log);
     }
 
     pub(super) fn put_chunk(&mut self, realm: &str, id: ChunkId, bytes: Bytes, now_ms: u64) {
-        self.chunks.insert((realm.to_owned(), id), Chunk { bytes, touched_ms: now_ms });
+        self.chunks.insert((realm.to_owned(), id), ChunkRow { bytes, touched_ms: now_ms });
     }
 
     pub(super) fn chunk(&self, realm: &str, id: ChunkId) -> Option<Bytes> {
@@ -259,13 +277,13 @@ impl State {
     }
 
     fn write_view(&mut self, log: LogId, kind: ViewKind, view: &View) {
-        let key = (log, kind, view.id.clone());
+        let key = (log, kind.number, view.id.clone());
         let stored = self.views.get(&key);
         if stored.is_some_and(|stored| stored.position >= view.position) {
             return;
         }
-        if kind == ViewKind::Node {
-            let paths = self.paths.entry(log).or_default();
+        if kind.flags.path_indexed {
+            let paths = self.paths.entry((log, kind.number)).or_default();
             if let Some(path) = stored.and_then(|stored| stored.path.clone()) {
                 paths.remove(&(path, view.id.clone()));
             }
@@ -276,10 +294,15 @@ impl State {
         self.views.insert(key, view.clone());
     }
 
-    /// The rows of kind Node at or after a (path, id), in that order.
-    fn rows_by_path(&self, log: LogId, from: (String, Bytes)) -> impl Iterator<Item = &View> {
-        let paths =
-            self.paths.get(&log).into_iter().flat_map(move |paths| paths.range(from.clone()..));
-        paths.filter_map(move |(_, id)| self.views.get(&(log, ViewKind::Node, id.clone())))
+    /// The rows of a kind at or after a (path, id), in that order.
+    fn rows_by_path(
+        &self,
+        log: LogId,
+        kind: ViewKind,
+        from: (String, Bytes),
+    ) -> impl Iterator<Item = &View> {
+        let paths = self.paths.get(&(log, kind.number)).into_iter();
+        let paths = paths.flat_map(move |paths| paths.range(from.clone()..));
+        paths.filter_map(move |(_, id)| self.views.get(&(log, kind.number, id.clone())))
     }
 }

@@ -5,9 +5,11 @@ use std::future::IntoFuture;
 use ::mongodb::bson::{DateTime, doc};
 use bytes::Bytes;
 
+use super::documents;
 use super::errors::InsertFailure;
-use super::{MongoStore, documents};
-use crate::contract::{ChunkId, StoreErrorKind, StoreResult, StoredChunk};
+use super::handle::MongoStore;
+use crate::chunk::{ChunkId, StoredChunk};
+use crate::error::{StoreErrorKind, StoreResult};
 
 /// So many chunks in one answer, or in one command.
 const LISTED_AT_ONCE: i64 = 500;

@@ -14,9 +14,33 @@ use ::mongodb::{Client, Database, IndexModel};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
+use super::change_stream;
 use super::errors::Boundary;
-use super::{Collections, MongoOptions, MongoStore, watch};
-use crate::contract::{EARLY_QUEUE, Promises, StoreError, StoreErrorKind, StoreResult};
+use super::handle::{Collections, MongoStore};
+use crate::commit_hint::HINT_QUEUE;
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::store::Guarantees;
+
+/// How a deployment is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MongoOptions {
+    /// The database that has all collections of the store.
+    pub database: String,
+    /// How long to look for a server, and to connect to it.
+    pub connect_timeout: Duration,
+    /// The deadline of every operation.
+    pub operation_timeout: Duration,
+}
+
+impl Default for MongoOptions {
+    fn default() -> Self {
+        Self {
+            database: "vdom".to_owned(),
+            connect_timeout: Duration::from_secs(3),
+            operation_timeout: Duration::from_secs(5),
+        }
+    }
+}
 
 const STANDALONE: &str = "MongoDB runs as a standalone server: a write is acknowledged by one \
      server, and lost with its disk; use a replica set.";
@@ -48,9 +72,9 @@ impl MongoStore {
         collections.create_indexes(&boundary).await?;
         let linearizable = reads_linearizably(&collections, &boundary).await;
         let writer = ObjectId::new();
-        let (early, _) = broadcast::channel(EARLY_QUEUE);
+        let (hints, _) = broadcast::channel(HINT_QUEUE);
         let stream = boundary
-            .within("cannot watch", watch::open(&collections.changes, writer))
+            .within("cannot watch", change_stream::open(&collections.changes, writer))
             .await
             .inspect_err(|error| tracing::warn!(%error, "no change stream"));
 
@@ -69,14 +93,18 @@ impl MongoStore {
         } else {
             "An acknowledged write is in the journals of a majority of the MongoDB servers."
         };
-        let promises = Promises {
+        let guarantees = Guarantees {
             backend: "mongodb",
             durability: durability.to_owned(),
             shared: true,
             warnings,
         };
         let watching = stream.ok().map(|stream| {
-            let watcher = watch::Watcher::new(collections.changes.clone(), writer, early.clone());
+            let watcher = change_stream::ChangeStreamWatcher::new(
+                collections.changes.clone(),
+                writer,
+                hints.clone(),
+            );
             tokio::spawn(watcher.run(stream))
         });
         Ok(Self {
@@ -84,10 +112,10 @@ impl MongoStore {
             collections,
             boundary,
             linearizable,
-            promises,
+            guarantees,
             writer,
             tails: Mutex::new(HashMap::new()),
-            early,
+            hints,
             watching,
         })
     }

@@ -8,8 +8,11 @@ use ::mongodb::bson::{Binary, Bson, Document, doc};
 use bytes::Bytes;
 
 use super::errors::Boundary;
-use crate::batch::{Batch, LogDescriptor, LogId, Numbered};
-use crate::contract::{ChunkId, EARLY_BATCH_MAX_BYTES, StoreError, StoreErrorKind, StoreResult};
+use crate::batch::{Batch, LogEntry};
+use crate::chunk::ChunkId;
+use crate::commit_hint::HINTED_BATCH_MAX_BYTES;
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
 use crate::view::{Position, View, ViewKind, Watermark};
 
 /// The field of a batch that a change stream carries, and the one that it leaves out.
@@ -19,7 +22,7 @@ pub(super) const LARGE: &str = "b";
 /// Wide enough for every number.
 const NUMBER_WIDTH: usize = 20;
 
-/// `_id` of a batch.
+/// `_id` of a batch: log in hex, number of fixed width, so that it sorts as the log does.
 pub(super) fn batch_id(log: LogId, number: u64) -> String {
     format!("{log}.{number:0NUMBER_WIDTH$}")
 }
@@ -63,12 +66,8 @@ pub(super) fn encode_batch(
         let operations: Vec<_> = batch.operations.iter().map(ToString::to_string).collect();
         document.insert("o", operations);
     }
-    if let Some(LogDescriptor { realm, repo, branch, incarnation }) = &batch.descriptor {
-        let incarnation = integer(*incarnation)?;
-        document.insert(
-            "d",
-            doc! { "realm": realm, "repo": repo, "branch": branch, "incarnation": incarnation },
-        );
+    if let Some(descriptor) = &batch.descriptor {
+        document.insert("d", encode_descriptor(descriptor)?);
     }
     document.insert(field_of(encoded), binary(encoded));
     Ok(document)
@@ -84,7 +83,7 @@ pub(super) fn contents(encoded: &Bytes) -> (Document, Document) {
 
 /// Where a batch of this size has its contents.
 fn field_of(encoded: &Bytes) -> &'static str {
-    if encoded.len() <= EARLY_BATCH_MAX_BYTES { SMALL } else { LARGE }
+    if encoded.len() <= HINTED_BATCH_MAX_BYTES { SMALL } else { LARGE }
 }
 
 /// The batch of a document that has its contents.
@@ -99,39 +98,79 @@ pub(super) fn decode_batch(boundary: &Boundary, mut document: Document) -> Store
         kind: error.kind,
         message: format!("batch {id} at {}: {}", boundary.place, error.message),
     })?;
-    let digest = crate::batch::digest_in(&encoded, &batch);
-    Ok(BatchRow { log, row: Numbered { number, batch }, digest, encoded_len })
+    let digest = crate::batch::codec::digest_in(&encoded, &batch);
+    Ok(BatchRow { log, row: LogEntry { number, batch }, digest, encoded_len })
 }
 
 /// A batch as it was read.
 pub(super) struct BatchRow {
     pub(super) log: LogId,
-    pub(super) row: Numbered,
+    pub(super) row: LogEntry,
     pub(super) digest: [u8; 32],
     pub(super) encoded_len: usize,
 }
 
-pub(super) fn decode_descriptor(document: &Document) -> Option<LogDescriptor> {
-    let descriptor = document.get_document("d").ok()?;
-    let name = |field: &str| descriptor.get_str(field).ok().map(str::to_owned);
-    Some(LogDescriptor {
-        realm: name("realm")?,
-        repo: name("repo")?,
-        branch: name("branch")?,
-        incarnation: unsigned(descriptor, "incarnation")?,
+fn encode_descriptor(descriptor: &LogDescriptor) -> StoreResult<Document> {
+    let LogDescriptor { name: LogName { realm, room, segments }, incarnation } = descriptor;
+    let incarnation = integer(*incarnation)?;
+    Ok(match &segments[..] {
+        [repo, branch] if room.is_empty() => {
+            doc! { "realm": realm, "repo": repo, "branch": branch, "incarnation": incarnation }
+        }
+        _ => {
+            doc! { "realm": realm, "room": room, "segments": segments, "incarnation": incarnation }
+        }
     })
 }
 
-/// `_id` of a row.
+pub(super) fn decode_descriptor(document: &Document) -> Option<LogDescriptor> {
+    let descriptor = document.get_document("d").ok()?;
+    let text = |field: &str| descriptor.get_str(field).ok().map(str::to_owned);
+    let (room, segments) = match text("room") {
+        Some(room) => {
+            let segments = descriptor.get_array("segments").ok()?.iter();
+            (
+                room,
+                segments
+                    .map(|segment| segment.as_str().map(str::to_owned))
+                    .collect::<Option<_>>()?,
+            )
+        }
+        None => (String::new(), vec![text("repo")?, text("branch")?]),
+    };
+    let name = LogName { realm: text("realm")?, room, segments };
+    Some(LogDescriptor { name, incarnation: unsigned(descriptor, "incarnation")? })
+}
+
+/// The first batches of the logs that a filter takes in, and perhaps of others.
+pub(super) fn described_by(filter: &LogFilter) -> Document {
+    let LogFilter { realm, room, segments } = filter;
+    let mut query = doc! { "d.realm": realm };
+    if room.is_empty() {
+        // Logs of a room have neither field, so that the index leaves them out.
+        query.insert("d.repo", doc! { "$gte": "" });
+        for (field, segment) in ["d.repo", "d.branch"].into_iter().zip(segments) {
+            query.insert(field, segment);
+        }
+    } else {
+        query.insert("d.room", room);
+        for (at, segment) in segments.iter().enumerate() {
+            query.insert(format!("d.segments.{at}"), segment);
+        }
+    }
+    query
+}
+
+/// `_id` of a row: log in hex, number of the kind, row id in hex.
 pub(super) fn row_id(log: LogId, kind: ViewKind, id: &[u8]) -> String {
-    format!("{log}.{}.{}", kind as u8, hex::encode(id))
+    format!("{log}.{}.{}", kind.number, hex::encode(id))
 }
 
 pub(super) fn encode_row(log: LogId, kind: ViewKind, view: &View) -> StoreResult<Document> {
     let mut document = doc! {
         "_id": row_id(log, kind, &view.id),
         "l": log.to_string(),
-        "k": i32::from(kind as u8),
+        "k": i32::from(kind.number),
         "a": view.live,
         "e": integer(view.position.epoch)?,
         "r": integer(view.position.revision)?,

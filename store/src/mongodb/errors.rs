@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::mongodb::error::{Error, ErrorKind, WriteFailure};
 use tokio::time::timeout;
 
-use crate::contract::{StoreError, StoreErrorKind, StoreResult};
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
 
 const DUPLICATE_KEY: i32 = 11000;
 

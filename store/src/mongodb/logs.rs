@@ -1,5 +1,6 @@
 //! Logs in the collection `changes`.
 
+use std::collections::HashSet;
 use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
@@ -8,12 +9,16 @@ use ::mongodb::options::ReadConcern;
 use bytes::Bytes;
 use futures::TryStreamExt;
 
-use super::MongoStore;
 use super::documents::{self, BatchRow};
 use super::errors::InsertFailure;
-use crate::batch::{Batch, LogDescriptor, LogId, Numbered, OperationKey, digest_in};
-use crate::chain::{self, Tail};
-use crate::contract::{Append, LogFilter, StoreResult};
+use super::handle::MongoStore;
+use crate::batch::codec::digest_in;
+use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::error::StoreResult;
+use crate::incarnations::IncarnationSearch;
+use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
+use crate::log_chain::{self, LogTail};
+use crate::store::Append;
 
 /// So many `_id`s in one query.
 const SLICE: usize = 500;
@@ -24,8 +29,8 @@ const SMALL_BATCH_BYTES: usize = 256;
 /// Between two looks for a batch that is there and not committed yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Ends of logs that are kept at hand.
-const TAILS_AT_HAND: usize = 1 << 14;
+/// Ends of logs that are remembered.
+const TAILS_REMEMBERED: usize = 1 << 14;
 
 impl MongoStore {
     pub(super) async fn append_batch(
@@ -38,10 +43,10 @@ impl MongoStore {
         let digest = digest_in(&encoded, batch);
         let document = documents::encode_batch(log, number, batch, &encoded, digest, self.writer)?;
         let before = self.tail_before(log, number).await?;
-        if let Err(misplaced) = chain::check_follows(log, before.as_ref(), number, batch) {
+        if let Err(misplaced) = log_chain::check_follows(log, before.as_ref(), number, batch) {
             // Who has lost the number is told so first.
             return match self.stored_id(log, number).await? {
-                Some(id) => Ok(ours_or_taken(id, batch)),
+                Some(id) => Ok(ours_or_conflict(id, batch)),
                 None => Err(misplaced),
             };
         }
@@ -56,7 +61,9 @@ impl MongoStore {
             }
             // What is there may still roll back; only a majority has the last word.
             match self.stored_id(log, number).await? {
-                Some(id) if ours_or_taken(id, batch) == Append::Taken => return Ok(Append::Taken),
+                Some(id) if ours_or_conflict(id, batch) == Append::Conflict => {
+                    return Ok(Append::Conflict);
+                }
                 Some(_) => break,
                 None if Instant::now() >= give_up => {
                     return Err(self.boundary.unknown(what, "a batch is there but not committed"));
@@ -64,7 +71,7 @@ impl MongoStore {
                 None => tokio::time::sleep(LOOK_AGAIN).await,
             }
         }
-        self.remember(log, Tail { number, digest, closing: batch.closing });
+        self.remember(log, LogTail { number, digest, closing: batch.closing });
         Ok(Append::Committed)
     }
 
@@ -73,7 +80,7 @@ impl MongoStore {
         log: LogId,
         from: u64,
         max_bytes: usize,
-    ) -> StoreResult<Vec<Numbered>> {
+    ) -> StoreResult<Vec<LogEntry>> {
         let filter = doc! { "_id": documents::batch_ids_from(log, from) };
         // Of small batches an answer holds many; it is cut at the bytes that are wanted.
         let answer = (max_bytes / SMALL_BATCH_BYTES).clamp(1, SLICE);
@@ -106,13 +113,13 @@ impl MongoStore {
             .and_then(|page| self.check_page(log, from, page))
     }
 
-    pub(super) async fn last_batch(&self, log: LogId) -> StoreResult<Option<Numbered>> {
+    pub(super) async fn last_batch(&self, log: LogId) -> StoreResult<Option<LogEntry>> {
         let filter = doc! { "_id": documents::batch_ids_from(log, 0) };
         let find = self.collections.changes.find_one(filter).sort(doc! { "_id": -1 });
         let last = self.boundary.within("read the last batch", find.into_future()).await?;
         let Some(last) = last else { return Ok(None) };
         let BatchRow { row, digest, .. } = documents::decode_batch(&self.boundary, last)?;
-        self.remember(log, Tail { number: row.number, digest, closing: row.batch.closing });
+        self.remember(log, LogTail { number: row.number, digest, closing: row.batch.closing });
         Ok(Some(row))
     }
 
@@ -151,7 +158,7 @@ impl MongoStore {
     pub(super) async fn batches_at(
         &self,
         logs: &[(LogId, u64)],
-    ) -> StoreResult<Vec<(LogId, Numbered)>> {
+    ) -> StoreResult<Vec<(LogId, LogEntry)>> {
         let mut found = Vec::new();
         for slice in logs.chunks(SLICE) {
             let ids: Vec<_> =
@@ -196,23 +203,23 @@ impl MongoStore {
         Ok(numbers)
     }
 
-    pub(super) async fn empty_batches(
+    pub(super) async fn compact_batches(
         &self,
         log: LogId,
-        emptied: &[(u64, Bytes)],
+        manifests: &[(u64, Bytes)],
     ) -> StoreResult<()> {
-        for (number, manifest) in emptied {
+        for (number, manifest) in manifests {
             let id = documents::batch_id(log, *number);
             let what = "compact a batch";
             let find = self.collections.changes.find_one(doc! { "_id": &id });
             let Some(found) = self.boundary.within(what, find.into_future()).await? else {
-                return Err(chain::no_such_batch(log, *number));
+                return Err(log_chain::no_such_batch(log, *number));
             };
             let batch = documents::decode_batch(&self.boundary, found)?.row.batch;
-            if batch.emptied.is_some() {
+            if batch.compacted_from.is_some() {
                 continue;
             }
-            let batch = batch.into_emptied(manifest.clone());
+            let batch = batch.into_compacted(manifest.clone());
             let (small, large) = documents::contents(&batch.encode()?);
             let update = self
                 .collections
@@ -223,18 +230,35 @@ impl MongoStore {
         Ok(())
     }
 
+    pub(super) async fn newest_log(&self, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
+        let mut search = IncarnationSearch::new(name);
+        loop {
+            let probes = search.probes();
+            if probes.is_empty() {
+                return Ok(search.newest().map(|newest| name.incarnation(newest)));
+            }
+            let ids: Vec<_> = probes.iter().map(|(_, log)| documents::batch_id(*log, 1)).collect();
+            let find = self
+                .collections
+                .changes
+                .find(doc! { "_id": { "$in": ids } })
+                .sort(doc! { "_id": 1 })
+                .projection(doc! { "_id": 1 });
+            let found = self.all(find, "find a log").await?;
+            let existing: HashSet<_> = found
+                .iter()
+                .filter_map(|document| documents::log_and_number(document.get_str("_id").ok()?))
+                .map(|(log, _)| log)
+                .collect();
+            search.narrow(&probes, |log| existing.contains(&log));
+        }
+    }
+
     pub(super) async fn descriptors(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
-        let mut query = doc! { "d.realm": &filter.realm };
-        if let Some(repo) = &filter.repo {
-            query.insert("d.repo", repo);
-        }
-        if let Some(branch) = &filter.branch {
-            query.insert("d.branch", branch);
-        }
         let find = self
             .collections
             .changes
-            .find(query)
+            .find(documents::described_by(filter))
             .sort(doc! { "_id": 1 })
             .projection(doc! { "_id": 1, "d": 1 });
         let documents = self.all(find, "list logs").await?;
@@ -245,6 +269,7 @@ impl MongoStore {
             })
         };
         let mut logs = documents.iter().map(decode).collect::<StoreResult<Vec<_>>>()?;
+        logs.retain(|log| filter.matches(&log.name));
         logs.sort();
         Ok(logs)
     }
@@ -268,7 +293,7 @@ impl MongoStore {
     }
 
     /// The batch that an append at this number must follow; `None` for the first.
-    async fn tail_before(&self, log: LogId, number: u64) -> StoreResult<Option<Tail>> {
+    async fn tail_before(&self, log: LogId, number: u64) -> StoreResult<Option<LogTail>> {
         let before = number - 1;
         if before == 0 {
             return Ok(None);
@@ -293,7 +318,7 @@ impl MongoStore {
         let digest =
             documents::take_bytes(&mut found, "h").and_then(|digest| digest[..].try_into().ok());
         let digest = digest.ok_or_else(|| self.boundary.damaged(what, "it has no digest"))?;
-        Ok(Some(Tail { number: before, digest, closing }))
+        Ok(Some(LogTail { number: before, digest, closing }))
     }
 
     /// The id of the committed batch at a number.
@@ -312,7 +337,7 @@ impl MongoStore {
         id.map(Some).ok_or_else(|| self.boundary.damaged(what, "it has no id"))
     }
 
-    fn check_page(&self, log: LogId, from: u64, page: Vec<BatchRow>) -> StoreResult<Vec<Numbered>> {
+    fn check_page(&self, log: LogId, from: u64, page: Vec<BatchRow>) -> StoreResult<Vec<LogEntry>> {
         let mut before = None;
         for (expected, row) in (from..=u64::MAX).zip(&page) {
             if row.row.number != expected {
@@ -320,7 +345,7 @@ impl MongoStore {
                 return Err(self.boundary.damaged(&place, "it is missing; restore from a backup"));
             }
             if let Some(before) = before {
-                chain::check_chain(log, expected, before, &row.row.batch)?;
+                log_chain::check_chain(log, expected, before, &row.row.batch)?;
             }
             before = Some(row.digest);
         }
@@ -334,9 +359,9 @@ impl MongoStore {
             .ok_or_else(|| self.boundary.damaged("batch", format_args!("{id} is not one of ours")))
     }
 
-    fn remember(&self, log: LogId, tail: Tail) {
+    fn remember(&self, log: LogId, tail: LogTail) {
         let mut tails = self.tails.lock();
-        if tails.len() >= TAILS_AT_HAND && !tails.contains_key(&log) {
+        if tails.len() >= TAILS_REMEMBERED && !tails.contains_key(&log) {
             tails.clear();
         }
         let known = tails.entry(log).or_insert(tail);
@@ -346,6 +371,6 @@ impl MongoStore {
     }
 }
 
-fn ours_or_taken(stored: [u8; 16], batch: &Batch) -> Append {
-    if stored == batch.id.0 { Append::Committed } else { Append::Taken }
+fn ours_or_conflict(stored: [u8; 16], batch: &Batch) -> Append {
+    if stored == batch.id.0 { Append::Committed } else { Append::Conflict }
 }

@@ -6,11 +6,11 @@ use std::future::IntoFuture;
 use ::mongodb::bson::{Document, doc};
 use bytes::Bytes;
 
-use super::MongoStore;
 use super::documents;
-use super::forward::Forward;
-use crate::batch::LogId;
-use crate::contract::StoreResult;
+use super::forward_write::ForwardWrite;
+use super::handle::MongoStore;
+use crate::error::StoreResult;
+use crate::log::LogId;
 use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 
 /// So many `_id`s in one command.
@@ -31,7 +31,7 @@ impl MongoStore {
         }
         let forward = |((kind, _), view): ((ViewKind, &[u8]), &View)| {
             let path_bytes = view.path.as_ref().map_or(0, String::len);
-            Ok(Forward {
+            Ok(ForwardWrite {
                 document: documents::encode_row(log, kind, view)?,
                 fields: &["e", "r"],
                 bytes: ROW_BYTES + path_bytes + view.value.len(),
@@ -47,7 +47,7 @@ impl MongoStore {
         watermark: Watermark,
     ) -> StoreResult<()> {
         let document = documents::encode_watermark(log, watermark)?;
-        let write = Forward { document, fields: &["e", "r", "n"], bytes: ROW_BYTES };
+        let write = ForwardWrite { document, fields: &["e", "r", "n"], bytes: ROW_BYTES };
         self.write_forward("watermarks", vec![write]).await
     }
 
@@ -72,8 +72,13 @@ impl MongoStore {
         found.map(|document| documents::decode_row(&self.boundary, document)).transpose()
     }
 
-    pub(super) async fn live_rows_at(&self, log: LogId, path: &str) -> StoreResult<Vec<View>> {
-        let mut filter = nodes(log);
+    pub(super) async fn live_rows_at(
+        &self,
+        log: LogId,
+        kind: ViewKind,
+        path: &str,
+    ) -> StoreResult<Vec<View>> {
+        let mut filter = rows_of(log, kind);
         filter.insert("p", path);
         filter.insert("a", true);
         self.rows(filter, doc! { "_id": 1 }, usize::MAX).await
@@ -82,6 +87,7 @@ impl MongoStore {
     pub(super) async fn rows_by_path(
         &self,
         log: LogId,
+        kind: ViewKind,
         range: &PathRange,
     ) -> StoreResult<Vec<View>> {
         let PathRange { prefix, after, include_tombstones, limit } = range;
@@ -99,13 +105,13 @@ impl MongoStore {
             if views.len() >= *limit {
                 break;
             }
-            let mut filter = nodes(log);
+            let mut filter = rows_of(log, kind);
             filter.insert("p", part);
             if !include_tombstones {
                 filter.insert("a", true);
             }
             if let Some((path, id)) = after {
-                let id = documents::row_id(log, ViewKind::Node, id);
+                let id = documents::row_id(log, kind, id);
                 let beyond =
                     [doc! { "p": { "$gt": path } }, doc! { "p": path, "_id": { "$gt": id } }];
                 filter.insert("$or", beyond.to_vec());
@@ -116,7 +122,7 @@ impl MongoStore {
         Ok(views)
     }
 
-    pub(super) async fn rows_backwards(
+    pub(super) async fn rows_in_reverse(
         &self,
         log: LogId,
         kind: ViewKind,
@@ -171,6 +177,6 @@ impl MongoStore {
     }
 }
 
-fn nodes(log: LogId) -> Document {
-    doc! { "l": log.to_string(), "k": i32::from(ViewKind::Node as u8) }
+fn rows_of(log: LogId, kind: ViewKind) -> Document {
+    doc! { "l": log.to_string(), "k": i32::from(kind.number) }
 }

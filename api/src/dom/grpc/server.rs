@@ -27,7 +27,7 @@ use vdom_edge::error::to_status;
 /// Calls whose requests stream, for as long as they need.
 const UPLOADS: [&str; 3] = ["/WriteDiffsStream", "/ReplayDiffs", "/CollaborativeSession"];
 
-/// When answers above 1 KiB are compressed. RequestService may be, always.
+/// When answers above 1 KiB are compressed. Requests may be, always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// Where the peer accepts it.

@@ -52,7 +52,7 @@ struct Waiting {
     body: Arc<Mutex<Option<Prepared>>>,
 }
 
-/// EventEncoding, then how the call ended.
+/// Frames, then how the call ended.
 struct Prepared {
     pieces: Option<ServiceStream<Bytes>>,
     request_id: Arc<str>,

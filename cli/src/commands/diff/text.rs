@@ -1,25 +1,34 @@
 //! Two contents as a unified diff.
 
 use std::borrow::Cow;
+use std::fmt::{self, Write};
 
-use gix_imara_diff::{Algorithm, Diff, InternedInput};
+use gix_imara_diff::{
+    Algorithm, Diff, InternedInput, Interner, Token, UnifiedDiffConfig, UnifiedDiffPrinter,
+};
 use vdom_proto::v1::NodeKind;
 
-use crate::document;
-use crate::output::{Painter, Tone, printable, size};
+use crate::extended_json;
+use crate::humanize::{printable, size};
+use crate::output::{Painter, Tone};
 
 /// How many lines that are the same stand around those that differ.
 const CONTEXT_LINES: u32 = 3;
 
 /// One side of a diff.
-pub(crate) struct Side<'a> {
+pub(crate) struct DiffSide<'a> {
     pub(crate) name: &'a str,
     pub(crate) content: &'a [u8],
 }
 
 /// Both sides as a unified diff, empty where they are the same; documents as
 /// extended JSON. What is no text is told by its size.
-pub(crate) fn unified(old: &Side<'_>, new: &Side<'_>, kind: NodeKind, painter: &Painter) -> String {
+pub(crate) fn unified(
+    old: &DiffSide<'_>,
+    new: &DiffSide<'_>,
+    kind: NodeKind,
+    painter: &Painter,
+) -> String {
     if old.content == new.content {
         return String::new();
     }
@@ -31,62 +40,74 @@ pub(crate) fn unified(old: &Side<'_>, new: &Side<'_>, kind: NodeKind, painter: &
     let input = InternedInput::new(old_text.as_ref(), new_text.as_ref());
     let mut diff = Diff::compute(Algorithm::Histogram, &input);
     diff.postprocess_lines(&input);
-    let mut lines = vec![
+    let printer = LinePrinter { lines: &input.interner, painter };
+    let mut config = UnifiedDiffConfig::default();
+    config.context_len(CONTEXT_LINES);
+    format!(
+        "{}\n{}{}",
         painter.paint(Tone::Strong, &format!("--- {}", old.name)),
         painter.paint(Tone::Strong, &format!("+++ {}", new.name)),
-    ];
-    let (old_length, new_length) = (input.before.len() as u32, input.after.len() as u32);
-    let hunks: Vec<_> = diff.hunks().collect();
-    for group in hunks.chunk_by(|one, next| next.before.start - one.before.end <= 2 * CONTEXT_LINES)
-    {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
-        let before = first.before.start.min(CONTEXT_LINES);
-        let after = (old_length - last.before.end).min(CONTEXT_LINES);
-        let old_range = first.before.start - before..last.before.end + after;
-        let new_range = first.after.start - before..(last.after.end + after).min(new_length);
-        lines.push(
-            painter.paint(
-                Tone::Faint,
-                &format!("@@ -{} +{} @@", place(&old_range), place(&new_range)),
-            ),
-        );
-        let mut at = old_range.start;
-        for hunk in group {
-            for line in at..hunk.before.start {
-                push(&mut lines, ' ', input.interner[input.before[line as usize]], painter);
-            }
-            for line in hunk.before.clone() {
-                push(&mut lines, '-', input.interner[input.before[line as usize]], painter);
-            }
-            for line in hunk.after.clone() {
-                push(&mut lines, '+', input.interner[input.after[line as usize]], painter);
-            }
-            at = hunk.before.end;
-        }
-        for line in at..old_range.end {
-            push(&mut lines, ' ', input.interner[input.before[line as usize]], painter);
-        }
-    }
-    lines.join("\n")
+        diff.unified_diff(&printer, config, &input)
+    )
 }
 
-fn push(lines: &mut Vec<String>, sign: char, line: &str, painter: &Painter) {
-    let tone = match sign {
-        '-' => Tone::Bad,
-        '+' => Tone::Good,
-        _ => Tone::Plain,
-    };
-    let shown = line.strip_suffix('\n').unwrap_or(line).replace('\t', "    ");
-    lines.push(painter.paint(tone, &format!("{sign}{}", printable(&shown))));
-    if !line.ends_with('\n') {
-        lines.push(painter.paint(Tone::Faint, "\\ No newline at end of file"));
+/// Prints the lines of a diff for a terminal, a line break before each.
+struct LinePrinter<'a> {
+    lines: &'a Interner<&'a str>,
+    painter: &'a Painter,
+}
+
+impl LinePrinter<'_> {
+    fn line(&self, mut to: impl Write, sign: char, token: Token) -> fmt::Result {
+        let tone = match sign {
+            '-' => Tone::Bad,
+            '+' => Tone::Good,
+            _ => Tone::Plain,
+        };
+        let line = self.lines[token];
+        let shown = line.strip_suffix('\n').unwrap_or(line).replace('\t', "    ");
+        let shown = self.painter.paint(tone, &format!("{sign}{}", printable(&shown)));
+        write!(to, "\n{shown}")?;
+        if !line.ends_with('\n') {
+            let note = self.painter.paint(Tone::Faint, "\\ No newline at end of file");
+            write!(to, "\n{note}")?;
+        }
+        Ok(())
+    }
+}
+
+impl UnifiedDiffPrinter for LinePrinter<'_> {
+    fn display_header(
+        &self,
+        mut to: impl Write,
+        old_start: u32,
+        new_start: u32,
+        old_length: u32,
+        new_length: u32,
+    ) -> fmt::Result {
+        let (old, new) = (range(old_start, old_length), range(new_start, new_length));
+        let header = self.painter.paint(Tone::Faint, &format!("@@ -{old} +{new} @@"));
+        write!(to, "\n{header}")
+    }
+
+    fn display_context_token(&self, to: impl Write, token: Token) -> fmt::Result {
+        self.line(to, ' ', token)
+    }
+
+    fn display_hunk(&self, mut to: impl Write, old: &[Token], new: &[Token]) -> fmt::Result {
+        for token in old {
+            self.line(&mut to, '-', *token)?;
+        }
+        for token in new {
+            self.line(&mut to, '+', *token)?;
+        }
+        Ok(())
     }
 }
 
 /// As `diff -u` numbers lines: from 1, and an empty range by the line before it.
-fn place(range: &std::ops::Range<u32>) -> String {
-    let length = range.end - range.start;
-    let start = if length == 0 { range.start } else { range.start + 1 };
+fn range(start: u32, length: u32) -> String {
+    let start = if length == 0 { start } else { start + 1 };
     if length == 1 { start.to_string() } else { format!("{start},{length}") }
 }
 
@@ -96,7 +117,7 @@ fn text(content: &[u8], kind: NodeKind) -> Option<Cow<'_, str>> {
     }
     match kind {
         NodeKind::Intent | NodeKind::Meta => {
-            let text = document::to_text(content).ok()?;
+            let text = extended_json::to_text(content).ok()?;
             String::from_utf8(text.to_vec()).ok().map(Cow::Owned)
         }
         NodeKind::File | NodeKind::Unspecified => {
@@ -110,8 +131,8 @@ mod tests {
     use super::*;
 
     fn shown(old: &str, new: &str) -> String {
-        let old = Side { name: "a", content: old.as_bytes() };
-        let new = Side { name: "b", content: new.as_bytes() };
+        let old = DiffSide { name: "a", content: old.as_bytes() };
+        let new = DiffSide { name: "b", content: new.as_bytes() };
         unified(&old, &new, NodeKind::File, &Painter::colorless())
     }
 

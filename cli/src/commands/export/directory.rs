@@ -6,18 +6,19 @@ use std::path::Path;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
-use vdom::git::node::{self, Attributes, FileOfNode};
-use vdom::git::path::RESERVED_FOLDER;
-use vdom::git::stream::Mode;
+use vdom_client::{BranchSpec, Client};
+use vdom_git::command::FileMode;
+use vdom_git::file_attributes::{self, Attributes, NodeFile};
+use vdom_git::node_path::RESERVED_FOLDER;
+use vdom_mirror::confined_dir::ConfinedDir;
 use vdom_proto::v1::{NodeKind, ReadSnapshotRequest, ReadTreeRequest, TreeEntry};
 
-use super::Arguments;
-use crate::branch::Branch;
-use crate::client::Client;
-use crate::document;
+use super::ExportArguments;
+use crate::commands::file_problems::FileProblems;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Tone, count, printable, size};
-use crate::place::Place;
+use crate::extended_json;
+use crate::humanize::{count, printable, size};
+use crate::output::{Output, Tone};
 
 /// How many large contents are read at a time.
 const READ_AT_ONCE: usize = 4;
@@ -25,12 +26,11 @@ const READ_AT_ONCE: usize = 4;
 /// Writes them; documents as extended JSON.
 pub(super) async fn export(
     directory: &Path,
-    arguments: &Arguments,
+    arguments: &ExportArguments,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let branch = Branch::new(&arguments.repo, &arguments.branch)
-        .map_err(|problem| Failure::new(Exit::Usage, problem))?;
-    let client = Client::connect(&arguments.server).await?;
+    let branch = BranchSpec::new(&arguments.repo, &arguments.branch)?;
+    let client = arguments.server.connect().await?;
     let request = ReadTreeRequest {
         realm: client.realm(),
         repo: branch.repo.clone(),
@@ -41,19 +41,19 @@ pub(super) async fn export(
         ..ReadTreeRequest::default()
     };
     let entries = client.tree(request).await?;
-    let place = open(directory, arguments.overwrite)?;
+    let confined_dir = open(directory, arguments.overwrite)?;
     let mut writing = entries
         .map(|entry| {
-            let (place, client, branch) = (&place, &client, &branch);
+            let (confined_dir, client, branch) = (&confined_dir, &client, &branch);
             async move {
                 let entry = entry?;
                 let path = printable(&entry.path);
-                let written = write(place, client, branch, entry).await;
+                let written = write(confined_dir, client, branch, entry).await;
                 Ok::<_, Failure>((path, written))
             }
         })
         .buffered(READ_AT_ONCE);
-    let mut written = Written::default();
+    let mut written = ExportTally::default();
     while let Some((path, outcome)) = writing.try_next().await? {
         match outcome {
             Ok(Some(size_bytes)) => {
@@ -64,35 +64,36 @@ pub(super) async fn export(
             Err(failure) if matches!(failure.exit, Exit::Unavailable | Exit::Denied) => {
                 return Err(failure);
             }
-            Err(failure) => written.problems.push((path, failure)),
+            Err(failure) => written.problems.push(path, failure),
         }
     }
     written.report(&branch, directory, output)
 }
 
 #[derive(Default)]
-struct Written {
+struct ExportTally {
     files: u64,
     bytes: u64,
     /// What could not be written, and why.
-    problems: Vec<(String, Failure)>,
+    problems: FileProblems,
 }
 
-impl Written {
-    fn report(self, branch: &Branch, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+impl ExportTally {
+    fn report(
+        self,
+        branch: &BranchSpec,
+        directory: &Path,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
         output.result(
             || {
-                let problems = self
-                    .problems
-                    .iter()
-                    .map(|(path, failure)| json!({ "path": path, "problem": failure.message }));
                 json!({
                     "repo": branch.repo,
                     "branch": branch.branch,
                     "directory": directory,
                     "files": self.files,
                     "bytes": self.bytes,
-                    "problems": problems.collect::<Vec<_>>(),
+                    "problems": self.problems.records(),
                 })
             },
             |painter| {
@@ -104,16 +105,11 @@ impl Written {
         if self.problems.is_empty() {
             return Ok(());
         }
-        let files = count(self.problems.len() as u64, "file was", "files were");
-        let mut message = format!("{files} not written:");
-        for (path, failure) in &self.problems {
-            message.extend(["\n  ", path, ": ", &failure.message]);
-        }
-        Err(Failure::failed(message))
+        Err(self.problems.failure(Exit::Failed, "written"))
     }
 }
 
-fn open(directory: &Path, overwrite: bool) -> Result<Place, Failure> {
+fn open(directory: &Path, overwrite: bool) -> Result<ConfinedDir, Failure> {
     let unusable = |error: io::Error| {
         Failure::failed(format!("cannot write to {}: {error}", directory.display()))
     };
@@ -125,14 +121,14 @@ fn open(directory: &Path, overwrite: bool) -> Result<Place, Failure> {
                 .advice("name another directory, or write into this one with --overwrite"));
         }
     }
-    Place::open(directory).map_err(unusable)
+    ConfinedDir::open(directory).map_err(unusable)
 }
 
 /// Writes one node; `None` where it is nothing for a directory.
 async fn write(
-    place: &Place,
+    confined_dir: &ConfinedDir,
     client: &Client,
-    branch: &Branch,
+    branch: &BranchSpec,
     entry: TreeEntry,
 ) -> Result<Option<u64>, Failure> {
     let below_reserved = entry.path.split('/').next() == Some(RESERVED_FOLDER);
@@ -140,26 +136,27 @@ async fn write(
         return Ok(None);
     }
     let attributes: Attributes = entry.attributes.clone().into_iter().collect();
-    let path = node::path(&entry.path, &attributes)
+    let path = file_attributes::git_path(&entry.path, &attributes)
         .ok_or_else(|| Failure::failed("its attribute git-path cannot be read"))?;
     let size_bytes = entry.size_bytes;
-    match node::file(&attributes) {
-        FileOfNode::Link(target) => {
-            place.link(&path, target.as_bytes()).map_err(|error| unwritable(&error))?;
+    match file_attributes::node_file(&attributes) {
+        NodeFile::Link(target) => {
+            confined_dir.link(&path, target.as_bytes()).map_err(|error| unwritable(&error))?;
         }
-        FileOfNode::Submodule(_) => place.folder(&path).map_err(|error| unwritable(&error))?,
-        FileOfNode::Content(Mode::SymbolicLink) => {
+        NodeFile::Submodule(_) => confined_dir.folder(&path).map_err(|error| unwritable(&error))?,
+        NodeFile::Content(FileMode::SymbolicLink) => {
             let mut target = Vec::new();
             let mut pieces = content(client, branch, entry).await?;
             while let Some(piece) = pieces.try_next().await? {
                 target.extend_from_slice(&piece);
             }
-            place.link(&path, &target).map_err(|error| unwritable(&error))?;
+            confined_dir.link(&path, &target).map_err(|error| unwritable(&error))?;
         }
-        FileOfNode::Content(mode) => {
+        NodeFile::Content(mode) => {
             let mut pieces = content(client, branch, entry).await?;
-            let mut file =
-                place.file(&path, mode == Mode::Executable).map_err(|error| unwritable(&error))?;
+            let mut file = confined_dir
+                .file(&path, mode == FileMode::Executable)
+                .map_err(|error| unwritable(&error))?;
             while let Some(piece) = pieces.try_next().await? {
                 file.write_all(&piece).map_err(|error| unwritable(&error))?;
             }
@@ -171,7 +168,11 @@ async fn write(
 
 type Pieces = stream::BoxStream<'static, Result<Bytes, Failure>>;
 
-async fn content(client: &Client, branch: &Branch, entry: TreeEntry) -> Result<Pieces, Failure> {
+async fn content(
+    client: &Client,
+    branch: &BranchSpec,
+    entry: TreeEntry,
+) -> Result<Pieces, Failure> {
     let is_document = entry.kind() != NodeKind::File;
     let pieces = if entry.content_omitted {
         let request = ReadSnapshotRequest {
@@ -185,13 +186,13 @@ async fn content(client: &Client, branch: &Branch, entry: TreeEntry) -> Result<P
         };
         let content = client.read(request).await?;
         if !is_document {
-            return Ok(content.pieces);
+            return Ok(content.pieces.map_err(Failure::from).boxed());
         }
         content.collect().await?
     } else {
         entry.content
     };
-    let content = if is_document { document::to_text(&pieces)? } else { pieces };
+    let content = if is_document { extended_json::to_text(&pieces)? } else { pieces };
     Ok(stream::iter([Ok(content)]).boxed())
 }
 

@@ -1,50 +1,53 @@
 //! Writes the history of a repo as a stream for `git fast-import`.
 
-mod branches;
-mod refs;
-mod set;
-mod stream;
+mod branch_histories;
+mod commit_builder;
+mod git_stream;
+mod ref_writer;
 
 use std::io::{self, BufWriter, Write};
 
 use bytes::Bytes;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use vdom::git::fast_import::Writer;
-use vdom::git::stream::Command;
 use vdom_core::RepoName;
+use vdom_git::command::StreamCommand;
+use vdom_git::fast_import::FastImportWriter;
 
-use self::branches::History;
-use self::stream::GitStream;
-use super::Arguments;
-use crate::client::Client;
+use self::branch_histories::RepoHistory;
+use self::git_stream::GitStream;
+use super::ExportArguments;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, count};
+use crate::humanize::count;
+use crate::output::Output;
+use crate::progress::progress_bar;
 
 /// Writes it to standard output.
-pub(super) async fn export(arguments: &Arguments, output: &mut Output) -> Result<(), Failure> {
+pub(super) async fn export(
+    arguments: &ExportArguments,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let repo = &arguments.repo;
     RepoName::parse(repo).map_err(|error| Failure::new(Exit::Usage, error.message))?;
     if output.is_for_people() {
         return Err(Failure::new(Exit::Usage, "this stream is for git, not for a terminal")
             .advice(format!("vdom export --git --repo {repo} | git -C REPOSITORY fast-import")));
     }
-    let client = Client::connect(&arguments.server).await?;
+    let client = arguments.server.connect().await?;
     let branches = client.branches(repo).await?;
     if branches.is_empty() {
         return Err(Failure::new(Exit::NotFound, format!("there is no repo {repo}"))
             .advice("`vdom ls` lists the repos"));
     }
-    let records = refs::read(&client, repo).await?;
-    let bar = progress_bar(output.draws_progress());
-    let writer = Writer::new(BufWriter::with_capacity(1 << 20, Stdout(output)));
+    let records = ref_writer::read(&client, repo).await?;
+    let bar = progress_bar(output, None, "{spinner} {human_pos} commits");
+    let writer = FastImportWriter::new(BufWriter::with_capacity(1 << 20, Stdout(output)));
     let mut git = GitStream::new(writer, arguments.signatures);
-    git.write(&Command::Feature(Bytes::from_static(b"done")))?;
+    git.write(&StreamCommand::Feature(Bytes::from_static(b"done")))?;
     // Git itself has dates that its reader takes only when told so.
-    git.write(&Command::Feature(Bytes::from_static(b"date-format=raw-permissive")))?;
-    let mut history = History::new(client, repo, branches);
+    git.write(&StreamCommand::Feature(Bytes::from_static(b"date-format=raw-permissive")))?;
+    let mut history = RepoHistory::new(client, repo, branches);
     history.write(&mut git, &bar).await?;
-    let shortened = refs::write(&mut git, &records, history.tips())?;
-    git.write(&Command::Done)?;
+    let shortened = ref_writer::write(&mut git, &records, history.tips())?;
+    git.write(&StreamCommand::Done)?;
     git.flush()?;
     let commits = git.commits();
     drop(git);
@@ -70,16 +73,4 @@ impl Write for Stdout<'_> {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
-}
-
-fn progress_bar(is_drawn: bool) -> ProgressBar {
-    if !is_drawn {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    // The template is ours and valid; the default style is no loss.
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} commits") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -1,37 +1,39 @@
 //! `vdom import --git`: brings the whole history of a repository of git into a
 //! repo, every commit as one change set.
 
-mod blobs;
-mod commit;
-mod contents;
-mod fold;
-mod graph;
-mod kept_refs;
-mod lanes;
-mod process;
-mod refs;
-mod source;
-mod there;
-mod writer;
+mod blob_reader;
+mod commit_writer;
+mod history_items;
+
+mod branch_pipeline;
+mod export_reader;
+mod git_process;
+mod history_writer;
+mod imported_state;
+mod ref_records;
+mod repository_refs;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use vdom_core::RepoName;
+use vdom_git::commit_graph::ImportPlan;
+use vdom_git::object_id::ObjectId;
+use vdom_git::ref_list::RepositoryRefs;
 
-use self::contents::Items;
-use self::graph::Plan;
-use self::refs::Refs;
-use self::writer::Writer;
+use self::history_items::HistoryItems;
+use self::history_writer::HistoryWriter;
 use super::AWAY_MAX;
-use crate::client::Client;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Tone, count};
+use crate::humanize::count;
+use crate::output::{Output, Tone};
+use crate::progress::progress_bar;
 use crate::server::ServerOptions;
+
+const PROGRESS: &str = "{bar:24} {human_pos}/{human_len} commits  {eta} left";
 
 /// Brings it in; run again, it goes on after the last commit that is there.
 pub(super) async fn import(
@@ -42,30 +44,35 @@ pub(super) async fn import(
 ) -> Result<(), Failure> {
     let started = Instant::now();
     RepoName::parse(repo).map_err(|error| Failure::new(Exit::Usage, error.message))?;
-    let version = process::version(&repository)?;
-    let client = Client::connect(server).await?.retry_for(AWAY_MAX);
+    let version = git_process::version(&repository)?;
+    let client = server.connect_retrying(AWAY_MAX).await?;
     let of_git = repository.clone();
     let (mut refs, graph) = tokio::task::spawn_blocking(move || {
-        Ok::<_, Failure>((refs::read_refs(&of_git)?, refs::read_graph(&of_git)?))
+        Ok::<_, Failure>((
+            repository_refs::read_refs(&of_git)?,
+            repository_refs::read_graph(&of_git)?,
+        ))
     })
     .await
     .map_err(|error| Failure::failed(format!("cannot read the repository: {error}")))??;
 
-    let there = there::find(&client, repo).await?;
-    let plan = Arc::new(Plan::new(&graph, &refs.heads, &there.commits, &there.tips));
-    let mut writer = Writer::new(client.clone(), repo.to_owned(), Arc::clone(&plan), there);
+    let already = imported_state::find(&client, repo).await?;
+    let plan = Arc::new(ImportPlan::new(&graph, &refs.heads, &already.commits, &already.tips));
+    let mut writer =
+        HistoryWriter::new(client.clone(), repo.to_owned(), Arc::clone(&plan), already);
     writer.check_branches().await?;
-    let bar = progress_bar(plan.owner.len() as u64, output.draws_progress());
+    let bar = progress_bar(output, Some(plan.owner.len() as u64), PROGRESS);
     let imported = writer.imported();
-    let is_imported = move |id: &graph::ObjectId| imported.contains_key(id);
-    let (items, thread) = source::start(repository, version, Arc::clone(&plan), is_imported);
-    let written = writer.write(Items::new(items), &bar).await;
+    let is_imported = move |id: &ObjectId| imported.contains_key(id);
+    let (items, thread) = export_reader::start(repository, version, Arc::clone(&plan), is_imported);
+    let written = writer.write(HistoryItems::new(items), &bar).await;
     bar.finish_and_clear();
     let tagged = written.map_err(goes_on)?;
     // It has sent its last item.
     let _has_ended = thread.join();
-    let refs_changed = kept_refs::write(&client, repo, &mut refs, tagged).await.map_err(goes_on)?;
-    let report = Report {
+    let refs_changed =
+        ref_records::write(&client, repo, &mut refs, tagged).await.map_err(goes_on)?;
+    let report = ImportReport {
         repo,
         commits: graph.len() as u64,
         written: plan.owner.len() as u64,
@@ -78,18 +85,18 @@ pub(super) async fn import(
     report.print(output)
 }
 
-struct Report<'a> {
+struct ImportReport<'a> {
     repo: &'a str,
     commits: u64,
     written: u64,
     branches: u64,
-    refs: &'a Refs,
+    refs: &'a RepositoryRefs,
     refs_changed: u64,
     rewritten: &'a [String],
     elapsed: Duration,
 }
 
-impl Report<'_> {
+impl ImportReport<'_> {
     fn print(&self, output: &mut Output) -> Result<(), Failure> {
         for name in self.rewritten {
             output.note(&format!(
@@ -143,18 +150,4 @@ fn goes_on(failure: Failure) -> Failure {
 
 fn lossy(name: &Bytes) -> String {
     String::from_utf8_lossy(name).into_owned()
-}
-
-fn progress_bar(commits: u64, is_drawn: bool) -> ProgressBar {
-    if !is_drawn {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(commits), ProgressDrawTarget::stderr());
-    let style =
-        ProgressStyle::with_template("{bar:24} {human_pos}/{human_len} commits  {eta} left");
-    // The template is ours and valid; the default style is no loss.
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
-    bar
 }

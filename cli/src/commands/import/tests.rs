@@ -71,11 +71,11 @@ fn a_missing_directory_or_a_file_says_so() {
 
 #[test]
 fn one_bad_file_does_not_end_an_import_but_a_lost_server_does() {
-    let mut tally = Tally::default();
+    let mut tally = ImportTally::default();
     tally.problem("a".into(), Failure::new(Exit::Conflict, "changed")).expect("goes on");
-    assert_eq!(tally.exit(), Some(Exit::Conflict));
+    assert_eq!(tally.problems.exit(), Some(Exit::Conflict));
     tally.problem("b".into(), Failure::failed("unreadable")).expect("goes on");
-    assert_eq!(tally.exit(), Some(Exit::Failed));
+    assert_eq!(tally.problems.exit(), Some(Exit::Failed));
     let away = Failure::new(Exit::Unavailable, "away");
     let ended = tally.problem("c".into(), away).expect_err("ends");
     assert!(ended.advice.is_some_and(|advice| advice.contains("again")));

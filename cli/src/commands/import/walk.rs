@@ -9,10 +9,10 @@ use ignore::{DirEntry, WalkBuilder};
 use vdom_core::NodePath;
 use vdom_core::limits::CONTENT_MAX_BYTES;
 
-pub(super) use vdom::git::node::{MODE, SYMLINK};
+pub(super) use vdom_git::file_attributes::{MODE, SYMLINK};
 
 use crate::exit::{Exit, Failure};
-use crate::output::{printable, size};
+use crate::humanize::{printable, size};
 
 /// The mode of an executable file; others have no attribute.
 pub(super) const EXECUTABLE: &str = "100755";
@@ -30,7 +30,7 @@ pub(super) struct LocalFile {
     pub(super) attributes: BTreeMap<String, String>,
 }
 
-/// What was found.
+/// The files of a directory, and those that no node can be.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     /// In the order of their paths.

@@ -3,14 +3,13 @@
 
 use bson::{Document, doc};
 use bytes::Bytes;
+use vdom_client::{BranchSpec, Client, random_operation_id};
 use vdom_core::{Diff, NodePath};
 use vdom_proto::v1::{
     CreateBranchRequest, ListReposRequest, NodeKind, OnConflict, WriteDiffRequest,
     WriteDiffsRequest,
 };
 
-use crate::branch::Branch;
-use crate::client::{Client, random_operation_id};
 use crate::commands::write;
 use crate::exit::Failure;
 
@@ -51,7 +50,7 @@ enum Edit {
 /// Fills the store; false where it holds something already.
 pub(super) async fn fill(client: &Client) -> Result<bool, Failure> {
     let request = ListReposRequest { realm: client.realm() };
-    if !client.dom().list_repos(client.unary(request)).await?.into_inner().repos.is_empty() {
+    if !client.raw().list_repos(client.unary(request)).await?.into_inner().repos.is_empty() {
         return Ok(false);
     }
     let mut last_revision = 0;
@@ -135,7 +134,7 @@ async fn write(client: &Client, step: Step) -> Result<u64, Failure> {
         ..WriteDiffsRequest::default()
     };
     let answer = client.write_set(set).await?;
-    let branch = Branch { repo: REPO.to_owned(), branch: step.branch.to_owned() };
+    let branch = BranchSpec { repo: REPO.to_owned(), branch: step.branch.to_owned() };
     Ok(write::accepted_set(answer, &branch)?.last_revision)
 }
 

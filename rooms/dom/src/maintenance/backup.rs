@@ -52,7 +52,7 @@ pub async fn backup<W: Write>(
                 let encoded = numbered.batch.encode();
                 writer.batch(&encoded.map_err(|error| from_store(error, &address))?)?;
                 let named = named_by(store, &address, numbered).await?;
-                chunks.extend(named.into_iter().map(|id| (log.realm.clone(), id)));
+                chunks.extend(named.into_iter().map(|id| (log.name.realm.clone(), id)));
                 report.batches += 1;
                 progress(report.batches);
             }

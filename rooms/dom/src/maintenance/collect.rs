@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use vdom_core::limits::CHUNK_GRACE;
 use vdom_core::{BranchAddress, Result};
-use vdom_store::{ChunkId, LogFilter, Numbered, Store};
+use vdom_store::{ChunkId, LogEntry, LogFilter, Store};
 
 use super::address_of;
 use crate::base;
@@ -43,7 +43,7 @@ pub async fn collect(store: &dyn Store, environment: &Environment, realm: &str) 
 pub(super) async fn named_by(
     store: &dyn Store,
     address: &BranchAddress,
-    numbered: &Numbered,
+    numbered: &LogEntry,
 ) -> Result<Vec<ChunkId>> {
     let mut named = numbered.batch.chunks.clone();
     if named.is_empty() {
@@ -59,7 +59,7 @@ pub(super) async fn named_by(
 
 async fn named_in(store: &dyn Store, realm: &str) -> Result<HashSet<ChunkId>> {
     let failed = |error| from_store(error, realm);
-    let filter = LogFilter { realm: realm.to_owned(), repo: None, branch: None };
+    let filter = LogFilter::of_realm(realm);
     let mut named = HashSet::new();
     for log in store.logs(&filter).await.map_err(failed)? {
         let address = address_of(&log)?;

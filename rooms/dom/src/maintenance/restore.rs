@@ -9,11 +9,12 @@ use std::io::{Read, Seek, SeekFrom};
 
 use vdom_core::dom::change::CHAIN_START;
 use vdom_core::{Error, ErrorCode, Hash, Result};
-use vdom_store::{Append, Batch, BatchId, ChunkId, LogDescriptor, LogId, Numbered, Store};
+use vdom_store::{Append, Batch, BatchId, ChunkId, LogDescriptor, LogEntry, LogId, LogName, Store};
 
 use super::archive::{Reader, Record};
 use super::{address_of, unreadable};
 use crate::error::from_store;
+use crate::log_names::repo_and_branch;
 use crate::records::{Note, decode_batch, encode_batch};
 use vdom_edge::Environment;
 
@@ -64,7 +65,7 @@ pub async fn restore<F: Read + Seek>(
     }
     let mut reader = begin(&mut file)?;
     let mut log: Option<(LogId, u64)> = None;
-    let mut newest: BTreeMap<(String, String, String), (LogDescriptor, Numbered)> = BTreeMap::new();
+    let mut newest: BTreeMap<LogName, (LogDescriptor, LogEntry)> = BTreeMap::new();
     let mut current: Option<LogDescriptor> = None;
     while let Some(record) = reader.next()? {
         match record {
@@ -79,14 +80,12 @@ pub async fn restore<F: Read + Seek>(
                 };
                 *number += 1;
                 append(store, *id, *number, &batch).await?;
-                let name =
-                    (descriptor.realm.clone(), descriptor.repo.clone(), descriptor.branch.clone());
-                let numbered = Numbered { number: *number, batch: *batch };
+                let numbered = LogEntry { number: *number, batch: *batch };
                 let is_newer = newest
-                    .get(&name)
+                    .get(&descriptor.name)
                     .is_none_or(|(known, _)| known.incarnation <= descriptor.incarnation);
                 if is_newer {
-                    newest.insert(name, (descriptor.clone(), numbered));
+                    newest.insert(descriptor.name.clone(), (descriptor.clone(), numbered));
                 }
                 report.batches += 1;
                 progress(report.chunks + report.batches);
@@ -111,7 +110,7 @@ async fn begin_epoch(
     store: &dyn Store,
     environment: &Environment,
     descriptor: &LogDescriptor,
-    last: &Numbered,
+    last: &LogEntry,
 ) -> Result<u64> {
     let record = decode_batch(last)?;
     let revision = record.first_revision + u64::from(record.count) - 1;
@@ -127,7 +126,7 @@ async fn begin_epoch(
             operations: Vec::new(),
             chunks: Vec::new(),
             closing: false,
-            emptied: None,
+            compacted_from: None,
             manifest,
             body,
         })
@@ -138,7 +137,7 @@ async fn begin_epoch(
     let now = u64::try_from(environment.now_ms()).unwrap_or_default();
     let epoch = now.max(record.epoch + 1);
     let origin = Note::Origin {
-        branch: descriptor.branch.clone(),
+        branch: repo_and_branch(descriptor).1.to_owned(),
         incarnation: descriptor.incarnation,
         revision,
         previous_epoch: Some(record.epoch),
@@ -153,7 +152,7 @@ async fn begin_epoch(
 async fn append(store: &dyn Store, log: LogId, number: u64, batch: &Batch) -> Result<()> {
     match store.append(log, number, batch).await {
         Ok(Append::Committed) => Ok(()),
-        Ok(Append::Taken) => Err(Error::new(
+        Ok(Append::Conflict) => Err(Error::new(
             ErrorCode::FailedPrecondition,
             "something else writes to the store: stop it, empty the store and restore again",
         )),

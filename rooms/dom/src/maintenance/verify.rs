@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 use vdom_core::dom::change::{CHAIN_START, sha256};
 use vdom_core::{BranchAddress, Hash, Result};
-use vdom_store::{ChunkId, LogDescriptor, LogId, Numbered, Store, StoreErrorKind};
+use vdom_store::{ChunkId, LogDescriptor, LogEntry, LogId, Store, StoreErrorKind};
 
 use super::{address_of, all_logs};
 use crate::base;
@@ -130,7 +130,7 @@ impl Walk<'_> {
     async fn batch(
         &mut self,
         address: &BranchAddress,
-        numbered: &Numbered,
+        numbered: &LogEntry,
         link: &mut Option<Link>,
     ) -> Result<std::result::Result<(), Broken>> {
         self.report.batches += 1;

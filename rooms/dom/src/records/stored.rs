@@ -9,7 +9,7 @@ use vdom_core::dom::change::{ChangeRecord, ChangeSetPosition, chain_hash};
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::names::is_covered_by;
 use vdom_core::{Error, ErrorCode, Hash, Result};
-use vdom_store::Numbered;
+use vdom_store::LogEntry;
 
 use super::{PackPlace, Packed, Record, damaged_batch, damaged_view, manifest_of};
 use crate::packs::PackReader;
@@ -60,7 +60,7 @@ impl Place {
 /// Hands on what is asked for of a batch after `place`, which goes along, until
 /// `take`, given each record and what it says, breaks off.
 pub(crate) async fn each_stored(
-    numbered: &Numbered,
+    numbered: &LogEntry,
     asked: Asked<'_>,
     place: &mut Place,
     packs: &mut PackReader<'_>,
@@ -100,7 +100,7 @@ pub(crate) async fn each_stored(
 }
 
 async fn each_packed(
-    numbered: &Numbered,
+    numbered: &LogEntry,
     packed: &Packed,
     asked: Asked<'_>,
     place: &mut Place,

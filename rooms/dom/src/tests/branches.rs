@@ -102,7 +102,7 @@ async fn two_branches(room: &DocumentRoom) {
 
 #[tokio::test]
 async fn a_branch_has_what_the_other_had_and_goes_its_own_way() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let room = room_over(store.clone());
     two_branches(&room).await;
     // As it is in memory, as the views have it, and as another process reads it.
@@ -193,7 +193,7 @@ async fn a_name_is_taken_once_and_a_repeated_call_gets_its_answer() {
 
 #[tokio::test]
 async fn a_deleted_branch_ends_and_its_name_begins_anew() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let room = room_over(store.clone());
     two_branches(&room).await;
     let old = put(&room, "q", "1").await;
@@ -217,7 +217,7 @@ async fn a_deleted_branch_ends_and_its_name_begins_anew() {
         let names: Vec<_> = names.expect("branches").into_iter().map(|it| it.name).collect();
         assert_eq!(names, ["next"]);
     }
-    let room = room_over(Arc::new(Memory::new(2)));
+    let room = room_over(Arc::new(MemoryStore::new(2)));
     let old_of_room = put(&room, "q", "1").await;
     delete(&room, "main").await.expect("deleted");
     let anew = put(&room, "q", "2").await;

@@ -117,7 +117,7 @@ async fn one_conflict_refuses_the_whole_set() {
 
 #[tokio::test]
 async fn two_nodes_may_swap_their_paths() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let room = room_over(store.clone());
     let (a, b) = (put(&room, "a", "A").await, put(&room, "b", "B").await);
     written(&room, set(), vec![rename(&a, "a", "b"), rename(&b, "b", "a")]).await;
@@ -177,7 +177,7 @@ async fn a_node_named_twice_and_paths_that_collide_are_refused() {
 
 #[tokio::test]
 async fn a_repeated_set_gets_its_first_answer() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let first = room_over(store.clone());
     let request = || WriteDiffs { operation_id: Some(operation(1)), ..set() };
     let diffs = || vec![create("a", "1"), create("b", "2")];
@@ -263,7 +263,7 @@ async fn contents_stream_into_a_set() {
 /// More than a batch takes: its changes and diffs are in chunks.
 #[tokio::test]
 async fn a_set_of_any_size_reads_as_a_small_one_does() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let room = room_over(store.clone());
     let before = put(&room, "edited", "before").await;
     let count = SUBSCRIPTION_QUEUE_MAX_EVENTS * 3;

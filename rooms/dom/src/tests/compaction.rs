@@ -7,11 +7,11 @@ use vdom_core::dom::calls::{
 };
 use vdom_core::limits::{CHUNK_BYTES, OPERATION_KEPT};
 use vdom_core::{BranchName, Error, ErrorCode};
-use vdom_store::{LogDescriptor, LogFilter, LogId, View, ViewKind, Watermark};
+use vdom_store::{LogDescriptor, LogFilter, LogId, View, Watermark};
 
 use super::*;
 use crate::maintenance::{collect, rebuild, verify};
-use crate::records::Note;
+use crate::records::{DocumentView, Note};
 use crate::writer::Command;
 use crate::{CompactionReport, Retention};
 
@@ -225,7 +225,7 @@ async fn a_fork_is_compacted_down_to_where_it_begins() {
 
 #[tokio::test]
 async fn repeated_operations_are_answered_until_thirty_days_have_passed() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let days = Arc::new(AtomicU64::new(0));
     let clock = days.clone();
     let drawn = AtomicU64::new(0);
@@ -321,17 +321,17 @@ async fn a_conflict_that_is_kept_outlives_its_changes() {
 }
 
 /// Everything that the views of a log hold.
-async fn views(store: &Arc<dyn Store>, log: LogId) -> (Watermark, Vec<(ViewKind, Vec<View>)>) {
+async fn views(store: &Arc<dyn Store>, log: LogId) -> (Watermark, Vec<(DocumentView, Vec<View>)>) {
     let mut all = Vec::new();
-    for kind in ViewKind::ALL {
-        let rows = store.scan_back(log, kind, &[], &[0xff; 32], usize::MAX).await;
+    for kind in DocumentView::ALL {
+        let rows = store.scan_reverse(log, kind.kind(), &[], &[0xff; 32], usize::MAX).await;
         all.push((kind, rows.expect("readable")));
     }
     (store.watermark(log).await.expect("readable"), all)
 }
 
 async fn logs(store: &Arc<dyn Store>) -> Vec<LogDescriptor> {
-    let filter = LogFilter { realm: "default".to_owned(), repo: None, branch: None };
+    let filter = LogFilter::of_realm("default");
     store.logs(&filter).await.expect("readable")
 }
 
@@ -379,7 +379,7 @@ async fn eventful(store: &Arc<dyn Store>) {
 
 #[tokio::test]
 async fn views_that_are_rebuilt_are_the_views_that_were_kept() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     eventful(&store).await;
     let mut kept = Vec::new();
     for log in logs(&store).await {
@@ -392,7 +392,7 @@ async fn views_that_are_rebuilt_are_the_views_that_were_kept() {
         let rebuilt = views(&store, log.log_id()).await;
         assert_eq!(rebuilt.0, kept.0);
         for ((kind, rebuilt), (_, kept)) in rebuilt.1.iter().zip(&kept.1) {
-            assert_eq!(rebuilt, kept, "{kind:?} of {}", log.branch);
+            assert_eq!(rebuilt, kept, "{kind:?} of {:?}", log.name);
         }
     }
     let room = room_over(store);
@@ -402,7 +402,7 @@ async fn views_that_are_rebuilt_are_the_views_that_were_kept() {
 
 #[tokio::test]
 async fn a_store_whose_views_were_lost_behind_a_compaction_opens() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     eventful(&store).await;
     let before = tree(&room_over(store.clone()), "main", None).await.expect("a tree");
     for log in logs(&store).await {
@@ -415,12 +415,12 @@ async fn a_store_whose_views_were_lost_behind_a_compaction_opens() {
 
 #[tokio::test]
 async fn a_compacted_store_verifies_and_goes_through_a_backup() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     eventful(&store).await;
     let report = verify(&*store, |_| {}).await.expect("verified");
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     let (file, _) = crate::maintenance::backup(&*store, Vec::new(), |_| {}).await.expect("ok");
-    let restored: Arc<dyn Store> = Arc::new(Memory::new(2));
+    let restored: Arc<dyn Store> = Arc::new(MemoryStore::new(2));
     let file = std::io::Cursor::new(&file);
     crate::maintenance::restore(&*restored, &environment(), file, |_| {}).await.expect("ok");
     assert!(verify(&*restored, |_| {}).await.expect("verified").findings.is_empty());
@@ -433,7 +433,7 @@ async fn a_compacted_store_verifies_and_goes_through_a_backup() {
 
 #[tokio::test]
 async fn chunks_that_nothing_names_are_collected_after_a_day() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let room = room_over(store.clone());
     let large = |byte: &str| byte.repeat(CHUNK_BYTES + 1);
     put(&room, "gone", &large("g")).await;
@@ -458,7 +458,7 @@ async fn chunks_that_nothing_names_are_collected_after_a_day() {
 
 #[tokio::test]
 async fn an_interrupted_compaction_is_completed_by_the_next() {
-    let memory = Memory::new(1);
+    let memory = MemoryStore::new(1);
     let store: Arc<dyn Store> = Arc::new(memory.peer());
     let room = room_over(store.clone());
     written(&room).await;

@@ -10,7 +10,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_outcome_is_settled_and_written_once() {
-    let store = Arc::new(Memory::new(1));
+    let store = Arc::new(MemoryStore::new(1));
     let room = room_over(store.clone());
     for (number, fault) in (1..).zip([AppendFault::BeforeEffect, AppendFault::AfterEffect]) {
         store.fail_next_append(fault);
@@ -22,7 +22,7 @@ async fn an_unknown_outcome_is_settled_and_written_once() {
 
 #[tokio::test]
 async fn two_gateways_share_a_branch_without_losing_or_doubling_a_write() {
-    let store = Memory::shared(1);
+    let store = MemoryStore::shared(1);
     let rooms = [room_over(Arc::new(store.peer())), room_over(Arc::new(store))];
     let writes = (0..200).map(|number| {
         let room = &rooms[number % 2];
@@ -42,7 +42,7 @@ async fn two_gateways_share_a_branch_without_losing_or_doubling_a_write() {
 
 #[tokio::test]
 async fn racing_creators_of_a_branch_agree_on_its_epoch() {
-    let store = Memory::shared(1);
+    let store = MemoryStore::shared(1);
     let rooms: Vec<_> = (0..8).map(|_| room_over(Arc::new(store.peer()))).collect();
     let writes = rooms
         .iter()
@@ -57,8 +57,8 @@ async fn racing_creators_of_a_branch_agree_on_its_epoch() {
 
 #[tokio::test]
 async fn a_refusal_rests_on_what_others_wrote_before_it_was_asked() {
-    let store = Memory::shared(1);
-    store.lose_early_words(true);
+    let store = MemoryStore::shared(1);
+    store.lose_commit_hints(true);
     let (here, there) = (room_over(Arc::new(store.peer())), room_over(Arc::new(store)));
     let first = put(&here, "a", "1").await;
     accepted(&there, edit(&first, "a", Diff::delete())).await;
@@ -70,7 +70,7 @@ async fn a_refusal_rests_on_what_others_wrote_before_it_was_asked() {
 
 #[tokio::test]
 async fn a_gateway_that_is_cut_off_refuses_instead_of_judging() {
-    let store = Arc::new(Memory::shared(1));
+    let store = Arc::new(MemoryStore::shared(1));
     let room = room_over(store.clone());
     let first = put(&room, "a", "1").await;
     store.cut_off(true);
@@ -91,7 +91,7 @@ async fn a_gateway_that_is_cut_off_refuses_instead_of_judging() {
 #[tokio::test(start_paused = true)]
 async fn lost_and_late_view_writes_change_no_answer() {
     for seed in 0..8 {
-        let store = Arc::new(Memory::new(seed));
+        let store = Arc::new(MemoryStore::new(seed));
         store.disturb_views(ViewFaults { lost: 30, late: 30 });
         let room = room_over(store.clone());
         let mut seen = put(&room, "a", "0").await;
@@ -125,8 +125,8 @@ fn rename(seen: &Written, target: &str) -> WriteDiff {
 
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_elsewhere_sees_everything_without_early_words() {
-    let store = Memory::shared(1);
-    store.lose_early_words(true);
+    let store = MemoryStore::shared(1);
+    store.lose_commit_hints(true);
     let (here, there) = (room_over(Arc::new(store.peer())), room_over(Arc::new(store)));
     let first = put(&here, "a", "1").await;
     let from = Some(ResumePoint { epoch: first.epoch, revision: 0, hash: None });

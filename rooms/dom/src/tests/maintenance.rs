@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use vdom_core::dom::calls::{CreateBranch, Event, ReadTree, ResumePoint, Subscribe};
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{BranchName, ErrorCode};
-use vdom_store::{LogFilter, Numbered};
+use vdom_store::{LogEntry, LogFilter};
 
 use super::*;
 use crate::maintenance::{backup, restore, verify};
@@ -51,7 +51,7 @@ async fn backed_up(store: &dyn Store) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_sound_store_is_found_sound() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     filled(&store).await;
     let report = verify(&*store, |_| {}).await.expect("verified");
     assert_eq!((report.logs, report.changes, report.chunks), (2, 4, 2));
@@ -62,10 +62,10 @@ async fn a_sound_store_is_found_sound() {
 async fn copied_with(
     store: &Arc<dyn Store>,
     branch: &str,
-    change: impl Fn(&mut Numbered),
+    change: impl Fn(&mut LogEntry),
 ) -> Arc<dyn Store> {
-    let copy: Arc<dyn Store> = Arc::new(Memory::new(2));
-    let filter = LogFilter { realm: "default".to_owned(), repo: None, branch: None };
+    let copy: Arc<dyn Store> = Arc::new(MemoryStore::new(2));
+    let filter = LogFilter::of_realm("default");
     for log in store.logs(&filter).await.expect("logs") {
         let mut previous = [0; 32];
         for mut numbered in store.read(log.log_id(), 1, usize::MAX).await.expect("batches") {
@@ -73,7 +73,7 @@ async fn copied_with(
                 let bytes = store.chunk("default", *id).await.expect("readable").expect("there");
                 copy.put_chunk("default", *id, bytes).await.expect("stored");
             }
-            if log.branch == branch {
+            if log.name.segments[1] == branch {
                 change(&mut numbered);
             }
             numbered.batch.previous = previous;
@@ -87,7 +87,7 @@ async fn copied_with(
 
 #[tokio::test]
 async fn the_first_broken_link_is_found() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     filled(&store).await;
     // The store's own chain is whole; that of the changes is not.
     let forged = copied_with(&store, "main", |numbered| {
@@ -117,11 +117,11 @@ async fn the_first_broken_link_is_found() {
 
 #[tokio::test]
 async fn a_restored_store_reads_as_the_one_that_was_backed_up() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let first = filled(&store).await;
     let file = backed_up(&*store).await;
     let old = room_over(store);
-    let restored: Arc<dyn Store> = Arc::new(Memory::new(2));
+    let restored: Arc<dyn Store> = Arc::new(MemoryStore::new(2));
     let report = restore(&*restored, &environment(), Cursor::new(&file), |_| {}).await;
     let report = report.expect("restored");
     assert_eq!((report.logs, report.branches.len()), (2, 2));
@@ -165,14 +165,14 @@ async fn a_restored_store_reads_as_the_one_that_was_backed_up() {
 
 #[tokio::test]
 async fn a_damaged_backup_and_a_store_in_use_are_refused_before_the_first_write() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     filled(&store).await;
     let file = backed_up(&*store).await;
     let error = restore(&*store, &environment(), Cursor::new(&file), |_| {}).await;
     assert_eq!(error.expect_err("not empty").code, ErrorCode::FailedPrecondition);
     let step = file.len() / 97;
     for at in (0..file.len()).step_by(step) {
-        let empty = Memory::new(3);
+        let empty = MemoryStore::new(3);
         let cut = &file[..at];
         restore(&empty, &environment(), Cursor::new(cut), |_| {}).await.expect_err("cut");
         let mut flipped = file.clone();

@@ -128,7 +128,7 @@ async fn an_edit_and_a_rename_both_happen_and_a_deletion_conflicts() {
 
 #[tokio::test]
 async fn a_kept_conflict_waits_for_who_resolves_it() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let room = room_over(store.clone());
     let seen = changed_by_another(&room).await;
     let mine = || WriteDiff {

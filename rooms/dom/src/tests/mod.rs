@@ -30,7 +30,7 @@ use vdom_core::{
 };
 use vdom_edge::Caller;
 use vdom_store::Store;
-use vdom_store::memory::Memory;
+use vdom_store::memory::MemoryStore;
 
 use super::{DocumentRoom, Quotas, RoomBounds};
 use crate::metrics::DomMetrics;
@@ -76,7 +76,7 @@ fn room_with(store: Arc<dyn Store>, quotas: Quotas) -> DocumentRoom {
 }
 
 fn room() -> DocumentRoom {
-    room_over(Arc::new(Memory::new(1)))
+    room_over(Arc::new(MemoryStore::new(1)))
 }
 
 fn caller(subject: &str) -> Caller {

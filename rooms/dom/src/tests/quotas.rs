@@ -20,7 +20,7 @@ fn is_beyond(error: &Error, rule: &str) {
 
 #[tokio::test]
 async fn a_realm_takes_no_more_than_its_quota() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let room = room_with(store.clone(), quotas(3, 100));
     put(&room, "a", &"x".repeat(40)).await;
     put(&room, "b", &"x".repeat(40)).await;
@@ -51,7 +51,7 @@ async fn a_realm_takes_no_more_than_its_quota() {
 
 #[tokio::test]
 async fn all_branches_of_a_realm_count_and_deleted_ones_do_not() {
-    let room = room_with(Arc::new(Memory::new(1)), quotas(2, 1_000));
+    let room = room_with(Arc::new(MemoryStore::new(1)), quotas(2, 1_000));
     put(&room, "a", "one").await;
     let next = BranchAddress::parse("", "repo", "next").expect("valid");
     let create = CreateBranch {

@@ -156,7 +156,7 @@ async fn watched_encoded(room: &DocumentRoom, request: Subscribe, count: usize) 
 
 #[tokio::test]
 async fn events_and_pieces_say_what_the_history_says() {
-    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let room = room_over(store.clone());
     let branches = fill(&room).await;
     room.close().await;

@@ -118,7 +118,7 @@ async fn only_a_put_creates() {
 
 #[tokio::test]
 async fn repeating_an_operation_answers_the_same_also_after_a_restart() {
-    let store = Arc::new(Memory::new(1));
+    let store = Arc::new(MemoryStore::new(1));
     let room = room_over(store.clone());
     let request =
         WriteDiff { operation_id: Some(operation(1)), ..write("a", Diff::put_file(b"1")) };

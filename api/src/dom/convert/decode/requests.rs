@@ -1,4 +1,4 @@
-//! RequestService, as a server reads them. `caller_realm` stands in where a request
+//! Requests, as a server reads them. `caller_realm` stands in where a request
 //! names no realm.
 
 use vdom_core::dom::calls::{

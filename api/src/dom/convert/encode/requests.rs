@@ -1,4 +1,4 @@
-//! RequestService, as a client sends them.
+//! Requests, as a client sends them.
 
 use bytes::Bytes;
 use vdom_core::dom::calls::{

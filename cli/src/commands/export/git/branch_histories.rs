@@ -1,0 +1,365 @@
+//! The branches of a repo as lines of commits: each read from its beginning, and
+//! left waiting where a merge needs a commit of another one first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
+use indicatif::ProgressBar;
+use tonic::{Status, Streaming};
+use vdom_client::{BranchSpec, Client, is_resume_point};
+use vdom_git::branch_name::REFS_BRANCH;
+use vdom_git::command::{CommitCommand, FileChange, ObjectName};
+use vdom_git::identity::format_person;
+use vdom_git::record::{AHEAD_METADATA, CommitRecord};
+use vdom_proto::v1::change_event::Type;
+use vdom_proto::v1::{Branch as BranchInfo, ChangeEvent, SubscribeRequest};
+
+use super::commit_builder::{Attributed, ChangeOrigin, CommitBuilder};
+use super::git_stream::GitStream;
+use crate::exit::{Exit, Failure};
+
+/// A server says at least once a second how far it is.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// The last commit of a branch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BranchTip {
+    /// `None`: it has no commit.
+    pub(super) mark: Option<u64>,
+    /// The commit is one that came from git.
+    pub(super) is_from_git: bool,
+}
+
+/// The history of a repo.
+pub(super) struct RepoHistory {
+    client: Client,
+    histories: Vec<BranchHistory>,
+    /// Lines that may go on.
+    ready: Vec<usize>,
+    /// Lines that begin in a line, by that line's branch.
+    children: HashMap<String, Vec<usize>>,
+    /// Lines that wait for a commit of git.
+    waiting: HashMap<Bytes, Vec<usize>>,
+    tips: BTreeMap<String, BranchTip>,
+}
+
+/// A branch that is being read.
+struct BranchHistory {
+    branch: BranchSpec,
+    epoch: u64,
+    head: u64,
+    from_revision: u64,
+    /// Up to here everything is written.
+    revision: u64,
+    tip: BranchTip,
+    attributed: Attributed,
+    /// Changes that belong to the next commit.
+    ahead: Vec<FileChange>,
+    /// A commit whose parents are not all written yet.
+    held: Option<PendingCommit>,
+}
+
+struct PendingCommit {
+    commit: CommitCommand,
+    parents: Vec<Bytes>,
+    revision: u64,
+    is_from_git: bool,
+}
+
+/// Why a line is not read on now.
+enum ReadPause {
+    AtHead,
+    Waits(Bytes),
+}
+
+impl RepoHistory {
+    /// All branches but that of the refs.
+    pub(super) fn new(client: Client, repo: &str, branches: Vec<BranchInfo>) -> Self {
+        let mut history = Self {
+            client,
+            histories: Vec::new(),
+            ready: Vec::new(),
+            children: HashMap::new(),
+            waiting: HashMap::new(),
+            tips: BTreeMap::new(),
+        };
+        let branches = branches.into_iter().filter(|branch| branch.name != REFS_BRANCH);
+        for info in branches {
+            let index = history.histories.len();
+            if info.from_branch.is_empty() || info.from_revision == 0 {
+                history.ready.push(index);
+            } else {
+                history.children.entry(info.from_branch.clone()).or_default().push(index);
+            }
+            history.histories.push(BranchHistory::new(repo, info));
+        }
+        history
+    }
+
+    /// The last commit of each branch, once all is written.
+    pub(super) fn tips(&self) -> &BTreeMap<String, BranchTip> {
+        &self.tips
+    }
+
+    /// Writes all commits, each after its parents.
+    pub(super) async fn write<W: Write>(
+        &mut self,
+        git: &mut GitStream<W>,
+        bar: &ProgressBar,
+    ) -> Result<(), Failure> {
+        while let Some(index) = self.ready.pop() {
+            match self.read_on(index, git, bar).await? {
+                ReadPause::Waits(parent) => self.waiting.entry(parent).or_default().push(index),
+                ReadPause::AtHead => {
+                    let history = &self.histories[index];
+                    self.tips.insert(history.branch.branch.clone(), history.tip);
+                }
+            }
+        }
+        if let Some((parent, histories)) = self.waiting.iter().next() {
+            let branch = histories.first().map(|index| self.histories[*index].branch.to_string());
+            return Err(Failure::failed(format!(
+                "{} has a commit whose parent {} is on no branch",
+                branch.unwrap_or_default(),
+                parent.escape_ascii()
+            ))
+            .advice("run the import again to bring in what is missing"));
+        }
+        if let Some((parent, histories)) =
+            self.children.iter().find(|(_, histories)| !histories.is_empty())
+        {
+            let branch = histories.first().map(|index| self.histories[*index].branch.to_string());
+            return Err(Failure::failed(format!(
+                "{} begins in {parent}, which is no longer imported_state",
+                branch.unwrap_or_default()
+            ))
+            .advice("`vdom export DIR` writes the files of one branch"));
+        }
+        Ok(())
+    }
+
+    async fn read_on<W: Write>(
+        &mut self,
+        index: usize,
+        git: &mut GitStream<W>,
+        bar: &ProgressBar,
+    ) -> Result<ReadPause, Failure> {
+        if let Some(held) = self.histories[index].held.take()
+            && let Some(parent) = self.commit(index, held, git, bar)?
+        {
+            return Ok(ReadPause::Waits(parent));
+        }
+        if self.histories[index].is_at_head() {
+            return Ok(ReadPause::AtHead);
+        }
+        let mut events = self.histories[index].subscribe(&self.client).await?;
+        let mut set = CommitBuilder::default();
+        loop {
+            let event = next(&mut events).await?;
+            let history = &mut self.histories[index];
+            if event.r#type() == Type::Progress {
+                continue;
+            }
+            let last_revision = last_revision(&event);
+            let origin = ChangeOrigin {
+                client: &self.client,
+                branch: &history.branch,
+                epoch: history.epoch,
+            };
+            set.add(&event, last_revision, &origin, &history.attributed, git).await?;
+            if !is_resume_point(&event) {
+                continue;
+            }
+            let ended = std::mem::take(&mut set);
+            let record = ended.record.clone();
+            let changes =
+                ended.finish(last_revision, &origin, &mut history.attributed, git).await?;
+            history.ahead.extend(changes);
+            if event.metadata.contains_key(AHEAD_METADATA) {
+                history.revision = last_revision;
+            } else {
+                let held = history.held(record, &event, last_revision);
+                if let Some(parent) = self.commit(index, held, git, bar)? {
+                    return Ok(ReadPause::Waits(parent));
+                }
+            }
+            if self.histories[index].is_at_head() {
+                return Ok(ReadPause::AtHead);
+            }
+        }
+    }
+
+    /// Writes a commit; where a parent is not written yet, holds it back and
+    /// answers which one.
+    fn commit<W: Write>(
+        &mut self,
+        index: usize,
+        mut held: PendingCommit,
+        git: &mut GitStream<W>,
+        bar: &ProgressBar,
+    ) -> Result<Option<Bytes>, Failure> {
+        let history = &mut self.histories[index];
+        let mut marks = Vec::new();
+        for parent in &held.parents {
+            let Some(mark) = git.mark_of(parent) else {
+                let parent = parent.clone();
+                history.held = Some(held);
+                return Ok(Some(parent));
+            };
+            marks.push(mark);
+        }
+        // The files of a commit differ from those of the one before it here.
+        held.commit.from = history.tip.mark.map(ObjectName::Mark);
+        let merges = marks.into_iter().filter(|mark| Some(*mark) != history.tip.mark);
+        held.commit.merges = merges.map(ObjectName::Mark).collect();
+        let id = held.commit.original_id.clone();
+        let mark = git.commit(held.commit)?;
+        history.tip = BranchTip { mark: Some(mark), is_from_git: held.is_from_git };
+        history.revision = held.revision;
+        bar.inc(1);
+        if let Some(id) = id
+            && let Some(waiting) = self.waiting.remove(&id)
+        {
+            self.ready.extend(waiting);
+        }
+        self.begin_children(index);
+        Ok(None)
+    }
+
+    /// Begins the lines that leave this one where it is now.
+    fn begin_children(&mut self, index: usize) {
+        let (name, revision, tip, attributed) = {
+            let history = &self.histories[index];
+            (&history.branch.branch, history.revision, history.tip, history.attributed.clone())
+        };
+        let Some(children) = self.children.get_mut(name) else { return };
+        let histories = &self.histories;
+        let begun = children
+            .extract_if(.., |child| histories[*child].from_revision <= revision)
+            .collect::<Vec<_>>();
+        for child in begun {
+            let history = &mut self.histories[child];
+            history.revision = history.from_revision;
+            history.tip = tip;
+            history.attributed = attributed.clone();
+            self.ready.push(child);
+        }
+    }
+}
+
+impl BranchHistory {
+    fn new(repo: &str, info: BranchInfo) -> Self {
+        Self {
+            branch: BranchSpec { repo: repo.to_owned(), branch: info.name },
+            epoch: info.epoch,
+            head: info.revision,
+            from_revision: info.from_revision,
+            revision: 0,
+            tip: BranchTip { mark: None, is_from_git: true },
+            attributed: Attributed::default(),
+            ahead: Vec::new(),
+            held: None,
+        }
+    }
+
+    fn is_at_head(&self) -> bool {
+        self.revision >= self.head
+    }
+
+    async fn subscribe(&self, client: &Client) -> Result<Streaming<ChangeEvent>, Failure> {
+        let request = SubscribeRequest {
+            realm: client.realm(),
+            repo: self.branch.repo.clone(),
+            branch: self.branch.branch.clone(),
+            from_epoch: self.epoch,
+            from_revision: self.revision,
+            include_diffs: true,
+            ..SubscribeRequest::default()
+        };
+        let mut raw = client.raw();
+        Ok(client.in_time(raw.subscribe_changes(request)).await?.into_inner())
+    }
+
+    /// The commit for the change set that ends with `last`.
+    fn held(
+        &mut self,
+        record: Option<CommitRecord>,
+        last: &ChangeEvent,
+        revision: u64,
+    ) -> PendingCommit {
+        let changes = std::mem::take(&mut self.ahead);
+        match record {
+            Some(record) => PendingCommit {
+                parents: record.parents,
+                commit: CommitCommand {
+                    original_id: Some(record.id),
+                    author: record.author,
+                    committer: record.committer,
+                    signatures: record.signatures,
+                    encoding: record.encoding,
+                    message: record.message,
+                    changes,
+                    ..CommitCommand::default()
+                },
+                revision,
+                is_from_git: true,
+            },
+            None => PendingCommit {
+                parents: Vec::new(),
+                commit: CommitCommand { changes, ..made_up(last, revision) },
+                revision,
+                is_from_git: false,
+            },
+        }
+    }
+}
+
+/// A commit for changes that were made here.
+fn made_up(last: &ChangeEvent, revision: u64) -> CommitCommand {
+    let realm = if last.realm.is_empty() { "default" } else { &last.realm };
+    let who = format_person(&last.author, realm);
+    let seconds = |time: Option<&prost_types::Timestamp>| time.map_or(0, |time| time.seconds);
+    let written = seconds(last.timestamp.as_ref());
+    let authored = last.authored_at.as_ref().map_or(written, |time| time.seconds);
+    let history = |seconds: i64| Bytes::from(format!("{who} {seconds} +0000"));
+    let message =
+        if last.message.is_empty() { format!("Revision {revision}") } else { last.message.clone() };
+    CommitCommand {
+        author: Some(history(authored)),
+        committer: history(written),
+        message: message.into(),
+        ..CommitCommand::default()
+    }
+}
+
+async fn next(events: &mut Streaming<ChangeEvent>) -> Result<ChangeEvent, Failure> {
+    match tokio::time::timeout(SILENCE_MAX, events.message()).await {
+        Ok(Ok(Some(event))) => Ok(event),
+        Ok(Ok(None)) => Err(Status::unavailable("the server ended the stream").into()),
+        Ok(Err(status)) => Err(Failure::from(status)),
+        Err(_) => Err(Failure::new(Exit::Unavailable, "the server has gone silent")),
+    }
+}
+
+/// Where the change set of an event ends.
+fn last_revision(event: &ChangeEvent) -> u64 {
+    let left = event
+        .change_set
+        .as_ref()
+        .map_or(0, |position| position.size.saturating_sub(position.index + 1));
+    event.revision + u64::from(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_without_a_message_is_named_by_its_revision() {
+        let commit = made_up(&ChangeEvent { author: "ann".into(), ..ChangeEvent::default() }, 7);
+        assert_eq!(commit.message.as_ref(), b"Revision 7");
+        assert_eq!(commit.committer.as_ref(), b"ann <ann@default> 0 +0000");
+    }
+}

@@ -1,0 +1,314 @@
+//! What a change set does to files, as changes of a commit.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vdom_client::{BranchSpec, Client, NodeContent};
+use vdom_core::Diff;
+use vdom_core::dom::diff::{AttributeEdit, PutContent};
+use vdom_git::command::{ContentSource, FileChange, FileMode, ObjectName};
+use vdom_git::file_attributes::{self, Attributes, NodeFile};
+use vdom_git::node_path::RESERVED_FOLDER;
+use vdom_git::path_set::PathSet;
+use vdom_git::record::{COMMIT_PATH, CommitRecord};
+use vdom_proto::v1::change_event::Type;
+use vdom_proto::v1::{ChangeEvent, NodeKind, ReadSnapshotRequest};
+
+use super::git_stream::GitStream;
+use crate::exit::Failure;
+use crate::extended_json;
+
+/// The attributes of nodes that have any, by path.
+pub(super) type Attributed = Arc<HashMap<String, Attributes>>;
+
+/// Where changes are read from.
+pub(super) struct ChangeOrigin<'a> {
+    pub(super) client: &'a Client,
+    pub(super) branch: &'a BranchSpec,
+    pub(super) epoch: u64,
+}
+
+/// A change set that is being read; what it adds to the branch is known at its
+/// end, since all its changes are about what was there before.
+#[derive(Debug, Default)]
+pub(super) struct CommitBuilder {
+    /// The commit that it was in git.
+    pub(super) record: Option<CommitRecord>,
+    /// Git's paths that are gone.
+    removed: Vec<Bytes>,
+    /// Files that moved and are otherwise as they were.
+    moved: Vec<MovedFile>,
+    /// Files that are new or different, with the mark of the content.
+    modified: Vec<(Bytes, FileMode, ContentSource)>,
+    /// Paths of nodes without attributes now, and nodes with other ones.
+    left: Vec<String>,
+    attributed: Vec<(String, Attributes)>,
+}
+
+#[derive(Debug)]
+struct MovedFile {
+    from: Bytes,
+    to: Bytes,
+    /// Where the node is, to read it where a move alone will not do.
+    path: String,
+}
+
+/// What a diff says about a node.
+#[derive(Default)]
+struct DiffSummary {
+    attributes: Option<AttributeEdit>,
+    /// The new content, where the diff has it.
+    content: Option<Bytes>,
+    /// There is a new content.
+    is_edited: bool,
+    /// The diff was left out: all of it must be read.
+    is_unknown: bool,
+}
+
+impl CommitBuilder {
+    /// Takes the next change of the set. The contents that it brings are written
+    /// at once; `last_revision` is where the set ends.
+    pub(super) async fn add<W: Write>(
+        &mut self,
+        event: &ChangeEvent,
+        last_revision: u64,
+        origin: &ChangeOrigin<'_>,
+        before: &Attributed,
+        git: &mut GitStream<W>,
+    ) -> Result<(), Failure> {
+        if event.kind() != NodeKind::File && is_reserved(&event.path) {
+            return self.reserved(event, last_revision, origin).await;
+        }
+        let old_path = if event.old_path.is_empty() { &event.path } else { &event.old_path };
+        let old = match event.r#type() {
+            Type::Create => Attributes::new(),
+            _ => before.get(old_path).cloned().unwrap_or_default(),
+        };
+        let old_git_path = git_path(old_path, &old)?;
+        if event.r#type() == Type::Delete {
+            self.left.push(old_path.clone());
+            self.removed.push(old_git_path);
+            return Ok(());
+        }
+        let summary = summarize_diff(event);
+        let mut read = None;
+        let attributes = if summary.is_unknown {
+            let content = origin.read(&event.path, last_revision).await?;
+            let attributes = content.snapshot.attributes.clone().into_iter().collect();
+            read = Some(content);
+            attributes
+        } else {
+            match &summary.attributes {
+                Some(edit) => edit.apply(&old)?,
+                None => old.clone(),
+            }
+        };
+        let new_git_path = git_path(&event.path, &attributes)?;
+        let is_moved = new_git_path != old_git_path;
+        let looks_the_same =
+            file_attributes::node_file(&attributes) == file_attributes::node_file(&old);
+        self.left.push(old_path.clone());
+        if !attributes.is_empty() {
+            self.attributed.push((event.path.clone(), attributes.clone()));
+        }
+        let is_edited = summary.is_edited || summary.is_unknown || !looks_the_same;
+        if !is_edited && event.r#type() != Type::Create {
+            if is_moved {
+                let path = event.path.clone();
+                self.moved.push(MovedFile { from: old_git_path, to: new_git_path, path });
+            }
+            return Ok(());
+        }
+        if is_moved && event.r#type() != Type::Create {
+            self.removed.push(old_git_path);
+        }
+        let file = file_attributes::node_file(&attributes);
+        let (mode, content) =
+            content(file, summary.content, read, event, last_revision, origin, git).await?;
+        self.modified.push((new_git_path, mode, content));
+        Ok(())
+    }
+
+    /// The changes of the commit, and what has attributes after it.
+    pub(super) async fn finish<W: Write>(
+        mut self,
+        last_revision: u64,
+        origin: &ChangeOrigin<'_>,
+        attributed: &mut Attributed,
+        git: &mut GitStream<W>,
+    ) -> Result<Vec<FileChange>, Failure> {
+        self.separate_moves(last_revision, origin, git).await?;
+        let left = self.left.iter().filter(|path| attributed.contains_key(*path));
+        let left: Vec<_> = left.cloned().collect();
+        if !(left.is_empty() && self.attributed.is_empty()) {
+            let attributed = Arc::make_mut(attributed);
+            for path in left {
+                attributed.remove(&path);
+            }
+            attributed.extend(self.attributed);
+        }
+        let removed = self.removed.into_iter().map(|path| FileChange::Delete { path });
+        let moved = self
+            .moved
+            .into_iter()
+            .map(|MovedFile { from, to, .. }| FileChange::Rename { from, to });
+        let modified = self.modified.into_iter().map(|(path, mode, content)| FileChange::Modify {
+            mode,
+            content,
+            path,
+        });
+        Ok(removed.chain(moved).chain(modified).collect())
+    }
+
+    /// Git moves one file after the other: moves that need each other's place
+    /// become deletions and new files.
+    async fn separate_moves<W: Write>(
+        &mut self,
+        last_revision: u64,
+        origin: &ChangeOrigin<'_>,
+        git: &mut GitStream<W>,
+    ) -> Result<(), Failure> {
+        let old = PathSet::of(self.moved.iter().map(|moved| moved.from.as_ref()));
+        let new = PathSet::of(self.moved.iter().map(|moved| moved.to.as_ref()));
+        let meets =
+            |moved: &MovedFile| old.collides_with(&moved.to) || new.collides_with(&moved.from);
+        let apart: Vec<bool> = self.moved.iter().map(meets).collect();
+        if !apart.contains(&true) {
+            return Ok(());
+        }
+        let moved = std::mem::take(&mut self.moved);
+        for (moved, is_apart) in moved.into_iter().zip(apart) {
+            if !is_apart {
+                self.moved.push(moved);
+                continue;
+            }
+            let read = origin.read(&moved.path, last_revision).await?;
+            let attributes = read.snapshot.attributes.clone().into_iter().collect();
+            let event = ChangeEvent {
+                path: moved.path,
+                kind: read.snapshot.kind,
+                ..ChangeEvent::default()
+            };
+            let file = file_attributes::node_file(&attributes);
+            let (mode, content) =
+                content(file, None, Some(read), &event, last_revision, origin, git).await?;
+            self.removed.push(moved.from);
+            self.modified.push((moved.to, mode, content));
+        }
+        Ok(())
+    }
+
+    async fn reserved(
+        &mut self,
+        event: &ChangeEvent,
+        last_revision: u64,
+        origin: &ChangeOrigin<'_>,
+    ) -> Result<(), Failure> {
+        if event.path != COMMIT_PATH || event.r#type() == Type::Delete {
+            return Ok(());
+        }
+        let summary = summarize_diff(event);
+        let document = match summary.content {
+            Some(document) => document,
+            None => origin.read(&event.path, last_revision).await?.collect().await?,
+        };
+        self.record = CommitRecord::from_document(&document);
+        Ok(())
+    }
+}
+
+impl ChangeOrigin<'_> {
+    async fn read(&self, path: &str, revision: u64) -> Result<NodeContent, Failure> {
+        let request = ReadSnapshotRequest {
+            realm: self.client.realm(),
+            repo: self.branch.repo.clone(),
+            branch: self.branch.branch.clone(),
+            path: path.to_owned(),
+            revision,
+            epoch: self.epoch,
+            ..ReadSnapshotRequest::default()
+        };
+        Ok(self.client.read(request).await?)
+    }
+}
+
+/// The mode of a file, and its content as the stream has it.
+async fn content<W: Write>(
+    file: NodeFile,
+    known: Option<Bytes>,
+    read: Option<NodeContent>,
+    event: &ChangeEvent,
+    last_revision: u64,
+    origin: &ChangeOrigin<'_>,
+    git: &mut GitStream<W>,
+) -> Result<(FileMode, ContentSource), Failure> {
+    let (mode, known) = match file {
+        NodeFile::Submodule(commit) => {
+            return Ok((
+                FileMode::Submodule,
+                ContentSource::Object(ObjectName::Name(commit.into())),
+            ));
+        }
+        NodeFile::Link(target) => (FileMode::SymbolicLink, Some(Bytes::from(target))),
+        NodeFile::Content(mode) => (mode, known),
+    };
+    let is_document = event.kind() != NodeKind::File;
+    let mark = match (known, read) {
+        (Some(content), _) if is_document => git.blob(&extended_json::to_text(&content)?)?,
+        (Some(content), _) => git.blob(&content)?,
+        (None, read) => {
+            let read = match read {
+                Some(read) => read,
+                None => origin.read(&event.path, last_revision).await?,
+            };
+            if is_document {
+                git.blob(&extended_json::to_text(&read.collect().await?)?)?
+            } else {
+                git.blob_of(read).await?
+            }
+        }
+    };
+    Ok((mode, ContentSource::Object(ObjectName::Mark(mark))))
+}
+
+fn summarize_diff(event: &ChangeEvent) -> DiffSummary {
+    if event.diff_omitted || event.diff_bson.is_empty() {
+        return DiffSummary { is_unknown: true, ..DiffSummary::default() };
+    }
+    // What the store keeps may name chunks, which only a server can read.
+    let Ok(diff) = Diff::parse(&event.diff_bson) else {
+        return DiffSummary { is_unknown: true, ..DiffSummary::default() };
+    };
+    let mut summary = DiffSummary::default();
+    let mut next = Some(&diff);
+    while let Some(diff) = next.take() {
+        match diff {
+            Diff::Put(PutContent::Bytes(content) | PutContent::Document(content)) => {
+                summary.content = Some(content.clone());
+                summary.is_edited = true;
+            }
+            Diff::Put(PutContent::Chunks(_)) | Diff::Text(_) | Diff::Patch(_) => {
+                summary.is_edited = true;
+            }
+            Diff::Attributes { edit, then } => {
+                summary.attributes = Some(edit.clone());
+                next = then.as_deref();
+            }
+            Diff::Rename { then, .. } => next = then.as_deref(),
+            Diff::Delete => {}
+        }
+    }
+    summary
+}
+
+fn git_path(path: &str, attributes: &Attributes) -> Result<Bytes, Failure> {
+    file_attributes::git_path(path, attributes)
+        .map(Bytes::from)
+        .ok_or_else(|| Failure::failed(format!("the attribute git-path of {path} is garbled")))
+}
+
+fn is_reserved(path: &str) -> bool {
+    path.split('/').next() == Some(RESERVED_FOLDER)
+}

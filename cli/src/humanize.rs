@@ -1,0 +1,67 @@
+//! Sizes, counts, times and texts of others as people read them.
+
+use std::time::{Duration, SystemTime};
+
+/// A size for people: `512 B`, `1.4 MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1_000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1_000.0;
+    let mut unit = UNITS[0];
+    for next in &UNITS[1..] {
+        // Rounding must not print `1000.0 kB`.
+        if value < 999.95 {
+            break;
+        }
+        value /= 1_000.0;
+        unit = next;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// A moment as RFC 3339 in UTC, to the second; empty where there is none.
+pub(crate) fn time(timestamp: Option<&prost_types::Timestamp>) -> String {
+    let to_moment = |timestamp: &prost_types::Timestamp| {
+        let seconds = u64::try_from(timestamp.seconds).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    };
+    timestamp
+        .and_then(to_moment)
+        .map(|moment| humantime::format_rfc3339_seconds(moment).to_string())
+        .unwrap_or_default()
+}
+
+/// Text of others on one line, without what a terminal would obey.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|character| if character.is_control() { '\u{fffd}' } else { character })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_counts_read_well() {
+        let sizes = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (999_960, "1.0 MB"),
+            (100_000_000, "100.0 MB"),
+        ];
+        for (bytes, expected) in sizes {
+            assert_eq!(size(bytes), expected);
+        }
+        assert_eq!(count(1, "file", "files"), "1 file");
+        assert_eq!(count(0, "file", "files"), "0 files");
+    }
+}

@@ -1,0 +1,40 @@
+//! What the path of a request needs to know of its program.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::observe::RequestMetrics;
+use crate::token::TokenVerifier;
+
+/// 16 random bytes.
+pub type Randomness = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
+
+/// What the path of a request needs to know.
+#[derive(Clone)]
+pub struct RequestContext {
+    /// Who may call.
+    pub tokens: TokenVerifier,
+    /// For request ids.
+    pub randomness: Randomness,
+    /// The clock that tokens are checked against.
+    pub now: fn() -> SystemTime,
+    /// Where requests are counted.
+    pub metrics: Arc<RequestMetrics>,
+    /// Such as `tcp`, `tls`, `unix`: a label of metrics.
+    pub transport: &'static str,
+    /// Cancelled when the process drains: endless streams end then.
+    pub draining: CancellationToken,
+}
+
+impl fmt::Debug for RequestContext {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RequestContext")
+            .field("tokens", &self.tokens)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
+    }
+}

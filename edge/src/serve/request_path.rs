@@ -1,0 +1,132 @@
+//! The path of every request, whatever its protocol and whoever answers it, as one list:
+//!
+//! | layer | why |
+//! |---|---|
+//! | limits | nothing is decoded that is too large: heads, streams and connections are held to theirs by `connection.rs`, messages by the adapters |
+//! | request id | one id ties the log lines of a request together, across programs, and is in its answer |
+//! | identity | who calls is known before anyone answers; a refusal travels along, so that each adapter says it in its own protocol and what is open to all needs no exception |
+//! | deadline | nobody works for a caller who has stopped waiting |
+//! | access log, metrics | one line and one measurement a request, whatever becomes of it |
+//! | panic guard | a fault in one request must not end the others of its connection |
+//!
+//! [`RequestService`](super::RequestService) walks it in front of the routes. A service that
+//! answers before the routes do, as a sidecar's cache does, walks it too, and hands on what it
+//! does not answer with [`Entered`] in the request's extensions: nothing is done twice.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderValue};
+use vdom_core::Result;
+
+use super::access_log::{self, log_panic};
+use super::request_context::RequestContext;
+use super::request_id::{REQUEST_ID, RequestIds};
+use crate::caller::Caller;
+use crate::deadline::{self, parse_grpc_timeout};
+use crate::token::{CachingVerifier, VerifiedToken};
+
+/// The layers that every request passes. Clones share what they remember.
+#[derive(Clone)]
+pub struct RequestPath {
+    layers: Arc<Layers>,
+}
+
+struct Layers {
+    context: Arc<RequestContext>,
+    ids: RequestIds,
+    tokens: CachingVerifier,
+}
+
+/// What the layers say of a request, before anyone answers it.
+#[derive(Clone, Debug)]
+pub struct Entered {
+    /// On every log line of the request, and in its answer.
+    pub request_id: Arc<str>,
+    /// Who calls, or why that is not known.
+    pub token: Result<Arc<VerifiedToken>>,
+    /// When the caller stops waiting, or why that cannot be read; `None` where it does not say.
+    pub deadline: Result<Option<Instant>>,
+    /// When its head was read.
+    pub started: Instant,
+}
+
+impl RequestPath {
+    /// A path with nothing remembered yet.
+    pub fn new(context: RequestContext) -> Self {
+        let ids = RequestIds::new((context.randomness)());
+        let tokens = CachingVerifier::new(context.tokens.clone());
+        Self { layers: Arc::new(Layers { context: Arc::new(context), ids, tokens }) }
+    }
+
+    /// What it was made with.
+    pub fn context(&self) -> &Arc<RequestContext> {
+        &self.layers.context
+    }
+
+    /// Takes a request in by its head.
+    pub fn enter(&self, headers: &HeaderMap) -> Entered {
+        let Layers { context, ids, tokens } = &*self.layers;
+        let started = deadline::now();
+        let request_id = ids.of(headers);
+        let token = tokens.verify(headers, (context.now)(), started);
+        let deadline = match headers.get("grpc-timeout") {
+            None => Ok(None),
+            Some(timeout) => parse_grpc_timeout(timeout.to_str().unwrap_or_default())
+                // A time that cannot be represented never comes.
+                .map(|timeout| started.checked_add(timeout)),
+        };
+        Entered { request_id, token, deadline, started }
+    }
+
+    /// What `answer` answers; `None` where it has nothing to say, or panicked, which the log
+    /// tells.
+    pub fn guarded<T>(&self, entered: &Entered, answer: impl FnOnce() -> Option<T>) -> Option<T> {
+        catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| {
+            log_panic(panic.as_ref(), &entered.request_id);
+            None
+        })
+    }
+
+    /// Counts a request that was answered at once and well. `call` is of a closed list.
+    pub fn answered(&self, entered: &Entered, call: &'static str, path: &str) {
+        access_log::answered_at_once(&self.layers.context, entered, call, path);
+    }
+}
+
+impl Entered {
+    /// Who calls, for the adapters.
+    ///
+    /// # Errors
+    /// Why that is not known, or by when is not.
+    pub fn caller(&self) -> Result<Caller> {
+        let token = self.token.as_ref().map_err(Clone::clone)?;
+        let deadline = self.deadline.clone()?;
+        let identity = &token.identity;
+        Ok(Caller {
+            subject: Arc::clone(&identity.subject),
+            realm: identity.realm.clone(),
+            scopes: identity.scopes,
+            deadline,
+            expires_at: identity.expires_at,
+            request_id: Arc::clone(&self.request_id),
+            bearer: token.bearer.clone(),
+        })
+    }
+
+    /// Puts the request's id into the head of its answer.
+    pub fn name_in(&self, headers: &mut HeaderMap) {
+        if let Ok(mut value) = HeaderValue::from_str(&self.request_id) {
+            // No two are the same: an entry in the peer's table would be of no use.
+            value.set_sensitive(true);
+            headers.insert(REQUEST_ID, value);
+        }
+    }
+}
+
+impl std::fmt::Debug for RequestPath {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("RequestPath").field(&self.layers.context).finish()
+    }
+}

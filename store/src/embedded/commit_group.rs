@@ -1,0 +1,327 @@
+//! A group: what one write of the engine, and one fsync, makes of many requests.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use super::engine::{RowChange, Snapshot};
+use super::keyspace::Keyspace;
+use super::write_cache::{StoredRow, WriteCache};
+use super::write_request::{PendingReply, Reply, WriteRequest};
+use super::{keys, read, record};
+use crate::batch::codec::digest_in;
+use crate::batch::{Batch, BatchId};
+use crate::chunk::ChunkId;
+use crate::error::StoreResult;
+use crate::log::LogId;
+use crate::log_chain::{self, LogTail};
+use crate::store::Append;
+use crate::view::{View, ViewKind, ViewWrite, Watermark};
+
+/// A group takes no more once it holds so much.
+const GROUP_BYTES: usize = 16 << 20;
+const GROUP_REQUESTS: usize = 4096;
+
+/// The requests of a group, judged against what was written before them.
+#[derive(Default)]
+pub(super) struct CommitGroup {
+    rows: Vec<RowChange>,
+    /// Where the row of a key is in `rows`: a key is written once.
+    staged: HashMap<(Keyspace, Vec<u8>), usize>,
+    batches: HashMap<(LogId, u64), BatchId>,
+    watermarks: HashMap<LogId, Watermark>,
+    waiting: Vec<PendingReply>,
+    bytes: usize,
+    /// The keyspaces that somebody waits for an fsync of.
+    durable: Vec<Keyspace>,
+}
+
+impl CommitGroup {
+    /// Takes a request in. Gives back who wants the store closed.
+    pub(super) fn take(
+        &mut self,
+        request: WriteRequest,
+        snapshot: &Snapshot<'_>,
+        cache: &mut WriteCache,
+    ) -> Option<Reply<()>> {
+        let waiting = match request {
+            WriteRequest::Append { log, number, batch, encoded, reply } => {
+                let outcome = self.append(snapshot, cache, log, number, &batch, &encoded);
+                PendingReply::Append(reply, outcome)
+            }
+            WriteRequest::Views { log, writes, watermark, reply } => {
+                PendingReply::Done(reply, self.write_views(snapshot, cache, log, writes, watermark))
+            }
+            WriteRequest::Chunk { realm, id, bytes, reply } => {
+                PendingReply::Done(reply, self.put_chunk(snapshot, &realm, id, &bytes))
+            }
+            WriteRequest::Compact { log, manifests, reply } => {
+                PendingReply::Done(reply, self.compact(snapshot, log, manifests))
+            }
+            WriteRequest::DeleteViews { log, kind, ids, reply } => {
+                PendingReply::Done(reply, self.delete_views(snapshot, cache, log, kind, &ids))
+            }
+            WriteRequest::ClearViews { log, keys, reply } => {
+                self.clear_views(cache, log, keys);
+                PendingReply::Done(reply, Ok(()))
+            }
+            WriteRequest::DeleteChunks { realm, ids, before_ms, reply } => {
+                PendingReply::Counted(reply, self.delete_chunks(snapshot, &realm, &ids, before_ms))
+            }
+            WriteRequest::Close { reply } => return Some(reply),
+        };
+        self.waiting.push(waiting);
+        None
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= GROUP_BYTES || self.waiting.len() >= GROUP_REQUESTS
+    }
+
+    /// The keyspaces that somebody waits for an fsync of.
+    pub(super) fn durable(&self) -> &[Keyspace] {
+        &self.durable
+    }
+
+    /// The rows to write, and who waits for them.
+    pub(super) fn into_rows(mut self, number: u64) -> (Vec<RowChange>, Vec<PendingReply>) {
+        for (log, watermark) in std::mem::take(&mut self.watermarks) {
+            self.put(Keyspace::Views, keys::watermark(log), &record::encode_watermark(watermark));
+        }
+        for keyspace in std::mem::take(&mut self.durable) {
+            self.put(keyspace, keys::LAST_GROUP.to_vec(), &number.to_be_bytes());
+        }
+        (self.rows, self.waiting)
+    }
+
+    fn append(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        cache: &mut WriteCache,
+        log: LogId,
+        number: u64,
+        batch: &Batch,
+        encoded: &Bytes,
+    ) -> StoreResult<Append> {
+        let tail = cache.tail(snapshot, log)?;
+        if tail.is_some_and(|tail| number <= tail.number) {
+            let id = match self.batches.get(&(log, number)) {
+                Some(id) => Some(*id),
+                None => read::batch(snapshot, log, number)?.map(|row| row.batch.id),
+            };
+            return Ok(if id == Some(batch.id) { Append::Committed } else { Append::Conflict });
+        }
+        log_chain::check_follows(log, tail.as_ref(), number, batch)?;
+
+        self.put(Keyspace::Logs, keys::batch(log, number), encoded);
+        for operation in &batch.operations {
+            self.put(Keyspace::Index, keys::operation(log, *operation), &number.to_be_bytes());
+        }
+        if batch.count > 0 {
+            let key = keys::revision(log, batch.first_revision);
+            self.put(Keyspace::Index, key, &number.to_be_bytes());
+        }
+        if let Some(descriptor) = &batch.descriptor {
+            match minicbor::to_vec(descriptor) {
+                Ok(bytes) => self.put(Keyspace::Index, keys::descriptor(descriptor, log), &bytes),
+                Err(error) => unreachable!("no descriptor refuses to be encoded: {error}"),
+            }
+        }
+        self.batches.insert((log, number), batch.id);
+        self.make_durable(&[Keyspace::Logs, Keyspace::Index]);
+        let digest = digest_in(encoded, batch);
+        cache.tails.insert(log, LogTail { number, digest, closing: batch.closing });
+        Ok(Append::Committed)
+    }
+
+    fn compact(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        log: LogId,
+        manifests: Vec<(u64, Bytes)>,
+    ) -> StoreResult<()> {
+        for (number, manifest) in manifests {
+            let Some(row) = read::batch(snapshot, log, number)? else {
+                return Err(log_chain::no_such_batch(log, number));
+            };
+            if row.batch.compacted_from.is_some() {
+                continue;
+            }
+            for operation in &row.batch.operations {
+                // It may have been used again since.
+                if read::operations(snapshot, log, &[*operation])? == [Some(number)] {
+                    self.stage(Keyspace::Index, keys::operation(log, *operation), None);
+                }
+            }
+            let encoded = row.batch.into_compacted(manifest).encode()?;
+            self.put(Keyspace::Logs, keys::batch(log, number), &encoded);
+        }
+        Ok(())
+    }
+
+    fn write_views(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        cache: &mut WriteCache,
+        log: LogId,
+        writes: Vec<ViewWrite>,
+        watermark: Option<Watermark>,
+    ) -> StoreResult<()> {
+        for write in writes {
+            self.write_view(snapshot, cache, log, write.kind, &write.view)?;
+        }
+        let Some(watermark) = watermark else { return Ok(()) };
+        let stored = match self.watermarks.get(&log) {
+            Some(watermark) => *watermark,
+            None => read::watermark(snapshot, log)?,
+        };
+        if watermark > stored {
+            self.watermarks.insert(log, watermark);
+        }
+        Ok(())
+    }
+
+    fn write_view(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        cache: &mut WriteCache,
+        log: LogId,
+        kind: ViewKind,
+        view: &View,
+    ) -> StoreResult<()> {
+        let key = keys::row(log, kind, &view.id);
+        // Where nothing changes, the row that stands there need not be read.
+        if !kind.flags.written_once
+            && let Some(stored) = cache.take_row(snapshot, log, kind, &view.id, &key)?
+        {
+            if stored.position >= view.position {
+                cache.rows.insert(key, Some(stored));
+                return Ok(());
+            }
+            if let Some(path) = indexed_path(kind, stored.path.as_deref()) {
+                self.stage(Keyspace::Views, keys::path(log, kind, path, &view.id), None);
+            }
+        }
+        if let Some(path) = indexed_path(kind, view.path.as_deref()) {
+            let key = keys::path(log, kind, path, &view.id);
+            self.put(Keyspace::Views, key, &[u8::from(view.live)]);
+        }
+        self.put(Keyspace::Views, key.clone(), &record::encode_row(view));
+        if !kind.flags.written_once || kind.flags.path_indexed {
+            let stored = StoredRow { position: view.position, path: view.path.clone() };
+            cache.rows.insert(key, Some(stored));
+        }
+        Ok(())
+    }
+
+    fn delete_views(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        cache: &mut WriteCache,
+        log: LogId,
+        kind: ViewKind,
+        ids: &[Bytes],
+    ) -> StoreResult<()> {
+        for id in ids {
+            let key = keys::row(log, kind, id);
+            if let Some(StoredRow { path: Some(path), .. }) =
+                cache.take_row(snapshot, log, kind, id, &key)?
+                && kind.flags.path_indexed
+            {
+                self.stage(Keyspace::Views, keys::path(log, kind, &path, id), None);
+            }
+            self.stage(Keyspace::Views, key.clone(), None);
+            cache.rows.insert(key, None);
+        }
+        Ok(())
+    }
+
+    fn clear_views(&mut self, cache: &mut WriteCache, log: LogId, keys: Vec<Bytes>) {
+        self.watermarks.remove(&log);
+        for key in keys {
+            self.stage(Keyspace::Views, key.to_vec(), None);
+            cache.rows.insert(key.into(), None);
+        }
+    }
+
+    fn put_chunk(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        realm: &str,
+        id: ChunkId,
+        bytes: &Bytes,
+    ) -> StoreResult<()> {
+        let key = keys::chunk(realm, id);
+        if !self.is_stored(snapshot, Keyspace::Chunks, &key)? {
+            self.put(Keyspace::Chunks, key, bytes);
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now_ms = now.as_millis() as u64;
+        self.put(Keyspace::Chunks, keys::touched(realm, id), &now_ms.to_be_bytes());
+        self.make_durable(&[Keyspace::Chunks]);
+        Ok(())
+    }
+
+    fn delete_chunks(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        realm: &str,
+        ids: &[ChunkId],
+        before_ms: u64,
+    ) -> StoreResult<u64> {
+        let mut deleted = 0;
+        for id in ids {
+            let touched = keys::touched(realm, *id);
+            // One that this group touches is in use.
+            let is_touched_now = self.staged.contains_key(&(Keyspace::Chunks, touched.clone()));
+            let at = read::touched(snapshot, realm, *id)?;
+            if !is_touched_now && at.is_some_and(|at| at < before_ms) {
+                self.stage(Keyspace::Chunks, keys::chunk(realm, *id), None);
+                self.stage(Keyspace::Chunks, touched, None);
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
+    }
+
+    fn make_durable(&mut self, keyspaces: &[Keyspace]) {
+        for keyspace in keyspaces {
+            if !self.durable.contains(keyspace) {
+                self.durable.push(*keyspace);
+            }
+        }
+    }
+
+    fn is_stored(
+        &self,
+        snapshot: &Snapshot<'_>,
+        keyspace: Keyspace,
+        key: &[u8],
+    ) -> StoreResult<bool> {
+        match self.staged.get(&(keyspace, key.to_vec())) {
+            Some(at) => Ok(self.rows[*at].2.is_some()),
+            None => Ok(snapshot.get(keyspace, key)?.is_some()),
+        }
+    }
+
+    fn put(&mut self, keyspace: Keyspace, key: Vec<u8>, value: &[u8]) {
+        let value = record::seal(&key, value);
+        self.stage(keyspace, key, Some(value));
+    }
+
+    fn stage(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Option<Bytes>) {
+        self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+        if let Some(at) = self.staged.get(&(keyspace, key.clone())) {
+            self.rows[*at].2 = value;
+        } else {
+            self.staged.insert((keyspace, key.clone()), self.rows.len());
+            self.rows.push((keyspace, key, value));
+        }
+    }
+}
+
+/// The path that a row of this kind is found by.
+fn indexed_path(kind: ViewKind, path: Option<&str>) -> Option<&str> {
+    path.filter(|_| kind.flags.path_indexed)
+}

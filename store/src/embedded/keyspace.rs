@@ -1,0 +1,22 @@
+//! The keyspaces: families of rows that the engine keeps apart.
+
+/// A family of rows with a memtable of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Keyspace {
+    /// Batches in their stored form, by log and number.
+    Logs,
+    /// Where to find batches: operations, revisions, descriptors.
+    Index,
+    /// Rows by id, their paths, and the watermarks of logs.
+    Views,
+    /// Chunks and when they were touched.
+    Chunks,
+}
+
+/// The keyspaces by the names that the engine knows them by.
+pub(super) const KEYSPACES: [(Keyspace, &str); 4] = [
+    (Keyspace::Logs, "logs"),
+    (Keyspace::Index, "index"),
+    (Keyspace::Views, "views"),
+    (Keyspace::Chunks, "chunks"),
+];

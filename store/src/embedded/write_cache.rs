@@ -1,0 +1,65 @@
+//! How logs end and rows stand, without asking the engine.
+
+use std::collections::HashMap;
+
+use super::engine::Snapshot;
+use super::read;
+use crate::error::StoreResult;
+use crate::log::LogId;
+use crate::log_chain::LogTail;
+use crate::view::{Position, ViewKind};
+
+/// Ends of logs, and places of rows, that are remembered.
+const TAILS_REMEMBERED: usize = 1 << 16;
+const ROWS_REMEMBERED: usize = 1 << 14;
+
+/// What a write of a row must know of the row that it replaces.
+pub(super) struct StoredRow {
+    pub(super) position: Position,
+    pub(super) path: Option<String>,
+}
+
+/// What was written lately, or is being written: nobody else writes, so this is how it
+/// stands.
+#[derive(Default)]
+pub(super) struct WriteCache {
+    pub(super) tails: HashMap<LogId, LogTail>,
+    /// `None` for a row that is removed.
+    pub(super) rows: HashMap<Vec<u8>, Option<StoredRow>>,
+}
+
+impl WriteCache {
+    pub(super) fn tail(&self, snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Option<LogTail>> {
+        match self.tails.get(&log) {
+            Some(tail) => Ok(Some(*tail)),
+            None => read::tail(snapshot, log),
+        }
+    }
+
+    /// Takes out how a row stands; it is read where that is not known.
+    pub(super) fn take_row(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        log: LogId,
+        kind: ViewKind,
+        id: &[u8],
+        key: &[u8],
+    ) -> StoreResult<Option<StoredRow>> {
+        if let Some(stored) = self.rows.remove(key) {
+            return Ok(stored);
+        }
+        let view = read::view(snapshot, log, kind, id)?;
+        Ok(view.map(|view| StoredRow { position: view.position, path: view.path }))
+    }
+
+    /// Forgets when there is too much; only between groups, whose own writes are in no
+    /// snapshot yet.
+    pub(super) fn trim(&mut self) {
+        if self.tails.len() > TAILS_REMEMBERED {
+            self.tails.clear();
+        }
+        if self.rows.len() > ROWS_REMEMBERED {
+            self.rows.clear();
+        }
+    }
+}

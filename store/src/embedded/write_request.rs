@@ -1,0 +1,61 @@
+//! What callers hand to the one thread that writes.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::batch::Batch;
+use crate::chunk::ChunkId;
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::log::LogId;
+use crate::store::Append;
+use crate::view::{ViewKind, ViewWrite, Watermark};
+
+/// Where the outcome of a request goes.
+pub(super) type Reply<T> = oneshot::Sender<StoreResult<T>>;
+
+/// What the committer is asked to write.
+pub(super) enum WriteRequest {
+    Append { log: LogId, number: u64, batch: Box<Batch>, encoded: Bytes, reply: Reply<Append> },
+    Views { log: LogId, writes: Vec<ViewWrite>, watermark: Option<Watermark>, reply: Reply<()> },
+    Chunk { realm: String, id: ChunkId, bytes: Bytes, reply: Reply<()> },
+    Compact { log: LogId, manifests: Vec<(u64, Bytes)>, reply: Reply<()> },
+    DeleteViews { log: LogId, kind: ViewKind, ids: Vec<Bytes>, reply: Reply<()> },
+    ClearViews { log: LogId, keys: Vec<Bytes>, reply: Reply<()> },
+    DeleteChunks { realm: String, ids: Vec<ChunkId>, before_ms: u64, reply: Reply<u64> },
+    Close { reply: Reply<()> },
+}
+
+/// Somebody, and the answer if the group is committed.
+pub(super) enum PendingReply {
+    Append(Reply<Append>, StoreResult<Append>),
+    Done(Reply<()>, StoreResult<()>),
+    Counted(Reply<u64>, StoreResult<u64>),
+}
+
+impl PendingReply {
+    /// Answers after the group was committed.
+    pub(super) fn send(self) {
+        // A caller that has gone is no reason to stop.
+        match self {
+            Self::Append(reply, outcome) => drop(reply.send(outcome)),
+            Self::Done(reply, outcome) => drop(reply.send(outcome)),
+            Self::Counted(reply, outcome) => drop(reply.send(outcome)),
+        }
+    }
+
+    /// Answers after the group could not be committed.
+    pub(super) fn fail(self, reason: &str) {
+        match self {
+            Self::Append(reply, Ok(_)) => {
+                drop(reply.send(Err(StoreError::new(StoreErrorKind::OutcomeUnknown, reason))));
+            }
+            Self::Done(reply, Ok(())) => {
+                drop(reply.send(Err(StoreError::new(StoreErrorKind::Stopped, reason))));
+            }
+            Self::Counted(reply, Ok(_)) => {
+                drop(reply.send(Err(StoreError::new(StoreErrorKind::Stopped, reason))));
+            }
+            refused => refused.send(),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What a connected store holds.
+
+use std::collections::HashMap;
+
+use ::mongodb::bson::Document;
+use ::mongodb::bson::oid::ObjectId;
+use ::mongodb::{Client, Collection, Database};
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+
+use super::errors::Boundary;
+use crate::commit_hint::CommitHint;
+use crate::log::LogId;
+use crate::log_chain::LogTail;
+use crate::store::Guarantees;
+
+/// A store in a MongoDB deployment.
+pub struct MongoStore {
+    pub(super) client: Client,
+    pub(super) collections: Collections,
+    pub(super) boundary: Boundary,
+    /// Reads of the next number are linearizable, because the server can.
+    pub(super) linearizable: bool,
+    pub(super) guarantees: Guarantees,
+    /// Marks the batches of this process, which are no news to it.
+    pub(super) writer: ObjectId,
+    /// The ends of logs, as far as they are known to be committed.
+    pub(super) tails: Mutex<HashMap<LogId, LogTail>>,
+    pub(super) hints: broadcast::Sender<CommitHint>,
+    pub(super) watching: Option<JoinHandle<()>>,
+}
+
+/// The collections, with majority reads and writes.
+#[derive(Clone)]
+pub(super) struct Collections {
+    pub(super) database: Database,
+    pub(super) changes: Collection<Document>,
+    pub(super) views: Collection<Document>,
+    pub(super) watermarks: Collection<Document>,
+    pub(super) chunks: Collection<Document>,
+}
+
+impl Drop for MongoStore {
+    fn drop(&mut self) {
+        if let Some(watching) = &self.watching {
+            watching.abort();
+        }
+    }
+}

@@ -1,60 +1,88 @@
 # The two commands are `make run` and `make test`.
 
 CARGO ?= cargo
-BINARIES := vdom
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: run test test-chaos test-fuzz format-fixture check bench bootstrap web test-integration fmt
+# What builds and tests select. Cargo resolves features for what is selected: with one
+# selection everywhere, no dependency is compiled a second time with others.
+EVERYTHING := --workspace --all-targets
+TEST := ./scripts/with-environment $(CARGO) test --workspace
+INTEGRATION := $(TEST) --test integration
+
+# What `make run` leaves out: `make run FEATURES=mongodb` builds the MongoDB store in.
+FEATURES ?= command
+# `make run ARGS=--demo` puts a small repo to look at into an empty store.
+ARGS ?=
+
+.PHONY: run test test-integration test-chaos test-fuzz format-fixture check check-web check-fuzz \
+	minimum-rust bench release web bootstrap fmt
 
 ## Builds and starts the gateway on the embedded store plus a sidecar.
 run:
-	$(CARGO) run --release --package vdom -- up
+	@./scripts/web console || echo "Going on without it."
+	@test -x $(TARGET)/quick/vdom || echo "Building vdom: about four minutes on two cores the \
+	first time, seconds after that."
+	@$(CARGO) build --profile quick --package vdom --no-default-features --features $(FEATURES)
+	@$(TARGET)/quick/vdom up $(ARGS)
 
 ## Installs what the tests need, then passes every test.
 test: bootstrap
-	$(CARGO) build --workspace --all-targets
-	./scripts/with-environment $(CARGO) test --workspace --lib --bins --quiet
-	./scripts/with-environment $(CARGO) test --package vdom-tests --test integration
-	cd web && npm run check --silent && npm test --silent
+	$(CARGO) build $(EVERYTHING)
+	$(TEST) --lib --bins --quiet
+	$(TEST) --doc --quiet
+	$(INTEGRATION)
+	./scripts/web test
 
 ## The integration tests alone, on what `make bootstrap` installed.
 test-integration:
-	$(CARGO) build --workspace --bins
-	./scripts/with-environment $(CARGO) test --package vdom-tests --test integration
+	$(CARGO) build $(EVERYTHING)
+	$(INTEGRATION)
 
 ## The store against power cuts, flipped bits and `kill -9`, at length: VDOM_CHAOS_SEED
 ## chooses others.
 test-chaos: bootstrap
-	$(CARGO) build --workspace --bins
-	VDOM_CHAOS_CUTS=1000 VDOM_CHAOS_FLIPS=10000 VDOM_CHAOS_KILLS=200 ./scripts/with-environment \
-		$(CARGO) test --package vdom-tests --test integration -- --nocapture \
+	$(CARGO) build $(EVERYTHING)
+	VDOM_CHAOS_CUTS=1000 VDOM_CHAOS_FLIPS=10000 VDOM_CHAOS_KILLS=200 $(INTEGRATION) -- --nocapture \
 		storage::power_loss storage::bit_rot journeys::crashes
 
 ## Writes the store of the present format that later releases must open; once per format.
 format-fixture:
-	$(CARGO) build --workspace --bins
-	./scripts/with-environment $(CARGO) test --package vdom-tests --test integration -- \
-		--ignored --exact storage::stored_format::write_the_store_of_a_format
+	$(CARGO) build $(EVERYTHING)
+	$(INTEGRATION) -- --ignored --exact storage::stored_format::write_the_store_of_a_format
 
 ## Fuzzes each parser for VDOM_FUZZ_SECONDS (60), with the stable toolchain.
 test-fuzz:
 	./scripts/fuzz
 
 ## What a reviewer would reject.
-check:
+check: check-web check-fuzz
 	$(CARGO) fmt --all -- --check
-	$(CARGO) fmt --manifest-path fuzz/Cargo.toml -- --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	$(CARGO) clippy $(EVERYTHING) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --lib --bins --examples --no-deps --quiet
 	./scripts/deny
+
+check-web:
+	./scripts/web check
+
+check-fuzz:
+	./scripts/check-fuzz
+
+## Whether the oldest compiler that we promise still builds everything.
+minimum-rust:
+	./scripts/minimum-rust
 
 ## vdom and its peers, in one run.
 bench: bootstrap
 	$(CARGO) build --profile dist --package vdom --package vdom-bench
-	./scripts/with-environment $(CARGO) run --profile dist --package vdom-bench -- all
+	./scripts/with-environment $(TARGET)/dist/vdom-bench all
 
-## The console, where Node is at hand; the gateway serves it once it is built.
+## What is shipped, in dist/: docs/releasing.md says how a release is made.
+release:
+	./scripts/release
+
+## The console, which needs Node; the next build of the gateway embeds it.
 web:
-	cd web && npm ci --no-audit --no-fund --silent && npm run build --silent
+	./scripts/web console
 
 ## What the tests and benchmarks need: Debian, Python and npm packages.
 bootstrap:

@@ -1,6 +1,7 @@
 //! A gateway that cannot start says why in one clear line, touches nothing, and
 //! ends with an exit code.
 
+mod configuration;
 mod mongodb;
 mod settings;
 mod stores;

@@ -2,26 +2,21 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
 use super::route_label::RouteLabel;
+use crate::environment::Environment;
 use crate::observe::RequestMetrics;
 use crate::token::TokenVerifier;
-
-/// 16 random bytes.
-pub type Randomness = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
 
 /// What the path of a request needs to know.
 #[derive(Clone)]
 pub struct RequestContext {
     /// Who may call.
     pub tokens: TokenVerifier,
-    /// For request ids.
-    pub randomness: Randomness,
-    /// The clock that tokens are checked against.
-    pub now: fn() -> SystemTime,
+    /// The clock that tokens are checked against, and randomness for request ids.
+    pub environment: Environment,
     /// How metrics and access logs name the calls of the service.
     pub route_labels: &'static [RouteLabel],
     /// Where requests are counted.

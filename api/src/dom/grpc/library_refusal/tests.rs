@@ -14,7 +14,7 @@ use vdom_edge::error::from_status;
 use vdom_proto::v1 as wire;
 use vdom_proto::v1::write_diffs_chunk::Chunk;
 
-use super::super::{Compression, server};
+use super::super::{Compression, document_server};
 use super::*;
 use crate::dom::fake::{FakeDocumentService, caller};
 
@@ -28,7 +28,7 @@ async fn refusal(call: &str, encoding: Option<&str>, body: Vec<u8>) -> Error {
     let body = tonic::body::Body::new(Full::new(Bytes::from(body)));
     let mut request = request.body(body).expect("a request");
     request.extensions_mut().insert(CheckedCaller(Ok(caller())));
-    let mut server = server(Arc::new(FakeDocumentService::default()), Compression::Never);
+    let mut server = document_server(Arc::new(FakeDocumentService::default()), Compression::Never);
     let response = server.call(request).await.expect("infallible");
     let status = Status::from_header_map(response.headers()).expect("a refusal");
     assert!(!status.details().is_empty(), "{call}: bare {status:?}");

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use vdom_core::{Error, ErrorCode, Result};
@@ -10,7 +10,7 @@ use vdom_dom::{DocumentRoom, DomMetrics, Quotas, Retention, RoomBounds};
 use vdom_edge::Environment;
 use vdom_edge::observe::Metrics;
 use vdom_edge::serve::{
-    Bind, Drained, Listener, Randomness, RequestContext, RequestService, ServeSettings, Server, tls,
+    Bind, Drained, Listener, RequestContext, RequestService, ServeSettings, Server, tls,
 };
 use vdom_security::Authority;
 use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
@@ -96,8 +96,7 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
     let addresses = Addresses { grpc: tcp(&grpc)?, http: tcp(&http)?, admin: tcp(&admin)? };
     let context = RequestContext {
         tokens,
-        randomness: randomness(environment),
-        now: SystemTime::now,
+        environment: environment.clone(),
         metrics: metrics.requests(),
         transport: if tls.is_some() { "tls" } else { "tcp" },
         draining: draining.clone(),
@@ -195,11 +194,6 @@ async fn listen(address: SocketAddr) -> Result<Listener> {
 
 fn tcp(listener: &Listener) -> Result<SocketAddr> {
     listener.local_address().tcp().ok_or_else(|| Error::internal("a TCP listener without address"))
-}
-
-fn randomness(environment: Environment) -> Randomness {
-    // A request id that repeats is a nuisance in the log, not a fault.
-    Arc::new(move || environment.random().unwrap_or_default())
 }
 
 /// The operator's error: the store's own words.

@@ -1,4 +1,9 @@
 //! The integration tests of vdom: one binary, a folder for each subject.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test may look at the clock, and waits for processes"
+)]
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,

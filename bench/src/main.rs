@@ -1,6 +1,8 @@
 //! Black-box load generator: runs vdom and its peers in one run, in turns, and
 //! reports ratios. See `docs/benchmarks.md`.
 
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
+
 mod echo;
 mod load;
 mod machine;

@@ -1,4 +1,6 @@
 //! The `vdom` command: serves trees, and works with them from a shell.
+
+#![allow(clippy::disallowed_methods, reason = "a program for people has the clock of its machine")]
 #![allow(
     rustdoc::broken_intra_doc_links,
     reason = "doc comments of arguments are help texts, where REPO[@BRANCH] is no link"

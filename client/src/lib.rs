@@ -18,6 +18,8 @@
 //! A call that is not here goes through [`Client::raw`], the generated client with
 //! the token on every request. The messages are those of `vdom_proto::v1`.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may look at the clock"))]
+
 mod address;
 mod branch_spec;
 mod change_set_upload;

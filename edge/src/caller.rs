@@ -21,6 +21,8 @@ pub struct Caller {
     pub deadline: Option<Instant>,
     /// When the token ends.
     pub expires_at: Option<SystemTime>,
+    /// The time of day when the request came.
+    pub received_at: SystemTime,
     /// On every log line of the request.
     pub request_id: Arc<str>,
     /// The token itself, for a sidecar that forwards; never logged.

@@ -16,7 +16,7 @@ pub fn of_answer(caller: &Caller) -> Instant {
 }
 
 /// The runtime's clock, which tests may hold.
-pub(crate) fn now() -> Instant {
+pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

@@ -2,6 +2,8 @@
 //! calls, by when, within which limits; the one error table; tokens; settings; observing;
 //! serving HTTP/1, HTTP/2 and unix sockets.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may look at the clock"))]
+
 pub mod caller;
 pub mod cors;
 pub mod deadline;

@@ -17,7 +17,7 @@ mod write_coalescing;
 
 pub use connection::{ServeSettings, serve_connection};
 pub use listener::{Bind, Listener, LocalAddress, Stream};
-pub use request_context::{Randomness, RequestContext};
+pub use request_context::RequestContext;
 pub use request_path::{Entered, RequestPath};
 pub use request_service::RequestService;
 pub use server::{Drained, Server};

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -35,7 +35,7 @@ pub fn until_deadline<T: Send + 'static>(
 ) -> ServiceStream<T> {
     let deadline = caller.deadline;
     let token_left = caller.expires_at.map(|expiry| {
-        expiry.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO) + TOKEN_LEEWAY
+        expiry.duration_since(caller.received_at).unwrap_or(Duration::ZERO) + TOKEN_LEEWAY
     });
     if deadline.is_none() && token_left.is_none() && draining.is_none() {
         return stream;

@@ -337,6 +337,7 @@ fn includes(node: &KnownNode, agreed: &KnownNode) -> bool {
         .all(|(actor, count)| node.clock.get(actor).is_some_and(|standing| standing >= count))
 }
 
+#[expect(clippy::disallowed_methods, reason = "it is compared with the times of files")]
 fn now_ns() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)

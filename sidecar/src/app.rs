@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::Router;
 use tokio::runtime::Handle;
@@ -21,9 +21,7 @@ use vdom_edge::caller;
 use vdom_edge::cors;
 use vdom_edge::error::{to_response, to_status};
 use vdom_edge::observe::{Metrics, admin};
-use vdom_edge::serve::{
-    Bind, Listener, Randomness, RequestContext, RequestService, ServeSettings, Server,
-};
+use vdom_edge::serve::{Bind, Listener, RequestContext, RequestService, ServeSettings, Server};
 
 use crate::branch::Tolerance;
 use crate::branches::BranchSettings;
@@ -102,8 +100,7 @@ pub async fn start(config: SidecarConfig, environment: Environment) -> Result<Ru
 
     let context = |transport| RequestContext {
         tokens: tokens.clone(),
-        randomness: randomness(environment.clone()),
-        now: SystemTime::now,
+        environment: environment.clone(),
         metrics: metrics.requests(),
         transport,
         draining: draining.clone(),
@@ -269,11 +266,6 @@ async fn listen(bind: &Bind) -> Result<Listener> {
 
 async fn unix_socket(path: &Path, mode: u32) -> Result<Listener> {
     listen(&Bind::Unix { path: path.to_owned(), mode }).await
-}
-
-fn randomness(environment: Environment) -> Randomness {
-    // A request id that repeats is a nuisance in the log, not a fault.
-    Arc::new(move || environment.random().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@
 //! | `workers` | one serving thread per core |
 //! | `observe` | readiness and metrics |
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may look at the clock"))]
+
 pub mod app;
 mod apply;
 mod authorize;

@@ -175,7 +175,7 @@ impl Upstream {
         let left = match on_behalf_of {
             OnBehalfOf::Caller(caller) => caller
                 .deadline
-                .map(|deadline| deadline.saturating_duration_since(std::time::Instant::now())),
+                .map(|deadline| deadline.saturating_duration_since(vdom_edge::deadline::now())),
             OnBehalfOf::Sidecar => None,
         };
         if left.is_some_and(|left| left.is_zero()) {

@@ -1,5 +1,7 @@
 //! Chunks: immutable bytes that are named by their hash.
 
+use std::time::SystemTime;
+
 use sha2::{Digest, Sha256};
 
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
@@ -48,4 +50,11 @@ pub(crate) fn check_chunk(id: ChunkId, bytes: &[u8]) -> StoreResult<()> {
         ));
     }
     Ok(())
+}
+
+/// The time in ms since the Unix epoch by the clock of the store: chunks age by it.
+#[expect(clippy::disallowed_methods, reason = "a store that is embedded has the machine's clock")]
+pub(crate) fn touched_at_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

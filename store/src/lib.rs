@@ -6,6 +6,8 @@
 //! `docs/store.md` is the protocol that every backend keeps, and
 //! `vdom_store::conformance` is the suite that holds it to that.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may look at the clock"))]
+
 mod batch;
 mod chunk;
 mod commit_hint;

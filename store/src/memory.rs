@@ -10,7 +10,6 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +20,7 @@ pub use self::faults::{AppendFault, ViewFaults};
 use self::faults::{Faults, ViewFate};
 use self::state::MemoryState;
 use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::chunk::touched_at_ms;
 use crate::chunk::{ChunkId, StoredChunk, check_chunk};
 use crate::commit_hint::{CommitHint, HINT_QUEUE, HINTED_BATCH_MAX_BYTES};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
@@ -301,8 +301,7 @@ impl Store for MemoryStore {
     async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
         let content = self.connected()?;
         check_chunk(id, &bytes)?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        content.state.lock().put_chunk(realm, id, bytes, now.as_millis() as u64);
+        content.state.lock().put_chunk(realm, id, bytes, touched_at_ms());
         Ok(())
     }
 

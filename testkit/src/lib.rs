@@ -1,5 +1,7 @@
 //! Starts what the tests need: gateways, sidecars, databases, clients. Used by
 //! `tests/` and `bench/` only, so it may panic where a test would.
+
+#![allow(clippy::disallowed_methods, reason = "it waits for processes of its own")]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 pub mod channel;

@@ -5,6 +5,7 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -50,6 +51,7 @@ pub(crate) fn caller() -> Caller {
         scopes: Scopes::all(),
         deadline: None,
         expires_at: None,
+        received_at: SystemTime::now(),
         request_id: Arc::from("request-1"),
         bearer: None,
     }

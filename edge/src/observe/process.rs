@@ -1,13 +1,13 @@
 //! What the operating system says of this process, read when metrics are.
 
 use std::fmt;
-use std::time::Instant;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+use tokio::time::Instant;
 
 /// How Linux counts processor time for users: `USER_HZ`.
 const TICKS_PER_SECOND: f64 = 100.0;

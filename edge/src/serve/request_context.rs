@@ -2,25 +2,20 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::environment::Environment;
 use crate::observe::RequestMetrics;
 use crate::token::TokenVerifier;
-
-/// 16 random bytes.
-pub type Randomness = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
 
 /// What the path of a request needs to know.
 #[derive(Clone)]
 pub struct RequestContext {
     /// Who may call.
     pub tokens: TokenVerifier,
-    /// For request ids.
-    pub randomness: Randomness,
-    /// The clock that tokens are checked against.
-    pub now: fn() -> SystemTime,
+    /// The clock that tokens are checked against, and randomness for request ids.
+    pub environment: Environment,
     /// Where requests are counted.
     pub metrics: Arc<RequestMetrics>,
     /// Such as `tcp`, `tls`, `unix`: a label of metrics.

@@ -15,7 +15,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
 use vdom_core::Result;
@@ -50,12 +50,15 @@ pub struct Entered {
     pub deadline: Result<Option<Instant>>,
     /// When its head was read.
     pub started: Instant,
+    /// The same, by the time of day.
+    pub received_at: SystemTime,
 }
 
 impl RequestPath {
     /// A path with nothing remembered yet.
     pub fn new(context: RequestContext) -> Self {
-        let ids = RequestIds::new((context.randomness)());
+        // A request id that repeats is a nuisance in the log, not a fault.
+        let ids = RequestIds::new(context.environment.random().unwrap_or_default());
         let tokens = CachingVerifier::new(context.tokens.clone());
         Self { layers: Arc::new(Layers { context: Arc::new(context), ids, tokens }) }
     }
@@ -70,14 +73,15 @@ impl RequestPath {
         let Layers { context, ids, tokens } = &*self.layers;
         let started = deadline::now();
         let request_id = ids.of(headers);
-        let token = tokens.verify(headers, (context.now)(), started);
+        let received_at = context.environment.now();
+        let token = tokens.verify(headers, received_at, started);
         let deadline = match headers.get("grpc-timeout") {
             None => Ok(None),
             Some(timeout) => parse_grpc_timeout(timeout.to_str().unwrap_or_default())
                 // A time that cannot be represented never comes.
                 .map(|timeout| started.checked_add(timeout)),
         };
-        Entered { request_id, token, deadline, started }
+        Entered { request_id, token, deadline, started, received_at }
     }
 
     /// What `answer` answers; `None` where it has nothing to say, or panicked, which the log
@@ -110,6 +114,7 @@ impl Entered {
             scopes: identity.scopes,
             deadline,
             expires_at: identity.expires_at,
+            received_at: self.received_at,
             request_id: Arc::clone(&self.request_id),
             bearer: token.bearer.clone(),
         })

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use vdom_core::ErrorCode;
 
 use super::*;
+use crate::environment::Environment;
 use crate::observe::Metrics;
 use crate::token::TokenVerifier;
 
@@ -26,6 +27,14 @@ mod access_log;
 mod body_drain;
 
 const ANY_PORT: &str = "127.0.0.1:0";
+
+fn environment() -> Environment {
+    let fill = |bytes: &mut [u8]| {
+        bytes.fill(0xab);
+        Ok(())
+    };
+    Environment::new(std::time::SystemTime::now, Duration::default, fill)
+}
 
 async fn listen() -> Listener {
     let address = ANY_PORT.parse().expect("an address");
@@ -39,8 +48,7 @@ fn address(server: &Server) -> SocketAddr {
 fn context(metrics: &Metrics) -> RequestContext {
     RequestContext {
         tokens: TokenVerifier::anonymous(),
-        randomness: Arc::new(|| [0xab; 16]),
-        now: SystemTime::now,
+        environment: environment(),
         metrics: metrics.requests(),
         transport: "tcp",
         draining: CancellationToken::new(),

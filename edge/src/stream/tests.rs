@@ -1,6 +1,6 @@
 //! How streams end.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ fn caller() -> Caller {
         scopes: Scopes::all(),
         deadline: None,
         expires_at: None,
+        received_at: SystemTime::now(),
         request_id: Arc::from("request-1"),
         bearer: None,
     }

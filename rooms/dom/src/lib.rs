@@ -12,6 +12,8 @@
 //! | `feed` | what other gateways append |
 //! | `records` `batches` `content` `packs` `error` | stored forms, a log page by page, large contents and change sets, the store's errors |
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may look at the clock"))]
+
 mod base;
 mod batches;
 mod branch;

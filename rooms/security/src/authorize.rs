@@ -79,6 +79,8 @@ impl Authority {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use vdom_core::ErrorCode;
     use vdom_core::access::Scopes;
 
@@ -91,6 +93,7 @@ mod tests {
             scopes: Scopes::parse(scopes),
             deadline: None,
             expires_at: None,
+            received_at: SystemTime::now(),
             request_id: "r".into(),
             bearer: None,
         }

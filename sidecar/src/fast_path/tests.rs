@@ -33,7 +33,11 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        let environment = Environment::system();
+        let ones = |bytes: &mut [u8]| {
+            bytes.fill(1);
+            Ok(())
+        };
+        let environment = Environment::new(std::time::SystemTime::now, Duration::default, ones);
         let gateway = UpstreamAddress { url: "http://127.0.0.1:1".into(), ca_file: None };
         let upstream =
             Upstream::new(&gateway, OwnIdentity::anonymous(), environment.clone()).unwrap();
@@ -47,11 +51,10 @@ impl Setup {
             idle_after: long,
         };
         let runtime = tokio::runtime::Handle::current();
-        let sidecar = Sidecar::new(upstream, environment, &settings, runtime);
+        let sidecar = Sidecar::new(upstream, environment.clone(), &settings, runtime);
         let context = RequestContext {
             tokens: TokenVerifier::anonymous(),
-            randomness: Arc::new(|| [1; 16]),
-            now: std::time::SystemTime::now,
+            environment,
             metrics: Metrics::new("test", "0").requests(),
             transport: "tcp",
             draining: CancellationToken::new(),

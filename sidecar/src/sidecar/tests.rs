@@ -79,6 +79,7 @@ fn caller() -> Caller {
         scopes: Scopes::all(),
         deadline: None,
         expires_at: None,
+        received_at: std::time::SystemTime::now(),
         request_id: "request-1".into(),
         bearer: Some("callers-token".into()),
     }

@@ -108,7 +108,7 @@ impl Upstream {
         if let OnBehalfOf::Caller(caller) = on_behalf_of
             && let Some(deadline) = caller.deadline
         {
-            request.set_timeout(deadline.saturating_duration_since(std::time::Instant::now()));
+            request.set_timeout(deadline.saturating_duration_since(vdom_edge::deadline::now()));
         }
         Ok(request)
     }

@@ -1,7 +1,6 @@
 //! A group: what one write of the engine, and one fsync, makes of many requests.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -13,6 +12,7 @@ use super::{keys, read, record};
 use crate::batch::codec::digest_in;
 use crate::batch::{Batch, BatchId};
 use crate::chunk::ChunkId;
+use crate::chunk::touched_at_ms;
 use crate::error::StoreResult;
 use crate::log::LogId;
 use crate::log_chain::{self, LogTail};
@@ -256,9 +256,7 @@ impl CommitGroup {
         if !self.is_stored(snapshot, Keyspace::Chunks, &key)? {
             self.put(Keyspace::Chunks, key, bytes);
         }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let now_ms = now.as_millis() as u64;
-        self.put(Keyspace::Chunks, keys::touched(realm, id), &now_ms.to_be_bytes());
+        self.put(Keyspace::Chunks, keys::touched(realm, id), &touched_at_ms().to_be_bytes());
         self.make_durable(&[Keyspace::Chunks]);
         Ok(())
     }

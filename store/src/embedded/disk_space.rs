@@ -1,7 +1,9 @@
 //! Room on the disk: writes are refused in time, because one that fails stops the store.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use parking_lot::Mutex;
 

@@ -1,6 +1,8 @@
 //! The change stream: it only makes early what polling would bring.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use ::mongodb::Collection;
 use ::mongodb::bson::oid::ObjectId;

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::future::IntoFuture;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use ::mongodb::bson::{Document, doc};
 use ::mongodb::options::ReadConcern;

@@ -1,7 +1,7 @@
 //! The service over a real connection, against the in-memory room.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::{StreamExt, stream};
@@ -26,6 +26,7 @@ use vdom_proto::v1::write_diffs_chunk::Chunk;
 use super::*;
 use crate::dom::convert::decode;
 use crate::dom::fake::{ENDLESS_PATH, EPOCH, FakeDocumentService, caller};
+use vdom_edge::Environment;
 use vdom_edge::caller::{Caller, CheckedCaller};
 use vdom_edge::error::from_status;
 use vdom_edge::observe::Metrics;
@@ -34,6 +35,14 @@ use vdom_edge::token::{TokenSettings, TokenVerifier, generate_secret_file};
 
 mod conversions;
 mod sets;
+
+fn environment() -> Environment {
+    let fill = |bytes: &mut [u8]| {
+        bytes.fill(0xcd);
+        Ok(())
+    };
+    Environment::new(std::time::SystemTime::now, Duration::default, fill)
+}
 
 struct Door {
     dom: Arc<FakeDocumentService>,
@@ -52,8 +61,7 @@ impl Door {
         let metrics = Metrics::new("test", "1");
         let context = RequestContext {
             tokens,
-            randomness: Arc::new(|| [0xcd; 16]),
-            now: SystemTime::now,
+            environment: environment(),
             metrics: metrics.requests(),
             transport: "tcp",
             draining: CancellationToken::new(),

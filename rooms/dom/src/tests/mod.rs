@@ -86,6 +86,7 @@ fn caller(subject: &str) -> Caller {
         scopes: Scopes::all(),
         deadline: None,
         expires_at: None,
+        received_at: SystemTime::now(),
         request_id: "test".into(),
         bearer: None,
     }

@@ -1,73 +1,41 @@
 //! A branch in memory: its head, the tail of its log that the views do not have
 //! yet, and what readers and subscribers need of both.
 
+mod applied_batch;
+pub(crate) mod checkpoint;
+mod head;
+pub(crate) mod idempotency;
+pub(crate) mod node_cache;
+mod overlay;
+pub(crate) mod parent;
+pub(crate) mod point_in_time;
+mod refusals;
+mod replay;
+pub(crate) mod row_pages;
+pub(crate) mod usage;
+
+pub(crate) use applied_batch::{Applied, AppliedBatch, EncodedBatch};
+pub(crate) use head::{Compaction, Head, KnownViews};
+pub(crate) use refusals::{broken_chain, compacted};
+pub(crate) use replay::{after_change, next_clock};
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use overlay::State;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use vdom_core::dom::diff;
-use vdom_core::limits::{SUBSCRIPTION_QUEUE_MAX_BYTES, SUBSCRIPTION_QUEUE_MAX_EVENTS};
-use vdom_core::{
-    BranchAddress, Change, ChangeKind, Content, Error, Hash, Node, NodeId, NodePath, Result,
-    VectorClock,
-};
+use vdom_core::{BranchAddress, Node, NodeId, NodePath, Result};
 use vdom_store::{LogDescriptor, LogId, Position, Store, View, Watermark};
 
-use super::content;
-use super::error::from_store;
-use super::hot::{Holder, HotBranch};
-use super::origin::Origin;
-use super::packs::{PackReader, StoredDiff};
-use super::quota::{RealmUsage, Usage};
-use super::records::{Base, DocumentView, Entry, Note, decode_node};
-use super::subscribe::EncodedForms;
-use super::writer::Command;
-
-/// The end of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    /// The incarnation.
-    pub epoch: u64,
-    /// Of the last change; 0 before the first.
-    pub revision: u64,
-    /// Of the last change.
-    pub hash: Hash,
-    /// Of the last batch; 0 where the log does not exist yet.
-    pub number: u64,
-    /// Of the last batch, for the next one to name.
-    pub digest: [u8; 32],
-    /// The log ends here: the branch was deleted.
-    pub closed: bool,
-}
-
-/// A change and the node after it.
-#[derive(Clone, Debug)]
-pub(crate) struct Applied {
-    /// The change.
-    pub entry: Entry,
-    /// The node after it.
-    pub node: Arc<Node>,
-    /// By how much the branch grew.
-    pub growth: Usage,
-}
-
-/// A committed batch, applied.
-#[derive(Debug)]
-pub(crate) struct AppliedBatch {
-    /// The head after it.
-    pub head: Head,
-    /// Its changes, in order.
-    pub changes: Vec<Applied>,
-    /// What it says besides.
-    pub notes: Vec<Note>,
-    /// As its subscribers get it.
-    pub encoded: EncodedForms,
-}
+use crate::branch::node_cache::{Holder, HotBranch};
+use crate::branch::parent::Origin;
+use crate::branch::usage::{RealmUsage, Usage};
+use crate::error::from_store;
+use crate::records::{Base, DocumentView, Note, decode_node};
 
 /// What every task of a branch shares. Only the writer changes it.
 pub(crate) struct Branch {
@@ -97,26 +65,6 @@ pub(crate) struct Branch {
     retired: AtomicBool,
 }
 
-/// What of a branch's history is kept.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Compaction {
-    /// The oldest revision that may still be asked for; 0: all.
-    pub limit: u64,
-    /// What stands in for what is older.
-    pub base: Option<Arc<Base>>,
-}
-
-/// What the views of a log know when it is opened.
-#[derive(Debug, Default)]
-pub(crate) struct KnownViews {
-    /// How far they are complete.
-    pub watermark: Watermark,
-    /// What of the history is kept.
-    pub compaction: Compaction,
-    /// How much the nodes take, and as of when.
-    pub usage: (Usage, Position),
-}
-
 /// What a branch is made of when it is brought into memory.
 pub(crate) struct BranchParts {
     /// Its name.
@@ -135,32 +83,6 @@ pub(crate) struct BranchParts {
     pub usage: Arc<RealmUsage>,
     /// Room for its nodes in memory.
     pub hot: HotBranch,
-}
-
-/// A branch with its writer; the writer ends when the last handle is dropped.
-pub(crate) struct BranchHandle {
-    /// What is shared.
-    pub branch: Arc<Branch>,
-    /// The writer's queue.
-    pub writer: mpsc::Sender<Command>,
-}
-
-struct State {
-    confirmed_at: Instant,
-    watermark: Watermark,
-    /// Everything after the watermark, and before it as much as subscribers
-    /// may be behind.
-    tail: VecDeque<Arc<AppliedBatch>>,
-    tail_events: usize,
-    tail_bytes: usize,
-    nodes: HashMap<NodeId, Arc<Node>>,
-    paths: HashMap<NodePath, Occupancy>,
-    actors: HashMap<String, (u64, Arc<str>)>,
-}
-
-struct Occupancy {
-    since_revision: u64,
-    holder: Option<NodeId>,
 }
 
 impl Branch {
@@ -527,215 +449,4 @@ impl Branch {
         drop(state);
         self.derived.notify_waiters();
     }
-
-    /// Applies changes that somebody else wrote, or that were read from the log
-    /// at start, to the nodes they are about.
-    pub(crate) async fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Applied>> {
-        let mut packs = self.packs();
-        let mut latest: HashMap<NodeId, Arc<Node>> = HashMap::new();
-        let mut changes: Vec<Applied> = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let id = entry.change.node_id;
-            let before = match latest.get(&id) {
-                Some(node) => Some(node.clone()),
-                None => self.node(id).await?,
-            };
-            let inherited = self.inherited_revision();
-            let (node, growth) = match before {
-                // The views may be ahead of what is applied here.
-                Some(node) if node.changed_revision >= entry.change.revision => {
-                    (node, Usage::default())
-                }
-                before => {
-                    let before = before.as_deref();
-                    let node = Arc::new(self.node_after(before, &entry, &mut packs).await?);
-                    let growth = Usage::growth(before, &node, inherited);
-                    (node, growth)
-                }
-            };
-            latest.insert(id, node.clone());
-            changes.push(Applied { entry, node, growth });
-        }
-        Ok(changes)
-    }
-
-    /// Reads the packs of the branch's change sets.
-    pub(crate) fn packs(&self) -> PackReader<'_> {
-        PackReader::new(&*self.store, &self.address)
-    }
-
-    /// The node that a change makes of the node before it.
-    pub(crate) async fn node_after(
-        &self,
-        before: Option<&Node>,
-        entry: &Entry,
-        packs: &mut PackReader<'_>,
-    ) -> Result<Node> {
-        let diff = diff::Diff::parse_stored(&packs.diff(&entry.diff).await?)?;
-        let pack = packs.holding(&entry.diff).await?;
-        let empty = Content::Inline(Bytes::new());
-        let old = before.map_or(&empty, |node| &node.content);
-        let bytes = if diff.needs_content() {
-            content::load(&*self.store, &self.address, old).await?
-        } else {
-            Bytes::new()
-        };
-        let no_attributes = std::collections::BTreeMap::new();
-        let attributes = before.map_or(&no_attributes, |node| &node.attributes);
-        let applied = diff::apply(&diff, entry.change.node_kind, &bytes, attributes)?;
-        let content =
-            content::settle(&*self.store, &self.address, applied.content, old, pack.as_ref())
-                .await?;
-        Ok(after_change(
-            before,
-            &entry.change,
-            content,
-            applied.attributes.unwrap_or_else(|| attributes.clone()),
-        ))
-    }
-}
-
-/// The node after a change, from the record and what the diff made of it.
-pub(crate) fn after_change(
-    before: Option<&Node>,
-    change: &Change,
-    content: Content,
-    attributes: std::collections::BTreeMap<String, String>,
-) -> Node {
-    let live = change.kind != ChangeKind::Delete;
-    let mut last_used = before.map(|node| node.last_used.clone()).unwrap_or_default();
-    last_used.insert(change.actor.clone(), change.version);
-    last_used.retain(|actor, _| change.clock.get(actor) > 0);
-    Node {
-        id: change.node_id,
-        path: change.path.clone(),
-        kind: change.node_kind,
-        live,
-        version: change.version,
-        clock: change.clock.clone(),
-        last_used,
-        content: if live { content } else { Content::Inline(Bytes::new()) },
-        attributes,
-        author: change.author.clone(),
-        timestamp_ms: change.timestamp_ms,
-        metadata: change.metadata.clone(),
-        epoch: change.epoch,
-        changed_revision: change.revision,
-    }
-}
-
-/// The clock of a node after one more change of `actor`.
-pub(crate) fn next_clock(before: Option<&Node>, actor: &str) -> VectorClock {
-    match before {
-        None => VectorClock::default().incremented(actor, |_| 0),
-        Some(node) => {
-            node.clock.incremented(actor, |name| node.last_used.get(name).copied().unwrap_or(0))
-        }
-    }
-}
-
-impl Applied {
-    /// About how much memory it takes.
-    fn bytes(&self) -> usize {
-        let diff = match &self.entry.diff {
-            StoredDiff::AtHand(bytes) => bytes.len(),
-            StoredDiff::Packed(_) => 0,
-        };
-        diff + 512
-    }
-}
-
-impl AppliedBatch {
-    /// A batch that nobody has seen yet.
-    pub(crate) fn new(head: Head, changes: Vec<Applied>, notes: Vec<Note>) -> Self {
-        Self { head, changes, notes, encoded: EncodedForms::default() }
-    }
-
-    /// Its changes after `revision`.
-    pub(crate) fn after(&self, revision: u64) -> &[Applied] {
-        let from =
-            self.changes.partition_point(|applied| applied.entry.change.revision <= revision);
-        &self.changes[from..]
-    }
-
-    /// The last of its changes.
-    pub(crate) fn last_change(&self) -> Option<&Change> {
-        self.changes.last().map(|applied| &*applied.entry.change)
-    }
-
-    fn growth(&self) -> Usage {
-        self.changes.iter().fold(Usage::default(), |sum, applied| sum + applied.growth)
-    }
-
-    fn bytes(&self) -> usize {
-        self.changes.iter().map(Applied::bytes).sum()
-    }
-}
-
-impl State {
-    fn overlay(&mut self, applied: &Applied) {
-        let (change, node) = (&applied.entry.change, &applied.node);
-        let revision = change.revision;
-        if let Some(old_path) = &change.old_path {
-            self.occupy(old_path, revision, None, node.id);
-        }
-        let holder = node.live.then_some(node.id);
-        self.occupy(&node.path, revision, holder, node.id);
-        self.nodes.insert(node.id, node.clone());
-        self.actors
-            .entry(change.actor.clone())
-            .or_insert_with(|| (revision, change.subject.as_str().into()));
-    }
-
-    fn occupy(&mut self, path: &NodePath, revision: u64, holder: Option<NodeId>, by: NodeId) {
-        // Within a change set another node may have come before this one left.
-        if holder.is_none()
-            && let Some(place) = self.paths.get(path)
-            && place.holder.is_some_and(|current| current != by)
-        {
-            return;
-        }
-        self.paths.insert(path.clone(), Occupancy { since_revision: revision, holder });
-    }
-
-    fn trim(&mut self) {
-        while self.tail_events > SUBSCRIPTION_QUEUE_MAX_EVENTS
-            || self.tail_bytes > SUBSCRIPTION_QUEUE_MAX_BYTES
-        {
-            let Some(oldest) = self.tail.front() else {
-                return;
-            };
-            if oldest.head.number > self.watermark.number {
-                return;
-            }
-            self.tail_events -= oldest.changes.len();
-            self.tail_bytes -= oldest.bytes();
-            self.tail.pop_front();
-        }
-    }
-}
-
-/// The refusal of what was compacted.
-pub(crate) fn compacted(branch: &Branch, revision: u64, oldest: u64) -> Error {
-    let head = branch.head();
-    Error::new(
-        vdom_core::ErrorCode::Compacted,
-        format!(
-            "{} keeps its history from revision {oldest} on, not at {revision}: read it anew and \
-             go on from there",
-            branch.address
-        ),
-    )
-    .resource(&branch.address)
-    .at(head.epoch, head.revision)
-    .oldest_revision(oldest)
-}
-
-/// A fault that must not happen: a batch that does not continue the log.
-pub(crate) fn broken_chain(address: &BranchAddress, number: u64) -> Error {
-    Error::new(
-        vdom_core::ErrorCode::DataLoss,
-        format!("the log of {address} is broken at batch {number}: run `vdom verify`"),
-    )
-    .resource(address)
 }

@@ -5,25 +5,28 @@
 //! place, and rows that nobody can ask for are removed. Each step may be repeated, so
 //! whoever compacts next goes on where the last one was interrupted.
 
-use std::collections::HashSet;
+mod checkpoint_writer;
+mod compaction_point;
+
+pub(crate) use checkpoint_writer::BaseWriter;
+pub(crate) use compaction_point::Cut;
+
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use vdom_core::limits::COMPACTION_MIN_CHANGES;
-use vdom_core::{Hash, Result};
-use vdom_store::{LogDescriptor, LogId, Store};
-
-use super::base::{self, BaseWriter, Cut, RowPages};
-use super::batches::BatchPages;
-use super::branch::{Branch, BranchHandle};
-use super::error::from_store;
-use super::operations;
-use super::past::{EntryReader, hash_at, number_of};
-use super::records::{Base, DocumentView, Note, decode_batch, decode_record, encode_compacted};
-use super::shared::Shared;
-use super::writer::Command;
+use vdom_core::{BranchAddress, ErrorCode, Hash, Result};
 use vdom_edge::Environment;
+use vdom_security::{Duty, Permit};
+
+use crate::branch::point_in_time::{EntryReader, hash_at, number_of};
+use crate::branch::row_pages::RowPages;
+use crate::branch::{Branch, checkpoint as base, idempotency as operations};
+use crate::error::from_store;
+use crate::records::{Base, DocumentView, Note, decode_batch, encode_compacted};
+use crate::registry::Shared;
+use crate::writer::{BranchHandle, Command, batch_at, own_oldest};
 
 const PAGE_BYTES: usize = 8 << 20;
 const ROWS_PER_DELETION: usize = 1_024;
@@ -74,9 +77,25 @@ pub(crate) async fn run(room: Weak<Shared>, retention: Retention, every: Duratio
     }
 }
 
+impl Shared {
+    /// Compacts a branch, where it is not deleted and that takes out at least `min_changes`.
+    pub(crate) async fn compact(
+        &self,
+        address: &BranchAddress,
+        retention: Retention,
+        min_changes: u64,
+    ) -> Result<Option<CompactionReport>> {
+        let handle = match self.existing(&Permit::system(Duty::Compact), address).await {
+            Err(error) if error.code == ErrorCode::NotFound => return Ok(None),
+            handle => handle?,
+        };
+        compact_branch(&handle, &self.environment, retention, min_changes).await
+    }
+}
+
 /// Compacts a branch as far as retention, and those who continue it, allow. `None`
 /// where that is less than `min_changes`.
-pub(crate) async fn compact(
+pub(crate) async fn compact_branch(
     handle: &BranchHandle,
     environment: &Environment,
     retention: Retention,
@@ -103,36 +122,6 @@ pub(crate) async fn compact(
     }
     let base = write_base(handle, environment, limit).await?;
     finish(branch, environment, &base).await
-}
-
-/// Up to which revision those who continue a branch, and the shape of its log, let it
-/// be compacted, where that shall be at most `wanted`; 0 for nothing. Only on the
-/// branch's writer, and with complete views.
-pub(crate) async fn limit(branch: &Branch, wanted: u64) -> Result<u64> {
-    let mut wanted = wanted.min(branch.head().revision);
-    let mut pins = RowPages::new(branch, DocumentView::Pin);
-    while let Some(page) = pins.next().await? {
-        for pin in page {
-            let revision: u64 = decode_record(&pin.value)?;
-            let log = LogId(pin.id[..].try_into().unwrap_or_default());
-            if revision < wanted && is_in_use(&*branch.store, log).await? {
-                wanted = revision;
-            }
-        }
-    }
-    if wanted <= own_oldest(branch) {
-        return Ok(0);
-    }
-    // A batch goes as a whole, and a change set with it.
-    let batch = batch_at(branch, number_of(branch, wanted).await?).await?;
-    let last = batch.first_revision + u64::from(batch.count) - 1;
-    let limit = if last <= wanted { last } else { batch.first_revision - 1 };
-    Ok(if limit > own_oldest(branch) { limit } else { 0 })
-}
-
-/// The oldest own revision that is kept.
-fn own_oldest(branch: &Branch) -> u64 {
-    branch.compaction().limit.max(branch.inherited_revision())
 }
 
 /// Up to which revision retention asks for nothing.
@@ -165,49 +154,6 @@ async fn last_before(branch: &Branch, before_ms: i64) -> Result<u64> {
         }
     }
     Ok(low)
-}
-
-/// Whether a branch that continues another still needs what it continues: while it is
-/// being made, is open, was restored since, or is continued itself.
-async fn is_in_use(store: &dyn Store, log: LogId) -> Result<bool> {
-    let resource = format!("log {log}");
-    let failed = |error| from_store(error, &resource);
-    let mut waiting = vec![log];
-    let mut known = HashSet::new();
-    while let Some(log) = waiting.pop() {
-        if !known.insert(log) {
-            continue;
-        }
-        // A pin comes before the branch that it is for.
-        let Some(last) = store.last(log).await.map_err(failed)? else { return Ok(true) };
-        if !last.batch.closing {
-            return Ok(true);
-        }
-        let mut pages = BatchPages::new(store, log, 1, &resource);
-        while let Some(page) = pages.next().await? {
-            for numbered in page {
-                if let Some(log) = &numbered.batch.descriptor {
-                    waiting.extend(restored_from(store, log).await?);
-                }
-                for note in decode_batch(&numbered)?.notes {
-                    if let Note::Pin { log, .. } = note {
-                        waiting.push(LogId(log));
-                    }
-                }
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// The log that a restore lets go on where this one ended.
-async fn restored_from(store: &dyn Store, log: &LogDescriptor) -> Result<Option<LogId>> {
-    let next = LogDescriptor { incarnation: log.incarnation + 1, ..log.clone() }.log_id();
-    let first = store.read(next, 1, 1).await;
-    let first = first.map_err(|error| from_store(error, format_args!("log {next}")))?;
-    let Some(first) = first.first() else { return Ok(None) };
-    let is_restored = |note: &Note| matches!(note, Note::Origin { previous_epoch: Some(_), .. });
-    Ok(decode_batch(first)?.notes.iter().any(is_restored).then_some(next))
 }
 
 /// Writes what stands in for the changes up to `limit`, and lets the log name it.
@@ -316,18 +262,11 @@ async fn first_whole(branch: &Branch, number: u64) -> Result<u64> {
     Ok(low)
 }
 
-async fn batch_at(branch: &Branch, number: u64) -> Result<vdom_store::Batch> {
-    let batches = branch.store.read(branch.log, number, 1).await;
-    let batches = batches.map_err(|error| from_store(error, &branch.address))?;
-    let batch = batches.into_iter().next().map(|numbered| numbered.batch);
-    batch.ok_or_else(|| super::branch::broken_chain(&branch.address, number))
-}
-
 async fn read(branch: &Branch, from: u64) -> Result<Vec<vdom_store::LogEntry>> {
     let page = branch.store.read(branch.log, from, PAGE_BYTES).await;
     let page = page.map_err(|error| from_store(error, &branch.address))?;
     if page.is_empty() {
-        return Err(super::branch::broken_chain(&branch.address, from));
+        return Err(crate::branch::broken_chain(&branch.address, from));
     }
     Ok(page)
 }

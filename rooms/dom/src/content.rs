@@ -1,5 +1,7 @@
 //! Contents: at hand up to 1 MiB, above that in chunks of the store.
 
+pub(crate) mod packs;
+
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -15,7 +17,7 @@ use vdom_core::{
 };
 use vdom_store::{ChunkId, Store};
 
-use super::error::from_store;
+use crate::error::from_store;
 
 /// Of what a diff of a large change set computes, so much is kept in memory.
 const IN_LARGE_SET_AT_HAND_MAX_BYTES: usize = 4 << 10;

@@ -12,6 +12,17 @@ mod notes;
 mod stored;
 mod views;
 
+pub(crate) use kinds::DocumentView;
+pub(crate) use notes::{
+    BASE_ID, Base, BasePiece, KeptConflict, KeptReason, LIMIT_ID, Note, decode_record,
+    encode_record,
+};
+pub(crate) use stored::{Asked, Place, each_stored};
+pub(crate) use views::{
+    HistoryRecord, PlaceRecord, decode_history, decode_node, encode_history, history_id, node_row,
+    place_id,
+};
+
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -25,18 +36,7 @@ use vdom_core::{
 };
 use vdom_store::{LogEntry, OperationKey};
 
-pub(crate) use kinds::DocumentView;
-pub(crate) use notes::{
-    BASE_ID, Base, BasePiece, KeptConflict, KeptReason, LIMIT_ID, Note, decode_record,
-    encode_record,
-};
-pub(crate) use stored::{Asked, Place, each_stored};
-pub(crate) use views::{
-    HistoryRecord, PlaceRecord, decode_history, decode_node, encode_history, history_id, node_row,
-    place_id,
-};
-
-use super::packs::{PackReader, StoredDiff};
+use crate::content::packs::{PackReader, StoredDiff};
 
 const MANIFEST_VERSION: u32 = 1;
 
@@ -383,7 +383,7 @@ fn damaged_batch(number: u64, why: impl std::fmt::Display) -> Error {
         .context(format!("batch {number}: {why}"))
 }
 
-pub(super) fn damaged_view(why: impl std::fmt::Display) -> Error {
+pub(crate) fn damaged_view(why: impl std::fmt::Display) -> Error {
     Error::new(ErrorCode::DataLoss, "a stored view cannot be read: rebuild the views")
         .context(format!("view: {why}"))
 }

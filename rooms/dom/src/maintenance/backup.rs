@@ -8,9 +8,9 @@ use vdom_store::{ChunkId, Store};
 
 use super::archive::Writer;
 use super::collect::named_by;
-use super::{address_of, all_logs};
-use crate::batches::BatchPages;
 use crate::error::from_store;
+use crate::log_names::{address_of, all_logs};
+use crate::log_reader::BatchPages;
 
 /// What a backup holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use vdom_core::limits::CHUNK_GRACE;
 use vdom_core::{BranchAddress, Result};
+use vdom_edge::Environment;
 use vdom_store::{ChunkId, LogEntry, LogFilter, Store};
 
-use super::address_of;
-use crate::base;
-use crate::batches::BatchPages;
+use crate::branch::checkpoint as base;
 use crate::error::from_store;
+use crate::log_names::address_of;
+use crate::log_reader::BatchPages;
 use crate::records::{Note, decode_batch};
-use vdom_edge::Environment;
 
 const CHUNKS_PER_PAGE: usize = 1_024;
 

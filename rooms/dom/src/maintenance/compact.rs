@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use vdom_core::Result;
+use vdom_edge::Environment;
 use vdom_store::Store;
 
 use super::collect::collect;
 use super::room_over;
+use crate::compaction::{CompactionReport, Retention};
 use crate::error::from_store;
-use crate::{CompactionReport, Retention};
-use vdom_edge::Environment;
 
 /// What a compaction did to a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use vdom_core::Result;
+use vdom_edge::Environment;
 use vdom_store::Store;
 
-use super::{address_of, all_logs, room_over};
+use super::room_over;
 use crate::error::from_store;
-use vdom_edge::Environment;
+use crate::log_names::{address_of, all_logs};
 
 /// What was rebuilt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

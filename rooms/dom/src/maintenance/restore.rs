@@ -9,14 +9,14 @@ use std::io::{Read, Seek, SeekFrom};
 
 use vdom_core::dom::change::CHAIN_START;
 use vdom_core::{Error, ErrorCode, Hash, Result};
+use vdom_edge::Environment;
 use vdom_store::{Append, Batch, BatchId, ChunkId, LogDescriptor, LogEntry, LogId, LogName, Store};
 
 use super::archive::{Reader, Record};
-use super::{address_of, unreadable};
+use super::unreadable;
 use crate::error::from_store;
-use crate::log_names::repo_and_branch;
+use crate::log_names::{address_of, repo_and_branch};
 use crate::records::{Note, decode_batch, encode_batch};
-use vdom_edge::Environment;
 
 /// What was restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

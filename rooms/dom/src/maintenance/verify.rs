@@ -7,10 +7,10 @@ use vdom_core::dom::change::{CHAIN_START, sha256};
 use vdom_core::{BranchAddress, Hash, Result};
 use vdom_store::{ChunkId, LogDescriptor, LogEntry, LogId, Store, StoreErrorKind};
 
-use super::{address_of, all_logs};
-use crate::base;
+use crate::branch::checkpoint as base;
+use crate::content::packs::PackReader;
 use crate::error::from_store;
-use crate::packs::PackReader;
+use crate::log_names::{address_of, all_logs};
 use crate::records::{BatchRecord, Note, decode_batch};
 
 const PAGE_BYTES: usize = 8 << 20;

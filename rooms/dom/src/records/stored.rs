@@ -12,7 +12,7 @@ use vdom_core::{Error, ErrorCode, Hash, Result};
 use vdom_store::LogEntry;
 
 use super::{PackPlace, Packed, Record, damaged_batch, damaged_view, manifest_of};
-use crate::packs::PackReader;
+use crate::content::packs::PackReader;
 
 /// Which changes are asked for, and what of them.
 #[derive(Clone, Copy, Debug)]

@@ -10,10 +10,11 @@ use vdom_core::{BranchName, Error, ErrorCode};
 use vdom_store::{LogDescriptor, LogFilter, LogId, View, Watermark};
 
 use super::*;
+use crate::CompactionReport;
+use crate::Retention;
 use crate::maintenance::{collect, rebuild, verify};
 use crate::records::{DocumentView, Note};
 use crate::writer::Command;
-use crate::{CompactionReport, Retention};
 
 /// Keep so many changes.
 fn newest(changes: u64) -> Retention {
@@ -486,7 +487,7 @@ async fn a_branch_that_is_being_made_holds_what_it_will_continue() {
     let handle = room.shared.existing(&permit, &address()).await.expect("open");
     // The pin is appended; the first batch of the new branch is still to come.
     let next = BranchAddress::parse("", "repo", "next").expect("valid");
-    let log = crate::load::descriptor(&next, 1).log_id();
+    let log = crate::registry::open::descriptor(&next, 1).log_id();
     let note = Note::Pin { log: log.0, revision: 5 };
     handle.ask(|reply| Command::Note { note, reply }).await.expect("pinned");
     assert_eq!(compact(&room, 1).await.expect("compacted").oldest_revision, 5);

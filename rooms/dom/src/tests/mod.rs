@@ -32,8 +32,8 @@ use vdom_edge::Caller;
 use vdom_store::Store;
 use vdom_store::memory::MemoryStore;
 
-use super::{DocumentRoom, Quotas, RoomBounds};
 use crate::metrics::DomMetrics;
+use crate::{DocumentRoom, Quotas, RoomBounds};
 use vdom_edge::Environment;
 use vdom_security::Authority;
 

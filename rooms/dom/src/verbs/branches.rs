@@ -1,0 +1,207 @@
+//! `ListRepos` and `ListBranches`: what exists in a realm; `CreateBranch` and
+//! `DeleteBranch`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vdom_core::dom::calls::{BranchSummary, CreateBranch, DeleteBranch, RepoSummary};
+use vdom_core::dom::change::CHAIN_START;
+use vdom_core::{BranchAddress, BranchName, Error, ErrorCode, Hash, RealmName, RepoName, Result};
+use vdom_security::Permit;
+use vdom_store::{Append, Batch, BatchId, LogFilter, LogId, OperationKey, Store};
+
+use crate::branch::Branch;
+use crate::branch::point_in_time::{EntryReader, hash_at};
+use crate::error::from_store;
+use crate::log_names::{logs_of_repo, repo_and_branch};
+use crate::records::{Note, encode_batch, operation_key};
+use crate::registry::Shared;
+use crate::registry::open::descriptor;
+use crate::verbs::read_snapshot::revision_as_of;
+use crate::writer::{Command, append_settled};
+
+/// The repos of a realm by name.
+pub(crate) async fn list_repos(store: &dyn Store, realm: &RealmName) -> Result<Vec<RepoSummary>> {
+    let logs = store
+        .logs(&LogFilter::of_realm(realm.as_str()))
+        .await
+        .map_err(|error| from_store(error, realm))?;
+    let mut repos: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (repo, branch) in logs.iter().map(repo_and_branch).filter(|(repo, _)| !repo.is_empty()) {
+        repos.entry(repo.to_owned()).or_default().insert(branch.to_owned());
+    }
+    let summary = |(name, branches): (String, BTreeSet<String>)| RepoSummary {
+        name,
+        branches: branches.len() as u32,
+    };
+    Ok(repos.into_iter().map(summary).collect())
+}
+
+/// The branches of a repo by name.
+pub(crate) async fn list_branches(
+    room: &Shared,
+    permit: &Permit,
+    realm: RealmName,
+    repo: RepoName,
+) -> Result<Vec<BranchSummary>> {
+    let resource = format!("{realm}/{repo}");
+    let logs = room
+        .store
+        .logs(&logs_of_repo(&realm, &repo))
+        .await
+        .map_err(|error| from_store(error, &resource))?;
+    let names: BTreeSet<_> = logs.iter().map(|log| repo_and_branch(log).1).collect();
+    if names.is_empty() {
+        return Err(Error::new(
+            ErrorCode::NotFound,
+            format!("repo `{repo}` does not exist in realm `{realm}`: the first write creates it"),
+        )
+        .resource(resource));
+    }
+    let mut branches = Vec::with_capacity(names.len());
+    for name in names {
+        let address = BranchAddress::parse(realm.as_str(), repo.as_str(), name)?;
+        match room.existing(permit, &address).await {
+            Ok(handle) => branches.push(summary(&handle.branch)),
+            // Deleted; its log tells of it still.
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(branches)
+}
+
+/// Creates a branch: two appends, however large the tree that it continues.
+pub(crate) async fn create(
+    room: &Shared,
+    permit: &Permit,
+    request: CreateBranch,
+) -> Result<BranchSummary> {
+    let address = &request.address;
+    let operation = request.operation_id.map(|id| operation_key(permit.subject(), id));
+    let (incarnation, epoch_min) = match room.last_log(address).await? {
+        None => (1, 1),
+        Some(last) if last.closed => (last.incarnation + 1, last.epoch + 1),
+        Some(last) => {
+            let log = descriptor(address, last.incarnation).log_id();
+            return repeated_or_exists(room, permit, address, log, operation).await;
+        }
+    };
+    let log = descriptor(address, incarnation).log_id();
+    let (revision, hash, notes) = match &request.from {
+        None => (0, CHAIN_START, Vec::new()),
+        Some(from) => leave(room, permit, &request, from, log).await?,
+    };
+    let (manifest, body) = encode_batch(room.new_epoch(epoch_min), hash, &[], notes)?;
+    let batch = Batch {
+        id: BatchId(room.environment.random()?),
+        previous: [0; 32],
+        descriptor: Some(descriptor(address, incarnation)),
+        first_revision: revision + 1,
+        count: 0,
+        operations: operation.into_iter().collect(),
+        chunks: Vec::new(),
+        closing: false,
+        compacted_from: None,
+        manifest,
+        body,
+    };
+    if append_settled(&*room.store, address, log, 1, &batch).await? == Append::Conflict {
+        return repeated_or_exists(room, permit, address, log, operation).await;
+    }
+    Ok(summary(&room.existing(permit, address).await?.branch))
+}
+
+/// Ends the log of a branch; what others have from it stays.
+pub(crate) async fn delete(room: &Shared, permit: &Permit, request: DeleteBranch) -> Result<()> {
+    let address = &request.address;
+    let operation = request.operation_id.map(|id| operation_key(permit.subject(), id));
+    let handle = match room.existing(permit, address).await {
+        Ok(handle) => handle,
+        Err(error) if error.code == ErrorCode::NotFound => {
+            let last = room.last_log(address).await?;
+            let repeated = last.is_some_and(|last| {
+                last.closed && operation.is_some_and(|key| last.operations.contains(&key))
+            });
+            return if repeated { Ok(()) } else { Err(error) };
+        }
+        Err(error) => return Err(error),
+    };
+    handle.ask(|reply| Command::Close { operation, reply }).await
+}
+
+/// Checks where the new branch leaves another one, and pins that there.
+async fn leave(
+    room: &Shared,
+    permit: &Permit,
+    request: &CreateBranch,
+    from: &BranchName,
+    log: LogId,
+) -> Result<(u64, Hash, Vec<Note>)> {
+    let parent = BranchAddress { branch: from.clone(), ..request.address.clone() };
+    let handle = room.existing(permit, &parent).await?;
+    let revision = revision_as_of(&handle, request.at_revision).await?;
+    let branch = &handle.branch;
+    if revision > branch.oldest_revision() {
+        let entry = EntryReader::new(branch).at_revision(revision).await?;
+        if let Some(place) = entry.change.change_set
+            && place.index + 1 < place.size
+        {
+            let last = revision + u64::from(place.size - place.index) - 1;
+            return Err(Error::invalid(format!(
+                "revision {revision} is within a change set, which ends at {last}: take that"
+            ))
+            .resource(&parent));
+        }
+    }
+    branch.check_kept(revision)?;
+    let hash = hash_at(branch, revision).await?;
+    let note = Note::Pin { log: log.0, revision };
+    handle.ask(|reply| Command::Note { note, reply }).await?;
+    let origin = Note::Origin {
+        branch: from.to_string(),
+        incarnation: branch.descriptor.incarnation,
+        revision,
+        previous_epoch: None,
+    };
+    Ok((revision, hash, vec![origin]))
+}
+
+/// The answer about a branch that exists: the first one again, or a refusal.
+async fn repeated_or_exists(
+    room: &Shared,
+    permit: &Permit,
+    address: &BranchAddress,
+    log: LogId,
+    operation: Option<OperationKey>,
+) -> Result<BranchSummary> {
+    let first = room.store.read(log, 1, 1).await.map_err(|error| from_store(error, address))?;
+    let repeated = first
+        .first()
+        .is_some_and(|first| operation.is_some_and(|key| first.batch.operations.contains(&key)));
+    let handle = room.existing(permit, address).await?;
+    if repeated {
+        return Ok(summary(&handle.branch));
+    }
+    let head = handle.branch.head();
+    Err(Error::new(
+        ErrorCode::AlreadyExists,
+        format!("branch `{}` exists: choose another name, or delete it first", address.branch),
+    )
+    .resource(address)
+    .at(head.epoch, head.revision))
+}
+
+fn summary(branch: &Branch) -> BranchSummary {
+    let head = branch.head();
+    BranchSummary {
+        name: branch.address.branch.to_string(),
+        epoch: head.epoch,
+        revision: head.revision,
+        head_hash: head.hash,
+        origin: branch
+            .origin
+            .as_ref()
+            .filter(|origin| origin.previous_epoch.is_none())
+            .map(|origin| (origin.name.clone(), origin.revision)),
+    }
+}

@@ -3,20 +3,20 @@
 
 mod applied_batch;
 pub(crate) mod checkpoint;
+mod errors;
 mod head;
 pub(crate) mod idempotency;
 pub(crate) mod node_cache;
 mod overlay;
 pub(crate) mod parent;
 pub(crate) mod point_in_time;
-mod refusals;
 mod replay;
 pub(crate) mod row_pages;
 pub(crate) mod usage;
 
-pub(crate) use applied_batch::{Applied, AppliedBatch, EncodedBatch};
+pub(crate) use applied_batch::{AppliedBatch, AppliedChange, EncodedBatch};
+pub(crate) use errors::{broken_chain, history_compacted};
 pub(crate) use head::{Compaction, Head, KnownViews};
-pub(crate) use refusals::{broken_chain, compacted};
 pub(crate) use replay::{after_change, next_clock};
 
 use std::collections::{HashMap, VecDeque};
@@ -24,18 +24,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use overlay::State;
+use overlay::BranchState;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use vdom_core::{BranchAddress, Node, NodeId, NodePath, Result};
 use vdom_store::{LogDescriptor, LogId, Position, Store, View, Watermark};
 
-use crate::branch::node_cache::{Holder, HotBranch};
-use crate::branch::parent::Origin;
+use crate::branch::node_cache::{BranchNodeCache, Holder};
+use crate::branch::parent::ParentBranch;
 use crate::branch::usage::{RealmUsage, Usage};
 use crate::error::from_store;
-use crate::records::{Base, DocumentView, Note, decode_node};
+use crate::records::{Checkpoint, ControlRecord, DocumentView, decode_node};
 
 /// What every task of a branch shares. Only the writer changes it.
 pub(crate) struct Branch {
@@ -48,18 +48,18 @@ pub(crate) struct Branch {
     /// Where the log and the views are.
     pub store: Arc<dyn Store>,
     /// What it has from another branch.
-    pub origin: Option<Origin>,
-    /// Wakes the task that derives views.
-    pub derive: Notify,
+    pub parent: Option<ParentBranch>,
+    /// Wakes the view builder: there are batches without views.
+    pub wake_view_builder: Notify,
     /// Somebody waits for the views.
-    pub hurry: Notify,
+    pub flush_requested: Notify,
     /// Wakes whoever waits when views were written.
-    pub derived: Notify,
+    pub views_advanced: Notify,
     /// What its realm holds.
     pub usage: Arc<RealmUsage>,
-    hot: HotBranch,
-    derived_usage: Mutex<(Usage, Position)>,
-    state: RwLock<State>,
+    node_cache: BranchNodeCache,
+    usage_in_views: Mutex<(Usage, Position)>,
+    state: RwLock<BranchState>,
     compaction: RwLock<Compaction>,
     head: watch::Sender<Head>,
     retired: AtomicBool,
@@ -74,7 +74,7 @@ pub(crate) struct BranchParts {
     /// Where the log and the views are.
     pub store: Arc<dyn Store>,
     /// What it has from another branch.
-    pub origin: Option<Origin>,
+    pub parent: Option<ParentBranch>,
     /// Where the views end.
     pub head: Head,
     /// What the views know.
@@ -82,30 +82,31 @@ pub(crate) struct BranchParts {
     /// What its realm holds.
     pub usage: Arc<RealmUsage>,
     /// Room for its nodes in memory.
-    pub hot: HotBranch,
+    pub node_cache: BranchNodeCache,
 }
 
 impl Branch {
     /// A branch whose log ends at `head` and whose views are complete to
     /// `watermark`; the batches between are applied next.
     pub(crate) fn new(parts: BranchParts) -> Self {
-        let BranchParts { address, descriptor, store, origin, head, views, usage, hot } = parts;
+        let BranchParts { address, descriptor, store, parent, head, views, usage, node_cache } =
+            parts;
         let log = descriptor.log_id();
-        let KnownViews { watermark, compaction, usage: derived_usage } = views;
+        let KnownViews { watermark, compaction, usage: usage_in_views } = views;
         Self {
             usage,
-            hot,
-            derived_usage: Mutex::new(derived_usage),
+            node_cache,
+            usage_in_views: Mutex::new(usage_in_views),
             address,
             descriptor,
             log,
             store,
-            origin,
-            derive: Notify::new(),
-            hurry: Notify::new(),
-            derived: Notify::new(),
-            state: RwLock::new(State {
-                confirmed_at: Instant::now(),
+            parent,
+            wake_view_builder: Notify::new(),
+            flush_requested: Notify::new(),
+            views_advanced: Notify::new(),
+            state: RwLock::new(BranchState {
+                head_verified_at: Instant::now(),
                 watermark,
                 tail: VecDeque::new(),
                 tail_events: 0,
@@ -137,9 +138,9 @@ impl Branch {
 
     /// Whether `revision` of an earlier epoch of this branch is in this one too.
     pub(crate) fn shares(&self, epoch: u64, revision: u64) -> bool {
-        let Some(origin) = self.origin.as_ref() else { return false };
-        let Some(previous) = origin.previous_epoch else { return false };
-        revision <= origin.revision && (epoch == previous || origin.parent.shares(epoch, revision))
+        let Some(parent) = self.parent.as_ref() else { return false };
+        let Some(previous) = parent.previous_epoch else { return false };
+        revision <= parent.revision && (epoch == previous || parent.branch.shares(epoch, revision))
     }
 
     /// What is kept of the branch's own history.
@@ -150,8 +151,8 @@ impl Branch {
     /// The oldest revision that may be asked for, also of what the branch continues:
     /// changes after it are kept, and states from it on. 0: all.
     pub(crate) fn oldest_revision(&self) -> u64 {
-        match (self.compaction.read().limit, &self.origin) {
-            (0, Some(origin)) => origin.parent.oldest_revision().min(origin.revision),
+        match (self.compaction.read().limit, &self.parent) {
+            (0, Some(parent)) => parent.branch.oldest_revision().min(parent.revision),
             (limit, _) => limit,
         }
     }
@@ -160,7 +161,7 @@ impl Branch {
     /// that is not.
     pub(crate) fn check_kept(&self, revision: u64) -> Result<()> {
         let oldest = self.oldest_revision();
-        if revision >= oldest { Ok(()) } else { Err(compacted(self, revision, oldest)) }
+        if revision >= oldest { Ok(()) } else { Err(history_compacted(self, revision, oldest)) }
     }
 
     /// Follows the head.
@@ -174,14 +175,14 @@ impl Branch {
     }
 
     /// When the head was last proven to be the end of the log.
-    pub(crate) fn confirmed_at(&self) -> Instant {
-        self.state.read().confirmed_at
+    pub(crate) fn head_verified_at(&self) -> Instant {
+        self.state.read().head_verified_at
     }
 
     /// The head was the end of the log at `at`.
-    pub(crate) fn confirmed(&self, at: Instant) {
+    pub(crate) fn head_verified(&self, at: Instant) {
         let mut state = self.state.write();
-        state.confirmed_at = state.confirmed_at.max(at);
+        state.head_verified_at = state.head_verified_at.max(at);
     }
 
     /// How far the views are complete.
@@ -197,24 +198,24 @@ impl Branch {
     /// Waits until the views have all that the log says up to this batch.
     pub(crate) async fn views_complete(&self, number: u64) {
         loop {
-            let derived = self.derived.notified();
+            let derived = self.views_advanced.notified();
             if self.watermark().number >= number {
                 return;
             }
-            self.hurry.notify_one();
+            self.flush_requested.notify_one();
             derived.await;
         }
     }
 
     /// Waits until the views are complete up to `revision`, or for `at_most`.
-    pub(crate) async fn views_reach(&self, revision: u64, at_most: Duration) {
+    pub(crate) async fn views_complete_to(&self, revision: u64, at_most: Duration) {
         let reached = async {
             loop {
-                let derived = self.derived.notified();
+                let derived = self.views_advanced.notified();
                 if self.watermark().position.revision >= revision {
                     return;
                 }
-                self.hurry.notify_one();
+                self.flush_requested.notify_one();
                 derived.await;
             }
         };
@@ -226,26 +227,26 @@ impl Branch {
     pub(crate) async fn node(&self, id: NodeId) -> Result<Option<Arc<Node>>> {
         // Before anything is looked at: see `while_at`.
         let number = self.head().number;
-        if let Some(node) = self.at_hand(id) {
+        if let Some(node) = self.node_in_memory(id) {
             return Ok(Some(node));
         }
-        let found = match (self.own_view(id).await?, &self.origin) {
+        let found = match (self.own_view(id).await?, &self.parent) {
             (Some(view), _) => Some(Arc::new(decode_node(&view.value)?)),
-            (None, Some(origin)) => origin.node(id).await?,
+            (None, Some(parent)) => parent.node(id).await?,
             (None, None) => None,
         };
         if let Some(node) = &found {
-            self.while_at(number, || self.hot.put(node));
+            self.while_at(number, || self.node_cache.put(node));
         }
         Ok(found)
     }
 
     /// The newest state of a node, where that is in memory.
-    pub(crate) fn at_hand(&self, id: NodeId) -> Option<Arc<Node>> {
-        self.state.read().nodes.get(&id).cloned().or_else(|| self.hot.node(id))
+    pub(crate) fn node_in_memory(&self, id: NodeId) -> Option<Arc<Node>> {
+        self.state.read().nodes.get(&id).cloned().or_else(|| self.node_cache.node(id))
     }
 
-    /// Keeps at hand what was read, unless something was published since the head was at
+    /// Caches what was read, unless something was published since the head was at
     /// `number`: what was read may lack that.
     fn while_at(&self, number: u64, keep: impl FnOnce()) {
         // Publishing takes the lock, too.
@@ -280,7 +281,7 @@ impl Branch {
         if let Some(node) = known {
             return Ok(node);
         }
-        match self.hot.holder(path) {
+        match self.node_cache.holder(path) {
             Holder::Nobody => return Ok(None),
             Holder::Node(id) => {
                 let node = self.node(id).await?;
@@ -292,15 +293,15 @@ impl Branch {
         }
         let found = self.find_at(path).await?;
         self.while_at(number, || {
-            self.hot.hold(path, found.as_ref().map(|node| node.id));
+            self.node_cache.hold(path, found.as_ref().map(|node| node.id));
             if let Some(node) = &found {
-                self.hot.put(node);
+                self.node_cache.put(node);
             }
         });
         Ok(found)
     }
 
-    /// The live node at a path, as the views have it, and the origin.
+    /// The live node at a path, as the views have it, and the parent.
     async fn find_at(&self, path: &NodePath) -> Result<Option<Arc<Node>>> {
         let views = self.store.views_at(self.log, DocumentView::Node.kind(), path.as_str()).await;
         for view in views.map_err(|error| from_store(error, &self.address))? {
@@ -312,8 +313,8 @@ impl Branch {
                 return Ok(Some(node));
             }
         }
-        let Some(origin) = &self.origin else { return Ok(None) };
-        match origin.node_at(path).await? {
+        let Some(parent) = &self.parent else { return Ok(None) };
+        match parent.node_at(path).await? {
             // One that has changed here is elsewhere, or gone.
             Some(node) if self.has_changed(node.id).await? => Ok(None),
             found => Ok(found),
@@ -327,9 +328,9 @@ impl Branch {
         }
         let view = self.store.view(self.log, DocumentView::Actor.kind(), actor.as_bytes()).await;
         let view = view.map_err(|error| from_store(error, &self.address))?;
-        match (view, &self.origin) {
+        match (view, &self.parent) {
             (Some(view), _) => Ok(Some(String::from_utf8_lossy(&view.value).as_ref().into())),
-            (None, Some(origin)) => Box::pin(origin.parent.actor_subject(actor)).await,
+            (None, Some(parent)) => Box::pin(parent.branch.actor_subject(actor)).await,
             (None, None) => Ok(None),
         }
     }
@@ -351,14 +352,14 @@ impl Branch {
     }
 
     /// The batches that the views do not have yet.
-    pub(crate) fn underived(&self) -> Vec<Arc<AppliedBatch>> {
+    pub(crate) fn batches_without_views(&self) -> Vec<Arc<AppliedBatch>> {
         let state = self.state.read();
         let from = state.tail.partition_point(|batch| batch.head.number <= state.watermark.number);
         state.tail.range(from..).cloned().collect()
     }
 
     /// Makes a committed batch visible. Only the writer calls it, in order.
-    pub(crate) fn publish(&self, batch: AppliedBatch, confirmed_at: Instant) {
+    pub(crate) fn publish(&self, batch: AppliedBatch, head_verified_at: Instant) {
         let head = batch.head;
         if head.closed {
             self.retire();
@@ -369,39 +370,39 @@ impl Branch {
         }
         for applied in &batch.changes {
             let (change, node) = (&applied.entry.change, &applied.node);
-            self.hot.put(node);
+            self.node_cache.put(node);
             for path in change.old_path.iter().chain([&node.path]) {
                 let place = state.paths.get(path);
-                self.hot.hold(path, place.and_then(|place| place.holder));
+                self.node_cache.hold(path, place.and_then(|place| place.holder));
             }
         }
-        self.note(&batch.notes);
+        self.take_control_records(&batch.control_records);
         self.usage.grow(batch.growth());
         state.tail_events += batch.changes.len();
         state.tail_bytes += batch.bytes();
         state.tail.push_back(Arc::new(batch));
         state.trim();
-        state.confirmed_at = state.confirmed_at.max(confirmed_at);
+        state.head_verified_at = state.head_verified_at.max(head_verified_at);
         // Under the lock, so that nobody sees a head without its changes.
         self.head.send_replace(head);
         drop(state);
-        self.derive.notify_one();
+        self.wake_view_builder.notify_one();
     }
 
     /// The last own revision of what this branch continues.
     pub(crate) fn inherited_revision(&self) -> u64 {
-        self.origin.as_ref().map_or(0, |origin| origin.revision)
+        self.parent.as_ref().map_or(0, |parent| parent.revision)
     }
 
     /// How much the nodes take as far as the views count.
-    pub(crate) fn derived_usage(&self) -> Usage {
-        self.derived_usage.lock().0
+    pub(crate) fn usage_in_views(&self) -> Usage {
+        self.usage_in_views.lock().0
     }
 
     /// The same, after changes; those that the views count already are left out.
-    pub(crate) fn usage_after(&self, usage: Usage, changes: &[Applied]) -> Usage {
-        let counted = self.derived_usage.lock().1;
-        let is_later = |applied: &&Applied| {
+    pub(crate) fn usage_after(&self, usage: Usage, changes: &[AppliedChange]) -> Usage {
+        let counted = self.usage_in_views.lock().1;
+        let is_later = |applied: &&AppliedChange| {
             let change = &applied.entry.change;
             Position { epoch: change.epoch, revision: change.revision } > counted
         };
@@ -410,22 +411,24 @@ impl Branch {
 
     /// How much the nodes take, with what the views do not have yet.
     pub(crate) fn usage_now(&self) -> Usage {
-        let underived = self.underived();
-        underived
+        let batches_without_views = self.batches_without_views();
+        batches_without_views
             .iter()
-            .fold(self.derived_usage(), |usage, batch| self.usage_after(usage, &batch.changes))
+            .fold(self.usage_in_views(), |usage, batch| self.usage_after(usage, &batch.changes))
     }
 
-    fn note(&self, notes: &[Note]) {
-        for note in notes {
+    fn take_control_records(&self, control_records: &[ControlRecord]) {
+        for control in control_records {
             let mut compaction = self.compaction.write();
-            match note {
-                Note::Limit(revision) => compaction.limit = compaction.limit.max(*revision),
-                Note::Base(base) => {
-                    compaction.limit = compaction.limit.max(base.revision);
-                    let is_newer = |known: &Arc<Base>| known.revision < base.revision;
-                    if compaction.base.as_ref().is_none_or(is_newer) {
-                        compaction.base = Some(Arc::new(Base::clone(base)));
+            match control {
+                ControlRecord::Limit(revision) => {
+                    compaction.limit = compaction.limit.max(*revision)
+                }
+                ControlRecord::Checkpoint(checkpoint) => {
+                    compaction.limit = compaction.limit.max(checkpoint.revision);
+                    let is_newer = |known: &Arc<Checkpoint>| known.revision < checkpoint.revision;
+                    if compaction.checkpoint.as_ref().is_none_or(is_newer) {
+                        compaction.checkpoint = Some(Arc::new(Checkpoint::clone(checkpoint)));
                     }
                 }
                 _ => {}
@@ -439,7 +442,7 @@ impl Branch {
         if watermark <= state.watermark {
             return;
         }
-        *self.derived_usage.lock() = (usage, watermark.position);
+        *self.usage_in_views.lock() = (usage, watermark.position);
         state.watermark = watermark;
         let revision = watermark.position.revision;
         state.nodes.retain(|_, node| node.changed_revision > revision);
@@ -447,6 +450,6 @@ impl Branch {
         state.actors.retain(|_, (since, _)| *since > revision);
         state.trim();
         drop(state);
-        self.derived.notify_waiters();
+        self.views_advanced.notify_waiters();
     }
 }

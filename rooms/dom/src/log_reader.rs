@@ -10,14 +10,14 @@ use crate::error::from_store;
 const PAGE_BYTES: usize = 8 << 20;
 
 /// The pages of a log.
-pub(crate) struct BatchPages<'a> {
+pub(crate) struct LogReader<'a> {
     store: &'a dyn Store,
     log: LogId,
     next: u64,
     resource: &'a (dyn Display + Sync),
 }
 
-impl<'a> BatchPages<'a> {
+impl<'a> LogReader<'a> {
     /// From this number on; errors are about `resource`.
     pub(crate) fn new(
         store: &'a dyn Store,

@@ -27,7 +27,7 @@ use crate::metrics::DomMetrics;
 use crate::registry::RoomBounds;
 use crate::service::DocumentRoom;
 
-/// A room that nobody but maintenance asks.
+/// A document room that serves nobody but maintenance.
 fn room_over(store: Arc<dyn Store>, environment: &Environment) -> DocumentRoom {
     let (authority, bounds) = (Authority::new([]), RoomBounds::default());
     DocumentRoom::new(store, environment.clone(), authority, DomMetrics::new(), bounds)

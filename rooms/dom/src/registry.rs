@@ -1,4 +1,4 @@
-//! What all calls of a room share: its store, and its branches, opened when they are
+//! The branches of the document room, opened when they are
 //! asked for and closed when nobody uses them.
 
 mod bounds;
@@ -22,31 +22,31 @@ use vdom_edge::Environment;
 use vdom_security::{Authority, Permit};
 use vdom_store::{OperationKey, Store};
 
-use crate::branch::node_cache::HotNodes;
+use crate::branch::node_cache::NodeCache;
 use crate::branch::usage::{Quotas, RealmUsage};
 use crate::log_names::{address_of, all_logs, repo_and_branch};
 use crate::metrics::DomMetrics;
 use crate::registry::open::no_such_branch;
-use crate::views::view_builder as derive;
+use crate::views::view_builder;
 use crate::writer;
 use crate::writer::BranchHandle;
 
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-pub(crate) struct Shared {
+pub(crate) struct BranchRegistry {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) environment: Environment,
     pub(crate) authority: Authority,
     pub(crate) metrics: DomMetrics,
     pub(crate) quotas: Quotas,
-    pub(crate) hot: HotNodes,
+    pub(crate) node_cache: NodeCache,
     pub(crate) usage: Mutex<HashMap<RealmName, Arc<RealmUsage>>>,
     slots: Mutex<HashMap<BranchAddress, Slot>>,
 }
 
 /// A branch that is open or being opened, once for all who ask.
 struct Slot {
-    cell: Arc<OnceCell<Open>>,
+    cell: Arc<OnceCell<OpenBranch>>,
     used_at: Instant,
 }
 
@@ -62,18 +62,18 @@ pub(crate) struct LastLog {
     pub operations: Vec<OperationKey>,
 }
 
-struct Open {
+struct OpenBranch {
     handle: Arc<BranchHandle>,
     derive: tokio::task::AbortHandle,
 }
 
-impl Drop for Open {
+impl Drop for OpenBranch {
     fn drop(&mut self) {
         self.derive.abort();
     }
 }
 
-impl Shared {
+impl BranchRegistry {
     /// Nothing open yet.
     pub(crate) fn new(
         store: Arc<dyn Store>,
@@ -84,12 +84,12 @@ impl Shared {
     ) -> Self {
         let RoomBounds { quotas, cache_bytes } = bounds;
         let (usage, slots) = (Mutex::default(), Mutex::default());
-        let hot = HotNodes::new(cache_bytes);
-        Self { store, environment, authority, metrics, quotas, hot, usage, slots }
+        let node_cache = NodeCache::new(cache_bytes);
+        Self { store, environment, authority, metrics, quotas, node_cache, usage, slots }
     }
 
     /// Lets go of every branch.
-    pub(crate) fn let_go(&self) {
+    pub(crate) fn close_all(&self) {
         self.slots.lock().clear();
     }
 
@@ -99,7 +99,7 @@ impl Shared {
         permit: &Permit,
         address: &BranchAddress,
     ) -> Result<Arc<BranchHandle>> {
-        let handle = self.open(permit, address, false).await?;
+        let handle = self.get_or_open(permit, address, false).await?;
         if handle.branch.head().number == 0 {
             return Err(no_such_branch(address));
         }
@@ -112,7 +112,7 @@ impl Shared {
         permit: &Permit,
         address: &BranchAddress,
     ) -> Result<Arc<BranchHandle>> {
-        self.open(permit, address, true).await
+        self.get_or_open(permit, address, true).await
     }
 
     /// The branches that are open now.
@@ -149,7 +149,7 @@ impl Shared {
         Ok(branches)
     }
 
-    pub(crate) async fn open(
+    pub(crate) async fn get_or_open(
         &self,
         permit: &Permit,
         address: &BranchAddress,
@@ -177,7 +177,7 @@ impl Shared {
                 cell
             }
         };
-        let opened = cell.get_or_try_init(|| self.open_anew(address, create)).await;
+        let opened = cell.get_or_try_init(|| self.start(address, create)).await;
         let handle = opened.map(|open| open.handle.clone());
         if handle.is_err() {
             let mut slots = self.slots.lock();
@@ -188,18 +188,18 @@ impl Shared {
         handle
     }
 
-    async fn open_anew(&self, address: &BranchAddress, create: bool) -> Result<Open> {
+    async fn start(&self, address: &BranchAddress, create: bool) -> Result<OpenBranch> {
         let is_counted = self.usage.lock().contains_key(&address.realm);
         if self.quotas != Quotas::default() && !is_counted {
             self.count_usage(&address.realm).await?;
         }
-        let branch = Arc::new(self.load(address, create).await?);
-        writer::catch_up_first(&branch).await?;
+        let branch = Arc::new(self.open_branch(address, create).await?);
+        writer::recover(&branch).await?;
         let (writer, queue) = mpsc::channel(WRITER_QUEUE_MAX_WRITES);
         let writing =
             writer::run(branch.clone(), queue, self.environment.clone(), self.metrics.clone());
         tokio::spawn(writing);
-        let derive = tokio::spawn(derive::run(branch.clone())).abort_handle();
-        Ok(Open { handle: Arc::new(BranchHandle { branch, writer }), derive })
+        let derive = tokio::spawn(view_builder::run(branch.clone())).abort_handle();
+        Ok(OpenBranch { handle: Arc::new(BranchHandle { branch, writer }), derive })
     }
 }

@@ -1,4 +1,4 @@
-//! The room itself: who may ask what of it, and which verb answers.
+//! The service: who may ask what of the document room, and which verb answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use vdom_store::Store;
 use crate::compaction;
 use crate::compaction::Retention;
 use crate::metrics::DomMetrics;
-use crate::registry::{RoomBounds, Shared, remote_feed as feed};
+use crate::registry::{BranchRegistry, RoomBounds, remote_feed};
 use crate::verbs::{
     branches, change_set, conflicts, history, read_snapshot, read_tree, revert, subscribe,
     write_diff,
@@ -31,11 +31,12 @@ use crate::writer::BranchHandle;
 /// Documents, and all that is asked of them. Cheap to clone.
 #[derive(Clone)]
 pub struct DocumentRoom {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) registry: Arc<BranchRegistry>,
 }
 
 impl DocumentRoom {
-    /// A room over a store. Call it within a runtime: it watches the feed.
+    /// A document room over a store. Call it within a runtime: it follows what other
+    /// gateways append.
     pub fn new(
         store: Arc<dyn Store>,
         environment: Environment,
@@ -43,43 +44,44 @@ impl DocumentRoom {
         metrics: DomMetrics,
         bounds: RoomBounds,
     ) -> Self {
-        let shared = Arc::new(Shared::new(store, environment, authority, metrics, bounds));
-        tokio::spawn(feed::run(Arc::downgrade(&shared)));
-        Self { shared }
+        let registry =
+            Arc::new(BranchRegistry::new(store, environment, authority, metrics, bounds));
+        tokio::spawn(remote_feed::run(Arc::downgrade(&registry)));
+        Self { registry }
     }
 
     /// The store.
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.shared.store
+        &self.registry.store
     }
 
     /// How many branches are open.
     pub fn open_branches(&self) -> usize {
-        self.shared.opened().len()
+        self.registry.opened().len()
     }
 
-    /// Waits until the views of every open branch are complete, then lets go of
+    /// Waits until the views of every open branch are complete, then closes
     /// them; for an orderly end.
     pub async fn close(&self) {
-        let handles = self.shared.opened();
+        let handles = self.registry.opened();
         for handle in &handles {
             handle.branch.views_complete(handle.branch.head().number).await;
         }
-        self.shared.let_go();
+        self.registry.close_all();
     }
 
     /// Compacts the history of every branch as retention says, looking that often.
     pub fn keep_compacted(&self, retention: Retention, every: Duration) {
-        tokio::spawn(compaction::run(Arc::downgrade(&self.shared), retention, every));
+        tokio::spawn(compaction::run(Arc::downgrade(&self.registry), retention, every));
     }
 
     fn permit(&self, caller: &Caller, action: Action, address: &BranchAddress) -> Result<Permit> {
-        self.shared.authority.authorize(caller, action, &address.realm, Some(&address.repo))
+        self.registry.authority.authorize(caller, action, &address.realm, Some(&address.repo))
     }
 
     async fn reader(&self, caller: &Caller, address: &BranchAddress) -> Result<Arc<BranchHandle>> {
         let permit = self.permit(caller, Action::Read, address)?;
-        self.shared.existing(&permit, address).await
+        self.registry.existing(&permit, address).await
     }
 
     /// A branch to read, brought to where `at` wants it.
@@ -90,7 +92,7 @@ impl DocumentRoom {
         at: &ReadAt,
     ) -> Result<Arc<BranchHandle>> {
         let handle = self.reader(caller, address).await?;
-        handle.reach(caller, at).await?;
+        handle.await_consistency(caller, at).await?;
         Ok(handle)
     }
 }
@@ -99,12 +101,12 @@ impl DocumentRoom {
 impl DocumentService for DocumentRoom {
     async fn write_diff(&self, caller: &Caller, request: WriteDiff) -> Result<WriteOutcome> {
         let permit = write_diff::permit(
-            &self.shared.authority,
+            &self.registry.authority,
             caller,
             &request.address,
             request.author.as_deref(),
         )?;
-        write_diff::write(&self.shared, permit, request).await
+        write_diff::write(&self.registry, permit, request).await
     }
 
     async fn write_content(
@@ -114,12 +116,12 @@ impl DocumentService for DocumentRoom {
         content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome> {
         let permit = write_diff::permit(
-            &self.shared.authority,
+            &self.registry.authority,
             caller,
             &request.address,
             request.author.as_deref(),
         )?;
-        write_diff::write_content(&self.shared, permit, request, content).await
+        write_diff::write_content(&self.registry, permit, request, content).await
     }
 
     async fn read_snapshot(&self, caller: &Caller, request: ReadSnapshot) -> Result<Snapshot> {
@@ -147,7 +149,7 @@ impl DocumentService for DocumentRoom {
 
     async fn subscribe(&self, caller: &Caller, request: Subscribe) -> Result<ServiceStream<Event>> {
         let handle = self.reader(caller, &request.address).await?;
-        subscribe::subscribe(&self.shared, handle, caller.clone(), request).await
+        subscribe::subscribe(&self.registry, handle, caller.clone(), request).await
     }
 
     async fn subscribe_encoded(
@@ -157,7 +159,7 @@ impl DocumentService for DocumentRoom {
         encoder: &'static dyn EventEncoder,
     ) -> Result<ServiceStream<Bytes>> {
         let handle = self.reader(caller, &request.address).await?;
-        subscribe::subscribe_encoded(&self.shared, handle, caller.clone(), request, encoder).await
+        subscribe::subscribe_encoded(&self.registry, handle, caller.clone(), request, encoder).await
     }
 
     async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage> {
@@ -166,8 +168,8 @@ impl DocumentService for DocumentRoom {
     }
 
     async fn list_repos(&self, caller: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>> {
-        let _permit = self.shared.authority.authorize(caller, Action::Read, &realm, None)?;
-        branches::list_repos(&*self.shared.store, &realm).await
+        let _permit = self.registry.authority.authorize(caller, Action::Read, &realm, None)?;
+        branches::list_repos(&*self.registry.store, &realm).await
     }
 
     async fn list_branches(
@@ -176,8 +178,9 @@ impl DocumentService for DocumentRoom {
         realm: RealmName,
         repo: RepoName,
     ) -> Result<Vec<BranchSummary>> {
-        let permit = self.shared.authority.authorize(caller, Action::Read, &realm, Some(&repo))?;
-        branches::list_branches(&self.shared, &permit, realm, repo).await
+        let permit =
+            self.registry.authority.authorize(caller, Action::Read, &realm, Some(&repo))?;
+        branches::list_branches(&self.registry, &permit, realm, repo).await
     }
 
     async fn write_diffs(
@@ -187,8 +190,9 @@ impl DocumentService for DocumentRoom {
         parts: ServiceStream<ChangeSetPart>,
     ) -> Result<SetOutcome> {
         let author = request.author.as_deref();
-        let permit = write_diff::permit(&self.shared.authority, caller, &request.address, author)?;
-        change_set::write(&self.shared, permit, request, parts).await
+        let permit =
+            write_diff::permit(&self.registry.authority, caller, &request.address, author)?;
+        change_set::write(&self.registry, permit, request, parts).await
     }
 
     async fn replay_diffs(
@@ -207,8 +211,9 @@ impl DocumentService for DocumentRoom {
 
     async fn revert_changes(&self, caller: &Caller, request: RevertChanges) -> Result<SetOutcome> {
         let author = request.author.as_deref();
-        let permit = write_diff::permit(&self.shared.authority, caller, &request.address, author)?;
-        revert::revert(&self.shared, permit, request).await
+        let permit =
+            write_diff::permit(&self.registry.authority, caller, &request.address, author)?;
+        revert::revert(&self.registry, permit, request).await
     }
 
     async fn read_snapshots(
@@ -222,12 +227,12 @@ impl DocumentService for DocumentRoom {
 
     async fn create_branch(&self, caller: &Caller, request: CreateBranch) -> Result<BranchSummary> {
         let permit = self.permit(caller, Action::Write, &request.address)?;
-        branches::create(&self.shared, &permit, request).await
+        branches::create(&self.registry, &permit, request).await
     }
 
     async fn delete_branch(&self, caller: &Caller, request: DeleteBranch) -> Result<()> {
         let permit = self.permit(caller, Action::Administer, &request.address)?;
-        branches::delete(&self.shared, &permit, request).await
+        branches::delete(&self.registry, &permit, request).await
     }
 
     async fn list_conflicts(
@@ -245,7 +250,7 @@ impl DocumentService for DocumentRoom {
         request: ResolveConflict,
     ) -> Result<ResolveOutcome> {
         let permit = self.permit(caller, Action::Write, &request.address)?;
-        let handle = self.shared.existing(&permit, &request.address).await?;
+        let handle = self.registry.existing(&permit, &request.address).await?;
         conflicts::resolve(&handle, permit, request).await
     }
 }

@@ -1,4 +1,4 @@
-//! The one writer of a branch: takes what is queued, decides it against the
+//! The one writer of a branch: takes what is queued, evaluates it against the
 //! staged state, appends it as one batch, and makes that visible.
 
 mod append;
@@ -14,12 +14,12 @@ mod set_proposal;
 mod staging;
 mod verdict;
 
-pub(crate) use append::append_settled;
-pub(crate) use catch_up::{catch_up, catch_up_first};
+pub(crate) use append::append_until_known;
+pub(crate) use catch_up::{catch_up, recover};
 pub(crate) use compaction_limit::{batch_at, own_oldest};
 pub(crate) use kept_conflicts::conflict_row;
-pub(crate) use proposal::{Proposal, request_hash, staged, store_apart};
-pub(crate) use propose::{explain, propose};
+pub(crate) use proposal::{Proposal, request_hash, staged, store_large_put};
+pub(crate) use propose::{explain_conflict, propose};
 pub(crate) use queue::{BranchHandle, Command};
 pub(crate) use set_proposal::{SetItem, SetProposal, located};
 
@@ -35,7 +35,7 @@ use vdom_edge::Environment;
 use crate::branch::Branch;
 use crate::error::from_store;
 use crate::metrics::{DomMetrics, Outcome};
-use crate::writer::set_proposal::Judged;
+use crate::writer::set_proposal::SetVerdict;
 use crate::writer::staging::Staging;
 use crate::writer::verdict::{Verdict, concerns_the_store};
 
@@ -49,7 +49,7 @@ pub(crate) async fn run(
     let writer = Writer { branch, environment, metrics };
     while let Some(first) = queue.recv().await {
         let mut writes = Vec::new();
-        let mut confirms = Vec::new();
+        let mut verifications = Vec::new();
         let mut alone = None;
         let mut bytes = 0;
         let mut next = Some(first);
@@ -59,7 +59,7 @@ pub(crate) async fn run(
                     bytes += proposal.stored.len();
                     writes.push((proposal, reply));
                 }
-                Command::Confirm { reply } => confirms.push(reply),
+                Command::VerifyHead { reply } => verifications.push(reply),
                 command => alone = Some(command),
             }
             // What is no single diff has a batch of its own.
@@ -76,20 +76,20 @@ pub(crate) async fn run(
             Some(Command::WriteSet { proposal, reply }) => {
                 let _ = reply.send(writer.write_set(&proposal).await);
             }
-            Some(Command::Note { note, reply }) => {
-                let _ = reply.send(writer.append_note(Some(note), None).await);
+            Some(Command::Control { record, reply }) => {
+                let _ = reply.send(writer.append_control_record(Some(record), None).await);
             }
             Some(Command::Limit { wanted, reply }) => {
                 let _ = reply.send(writer.append_limit(wanted).await);
             }
             Some(Command::Close { operation, reply }) => {
-                let _ = reply.send(writer.append_note(None, operation).await);
+                let _ = reply.send(writer.append_control_record(None, operation).await);
             }
-            Some(Command::Write { .. } | Command::Confirm { .. }) | None => {}
+            Some(Command::Write { .. } | Command::VerifyHead { .. }) | None => {}
         }
-        if !confirms.is_empty() {
-            let confirmed = writer.confirm().await;
-            for reply in confirms {
+        if !verifications.is_empty() {
+            let confirmed = writer.verify_head().await;
+            for reply in verifications {
                 let _ = reply.send(confirmed.clone());
             }
         }
@@ -106,7 +106,7 @@ type Pending = (Box<Proposal>, oneshot::Sender<Result<WriteOutcome>>);
 
 impl Writer {
     async fn write(&self, pending: Vec<Pending>) {
-        let answers = self.decide_and_append(&pending).await;
+        let answers = self.evaluate_and_append(&pending).await;
         match answers {
             Ok(answers) => {
                 for ((_, reply), answer) in pending.into_iter().zip(answers) {
@@ -123,31 +123,31 @@ impl Writer {
 
     /// One answer for each proposal, resting on a head that was proven after
     /// all of them had arrived.
-    async fn decide_and_append(&self, pending: &[Pending]) -> Result<Vec<Result<WriteOutcome>>> {
+    async fn evaluate_and_append(&self, pending: &[Pending]) -> Result<Vec<Result<WriteOutcome>>> {
         self.wait_for_views().await;
         loop {
             self.check_open()?;
             let proposals: Vec<_> = pending.iter().map(|(proposal, _)| &**proposal).collect();
             let mut staging = Staging::new(&self.branch, self.environment.now_ms());
-            let mut verdicts = staging.decide(&proposals).await?;
+            let mut verdicts = staging.evaluate(&proposals).await?;
             let begun = Instant::now();
             let changes = std::mem::take(&mut staging.changes);
-            let notes = kept_conflicts::notes(
+            let control_records = kept_conflicts::control_records(
                 &self.branch,
                 self.environment.now_ms(),
                 &proposals,
                 &mut verdicts,
             )
             .await?;
-            let proven = if changes.is_empty() && notes.is_empty() {
+            let proven = if changes.is_empty() && control_records.is_empty() {
                 let needs_proof = verdicts.iter().any(Verdict::rests_on_head);
-                !needs_proof || self.confirm_once().await?
+                !needs_proof || self.verify_head_once().await?
             } else {
-                self.append(changes, Vec::new(), notes, begun).await?
+                self.append(changes, Vec::new(), control_records, begun).await?
             };
             if proven {
                 for verdict in &verdicts {
-                    self.metrics.judged(verdict.outcome());
+                    self.metrics.evaluated(verdict.outcome());
                 }
                 return Ok(verdicts.into_iter().map(Verdict::into_answer).collect());
             }
@@ -161,21 +161,21 @@ impl Writer {
         self.wait_for_views().await;
         loop {
             self.check_open()?;
-            let judged =
-                set_proposal::judge(&self.branch, self.environment.now_ms(), proposal).await;
+            let verdict =
+                set_proposal::evaluate(&self.branch, self.environment.now_ms(), proposal).await;
             let begun = Instant::now();
-            let proven = match &judged {
+            let proven = match &verdict {
                 // The append proves an acceptance.
-                Ok(Judged::Accepted { .. } | Judged::Repeated(_)) => true,
+                Ok(SetVerdict::Accepted { .. } | SetVerdict::Repeated(_)) => true,
                 Err(error) if concerns_the_store(error) => return Err(error.clone()),
-                Ok(Judged::Conflicted(_)) | Err(_) => self.confirm_once().await?,
+                Ok(SetVerdict::Conflicted(_)) | Err(_) => self.verify_head_once().await?,
             };
             if !proven {
                 self.catch_up().await?;
                 continue;
             }
-            let (outcome, answer) = match judged {
-                Ok(Judged::Accepted { changes, written }) => {
+            let (outcome, answer) = match verdict {
+                Ok(SetVerdict::Accepted { changes, written }) => {
                     let packs = proposal.packs.clone();
                     if !self.append(changes, packs, Vec::new(), begun).await? {
                         self.catch_up().await?;
@@ -183,37 +183,37 @@ impl Writer {
                     }
                     (Outcome::Accepted, Ok(SetOutcome::Written(written)))
                 }
-                Ok(Judged::Repeated(written)) => {
+                Ok(SetVerdict::Repeated(written)) => {
                     (Outcome::Repeated, Ok(SetOutcome::Written(written)))
                 }
-                Ok(Judged::Conflicted(conflicts)) => {
+                Ok(SetVerdict::Conflicted(conflicts)) => {
                     (Outcome::Conflicted, Ok(SetOutcome::Conflicted(conflicts)))
                 }
                 Err(error) => (Outcome::Refused, Err(error)),
             };
-            self.metrics.judged(outcome);
+            self.metrics.evaluated(outcome);
             return answer;
         }
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.branch.head().closed { Err(deleted(&self.branch)) } else { Ok(()) }
+        if self.branch.head().closed { Err(branch_deleted(&self.branch)) } else { Ok(()) }
     }
 
     /// Proves the head, reading on as often as the log went on.
-    async fn confirm(&self) -> Result<()> {
-        while !self.confirm_once().await? {
+    async fn verify_head(&self) -> Result<()> {
+        while !self.verify_head_once().await? {
             self.catch_up().await?;
         }
         Ok(())
     }
 
-    async fn confirm_once(&self) -> Result<bool> {
+    async fn verify_head_once(&self) -> Result<bool> {
         let begun = Instant::now();
         let confirmed = self.branch.store.confirm(self.branch.log, self.branch.head().number).await;
         let confirmed = confirmed.map_err(|error| from_store(error, &self.branch.address))?;
         if confirmed {
-            self.branch.confirmed(begun);
+            self.branch.head_verified(begun);
         }
         Ok(confirmed)
     }
@@ -225,17 +225,17 @@ impl Writer {
 
     async fn wait_for_views(&self) {
         loop {
-            let caught_up = self.branch.derived.notified();
+            let caught_up = self.branch.views_advanced.notified();
             if self.branch.view_lag_changes() <= VIEW_LAG_MAX_CHANGES {
                 return;
             }
-            self.branch.hurry.notify_one();
+            self.branch.flush_requested.notify_one();
             caught_up.await;
         }
     }
 }
 
 /// The refusal of a branch whose log has ended.
-pub(crate) fn deleted(branch: &Branch) -> Error {
+pub(crate) fn branch_deleted(branch: &Branch) -> Error {
     Error::not_found(format!("{} was deleted", branch.address)).resource(&branch.address)
 }

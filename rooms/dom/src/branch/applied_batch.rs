@@ -11,13 +11,13 @@ use vdom_core::{Change, Node};
 use crate::branch::usage::Usage;
 use crate::branch::{Branch, Head};
 use crate::content::packs::StoredDiff;
-use crate::records::{Entry, Note};
+use crate::records::{ControlRecord, LoggedChange};
 
 /// A change and the node after it.
 #[derive(Clone, Debug)]
-pub(crate) struct Applied {
+pub(crate) struct AppliedChange {
     /// The change.
-    pub entry: Entry,
+    pub entry: LoggedChange,
     /// The node after it.
     pub node: Arc<Node>,
     /// By how much the branch grew.
@@ -30,18 +30,18 @@ pub(crate) struct AppliedBatch {
     /// The head after it.
     pub head: Head,
     /// Its changes, in order.
-    pub changes: Vec<Applied>,
+    pub changes: Vec<AppliedChange>,
     /// What it says besides.
-    pub notes: Vec<Note>,
+    pub control_records: Vec<ControlRecord>,
     /// As its subscribers get it.
     pub encoded: EncodedForms,
 }
 
-impl Applied {
+impl AppliedChange {
     /// About how much memory it takes.
     fn bytes(&self) -> usize {
         let diff = match &self.entry.diff {
-            StoredDiff::AtHand(bytes) => bytes.len(),
+            StoredDiff::Inline(bytes) => bytes.len(),
             StoredDiff::Packed(_) => 0,
         };
         diff + 512
@@ -50,12 +50,16 @@ impl Applied {
 
 impl AppliedBatch {
     /// A batch that nobody has seen yet.
-    pub(crate) fn new(head: Head, changes: Vec<Applied>, notes: Vec<Note>) -> Self {
-        Self { head, changes, notes, encoded: EncodedForms::default() }
+    pub(crate) fn new(
+        head: Head,
+        changes: Vec<AppliedChange>,
+        control_records: Vec<ControlRecord>,
+    ) -> Self {
+        Self { head, changes, control_records, encoded: EncodedForms::default() }
     }
 
     /// Its changes after `revision`.
-    pub(crate) fn after(&self, revision: u64) -> &[Applied] {
+    pub(crate) fn after(&self, revision: u64) -> &[AppliedChange] {
         let from =
             self.changes.partition_point(|applied| applied.entry.change.revision <= revision);
         &self.changes[from..]
@@ -73,7 +77,7 @@ impl AppliedBatch {
 
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.changes.iter().map(Applied::bytes).sum()
+        self.changes.iter().map(AppliedChange::bytes).sum()
     }
 }
 
@@ -98,10 +102,10 @@ impl EncodedBatch {
         encoder: &dyn EventEncoder,
     ) -> Self {
         let mut bytes = Vec::new();
-        let encode = |applied: &Applied| {
+        let encode = |applied: &AppliedChange| {
             let entry = &applied.entry;
             let diff = match &entry.diff {
-                StoredDiff::AtHand(diff) if diffs && diff.len() <= CHUNK_BYTES => {
+                StoredDiff::Inline(diff) if diffs && diff.len() <= CHUNK_BYTES => {
                     Some(diff.clone())
                 }
                 _ => None,

@@ -1,4 +1,4 @@
-//! Bases: the rows of the views as they were at a revision, in chunks, where the
+//! Checkpoints: the rows of the views as they were at a revision, in chunks, where the
 //! changes before it are compacted.
 
 use minicbor::{Decode, Encode};
@@ -8,12 +8,12 @@ use vdom_store::{LogId, Position, Store, View, ViewWrite, Watermark};
 use crate::branch::Branch;
 use crate::content::packs::PackReader;
 use crate::error::from_store;
-use crate::records::{Base, BasePiece, DocumentView, decode_node, decode_record};
+use crate::records::{Checkpoint, CheckpointPiece, DocumentView, decode_node, decode_record};
 
-/// The kinds of rows that a base holds.
+/// The kinds of rows that a checkpoint holds.
 pub(crate) const KINDS: [DocumentView; 7] = [
     DocumentView::Node,
-    DocumentView::Place,
+    DocumentView::PathHistory,
     DocumentView::Actor,
     DocumentView::Conflict,
     DocumentView::Pin,
@@ -21,9 +21,14 @@ pub(crate) const KINDS: [DocumentView; 7] = [
     DocumentView::Usage,
 ];
 
-/// A node as the base of its branch has it.
-pub(crate) async fn node(branch: &Branch, base: &Base, id: NodeId) -> Result<Option<Node>> {
-    let nodes = base.pieces.iter().filter(|piece| piece.kind == DocumentView::Node.kind().number);
+/// A node as the checkpoint of its branch has it; `None`: it has no such node.
+pub(crate) async fn node(
+    branch: &Branch,
+    checkpoint: &Checkpoint,
+    id: NodeId,
+) -> Result<Option<Node>> {
+    let nodes =
+        checkpoint.pieces.iter().filter(|piece| piece.kind == DocumentView::Node.kind().number);
     let piece = nodes.into_iter().find(|piece| piece.last.as_slice() <= id.as_bytes());
     let Some(piece) = piece else { return Ok(None) };
     let rows = read_piece(&mut branch.packs(), piece).await?;
@@ -31,17 +36,17 @@ pub(crate) async fn node(branch: &Branch, base: &Base, id: NodeId) -> Result<Opt
     row.map(|row| decode_node(&row.value.into())).transpose()
 }
 
-/// The rows of the base of some kinds, into the views of its log.
+/// Writes the rows of some kinds of a checkpoint into the views of its log.
 pub(crate) async fn install(
     store: &dyn Store,
     address: &BranchAddress,
     log: LogId,
-    base: &Base,
+    checkpoint: &Checkpoint,
     kinds: &[DocumentView],
 ) -> Result<()> {
     let mut packs = PackReader::new(store, address);
     for kind in kinds {
-        for piece in base.pieces.iter().filter(|piece| piece.kind == kind.kind().number) {
+        for piece in checkpoint.pieces.iter().filter(|piece| piece.kind == kind.kind().number) {
             let rows = read_piece(&mut packs, piece).await?.into_iter();
             let rows: Vec<_> =
                 rows.map(|row| ViewWrite { kind: kind.kind(), view: row.view() }).collect();
@@ -52,30 +57,32 @@ pub(crate) async fn install(
     Ok(())
 }
 
-/// The whole base, into views that have nothing newer.
+/// Writes the whole checkpoint into views that have nothing newer.
 pub(crate) async fn install_all(
     store: &dyn Store,
     address: &BranchAddress,
     log: LogId,
-    base: &Base,
+    checkpoint: &Checkpoint,
 ) -> Result<Watermark> {
-    install(store, address, log, base, &KINDS).await?;
-    let position = Position { epoch: base.epoch, revision: base.revision };
-    let watermark = Watermark { position, number: base.number };
+    install(store, address, log, checkpoint, &KINDS).await?;
+    let position = Position { epoch: checkpoint.epoch, revision: checkpoint.revision };
+    let watermark = Watermark { position, number: checkpoint.number };
     let written = store.write_views(log, &[], Some(watermark)).await;
     written.map_err(|error| from_store(error, address))?;
     Ok(watermark)
 }
 
-/// The contents in chunks that the nodes of a base name.
+/// The contents in chunks that the nodes of a checkpoint name.
 pub(crate) async fn named_contents(
     store: &dyn Store,
     address: &BranchAddress,
-    base: &Base,
+    checkpoint: &Checkpoint,
 ) -> Result<Vec<vdom_store::ChunkId>> {
     let mut packs = PackReader::new(store, address);
     let mut named = Vec::new();
-    for piece in base.pieces.iter().filter(|piece| piece.kind == DocumentView::Node.kind().number) {
+    for piece in
+        checkpoint.pieces.iter().filter(|piece| piece.kind == DocumentView::Node.kind().number)
+    {
         for row in read_piece(&mut packs, piece).await? {
             if let Content::Chunked(chunks) = decode_node(&row.value.into())?.content {
                 named.extend(chunks.iter().map(|chunk| vdom_store::ChunkId(chunk.hash.0)));
@@ -85,7 +92,7 @@ pub(crate) async fn named_contents(
     Ok(named)
 }
 
-/// The stored form of a row in a base.
+/// The stored form of a row in a checkpoint.
 #[derive(Encode, Decode)]
 pub(crate) struct CheckpointRow {
     #[cbor(n(0), with = "minicbor::bytes")]
@@ -110,6 +117,9 @@ impl CheckpointRow {
     }
 }
 
-async fn read_piece(packs: &mut PackReader<'_>, piece: &BasePiece) -> Result<Vec<CheckpointRow>> {
+async fn read_piece(
+    packs: &mut PackReader<'_>,
+    piece: &CheckpointPiece,
+) -> Result<Vec<CheckpointRow>> {
     decode_record(&packs.pack(piece.chunk).await?)
 }

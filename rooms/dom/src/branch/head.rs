@@ -6,7 +6,7 @@ use vdom_core::Hash;
 use vdom_store::{Position, Watermark};
 
 use crate::branch::usage::Usage;
-use crate::records::Base;
+use crate::records::Checkpoint;
 
 /// The end of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) struct Compaction {
     /// The oldest revision that may still be asked for; 0: all.
     pub limit: u64,
     /// What stands in for what is older.
-    pub base: Option<Arc<Base>>,
+    pub checkpoint: Option<Arc<Checkpoint>>,
 }
 
 /// What the views of a log know when it is opened.

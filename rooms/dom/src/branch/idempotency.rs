@@ -1,4 +1,4 @@
-//! What was answered under an operation id, for as long as it is remembered.
+//! What was answered under an operation id, for as long as it is recorded.
 //!
 //! The log has it; where its changes are compacted, a row has it in their place.
 
@@ -12,12 +12,12 @@ use vdom_store::{OperationKey, Position, View};
 use crate::branch::Branch;
 use crate::error::from_store;
 use crate::records::{
-    DocumentView, Entry, decode_batch, decode_record, encode_record, operation_key,
+    DocumentView, LoggedChange, decode_batch, decode_record, encode_record, operation_key,
 };
 
 /// An accepted write, or change set, that carried an operation id.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Remembered {
+pub(crate) struct RecordedResult {
     /// What it was asked.
     #[n(0)]
     pub operation: Operation,
@@ -47,12 +47,12 @@ struct Answer {
     merged: bool,
 }
 
-/// For each key what was answered under it, if that is remembered at `now_ms`.
+/// For each key what was answered under it, if that is still recorded at `now_ms`.
 pub(crate) async fn find(
     branch: &Branch,
     keys: &[OperationKey],
     now_ms: i64,
-) -> Result<Vec<Option<Remembered>>> {
+) -> Result<Vec<Option<RecordedResult>>> {
     let head = branch.head();
     if keys.is_empty() || head.number == 0 {
         return Ok(vec![None; keys.len()]);
@@ -61,12 +61,12 @@ pub(crate) async fn find(
     let numbers = numbers.map_err(|error| from_store(error, &branch.address))?;
     let mut found = Vec::with_capacity(keys.len());
     for (key, number) in keys.iter().zip(numbers) {
-        let remembered = match number.filter(|number| *number <= head.number) {
+        let recorded = match number.filter(|number| *number <= head.number) {
             Some(number) => in_batch(branch, number, *key).await?,
             None if branch.oldest_revision() > 0 => in_rows(branch, *key).await?,
             None => None,
         };
-        found.push(remembered.filter(|remembered| remembered.is_kept(now_ms)));
+        found.push(recorded.filter(|recorded| recorded.is_kept(now_ms)));
     }
     Ok(found)
 }
@@ -82,19 +82,19 @@ pub(crate) async fn is_known(branch: &Branch, key: OperationKey) -> Result<bool>
 }
 
 /// What the changes of a batch were answered, as rows that are kept in their place.
-pub(crate) fn rows(entries: &[Entry], now_ms: i64) -> Result<Vec<View>> {
+pub(crate) fn rows(entries: &[LoggedChange], now_ms: i64) -> Result<Vec<View>> {
     let mut rows = Vec::new();
     for (at, entry) in entries.iter().enumerate() {
-        let Some(remembered) = Remembered::of(&entries[at..]) else { continue };
-        if remembered.is_kept(now_ms) {
+        let Some(recorded) = RecordedResult::of(&entries[at..]) else { continue };
+        if recorded.is_kept(now_ms) {
             let change = &entry.change;
-            let key = operation_key(&change.subject, remembered.operation.id);
+            let key = operation_key(&change.subject, recorded.operation.id);
             rows.push(View {
                 id: Bytes::copy_from_slice(&key.0),
                 path: None,
                 live: true,
                 position: Position { epoch: change.epoch, revision: change.revision },
-                value: encode_record(&remembered)?,
+                value: encode_record(&recorded)?,
             });
         }
     }
@@ -103,10 +103,10 @@ pub(crate) fn rows(entries: &[Entry], now_ms: i64) -> Result<Vec<View>> {
 
 /// Whether the row of an operation is still needed.
 pub(crate) fn is_row_kept(row: &View, now_ms: i64) -> Result<bool> {
-    Ok(decode_record::<Remembered>(&row.value)?.is_kept(now_ms))
+    Ok(decode_record::<RecordedResult>(&row.value)?.is_kept(now_ms))
 }
 
-impl Remembered {
+impl RecordedResult {
     /// The answer to the write, or to the first of its diffs.
     pub(crate) fn written(&self) -> Option<Written> {
         self.results.first().map(|answer| self.answer(0, answer))
@@ -115,8 +115,8 @@ impl Remembered {
     /// The answer to the change set.
     pub(crate) fn set_written(&self) -> SetWritten {
         let size = self.size as usize;
-        let is_told = size <= CHANGE_SET_RESULTS_MAX && self.results.len() == size;
-        let results = self.results.iter().filter(|_| is_told).enumerate();
+        let is_complete = size <= CHANGE_SET_RESULTS_MAX && self.results.len() == size;
+        let results = self.results.iter().filter(|_| is_complete).enumerate();
         SetWritten {
             epoch: self.epoch,
             first_revision: self.first_revision,
@@ -129,7 +129,7 @@ impl Remembered {
     }
 
     /// What the change that comes first was written for, where it carries an operation.
-    fn of(entries: &[Entry]) -> Option<Self> {
+    fn of(entries: &[LoggedChange]) -> Option<Self> {
         let first = &entries.first()?.change;
         let operation = first.operation?;
         let size = first.change_set.map_or(1, |position| position.size);
@@ -140,7 +140,7 @@ impl Remembered {
             merged: change.merged,
         };
         let of_set = entries.get(..size as usize).unwrap_or(entries);
-        let told = if size as usize <= CHANGE_SET_RESULTS_MAX { of_set } else { &entries[..1] };
+        let kept = if size as usize <= CHANGE_SET_RESULTS_MAX { of_set } else { &entries[..1] };
         Some(
             Self {
                 operation,
@@ -148,14 +148,14 @@ impl Remembered {
                 epoch: first.epoch,
                 first_revision: first.revision,
                 size,
-                results: told.iter().map(|entry| answer(&entry.change)).collect(),
+                results: kept.iter().map(|entry| answer(&entry.change)).collect(),
             }
-            .until_deadline(),
+            .within_row_limit(),
         )
     }
 
     /// With the answer to the first diff alone where all take too much room for a row.
-    fn until_deadline(mut self) -> Self {
+    fn within_row_limit(mut self) -> Self {
         let entries = self.results.iter().map(|answer| answer.clock.entries());
         let bytes: usize = entries
             .map(|clock| 32 + clock.keys().map(|actor| actor.len() + 12).sum::<usize>())
@@ -185,27 +185,31 @@ impl Remembered {
     }
 }
 
-async fn in_batch(branch: &Branch, number: u64, key: OperationKey) -> Result<Option<Remembered>> {
+async fn in_batch(
+    branch: &Branch,
+    number: u64,
+    key: OperationKey,
+) -> Result<Option<RecordedResult>> {
     let batches = branch.store.read(branch.log, number, 1).await;
     let batches = batches.map_err(|error| from_store(error, &branch.address))?;
-    let Some(numbered) = batches.first() else { return Ok(None) };
-    let record = decode_batch(numbered)?;
+    let Some(log_entry) = batches.first() else { return Ok(None) };
+    let record = decode_batch(log_entry)?;
     if record.compacted().is_some() {
         // It was compacted since its number was found.
         return in_rows(branch, key).await;
     }
     // Of a change set, the first change carries the operation.
     let entries = record.all(&mut branch.packs()).await?;
-    let carries = |entry: &Entry| {
+    let carries = |entry: &LoggedChange| {
         let change = &entry.change;
         change
             .operation
             .is_some_and(|operation| operation_key(&change.subject, operation.id) == key)
     };
-    Ok(entries.iter().position(carries).and_then(|at| Remembered::of(&entries[at..])))
+    Ok(entries.iter().position(carries).and_then(|at| RecordedResult::of(&entries[at..])))
 }
 
-async fn in_rows(branch: &Branch, key: OperationKey) -> Result<Option<Remembered>> {
+async fn in_rows(branch: &Branch, key: OperationKey) -> Result<Option<RecordedResult>> {
     let row = branch.store.view(branch.log, DocumentView::Operation.kind(), &key.0).await;
     let row = row.map_err(|error| from_store(error, &branch.address))?;
     row.map(|row| decode_record(&row.value)).transpose()

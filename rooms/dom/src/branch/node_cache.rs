@@ -14,7 +14,7 @@ const ENTRY_BYTES: usize = 1_024;
 
 /// The nodes of all branches. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct HotNodes {
+pub(crate) struct NodeCache {
     nodes: Cache<(u64, NodeId), Arc<Node>>,
     /// Who is at a path, or that nobody is.
     holders: Cache<(u64, NodePath), Option<NodeId>>,
@@ -23,12 +23,12 @@ pub(crate) struct HotNodes {
 
 /// Those of one branch.
 #[derive(Debug)]
-pub(crate) struct HotBranch {
-    all: HotNodes,
+pub(crate) struct BranchNodeCache {
+    all: NodeCache,
     branch: u64,
 }
 
-/// Who is at a path, as far as that is at hand.
+/// Who is at a path, as far as the cache knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
     /// It must be read.
@@ -37,7 +37,7 @@ pub(crate) enum Holder {
     Node(NodeId),
 }
 
-impl HotNodes {
+impl NodeCache {
     /// Nothing yet, and at most about so much.
     pub(crate) fn new(max_bytes: u64) -> Self {
         let weight = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -64,13 +64,13 @@ impl HotNodes {
     }
 
     /// Room for a branch that is being opened; of an earlier opening it knows nothing.
-    pub(crate) fn branch(&self) -> HotBranch {
+    pub(crate) fn branch(&self) -> BranchNodeCache {
         let branch = self.next_branch.fetch_add(1, Ordering::Relaxed);
-        HotBranch { all: self.clone(), branch }
+        BranchNodeCache { all: self.clone(), branch }
     }
 }
 
-impl HotBranch {
+impl BranchNodeCache {
     /// A node, tombstones included.
     pub(crate) fn node(&self, id: NodeId) -> Option<Arc<Node>> {
         self.all.nodes.get(&(self.branch, id))
@@ -88,7 +88,7 @@ impl HotBranch {
     /// Puts the newest state of a node.
     pub(crate) fn put(&self, node: &Arc<Node>) {
         if matches!(node.content, Content::Part(_)) {
-            // The views have its content at hand.
+            // The views have its content inline.
             self.all.nodes.invalidate(&(self.branch, node.id));
         } else {
             self.all.nodes.insert((self.branch, node.id), node.clone());

@@ -9,11 +9,11 @@ use vdom_core::limits::{SUBSCRIPTION_QUEUE_MAX_BYTES, SUBSCRIPTION_QUEUE_MAX_EVE
 use vdom_core::{Node, NodeId, NodePath};
 use vdom_store::Watermark;
 
-use crate::branch::{Applied, AppliedBatch};
+use crate::branch::{AppliedBatch, AppliedChange};
 
 /// What changes with every batch; behind one lock.
-pub(super) struct State {
-    pub confirmed_at: Instant,
+pub(super) struct BranchState {
+    pub head_verified_at: Instant,
     pub watermark: Watermark,
     /// Everything after the watermark, and before it as much as subscribers
     /// may be behind.
@@ -31,9 +31,9 @@ pub(super) struct Occupancy {
     pub holder: Option<NodeId>,
 }
 
-impl State {
+impl BranchState {
     /// Lays a change over what the views have.
-    pub(super) fn overlay(&mut self, applied: &Applied) {
+    pub(super) fn overlay(&mut self, applied: &AppliedChange) {
         let (change, node) = (&applied.entry.change, &applied.node);
         let revision = change.revision;
         if let Some(old_path) = &change.old_path {

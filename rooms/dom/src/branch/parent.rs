@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use vdom_core::{BranchName, Node, NodeId, NodePath, Result};
 
-use crate::branch::{Branch, point_in_time as past};
+use crate::branch::{Branch, point_in_time};
 
 /// The branch that another one continues, and from where.
-pub(crate) struct Origin {
+pub(crate) struct ParentBranch {
     /// The other branch; its log may have gone on, or ended, since.
-    pub parent: Arc<Branch>,
+    pub branch: Arc<Branch>,
     /// Its name when the branch was created.
     pub name: BranchName,
     /// The last revision that both have.
@@ -19,12 +19,12 @@ pub(crate) struct Origin {
     pub previous_epoch: Option<u64>,
 }
 
-impl Origin {
+impl ParentBranch {
     /// A node as the branch began with it, tombstones included.
     pub(crate) async fn node(&self, id: NodeId) -> Result<Option<Arc<Node>>> {
-        match Box::pin(self.parent.node(id)).await? {
+        match Box::pin(self.branch.node(id)).await? {
             Some(node) if node.changed_revision > self.revision => {
-                Box::pin(past::node_at_revision(&self.parent, id, self.revision)).await
+                Box::pin(point_in_time::node_at_revision(&self.branch, id, self.revision)).await
             }
             found => Ok(found),
         }
@@ -32,9 +32,9 @@ impl Origin {
 
     /// The live node that was at `path` when the branch began.
     pub(crate) async fn node_at(&self, path: &NodePath) -> Result<Option<Arc<Node>>> {
-        match Box::pin(self.parent.node_at(path)).await? {
+        match Box::pin(self.branch.node_at(path)).await? {
             Some(node) if node.changed_revision <= self.revision => Ok(Some(node)),
-            _ => Box::pin(past::path_at_revision(&self.parent, path, self.revision)).await,
+            _ => Box::pin(point_in_time::path_at_revision(&self.branch, path, self.revision)).await,
         }
     }
 }

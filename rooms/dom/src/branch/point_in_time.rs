@@ -7,12 +7,12 @@ use vdom_core::limits::FULL_COPY_EVERY_CHANGES;
 use vdom_core::{Change, ErrorCode, Hash, Node, NodeId, NodePath, Result, VectorClock};
 use vdom_store::{LogEntry, View};
 
-use crate::branch::{Branch, checkpoint as base, compacted};
+use crate::branch::{Branch, checkpoint, history_compacted};
 use crate::content::packs::PackReader;
 use crate::error::from_store;
 use crate::records::{
-    Base, BatchRecord, DocumentView, Entry, PlaceRecord, decode_batch, decode_history,
-    decode_record, history_id, place_id,
+    BatchRecord, Checkpoint, DocumentView, LoggedChange, PathHistoryRecord, decode_batch,
+    decode_history, decode_record, history_id, path_history_id,
 };
 
 /// The node as it was at `revision`, tombstones included; `None` where it did
@@ -22,12 +22,12 @@ pub(crate) async fn node_at_revision(
     id: NodeId,
     revision: u64,
 ) -> Result<Option<Arc<Node>>> {
-    if let Some(origin) = branch.origin.as_ref().filter(|origin| revision <= origin.revision) {
-        return Box::pin(node_at_revision(&origin.parent, id, revision)).await;
+    if let Some(parent) = branch.parent.as_ref().filter(|parent| revision <= parent.revision) {
+        return Box::pin(node_at_revision(&parent.branch, id, revision)).await;
     }
     branch.check_kept(revision)?;
     // What has not changed since is as it was.
-    if let Some(node) = branch.at_hand(id).filter(|node| node.changed_revision <= revision) {
+    if let Some(node) = branch.node_in_memory(id).filter(|node| node.changed_revision <= revision) {
         return Ok(Some(node));
     }
     let watermark = branch.watermark().position.revision;
@@ -35,26 +35,27 @@ pub(crate) async fn node_at_revision(
         return Ok(Some(node));
     }
     loop {
-        let base = branch.compaction().base;
-        match replayed(branch, base.as_deref(), id, revision).await {
-            // What it rests on was compacted meanwhile: there is a base for that now.
+        let checkpoint = branch.compaction().checkpoint;
+        match replayed(branch, checkpoint.as_deref(), id, revision).await {
+            // What it rests on was compacted meanwhile: there is a checkpoint for that now.
             Err(error)
-                if error.code == ErrorCode::Compacted && branch.compaction().base != base => {}
+                if error.code == ErrorCode::Compacted
+                    && branch.compaction().checkpoint != checkpoint => {}
             node => return node,
         }
     }
 }
 
-/// The node from a full copy, from the base or from what the branch continues, and the
+/// The node from a full copy, from the checkpoint or from the parent, and the
 /// changes since.
 async fn replayed(
     branch: &Branch,
-    base: Option<&Base>,
+    checkpoint: Option<&Checkpoint>,
     id: NodeId,
     revision: u64,
 ) -> Result<Option<Arc<Node>>> {
     let rows = history_rows(branch, id, revision, FULL_COPY_EVERY_CHANGES as usize + 1).await?;
-    let covered = base.map_or(0, |base| base.revision);
+    let covered = checkpoint.map_or(0, |checkpoint| checkpoint.revision);
     let mut replay = Vec::new();
     let mut copy = None;
     for row in rows.iter().take_while(|row| row.position.revision > covered) {
@@ -65,12 +66,12 @@ async fn replayed(
         }
         replay.push((record.number, record.index));
     }
-    if let (None, Some(base)) = (&copy, base) {
-        copy = base::node(branch, base, id).await?;
+    if let (None, Some(checkpoint)) = (&copy, checkpoint) {
+        copy = checkpoint::node(branch, checkpoint, id).await?;
     }
-    let mut node = match (copy, &branch.origin) {
+    let mut node = match (copy, &branch.parent) {
         (Some(copy), _) => Some(Arc::new(copy)),
-        (None, Some(origin)) => origin.node(id).await?,
+        (None, Some(parent)) => parent.node(id).await?,
         (None, None) => None,
     };
     let mut reader = EntryReader::new(branch);
@@ -88,8 +89,8 @@ pub(crate) async fn path_at_revision(
     path: &NodePath,
     revision: u64,
 ) -> Result<Option<Arc<Node>>> {
-    if let Some(origin) = branch.origin.as_ref().filter(|origin| revision <= origin.revision) {
-        return Box::pin(path_at_revision(&origin.parent, path, revision)).await;
+    if let Some(parent) = branch.parent.as_ref().filter(|parent| revision <= parent.revision) {
+        return Box::pin(path_at_revision(&parent.branch, path, revision)).await;
     }
     branch.check_kept(revision)?;
     let watermark = branch.watermark().position.revision;
@@ -101,13 +102,15 @@ pub(crate) async fn path_at_revision(
     {
         return Ok(Some(node));
     }
-    let (from, to) = (place_id(path, 0), place_id(path, revision));
-    let rows =
-        branch.store.scan_reverse(branch.log, DocumentView::Place.kind(), &from, &to, 1).await;
+    let (from, to) = (path_history_id(path, 0), path_history_id(path, revision));
+    let rows = branch
+        .store
+        .scan_reverse(branch.log, DocumentView::PathHistory.kind(), &from, &to, 1)
+        .await;
     let rows = rows.map_err(|error| from_store(error, &branch.address))?;
-    let holder = match (rows.first(), &branch.origin) {
-        (Some(row), _) => decode_record::<PlaceRecord>(&row.value)?.holder,
-        (None, Some(origin)) => origin.node_at(path).await?.map(|node| node.id),
+    let holder = match (rows.first(), &branch.parent) {
+        (Some(row), _) => decode_record::<PathHistoryRecord>(&row.value)?.holder,
+        (None, Some(parent)) => parent.node_at(path).await?.map(|node| node.id),
         (None, None) => None,
     };
     let Some(holder) = holder else {
@@ -128,17 +131,19 @@ pub(crate) async fn last_at(
     if let Some(node) = in_tail(branch, revision, touches, watermark) {
         return Ok(Some(node.id));
     }
-    let (from, to) = (place_id(path, 0), place_id(path, revision));
-    let rows =
-        branch.store.scan_reverse(branch.log, DocumentView::Place.kind(), &from, &to, 2).await;
+    let (from, to) = (path_history_id(path, 0), path_history_id(path, revision));
+    let rows = branch
+        .store
+        .scan_reverse(branch.log, DocumentView::PathHistory.kind(), &from, &to, 2)
+        .await;
     for row in rows.map_err(|error| from_store(error, &branch.address))? {
-        if let Some(holder) = decode_record::<PlaceRecord>(&row.value)?.holder {
+        if let Some(holder) = decode_record::<PathHistoryRecord>(&row.value)?.holder {
             return Ok(Some(holder));
         }
     }
-    match &branch.origin {
-        Some(origin) => {
-            Box::pin(last_at(&origin.parent, path, revision.min(origin.revision))).await
+    match &branch.parent {
+        Some(parent) => {
+            Box::pin(last_at(&parent.branch, path, revision.min(parent.revision))).await
         }
         None => Ok(None),
     }
@@ -158,9 +163,11 @@ pub(crate) async fn node_with_clock(
     }
     let node = match revision_of_version(branch, current, version).await? {
         Some(revision) => node_at_revision(branch, current.id, revision).await?,
-        // It may be the version that the base has.
-        None => match branch.compaction().base {
-            Some(base) => base::node(branch, &base, current.id).await?.map(Arc::new),
+        // It may be the version that the checkpoint has.
+        None => match branch.compaction().checkpoint {
+            Some(checkpoint) => {
+                checkpoint::node(branch, &checkpoint, current.id).await?.map(Arc::new)
+            }
             None => None,
         },
     };
@@ -184,8 +191,8 @@ async fn revision_of_version(branch: &Branch, current: &Node, version: u64) -> R
 
 /// The hash of the change at `revision`, which may be the last one that is compacted.
 pub(crate) async fn hash_at(branch: &Branch, revision: u64) -> Result<Hash> {
-    if let Some(origin) = branch.origin.as_ref().filter(|origin| revision <= origin.revision) {
-        return Box::pin(hash_at(&origin.parent, revision)).await;
+    if let Some(parent) = branch.parent.as_ref().filter(|parent| revision <= parent.revision) {
+        return Box::pin(hash_at(&parent.branch, revision)).await;
     }
     let head = branch.head();
     let mut reader = EntryReader::new(branch);
@@ -212,7 +219,7 @@ pub(crate) struct EntryReader<'a> {
     branch: &'a Branch,
     packs: PackReader<'a>,
     batch: Option<(u64, BatchRecord)>,
-    piece: Option<(u64, usize, Vec<Entry>)>,
+    piece: Option<(u64, usize, Vec<LoggedChange>)>,
     /// Of the branch that this one continues.
     before: Option<Box<EntryReader<'a>>>,
 }
@@ -221,7 +228,7 @@ impl<'a> EntryReader<'a> {
     /// Nothing read yet.
     pub(crate) fn new(branch: &'a Branch) -> Self {
         let before =
-            branch.origin.as_ref().map(|origin| Box::new(EntryReader::new(&origin.parent)));
+            branch.parent.as_ref().map(|parent| Box::new(EntryReader::new(&parent.branch)));
         Self { branch, packs: branch.packs(), batch: None, piece: None, before }
     }
 
@@ -231,7 +238,7 @@ impl<'a> EntryReader<'a> {
     }
 
     /// The change at `index` of batch `number`.
-    pub(crate) async fn entry(&mut self, number: u64, index: u32) -> Result<Entry> {
+    pub(crate) async fn entry(&mut self, number: u64, index: u32) -> Result<LoggedChange> {
         let (piece, before) = self.batch(number).await?.piece_of(index);
         let address = &self.branch.address;
         let entries = self.piece(number, piece).await?;
@@ -240,24 +247,24 @@ impl<'a> EntryReader<'a> {
     }
 
     /// The change at `revision`.
-    pub(crate) async fn at_revision(&mut self, revision: u64) -> Result<Entry> {
+    pub(crate) async fn at_revision(&mut self, revision: u64) -> Result<LoggedChange> {
         if let Some((_, _, entries)) = &self.piece
             && let Some(entry) = entries.iter().find(|entry| entry.change.revision == revision)
         {
             return Ok(entry.clone());
         }
-        if let (Some(origin), Some(before)) = (&self.branch.origin, &mut self.before)
-            && revision <= origin.revision
+        if let (Some(parent), Some(before)) = (&self.branch.parent, &mut self.before)
+            && revision <= parent.revision
         {
             let entry = Box::pin(before.at_revision(revision)).await?;
             // To its readers, what a branch continues is its own.
             let epoch = self.branch.head().epoch;
             let change = Change { epoch, ..Change::clone(&entry.change) };
-            return Ok(Entry { change: Arc::new(change), ..entry });
+            return Ok(LoggedChange { change: Arc::new(change), ..entry });
         }
         let limit = self.branch.compaction().limit;
         if revision <= limit {
-            return Err(compacted(self.branch, revision.saturating_sub(1), limit));
+            return Err(history_compacted(self.branch, revision.saturating_sub(1), limit));
         }
         let number = number_of(self.branch, revision).await?;
         let first = self.batch(number).await?.first_revision;
@@ -273,10 +280,10 @@ impl<'a> EntryReader<'a> {
                 .read(branch.log, number, 1)
                 .await
                 .map_err(|error| from_store(error, &branch.address))?;
-            let numbered = batches
+            let log_entry = batches
                 .first()
                 .ok_or_else(|| crate::branch::broken_chain(&branch.address, number))?;
-            self.batch = Some((number, decode_batch(numbered)?));
+            self.batch = Some((number, decode_batch(log_entry)?));
         }
         match &self.batch {
             Some((_, batch)) => Ok(batch),
@@ -285,13 +292,13 @@ impl<'a> EntryReader<'a> {
     }
 
     /// The changes of a piece of batch `number`, in order; none past the last piece.
-    pub(crate) async fn piece(&mut self, number: u64, piece: usize) -> Result<&[Entry]> {
+    pub(crate) async fn piece(&mut self, number: u64, piece: usize) -> Result<&[LoggedChange]> {
         if self.piece.as_ref().is_none_or(|(known, at, _)| (*known, *at) != (number, piece)) {
             self.batch(number).await?;
             if let Some((_, batch)) = &self.batch {
                 if batch.compacted().is_some() {
                     let limit = self.branch.compaction().limit;
-                    return Err(compacted(self.branch, batch.first_revision - 1, limit));
+                    return Err(history_compacted(self.branch, batch.first_revision - 1, limit));
                 }
                 let entries = batch.entries(piece, &mut self.packs).await?;
                 self.piece = Some((number, piece, entries));
@@ -327,9 +334,9 @@ pub(crate) async fn changed_at(
         let kept = rows.iter().map(|row| row.position.revision).filter(|at| *at > oldest);
         revisions.extend(kept);
     }
-    if let Some(origin) = branch.origin.as_ref().filter(|_| revisions.len() < limit) {
-        let (upto, rest) = (revision.min(origin.revision), limit - revisions.len());
-        revisions.extend(Box::pin(changed_at(&origin.parent, id, upto, rest)).await?);
+    if let Some(parent) = branch.parent.as_ref().filter(|_| revisions.len() < limit) {
+        let (upto, rest) = (revision.min(parent.revision), limit - revisions.len());
+        revisions.extend(Box::pin(changed_at(&parent.branch, id, upto, rest)).await?);
     }
     Ok(revisions)
 }

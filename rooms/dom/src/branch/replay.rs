@@ -8,18 +8,18 @@ use vdom_core::dom::diff;
 use vdom_core::{Change, ChangeKind, Content, Node, NodeId, Result, VectorClock};
 
 use crate::branch::usage::Usage;
-use crate::branch::{Applied, Branch};
+use crate::branch::{AppliedChange, Branch};
 use crate::content;
 use crate::content::packs::PackReader;
-use crate::records::Entry;
+use crate::records::LoggedChange;
 
 impl Branch {
     /// Applies changes that somebody else wrote, or that were read from the log
     /// at start, to the nodes they are about.
-    pub(crate) async fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Applied>> {
+    pub(crate) async fn apply(&self, entries: Vec<LoggedChange>) -> Result<Vec<AppliedChange>> {
         let mut packs = self.packs();
         let mut latest: HashMap<NodeId, Arc<Node>> = HashMap::new();
-        let mut changes: Vec<Applied> = Vec::with_capacity(entries.len());
+        let mut changes: Vec<AppliedChange> = Vec::with_capacity(entries.len());
         for entry in entries {
             let id = entry.change.node_id;
             let before = match latest.get(&id) {
@@ -40,7 +40,7 @@ impl Branch {
                 }
             };
             latest.insert(id, node.clone());
-            changes.push(Applied { entry, node, growth });
+            changes.push(AppliedChange { entry, node, growth });
         }
         Ok(changes)
     }
@@ -54,7 +54,7 @@ impl Branch {
     pub(crate) async fn node_after(
         &self,
         before: Option<&Node>,
-        entry: &Entry,
+        entry: &LoggedChange,
         packs: &mut PackReader<'_>,
     ) -> Result<Node> {
         let diff = diff::Diff::parse_stored(&packs.diff(&entry.diff).await?)?;
@@ -69,9 +69,14 @@ impl Branch {
         let no_attributes = std::collections::BTreeMap::new();
         let attributes = before.map_or(&no_attributes, |node| &node.attributes);
         let applied = diff::apply(&diff, entry.change.node_kind, &bytes, attributes)?;
-        let content =
-            content::settle(&*self.store, &self.address, applied.content, old, pack.as_ref())
-                .await?;
+        let content = content::resolve_content(
+            &*self.store,
+            &self.address,
+            applied.content,
+            old,
+            pack.as_ref(),
+        )
+        .await?;
         Ok(after_change(
             before,
             &entry.change,

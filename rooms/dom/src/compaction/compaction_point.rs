@@ -1,4 +1,5 @@
-//! Where a history is cut, and what of the rows before it is needed from there on.
+//! The point up to which a history is compacted, and which rows from before it are needed
+//! from there on.
 
 use std::collections::HashSet;
 
@@ -8,13 +9,13 @@ use vdom_core::{Node, NodeId, Result};
 use vdom_store::View;
 
 use crate::branch::row_pages::RowPages;
-use crate::branch::{Branch, idempotency as operations};
-use crate::records::{DocumentView, KeptConflict, PlaceRecord, decode_node, decode_record};
+use crate::branch::{Branch, idempotency};
+use crate::records::{DocumentView, KeptConflict, PathHistoryRecord, decode_node, decode_record};
 
-const PLACE_HASH_BYTES: usize = 16;
+const PATH_HASH_BYTES: usize = 16;
 
-/// Where a history is cut, and what of the rows before it is needed from there on.
-pub(crate) struct Cut {
+/// Up to where a history is compacted; tells which rows from before are still needed.
+pub(crate) struct CompactionPoint {
     /// The last revision that is compacted, and the oldest that can be read.
     pub revision: u64,
     /// The batch that ends with it.
@@ -24,12 +25,12 @@ pub(crate) struct Cut {
     continues_another: bool,
     /// Nodes that open conflicts are about.
     disputed: HashSet<NodeId>,
-    /// Rows of places come newest first.
-    last_place: Option<Bytes>,
+    /// Which path the last row was about: rows of a path come newest first.
+    last_path: Option<Bytes>,
 }
 
-impl Cut {
-    /// A cut after this batch, which ends with this revision.
+impl CompactionPoint {
+    /// After batch `number`, which ends with `revision`.
     pub(crate) async fn after(
         branch: &Branch,
         revision: u64,
@@ -43,27 +44,27 @@ impl Cut {
                 disputed.insert(decode_record::<KeptConflict>(&row.value)?.node_id);
             }
         }
-        let continues_another = branch.origin.is_some();
-        Ok(Self { revision, number, now_ms, continues_another, disputed, last_place: None })
+        let continues_another = branch.parent.is_some();
+        Ok(Self { revision, number, now_ms, continues_another, disputed, last_path: None })
     }
 
-    /// Whether a row belongs to what comes after the cut.
+    /// Whether a row belongs to what comes after the point.
     pub(crate) fn is_after(&self, kind: DocumentView, row: &View) -> bool {
         match kind {
-            DocumentView::Node | DocumentView::History | DocumentView::Place => {
+            DocumentView::Node | DocumentView::History | DocumentView::PathHistory => {
                 row.position.revision > self.revision
             }
-            // Notes have the number of their batch.
+            // What a control record makes has the number of its batch.
             DocumentView::Conflict | DocumentView::Pin | DocumentView::Compaction => {
                 row.position.revision > self.number
             }
             DocumentView::Actor | DocumentView::Operation => false,
-            // Counted anew for the cut.
+            // Counted anew for the checkpoint.
             DocumentView::Usage => true,
         }
     }
 
-    /// Whether a row from before the cut is needed after it. Places are asked about in
+    /// Whether a row from before the point is needed after it. Path histories come in
     /// descending order, each once.
     pub(crate) fn needs(&mut self, kind: DocumentView, row: &View) -> Result<bool> {
         Ok(match kind {
@@ -73,15 +74,15 @@ impl Cut {
             | DocumentView::Compaction
             | DocumentView::Usage => true,
             DocumentView::Conflict => row.live,
-            DocumentView::Operation => operations::is_row_kept(row, self.now_ms)?,
+            DocumentView::Operation => idempotency::is_row_kept(row, self.now_ms)?,
             DocumentView::Node => row.live || self.needs_tombstone(&decode_node(&row.value)?),
-            DocumentView::Place => {
-                let place = row.id.slice(..PLACE_HASH_BYTES.min(row.id.len()));
-                let is_newest = self.last_place.as_ref() != Some(&place);
-                self.last_place = Some(place);
+            DocumentView::PathHistory => {
+                let place = row.id.slice(..PATH_HASH_BYTES.min(row.id.len()));
+                let is_newest = self.last_path.as_ref() != Some(&place);
+                self.last_path = Some(place);
                 is_newest
                     && (self.continues_another
-                        || decode_record::<PlaceRecord>(&row.value)?.holder.is_some())
+                        || decode_record::<PathHistoryRecord>(&row.value)?.holder.is_some())
             }
         })
     }

@@ -2,7 +2,7 @@
 //! sets that a batch has no room for.
 
 use bytes::{Bytes, BytesMut};
-use vdom_core::limits::{CHANGE_SET_AT_HAND_MAX_BYTES, CHUNK_BYTES};
+use vdom_core::limits::{CHANGE_SET_INLINE_MAX_BYTES, CHUNK_BYTES};
 use vdom_core::{BranchAddress, ChunkPart, ContentChunk, Result};
 use vdom_store::Store;
 
@@ -12,7 +12,7 @@ use crate::content;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StoredDiff {
     /// Its bytes.
-    AtHand(Bytes),
+    Inline(Bytes),
     /// Where they are.
     Packed(ChunkPart),
 }
@@ -21,7 +21,7 @@ impl StoredDiff {
     /// The size in bytes.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::AtHand(bytes) => bytes.len(),
+            Self::Inline(bytes) => bytes.len(),
             Self::Packed(part) => part.length as usize,
         }
     }
@@ -55,7 +55,7 @@ impl<'a> PackReader<'a> {
     /// The bytes of a diff.
     pub(crate) async fn diff(&mut self, diff: &StoredDiff) -> Result<Bytes> {
         match diff {
-            StoredDiff::AtHand(bytes) => Ok(bytes.clone()),
+            StoredDiff::Inline(bytes) => Ok(bytes.clone()),
             StoredDiff::Packed(part) => self.part(part).await,
         }
     }
@@ -66,7 +66,7 @@ impl<'a> PackReader<'a> {
         diff: &StoredDiff,
     ) -> Result<Option<(ContentChunk, Bytes)>> {
         match diff {
-            StoredDiff::AtHand(_) => Ok(None),
+            StoredDiff::Inline(_) => Ok(None),
             StoredDiff::Packed(part) => Ok(Some((part.chunk, self.pack(part.chunk).await?))),
         }
     }
@@ -78,18 +78,18 @@ impl<'a> PackReader<'a> {
     }
 }
 
-/// Collects diffs: at hand while they are few, else in packs.
+/// Collects diffs: inline while they are few, else in packs.
 pub(crate) struct PackWriter<'a> {
     store: &'a dyn Store,
     address: &'a BranchAddress,
     slots: Vec<Slot>,
-    at_hand_bytes: usize,
+    inline_bytes: usize,
     waiting: BytesMut,
     packs: Vec<ContentChunk>,
 }
 
 enum Slot {
-    AtHand(Bytes),
+    Inline(Bytes),
     Packed { pack: usize, start: usize, length: usize },
 }
 
@@ -100,7 +100,7 @@ impl<'a> PackWriter<'a> {
             store,
             address,
             slots: Vec::new(),
-            at_hand_bytes: 0,
+            inline_bytes: 0,
             waiting: BytesMut::new(),
             packs: Vec::new(),
         }
@@ -108,14 +108,14 @@ impl<'a> PackWriter<'a> {
 
     /// Takes the next diff.
     pub(crate) async fn add(&mut self, diff: Bytes) -> Result<()> {
-        self.at_hand_bytes += diff.len();
-        if self.at_hand_bytes <= CHANGE_SET_AT_HAND_MAX_BYTES {
-            self.slots.push(Slot::AtHand(diff));
+        self.inline_bytes += diff.len();
+        if self.inline_bytes <= CHANGE_SET_INLINE_MAX_BYTES {
+            self.slots.push(Slot::Inline(diff));
             return Ok(());
         }
         for at in 0..self.slots.len() {
             // Once the first is packed, all are.
-            let Slot::AtHand(bytes) = &self.slots[at] else { break };
+            let Slot::Inline(bytes) = &self.slots[at] else { break };
             let bytes = bytes.clone();
             self.slots[at] = self.pack(&bytes).await?;
         }
@@ -134,7 +134,7 @@ impl<'a> PackWriter<'a> {
         self.seal().await?;
         let packs = self.packs;
         let stored = |slot| match slot {
-            Slot::AtHand(bytes) => StoredDiff::AtHand(bytes),
+            Slot::Inline(bytes) => StoredDiff::Inline(bytes),
             Slot::Packed { pack, start, length } => StoredDiff::Packed(ChunkPart {
                 chunk: packs[pack],
                 start: start as u32,

@@ -36,8 +36,8 @@ pub async fn compact(
     let room = room_over(store.clone(), environment);
     let mut report = StoreCompactionReport::default();
     let mut changes = 0;
-    for address in room.shared.branches_of_all_realms().await? {
-        if let Some(branch) = room.shared.compact(&address, retention, 1).await? {
+    for address in room.registry.branches_of_all_realms().await? {
+        if let Some(branch) = room.registry.compact(&address, retention, 1).await? {
             changes += branch.changes;
             progress(changes);
             report.branches.push((address.to_string(), branch));

@@ -1,8 +1,8 @@
-//! How much a room may hold.
+//! How much the document room may hold.
 
 use crate::branch::usage::Quotas;
 
-/// How much a room may hold.
+/// How much the document room may hold: of each realm in the store, and in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomBounds {
     /// Of each realm, in the store.

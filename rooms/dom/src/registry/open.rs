@@ -7,49 +7,54 @@ use vdom_core::{BranchAddress, BranchName, Error, Result};
 use vdom_security::{Duty, Permit};
 use vdom_store::{LogDescriptor, LogId, Position, Store, Watermark};
 
-use crate::branch::parent::Origin;
+use crate::branch::parent::ParentBranch;
 use crate::branch::usage::{USAGE_ID, Usage};
-use crate::branch::{Branch, BranchParts, Compaction, Head, KnownViews, checkpoint as base};
+use crate::branch::{Branch, BranchParts, Compaction, Head, KnownViews, checkpoint};
 use crate::error::from_store;
 use crate::log_names::log_name;
-use crate::log_reader::BatchPages;
+use crate::log_reader::LogReader;
 use crate::records::{
-    BASE_ID, Base, BatchRecord, DocumentView, LIMIT_ID, Note, decode_batch, decode_record,
+    BatchRecord, CHECKPOINT_ID, Checkpoint, ControlRecord, DocumentView, LIMIT_ID, decode_batch,
+    decode_record,
 };
-use crate::registry::{LastLog, Shared};
-use crate::views::view_builder as derive;
+use crate::registry::{BranchRegistry, LastLog};
+use crate::views::view_builder;
 use crate::writer;
 
-impl Shared {
+impl BranchRegistry {
     /// The branch as its views know it; the rest of its log is read next.
-    pub(crate) async fn load(&self, address: &BranchAddress, create: bool) -> Result<Branch> {
+    pub(crate) async fn open_branch(
+        &self,
+        address: &BranchAddress,
+        create: bool,
+    ) -> Result<Branch> {
         let (incarnation, epoch_min) = match self.last_log(address).await? {
             Some(last) if !last.closed => (last.incarnation, 1),
             None if create => (1, 1),
             Some(last) if create => (last.incarnation + 1, last.epoch + 1),
             _ => return Err(no_such_branch(address)),
         };
-        self.load_log(address, incarnation, epoch_min).await
+        self.open_log(address, incarnation, epoch_min).await
     }
 
     /// A log as its views know it; `epoch_min` bounds the epoch of one that does not
     /// exist yet.
-    async fn load_log(
+    async fn open_log(
         &self,
         address: &BranchAddress,
         incarnation: u64,
         epoch_min: u64,
     ) -> Result<Branch> {
         let failed = |error| from_store(error, address);
-        let descriptor = descriptor(address, incarnation);
+        let descriptor = log_descriptor(address, incarnation);
         let log = descriptor.log_id();
         let watermark = views_to_go_on_from(&*self.store, address, log).await?;
         let compaction = known_compaction(&*self.store, address, log).await?;
         let usage = known_usage(&*self.store, address, log).await?;
         let views = KnownViews { watermark, compaction, usage };
         let first = self.store.read(log, 1, 1).await.map_err(failed)?;
-        let origin = match first.first() {
-            Some(first) => Box::pin(self.origin(address, &decode_batch(first)?)).await?,
+        let parent = match first.first() {
+            Some(first) => Box::pin(self.parent_of(address, &decode_batch(first)?)).await?,
             None => None,
         };
         let head = match watermark.number {
@@ -67,44 +72,50 @@ impl Shared {
             address: address.clone(),
             descriptor,
             store: self.store.clone(),
-            origin,
+            parent,
             head,
             views,
             usage: self.usage_of(&address.realm),
-            hot: self.hot.branch(),
+            node_cache: self.node_cache.branch(),
         }))
     }
 
     /// What a branch has from another, as its first batch says.
-    async fn origin(&self, address: &BranchAddress, first: &BatchRecord) -> Result<Option<Origin>> {
-        let origin = first.notes.iter().find_map(|note| match note {
-            Note::Origin { branch, incarnation, revision, previous_epoch } => {
+    async fn parent_of(
+        &self,
+        address: &BranchAddress,
+        first: &BatchRecord,
+    ) -> Result<Option<ParentBranch>> {
+        let named = first.control_records.iter().find_map(|control| match control {
+            ControlRecord::Parent { branch, incarnation, revision, previous_epoch } => {
                 Some((branch, *incarnation, *revision, *previous_epoch))
             }
             _ => None,
         });
-        let Some((name, incarnation, revision, previous_epoch)) = origin else { return Ok(None) };
+        let Some((name, incarnation, revision, previous_epoch)) = named else { return Ok(None) };
         let name = BranchName::parse(name)?;
-        let parent = BranchAddress { branch: name.clone(), ..address.clone() };
+        let parent_address = BranchAddress { branch: name.clone(), ..address.clone() };
         let open = match previous_epoch {
             // The same branch: it is being opened right now.
             Some(_) => None,
-            None => self.open(&Permit::system(Duty::Derive), &parent, false).await.ok(),
+            None => {
+                self.get_or_open(&Permit::system(Duty::Derive), &parent_address, false).await.ok()
+            }
         };
-        let parent = match open {
+        let branch = match open {
             Some(handle) if handle.branch.descriptor.incarnation == incarnation => {
                 handle.branch.clone()
             }
             // It was deleted since; its log stays.
             _ => {
-                let parent = self.load_log(&parent, incarnation, 1).await?;
-                writer::catch_up_first(&parent).await?;
+                let parent = self.open_log(&parent_address, incarnation, 1).await?;
+                writer::recover(&parent).await?;
                 // Nobody else does it for a log that has ended.
-                derive::complete(&parent).await?;
+                view_builder::complete(&parent).await?;
                 Arc::new(parent)
             }
         };
-        Ok(Some(Origin { parent, name, revision, previous_epoch }))
+        Ok(Some(ParentBranch { branch, name, revision, previous_epoch }))
     }
 
     /// The newest log of a branch.
@@ -112,10 +123,10 @@ impl Shared {
         let failed = |error| from_store(error, address);
         let last = self.store.find(&log_name(address)).await.map_err(failed)?;
         let Some(LogDescriptor { incarnation, .. }) = last else { return Ok(None) };
-        let log = descriptor(address, incarnation).log_id();
-        let Some(numbered) = self.store.last(log).await.map_err(failed)? else { return Ok(None) };
-        let epoch = decode_batch(&numbered)?.epoch;
-        let (closed, operations) = (numbered.batch.closing, numbered.batch.operations);
+        let log = log_descriptor(address, incarnation).log_id();
+        let Some(log_entry) = self.store.last(log).await.map_err(failed)? else { return Ok(None) };
+        let epoch = decode_batch(&log_entry)?.epoch;
+        let (closed, operations) = (log_entry.batch.closing, log_entry.batch.operations);
         Ok(Some(LastLog { incarnation, epoch, closed, operations }))
     }
 
@@ -125,14 +136,14 @@ impl Shared {
     }
 
     /// Completes the views of a log that may have ended; answers its last revision.
-    pub(crate) async fn derive_log(
+    pub(crate) async fn build_views(
         &self,
         address: &BranchAddress,
         incarnation: u64,
     ) -> Result<u64> {
-        let branch = self.load_log(address, incarnation, 1).await?;
-        writer::catch_up_first(&branch).await?;
-        derive::complete(&branch).await?;
+        let branch = self.open_log(address, incarnation, 1).await?;
+        writer::recover(&branch).await?;
+        view_builder::complete(&branch).await?;
         Ok(branch.head().revision)
     }
 
@@ -145,22 +156,22 @@ impl Shared {
     ) -> Result<Head> {
         let batches = self.store.read(log, number, 1).await;
         let batches = batches.map_err(|error| from_store(error, address))?;
-        let numbered =
+        let log_entry =
             batches.first().ok_or_else(|| crate::branch::broken_chain(address, number))?;
-        let record = decode_batch(numbered)?;
+        let record = decode_batch(log_entry)?;
         Ok(Head {
             epoch: record.epoch,
             revision: watermark.position.revision,
             hash: record.hash,
             number,
-            digest: numbered.batch.digest(),
-            closed: numbered.batch.closing,
+            digest: log_entry.batch.digest(),
+            closed: log_entry.batch.closing,
         })
     }
 }
 
 /// How far the views of a log are complete. Where what follows is compacted, they begin
-/// at the base that stands in for it.
+/// at the checkpoint that stands in for it.
 async fn views_to_go_on_from(
     store: &dyn Store,
     address: &BranchAddress,
@@ -173,18 +184,19 @@ async fn views_to_go_on_from(
         return Ok(watermark);
     }
     let mut newest = None;
-    let mut pages = BatchPages::new(store, log, watermark.number + 1, address);
+    let mut pages = LogReader::new(store, log, watermark.number + 1, address);
     while let Some(page) = pages.next().await? {
-        for numbered in &page {
-            for note in decode_batch(numbered)?.notes {
-                if let Note::Base(base) = note {
-                    newest = Some(base);
+        for log_entry in &page {
+            for control in decode_batch(log_entry)?.control_records {
+                if let ControlRecord::Checkpoint(checkpoint) = control {
+                    newest = Some(checkpoint);
                 }
             }
         }
     }
-    let base = newest.ok_or_else(|| crate::branch::broken_chain(address, watermark.number + 1))?;
-    base::install_all(store, address, log, &base).await
+    let checkpoint =
+        newest.ok_or_else(|| crate::branch::broken_chain(address, watermark.number + 1))?;
+    checkpoint::install_all(store, address, log, &checkpoint).await
 }
 
 /// How much the views of a log count, and as of when.
@@ -206,15 +218,20 @@ async fn known_compaction(
 ) -> Result<Compaction> {
     let failed = |error| from_store(error, address);
     let limit = store.view(log, DocumentView::Compaction.kind(), LIMIT_ID).await.map_err(failed)?;
-    let base = store.view(log, DocumentView::Compaction.kind(), BASE_ID).await.map_err(failed)?;
+    let checkpoint =
+        store.view(log, DocumentView::Compaction.kind(), CHECKPOINT_ID).await.map_err(failed)?;
     let limit: Option<u64> = limit.map(|row| decode_record(&row.value)).transpose()?;
-    let base: Option<Base> = base.map(|row| decode_record(&row.value)).transpose()?;
-    let of_base = base.as_ref().map_or(0, |base| base.revision);
-    Ok(Compaction { limit: limit.unwrap_or(0).max(of_base), base: base.map(Arc::new) })
+    let checkpoint: Option<Checkpoint> =
+        checkpoint.map(|row| decode_record(&row.value)).transpose()?;
+    let of_checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.revision);
+    Ok(Compaction {
+        limit: limit.unwrap_or(0).max(of_checkpoint),
+        checkpoint: checkpoint.map(Arc::new),
+    })
 }
 
 /// What the first batch of a log says it is about.
-pub(crate) fn descriptor(address: &BranchAddress, incarnation: u64) -> LogDescriptor {
+pub(crate) fn log_descriptor(address: &BranchAddress, incarnation: u64) -> LogDescriptor {
     log_name(address).incarnation(incarnation)
 }
 

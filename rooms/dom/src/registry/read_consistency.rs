@@ -8,7 +8,7 @@ use vdom_core::limits::MIN_REVISION_WAIT_MAX;
 use vdom_core::{Error, ErrorCode, Result};
 use vdom_edge::Caller;
 
-use crate::branch::{Branch, idempotency as operations};
+use crate::branch::{Branch, idempotency};
 use crate::records::operation_key;
 use crate::writer;
 use crate::writer::{BranchHandle, Command};
@@ -17,17 +17,17 @@ const POLL_EVERY: Duration = Duration::from_millis(20);
 
 impl BranchHandle {
     /// Proves the head now.
-    pub(crate) async fn confirm(&self) -> Result<()> {
-        self.ask(|reply| Command::Confirm { reply }).await
+    pub(crate) async fn verify_head(&self) -> Result<()> {
+        self.ask(|reply| Command::VerifyHead { reply }).await
     }
 
     /// Waits until the branch is as current as `at` asks for, or refuses; never
     /// silently older.
-    pub(crate) async fn reach(&self, caller: &Caller, at: &ReadAt) -> Result<()> {
+    pub(crate) async fn await_consistency(&self, caller: &Caller, at: &ReadAt) -> Result<()> {
         let branch = &self.branch;
         let epoch = branch.head().epoch;
         if branch.head().closed {
-            return Err(writer::deleted(branch));
+            return Err(writer::branch_deleted(branch));
         }
         for (wanted, revision) in [(at.epoch, at.revision), (at.min_epoch, at.min_revision)] {
             // What both epochs have is still true.
@@ -43,7 +43,7 @@ impl BranchHandle {
         if let Some(max_age_ms) = at.max_age_ms
             && self.age() > Duration::from_millis(max_age_ms)
         {
-            self.confirm().await?;
+            self.verify_head().await?;
         }
         let in_at_most = Instant::now() + MIN_REVISION_WAIT_MAX;
         let deadline = caller.deadline.map_or(in_at_most, Instant::from_std);
@@ -57,7 +57,7 @@ impl BranchHandle {
         }
         if let Some(operation) = at.after_operation {
             let key = operation_key(&caller.subject, operation);
-            let is_known = || operations::is_known(branch, key);
+            let is_known = || idempotency::is_known(branch, key);
             self.wait(deadline, is_known, || format!("operation {operation}")).await?;
         }
         Ok(())
@@ -66,7 +66,7 @@ impl BranchHandle {
     /// Since the head was last proven; nothing where nobody else can append.
     pub(crate) fn age(&self) -> Duration {
         if self.branch.store.guarantees().shared {
-            self.branch.confirmed_at().elapsed()
+            self.branch.head_verified_at().elapsed()
         } else {
             Duration::ZERO
         }
@@ -102,7 +102,7 @@ impl BranchHandle {
             }
             let pause = deadline.saturating_duration_since(Instant::now());
             if branch.store.guarantees().shared {
-                self.confirm().await?;
+                self.verify_head().await?;
                 // Another gateway's append shows only by asking again.
                 let _ = tokio::time::timeout(pause.min(POLL_EVERY), head.changed()).await;
             } else {

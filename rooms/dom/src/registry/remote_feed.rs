@@ -9,15 +9,15 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use vdom_store::CommitHint;
 
-use crate::registry::Shared;
+use crate::registry::BranchRegistry;
 use crate::writer::{BranchHandle, Command};
 
 const POLL_EVERY: Duration = Duration::from_secs(1);
 const COUNT_USAGE_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs until the room is dropped.
-pub(crate) async fn run(room: Weak<Shared>) {
-    let Some(strong) = room.upgrade() else { return };
+pub(crate) async fn run(registry: Weak<BranchRegistry>) {
+    let Some(strong) = registry.upgrade() else { return };
     let shared = strong.store.guarantees().shared;
     let mut hints = shared.then(|| strong.store.commit_hints());
     drop(strong);
@@ -29,38 +29,38 @@ pub(crate) async fn run(room: Weak<Shared>) {
             _ = poll.tick() => None,
             hint = next_hint(&mut hints) => hint,
         };
-        let Some(room) = room.upgrade() else { return };
+        let Some(registry) = registry.upgrade() else { return };
         if let Some(hint) = hint {
             let is_behind = |handle: &&Arc<BranchHandle>| {
                 handle.branch.log == hint.log && handle.branch.head().number < hint.number
             };
-            room.opened().iter().filter(is_behind).for_each(wake);
+            registry.opened().iter().filter(is_behind).for_each(wake);
             continue;
         }
-        room.close_idle();
+        registry.close_idle();
         if counted_at.elapsed() >= COUNT_USAGE_EVERY {
             counted_at = Instant::now();
-            if let Err(error) = room.count_all_usage().await {
+            if let Err(error) = registry.count_all_usage().await {
                 tracing::warn!(%error, "what realms hold cannot be counted: the last count stands");
             }
         }
         if shared {
-            poll_all(&room).await;
+            poll_all(&registry).await;
         }
     }
 }
 
 /// Asks for the next batch of every open branch; where there is none, its head
-/// was confirmed by that.
-async fn poll_all(room: &Shared) {
-    let handles = room.opened();
+/// was verified by that.
+async fn poll_all(registry: &BranchRegistry) {
+    let handles = registry.opened();
     let wanted: Vec<_> =
         handles.iter().map(|handle| (handle.branch.log, handle.branch.head().number + 1)).collect();
     if wanted.is_empty() {
         return;
     }
     let begun = Instant::now();
-    let found = match room.store.next_batches(&wanted).await {
+    let found = match registry.store.next_batches(&wanted).await {
         Ok(found) => found,
         Err(error) => {
             tracing::warn!(%error, "the feed cannot be read: heads grow old until it can");
@@ -71,7 +71,7 @@ async fn poll_all(room: &Shared) {
         if found.iter().any(|(changed, _)| changed == log) {
             wake(handle);
         } else {
-            handle.branch.confirmed(begun);
+            handle.branch.head_verified(begun);
         }
     }
 }
@@ -80,7 +80,7 @@ async fn poll_all(room: &Shared) {
 /// on by itself.
 fn wake(handle: &Arc<BranchHandle>) {
     let (reply, _) = tokio::sync::oneshot::channel();
-    let _ = handle.writer.try_send(Command::Confirm { reply });
+    let _ = handle.writer.try_send(Command::VerifyHead { reply });
 }
 
 /// The next commit hint; `None` where some were missed, which a poll makes good.

@@ -7,10 +7,10 @@ use vdom_store::{LogDescriptor, LogFilter};
 
 use crate::branch::usage::{Quotas, RealmUsage, Usage};
 use crate::error::from_store;
-use crate::registry::Shared;
+use crate::registry::BranchRegistry;
 use crate::registry::open::known_usage;
 
-impl Shared {
+impl BranchRegistry {
     /// Counts anew what realms hold, where that matters.
     pub(crate) async fn count_all_usage(&self) -> Result<()> {
         if self.quotas == Quotas::default() {

@@ -177,7 +177,7 @@ async fn read_at(room: &DocumentRoom, at: &str, when: ReadAt) -> Result<Snapshot
 fn text_of(snapshot: &Snapshot) -> String {
     match &snapshot.node.content {
         Content::Inline(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Content::Part(_) | Content::Chunked(_) => panic!("a snapshot has its content at hand"),
+        Content::Part(_) | Content::Chunked(_) => panic!("a snapshot has its content inline"),
     }
 }
 

@@ -13,11 +13,11 @@ use crate::branch::Branch;
 use crate::branch::point_in_time::{EntryReader, hash_at};
 use crate::error::from_store;
 use crate::log_names::{logs_of_repo, repo_and_branch};
-use crate::records::{Note, encode_batch, operation_key};
-use crate::registry::Shared;
-use crate::registry::open::descriptor;
+use crate::records::{ControlRecord, encode_batch, operation_key};
+use crate::registry::BranchRegistry;
+use crate::registry::open::log_descriptor;
 use crate::verbs::read_snapshot::revision_as_of;
-use crate::writer::{Command, append_settled};
+use crate::writer::{Command, append_until_known};
 
 /// The repos of a realm by name.
 pub(crate) async fn list_repos(store: &dyn Store, realm: &RealmName) -> Result<Vec<RepoSummary>> {
@@ -38,13 +38,13 @@ pub(crate) async fn list_repos(store: &dyn Store, realm: &RealmName) -> Result<V
 
 /// The branches of a repo by name.
 pub(crate) async fn list_branches(
-    room: &Shared,
+    registry: &BranchRegistry,
     permit: &Permit,
     realm: RealmName,
     repo: RepoName,
 ) -> Result<Vec<BranchSummary>> {
     let resource = format!("{realm}/{repo}");
-    let logs = room
+    let logs = registry
         .store
         .logs(&logs_of_repo(&realm, &repo))
         .await
@@ -60,7 +60,7 @@ pub(crate) async fn list_branches(
     let mut branches = Vec::with_capacity(names.len());
     for name in names {
         let address = BranchAddress::parse(realm.as_str(), repo.as_str(), name)?;
-        match room.existing(permit, &address).await {
+        match registry.existing(permit, &address).await {
             Ok(handle) => branches.push(summary(&handle.branch)),
             // Deleted; its log tells of it still.
             Err(error) if error.code == ErrorCode::NotFound => {}
@@ -72,30 +72,30 @@ pub(crate) async fn list_branches(
 
 /// Creates a branch: two appends, however large the tree that it continues.
 pub(crate) async fn create(
-    room: &Shared,
+    registry: &BranchRegistry,
     permit: &Permit,
     request: CreateBranch,
 ) -> Result<BranchSummary> {
     let address = &request.address;
     let operation = request.operation_id.map(|id| operation_key(permit.subject(), id));
-    let (incarnation, epoch_min) = match room.last_log(address).await? {
+    let (incarnation, epoch_min) = match registry.last_log(address).await? {
         None => (1, 1),
         Some(last) if last.closed => (last.incarnation + 1, last.epoch + 1),
         Some(last) => {
-            let log = descriptor(address, last.incarnation).log_id();
-            return repeated_or_exists(room, permit, address, log, operation).await;
+            let log = log_descriptor(address, last.incarnation).log_id();
+            return repeated_or_exists(registry, permit, address, log, operation).await;
         }
     };
-    let log = descriptor(address, incarnation).log_id();
-    let (revision, hash, notes) = match &request.from {
+    let log = log_descriptor(address, incarnation).log_id();
+    let (revision, hash, control_records) = match &request.from {
         None => (0, CHAIN_START, Vec::new()),
-        Some(from) => leave(room, permit, &request, from, log).await?,
+        Some(from) => leave(registry, permit, &request, from, log).await?,
     };
-    let (manifest, body) = encode_batch(room.new_epoch(epoch_min), hash, &[], notes)?;
+    let (manifest, body) = encode_batch(registry.new_epoch(epoch_min), hash, &[], control_records)?;
     let batch = Batch {
-        id: BatchId(room.environment.random()?),
+        id: BatchId(registry.environment.random()?),
         previous: [0; 32],
-        descriptor: Some(descriptor(address, incarnation)),
+        descriptor: Some(log_descriptor(address, incarnation)),
         first_revision: revision + 1,
         count: 0,
         operations: operation.into_iter().collect(),
@@ -105,20 +105,24 @@ pub(crate) async fn create(
         manifest,
         body,
     };
-    if append_settled(&*room.store, address, log, 1, &batch).await? == Append::Conflict {
-        return repeated_or_exists(room, permit, address, log, operation).await;
+    if append_until_known(&*registry.store, address, log, 1, &batch).await? == Append::Conflict {
+        return repeated_or_exists(registry, permit, address, log, operation).await;
     }
-    Ok(summary(&room.existing(permit, address).await?.branch))
+    Ok(summary(&registry.existing(permit, address).await?.branch))
 }
 
 /// Ends the log of a branch; what others have from it stays.
-pub(crate) async fn delete(room: &Shared, permit: &Permit, request: DeleteBranch) -> Result<()> {
+pub(crate) async fn delete(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    request: DeleteBranch,
+) -> Result<()> {
     let address = &request.address;
     let operation = request.operation_id.map(|id| operation_key(permit.subject(), id));
-    let handle = match room.existing(permit, address).await {
+    let handle = match registry.existing(permit, address).await {
         Ok(handle) => handle,
         Err(error) if error.code == ErrorCode::NotFound => {
-            let last = room.last_log(address).await?;
+            let last = registry.last_log(address).await?;
             let repeated = last.is_some_and(|last| {
                 last.closed && operation.is_some_and(|key| last.operations.contains(&key))
             });
@@ -131,14 +135,14 @@ pub(crate) async fn delete(room: &Shared, permit: &Permit, request: DeleteBranch
 
 /// Checks where the new branch leaves another one, and pins that there.
 async fn leave(
-    room: &Shared,
+    registry: &BranchRegistry,
     permit: &Permit,
     request: &CreateBranch,
     from: &BranchName,
     log: LogId,
-) -> Result<(u64, Hash, Vec<Note>)> {
+) -> Result<(u64, Hash, Vec<ControlRecord>)> {
     let parent = BranchAddress { branch: from.clone(), ..request.address.clone() };
-    let handle = room.existing(permit, &parent).await?;
+    let handle = registry.existing(permit, &parent).await?;
     let revision = revision_as_of(&handle, request.at_revision).await?;
     let branch = &handle.branch;
     if revision > branch.oldest_revision() {
@@ -155,30 +159,30 @@ async fn leave(
     }
     branch.check_kept(revision)?;
     let hash = hash_at(branch, revision).await?;
-    let note = Note::Pin { log: log.0, revision };
-    handle.ask(|reply| Command::Note { note, reply }).await?;
-    let origin = Note::Origin {
+    let record = ControlRecord::Pin { log: log.0, revision };
+    handle.ask(|reply| Command::Control { record, reply }).await?;
+    let parent = ControlRecord::Parent {
         branch: from.to_string(),
         incarnation: branch.descriptor.incarnation,
         revision,
         previous_epoch: None,
     };
-    Ok((revision, hash, vec![origin]))
+    Ok((revision, hash, vec![parent]))
 }
 
 /// The answer about a branch that exists: the first one again, or a refusal.
 async fn repeated_or_exists(
-    room: &Shared,
+    registry: &BranchRegistry,
     permit: &Permit,
     address: &BranchAddress,
     log: LogId,
     operation: Option<OperationKey>,
 ) -> Result<BranchSummary> {
-    let first = room.store.read(log, 1, 1).await.map_err(|error| from_store(error, address))?;
+    let first = registry.store.read(log, 1, 1).await.map_err(|error| from_store(error, address))?;
     let repeated = first
         .first()
         .is_some_and(|first| operation.is_some_and(|key| first.batch.operations.contains(&key)));
-    let handle = room.existing(permit, address).await?;
+    let handle = registry.existing(permit, address).await?;
     if repeated {
         return Ok(summary(&handle.branch));
     }
@@ -199,9 +203,9 @@ fn summary(branch: &Branch) -> BranchSummary {
         revision: head.revision,
         head_hash: head.hash,
         origin: branch
-            .origin
+            .parent
             .as_ref()
-            .filter(|origin| origin.previous_epoch.is_none())
-            .map(|origin| (origin.name.clone(), origin.revision)),
+            .filter(|parent| parent.previous_epoch.is_none())
+            .map(|parent| (parent.name.clone(), parent.revision)),
     }
 }

@@ -1,6 +1,6 @@
 //! `WriteDiffs` and `WriteDiffsStream`: several diffs accepted as one.
 //!
-//! The diffs are checked and stored as they come; then the branch's writer judges
+//! The diffs are checked and stored as they come; then the branch's writer evaluates
 //! all of them against the head before the set, each node at most once and one path
 //! per node after it, and one append makes them visible.
 
@@ -23,12 +23,14 @@ use vdom_security::Permit;
 use crate::content::ContentWriter;
 use crate::content::packs::PackWriter;
 use crate::records::operation_key;
-use crate::registry::Shared;
-use crate::writer::{Command, SetItem, SetProposal, located, request_hash, staged, store_apart};
+use crate::registry::BranchRegistry;
+use crate::writer::{
+    Command, SetItem, SetProposal, located, request_hash, staged, store_large_put,
+};
 
 /// Takes the diffs in and writes them.
 pub(crate) async fn write(
-    room: &Shared,
+    registry: &BranchRegistry,
     permit: Permit,
     request: WriteDiffs,
     parts: ServiceStream<ChangeSetPart>,
@@ -40,19 +42,21 @@ pub(crate) async fn write(
     }
     let address = request.address.clone();
     let operation_id = request.operation_id;
-    let proposal =
-        Intake::new(room, &permit, &request).take(parts).await?.proposal(permit, request);
-    write_proposal(room, &address, operation_id, proposal).await
+    let proposal = ChangeSetReader::new(registry, &permit, &request)
+        .take(parts)
+        .await?
+        .proposal(permit, request);
+    write_proposal(registry, &address, operation_id, proposal).await
 }
 
-/// Has the branch's writer judge a set.
+/// Has the branch's writer evaluate a set.
 pub(crate) async fn write_proposal(
-    room: &Shared,
+    registry: &BranchRegistry,
     address: &vdom_core::BranchAddress,
     operation_id: Option<OperationId>,
     proposal: SetProposal,
 ) -> Result<SetOutcome> {
-    let handle = room.existing_or_new(&proposal.permit, address).await?;
+    let handle = registry.existing_or_new(&proposal.permit, address).await?;
     let proposal = Box::new(proposal);
     let mut outcome = handle.ask(|reply| Command::WriteSet { proposal, reply }).await?;
     match &mut outcome {
@@ -64,8 +68,8 @@ pub(crate) async fn write_proposal(
 
 /// Takes the parts of a set: everything is checked, and what is large is stored,
 /// before the next is looked at.
-struct Intake<'a> {
-    room: &'a Shared,
+struct ChangeSetReader<'a> {
+    registry: &'a BranchRegistry,
     request: &'a WriteDiffs,
     subject: Arc<str>,
     items: Vec<WriteDiff>,
@@ -77,28 +81,28 @@ struct Intake<'a> {
 }
 
 /// A set that was taken in.
-struct Taken {
+struct ReceivedSet {
     items: Vec<SetItem>,
     packs: Vec<ContentChunk>,
     request: Hash,
 }
 
-impl<'a> Intake<'a> {
-    fn new(room: &'a Shared, permit: &Permit, request: &'a WriteDiffs) -> Self {
+impl<'a> ChangeSetReader<'a> {
+    fn new(registry: &'a BranchRegistry, permit: &Permit, request: &'a WriteDiffs) -> Self {
         Self {
-            room,
+            registry,
             request,
             subject: permit.subject().clone(),
             items: Vec::new(),
             hashes: Vec::new(),
-            diffs: PackWriter::new(&*room.store, &request.address),
+            diffs: PackWriter::new(&*registry.store, &request.address),
             content: None,
             bytes: 0,
             requests: Vec::new(),
         }
     }
 
-    async fn take(mut self, mut parts: ServiceStream<ChangeSetPart>) -> Result<Taken> {
+    async fn take(mut self, mut parts: ServiceStream<ChangeSetPart>) -> Result<ReceivedSet> {
         while let Some(part) = parts.next().await {
             match part? {
                 ChangeSetPart::Diff(diff) => self.diff(*diff).await?,
@@ -136,7 +140,7 @@ impl<'a> Intake<'a> {
             message: item.message,
             metadata: item.metadata,
         });
-        Ok(Taken { items: items.collect(), packs, request: of_set(&self.requests) })
+        Ok(ReceivedSet { items: items.collect(), packs, request: of_set(&self.requests) })
     }
 
     async fn diff(&mut self, mut diff: WriteDiff) -> Result<()> {
@@ -158,8 +162,9 @@ impl<'a> Intake<'a> {
             DiffSource::Bson(bytes) => {
                 self.count(bytes.len())?;
                 let parsed = Diff::parse(&bytes).map_err(at)?;
-                let (store, address) = (&*self.room.store, &self.request.address);
-                let (_, stored) = store_apart(store, address, parsed, bytes).await.map_err(at)?;
+                let (store, address) = (&*self.registry.store, &self.request.address);
+                let (_, stored) =
+                    store_large_put(store, address, parsed, bytes).await.map_err(at)?;
                 self.add(diff, stored).await
             }
             DiffSource::Staged(chunks) => self.add(diff, staged(chunks).1).await,
@@ -169,7 +174,8 @@ impl<'a> Intake<'a> {
                         "only a FILE takes a streamed content: send a document in a `put` diff",
                     )));
                 }
-                self.content = Some(ContentWriter::new(&*self.room.store, &self.request.address));
+                self.content =
+                    Some(ContentWriter::new(&*self.registry.store, &self.request.address));
                 self.items.push(diff);
                 Ok(())
             }
@@ -208,7 +214,7 @@ impl<'a> Intake<'a> {
     }
 }
 
-impl Taken {
+impl ReceivedSet {
     fn proposal(self, permit: Permit, request: WriteDiffs) -> SetProposal {
         let subject = permit.subject();
         let operation = request

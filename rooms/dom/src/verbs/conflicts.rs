@@ -17,9 +17,11 @@ use crate::branch::point_in_time::node_at_revision;
 use crate::content;
 use crate::content::packs::StoredDiff;
 use crate::error::from_store;
-use crate::records::{DocumentView, KeptConflict, KeptReason, Note, decode_record, operation_key};
+use crate::records::{
+    ControlRecord, DocumentView, KeptConflict, KeptReason, decode_record, operation_key,
+};
 use crate::writer::{
-    BranchHandle, Command, Proposal, conflict_row, explain, propose, request_hash,
+    BranchHandle, Command, Proposal, conflict_row, explain_conflict, propose, request_hash,
 };
 
 const ROWS_PER_PAGE: usize = 256;
@@ -85,8 +87,8 @@ pub(crate) async fn resolve(
     };
     let kept = decode_record(&row.value)?;
     if request.resolution == Resolution::Ours {
-        let note = Note::Resolved(request.id);
-        handle.ask(|reply| Command::Note { note, reply }).await?;
+        let record = ControlRecord::Resolved(request.id);
+        handle.ask(|reply| Command::Control { record, reply }).await?;
         return Ok(ResolveOutcome::Resolved(None));
     }
     let proposal = resolution(branch, permit, request, kept).await?;
@@ -147,7 +149,7 @@ async fn resolution(
         kind: current.map(|node| node.kind).or(kept.asked_kind),
         diff: Diff::parse_stored(&stored)?,
         diff_hash: sha256(&stored),
-        stored: StoredDiff::AtHand(stored),
+        stored: StoredDiff::Inline(stored),
         pack: None,
         clock,
         on_conflict,
@@ -174,7 +176,7 @@ async fn stored(branch: &Branch, kept: KeptConflict) -> Result<StoredConflict> {
     conflict.conflict_id = Some(kept.id);
     conflict.operation_id = kept.operation_id;
     conflict.revision = kept.revision;
-    explain(branch, &mut conflict, &kept.clock, &Diff::parse_stored(&diff)?).await?;
+    explain_conflict(branch, &mut conflict, &kept.clock, &Diff::parse_stored(&diff)?).await?;
     let request = WriteDiff {
         address: branch.address.clone(),
         node_id: kept.asked_node_id,

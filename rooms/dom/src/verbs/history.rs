@@ -6,7 +6,7 @@ use vdom_core::{NodeId, Result};
 
 use crate::branch::Branch;
 use crate::branch::point_in_time::{EntryReader, changed_at, path_at_revision};
-use crate::records::{Entry, event};
+use crate::records::{LoggedChange, event};
 use crate::verbs::read_snapshot::no_such_node;
 use crate::writer::BranchHandle;
 
@@ -65,7 +65,12 @@ async fn node_id(branch: &Branch, selector: &NodeSelector, newest: u64) -> Resul
     }
 }
 
-async fn of_node(branch: &Branch, id: NodeId, newest: u64, limit: usize) -> Result<Vec<Entry>> {
+async fn of_node(
+    branch: &Branch,
+    id: NodeId,
+    newest: u64,
+    limit: usize,
+) -> Result<Vec<LoggedChange>> {
     let mut reader = EntryReader::new(branch);
     let mut entries = Vec::new();
     for revision in changed_at(branch, id, newest, limit).await? {
@@ -77,7 +82,7 @@ async fn of_node(branch: &Branch, id: NodeId, newest: u64, limit: usize) -> Resu
     Ok(entries)
 }
 
-async fn of_branch(branch: &Branch, newest: u64, limit: usize) -> Result<Vec<Entry>> {
+async fn of_branch(branch: &Branch, newest: u64, limit: usize) -> Result<Vec<LoggedChange>> {
     let mut reader = EntryReader::new(branch);
     let oldest = newest.saturating_sub(limit as u64).max(branch.oldest_revision()) + 1;
     let mut entries = Vec::new();

@@ -12,14 +12,14 @@ use vdom_core::{Content, Error, Result};
 use vdom_edge::ServiceStream;
 
 use crate::branch::Branch;
-use crate::branch::point_in_time as past;
+use crate::branch::point_in_time;
 use crate::content;
 use crate::writer::BranchHandle;
 
 /// What an answer may need besides the content.
 const ANSWER_HEAD_MAX_BYTES: usize = 64 << 10;
 
-/// Reads a node with its content at hand.
+/// Reads a node with its content inline.
 pub(crate) async fn read(handle: &BranchHandle, request: &ReadSnapshot) -> Result<Snapshot> {
     let mut snapshot = find(handle, request).await?;
     let branch = &handle.branch;
@@ -101,7 +101,7 @@ pub(crate) async fn revision_as_of(handle: &BranchHandle, wanted: Option<u64>) -
         return Ok(branch.head().revision);
     };
     if revision > branch.head().revision {
-        handle.confirm().await?;
+        handle.verify_head().await?;
     }
     let head = branch.head();
     if revision > head.revision {
@@ -125,12 +125,12 @@ async fn find(handle: &BranchHandle, request: &ReadSnapshot) -> Result<Snapshot>
         // What has not changed since is as it was.
         (NodeSelector::Id(id), Some(revision)) => match branch.node(*id).await? {
             Some(node) if node.changed_revision <= revision => Some(node),
-            _ => past::node_at_revision(branch, *id, revision).await?,
+            _ => point_in_time::node_at_revision(branch, *id, revision).await?,
         }
         .filter(|node| node.live),
         (NodeSelector::Path(path), Some(revision)) => match branch.node_at(path).await? {
             Some(node) if node.changed_revision <= revision => Some(node),
-            _ => past::path_at_revision(branch, path, revision).await?,
+            _ => point_in_time::path_at_revision(branch, path, revision).await?,
         },
     };
     let node = node.ok_or_else(|| no_such_node(branch, &request.node, as_of))?;

@@ -17,7 +17,7 @@ use vdom_edge::ServiceStream;
 use vdom_store::{PathRange, View};
 
 use crate::branch::Branch;
-use crate::branch::point_in_time as past;
+use crate::branch::point_in_time;
 use crate::branch::point_in_time::EntryReader;
 use crate::content;
 use crate::error::from_store;
@@ -71,11 +71,11 @@ struct Tree {
 
 impl Tree {
     fn new(branch: &Arc<Branch>, prefix: &str, revision: u64) -> Self {
-        let origin = branch.origin.as_ref();
-        let inherited = origin.map(|origin| {
-            Box::new(Self::new(&origin.parent, prefix, revision.min(origin.revision)))
+        let parent = branch.parent.as_ref();
+        let inherited = parent.map(|parent| {
+            Box::new(Self::new(&parent.branch, prefix, revision.min(parent.revision)))
         });
-        let has_own = origin.is_none_or(|origin| revision > origin.revision);
+        let has_own = parent.is_none_or(|parent| revision > parent.revision);
         let own = has_own.then(|| Walk {
             branch: branch.clone(),
             prefix: prefix.to_owned(),
@@ -170,7 +170,7 @@ impl Walk {
         let (branch, revision) = (&self.branch, self.revision);
         // Views that have caught up keep the order of paths; if they do not in
         // time, the log tells what they lack.
-        branch.views_reach(revision, VIEWS_WAIT_MAX).await;
+        branch.views_complete_to(revision, VIEWS_WAIT_MAX).await;
         let rows_from = branch.watermark().position.revision.min(revision);
         Ok(Stage::Rows(As { revision, rows_from }, None))
     }
@@ -227,7 +227,7 @@ impl Walk {
         if !self.seen.insert(id) {
             return Ok(());
         }
-        let node = past::node_at_revision(&self.branch, id, revision).await?;
+        let node = point_in_time::node_at_revision(&self.branch, id, revision).await?;
         let prefix = &self.prefix;
         self.ready.extend(node.filter(|node| node.live && node.path.is_covered_by(prefix)));
         Ok(())
@@ -243,11 +243,11 @@ async fn touched_after(branch: &Branch, revision: u64) -> Result<HashSet<NodeId>
     let mut ids = HashSet::new();
     let head = branch.head();
     let mut reader = EntryReader::new(branch);
-    let inherited = branch.origin.as_ref().map_or(0, |origin| origin.revision);
+    let inherited = branch.parent.as_ref().map_or(0, |parent| parent.revision);
     if head.revision <= revision.max(inherited) {
         return Ok(ids);
     }
-    let from = past::number_of(branch, revision.max(inherited) + 1).await?;
+    let from = point_in_time::number_of(branch, revision.max(inherited) + 1).await?;
     for number in from..=head.number {
         for piece in 0..reader.batch(number).await?.pieces() {
             let entries = reader.piece(number, piece).await?;

@@ -1,7 +1,7 @@
 //! `RevertChanges`: the inverse of a range of changes, as an ordinary change set.
 //!
 //! For every node that the range changed, a diff that makes what it was before of
-//! what it was after; judged like any diff made of that state. A node that the range
+//! what it was after; evaluated like any diff made of that state. A node that the range
 //! deleted is created anew.
 
 use std::collections::{BTreeMap, HashSet};
@@ -20,18 +20,18 @@ use crate::branch::point_in_time::{EntryReader, node_at_revision};
 use crate::content;
 use crate::content::packs::PackWriter;
 use crate::records::operation_key;
-use crate::registry::Shared;
+use crate::registry::BranchRegistry;
 use crate::registry::read_consistency::epoch_changed;
 use crate::verbs::change_set::write_proposal;
 use crate::writer::{BranchHandle, SetItem, SetProposal};
 
 /// Writes the inverse of the range.
 pub(crate) async fn revert(
-    room: &Shared,
+    registry: &BranchRegistry,
     permit: Permit,
     request: RevertChanges,
 ) -> Result<SetOutcome> {
-    let handle = room.existing(&permit, &request.address).await?;
+    let handle = registry.existing(&permit, &request.address).await?;
     check_range(&handle, &request).await?;
     let branch = &*handle.branch;
     let (first, last) = (request.first_revision, request.last_revision);
@@ -40,7 +40,7 @@ pub(crate) async fn revert(
     let mut items = Vec::new();
     for id in changed_in(branch, first, last).await? {
         let before = match node_at_revision(branch, id, first - 1).await? {
-            Some(node) => Some(content::at_hand(&*branch.store, &branch.address, node).await?),
+            Some(node) => Some(content::inline(&*branch.store, &branch.address, node).await?),
             None => None,
         };
         let after = node_at_revision(branch, id, last).await?;
@@ -87,7 +87,7 @@ pub(crate) async fn revert(
         items: items.collect(),
         packs,
     };
-    write_proposal(room, &request.address, request.operation_id, proposal).await
+    write_proposal(registry, &request.address, request.operation_id, proposal).await
 }
 
 async fn check_range(handle: &BranchHandle, request: &RevertChanges) -> Result<()> {
@@ -108,7 +108,7 @@ async fn check_range(handle: &BranchHandle, request: &RevertChanges) -> Result<(
         )));
     }
     if last > branch.head().revision {
-        handle.confirm().await?;
+        handle.verify_head().await?;
     }
     let head = branch.head();
     if last > head.revision {

@@ -25,37 +25,37 @@ use vdom_core::{Change, Error, ErrorCode, Result};
 use vdom_edge::{Caller, Environment, ServiceStream};
 
 use crate::branch::point_in_time::{hash_at, number_of};
-use crate::branch::{AppliedBatch, Branch, Head, broken_chain, compacted};
+use crate::branch::{AppliedBatch, Branch, Head, broken_chain, history_compacted};
 use crate::error::from_store;
 use crate::metrics::{DomMetrics, Subscribed};
 use crate::records::{Asked, Place, each_stored, event};
-use crate::registry::Shared;
+use crate::registry::BranchRegistry;
 use crate::registry::read_consistency::epoch_changed;
 use crate::verbs::read_snapshot::freshness;
-use crate::writer::{BranchHandle, deleted};
+use crate::writer::{BranchHandle, branch_deleted};
 
 /// How much of the log is read at once.
 const PAGE_BYTES: usize = 512 << 10;
 
 /// Checks where to resume and starts the stream.
 pub(crate) async fn subscribe(
-    room: &Shared,
+    registry: &BranchRegistry,
     handle: Arc<BranchHandle>,
     caller: Caller,
     request: Subscribe,
 ) -> Result<ServiceStream<Event>> {
-    start(room, handle, caller, request, events::Events::default()).await
+    start(registry, handle, caller, request, events::Events::default()).await
 }
 
 /// The same, as `encoder` writes it.
 pub(crate) async fn subscribe_encoded(
-    room: &Shared,
+    registry: &BranchRegistry,
     handle: Arc<BranchHandle>,
     caller: Caller,
     request: Subscribe,
     encoder: &'static dyn EventEncoder,
 ) -> Result<ServiceStream<Bytes>> {
-    start(room, handle, caller, request, encoded::Encoded::new(encoder)).await
+    start(registry, handle, caller, request, encoded::Encoded::new(encoder)).await
 }
 
 /// What changes become on their way to a subscriber, until it takes them.
@@ -98,7 +98,7 @@ trait Queue: Send + 'static {
 }
 
 async fn start<Q: Queue>(
-    room: &Shared,
+    registry: &BranchRegistry,
     handle: Arc<BranchHandle>,
     caller: Caller,
     request: Subscribe,
@@ -120,9 +120,9 @@ async fn start<Q: Queue>(
         handle,
         caller,
         request,
-        environment: room.environment.clone(),
-        metrics: room.metrics.clone(),
-        _subscribed: room.metrics.subscribed(),
+        environment: registry.environment.clone(),
+        metrics: registry.metrics.clone(),
+        _subscribed: registry.metrics.subscribed(),
         head,
         place: Place::new(after),
         queue,
@@ -179,7 +179,7 @@ impl<Q: Queue> Watch<Q> {
             }
             let is_behind = self.place.after < head.revision;
             if head.closed && !is_behind {
-                return Err(deleted(&self.handle.branch));
+                return Err(branch_deleted(&self.handle.branch));
             }
             let now = Instant::now();
             if self.progress_due.deadline() <= now {
@@ -244,7 +244,7 @@ impl<Q: Queue> Watch<Q> {
         let (owner, upto) = owner_of(branch, place.after + 1, head.revision);
         let oldest = owner.compaction().limit;
         if place.after < oldest {
-            return Err(compacted(owner, place.after, oldest));
+            return Err(history_compacted(owner, place.after, oldest));
         }
         let from = number_of(owner, place.after + 1).await?;
         let page = owner.store.read(owner.log, from, PAGE_BYTES).await;
@@ -263,14 +263,14 @@ impl<Q: Queue> Watch<Q> {
             let is_full = queue.is_full();
             Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
-        for numbered in &page {
-            let taken = each_stored(numbered, asked, place, &mut packs, &mut push).await;
+        for log_entry in &page {
+            let taken = each_stored(log_entry, asked, place, &mut packs, &mut push).await;
             match taken {
                 Ok(ControlFlow::Continue(())) if place.after < upto => {}
                 Ok(_) => return Ok(()),
                 // It went between the look at the limit and the read.
                 Err(error) if error.code == ErrorCode::Compacted => {
-                    return Err(compacted(owner, place.after, owner.compaction().limit));
+                    return Err(history_compacted(owner, place.after, owner.compaction().limit));
                 }
                 Err(error) => return Err(error),
             }
@@ -335,9 +335,9 @@ fn is_wanted(paths: &[String], change: &Change) -> bool {
 
 /// The branch whose own log has `revision`, and the last revision to take from it.
 fn owner_of(branch: &Branch, revision: u64, upto: u64) -> (&Branch, u64) {
-    match &branch.origin {
-        Some(origin) if revision <= origin.revision => {
-            owner_of(&origin.parent, revision, upto.min(origin.revision))
+    match &branch.parent {
+        Some(parent) if revision <= parent.revision => {
+            owner_of(&parent.branch, revision, upto.min(parent.revision))
         }
         _ => (branch, upto),
     }
@@ -350,7 +350,7 @@ async fn resume_after(handle: &BranchHandle, from: ResumePoint) -> Result<u64> {
         return Err(epoch_changed(branch, from.epoch));
     }
     if from.revision > branch.head().revision {
-        handle.confirm().await?;
+        handle.verify_head().await?;
     }
     let head = branch.head();
     if from.revision > head.revision {

@@ -1,5 +1,5 @@
 //! `WriteDiff`: one diff, checked here as far as it can be without the branch's
-//! state, then decided by the branch's writer.
+//! state, then evaluated by the branch's writer.
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -12,8 +12,8 @@ use vdom_security::{Action, Authority, Permit};
 use crate::content::ContentWriter;
 use crate::content::packs::StoredDiff;
 use crate::records::operation_key;
-use crate::registry::Shared;
-use crate::writer::{Proposal, propose, request_hash, staged, store_apart};
+use crate::registry::BranchRegistry;
+use crate::writer::{Proposal, propose, request_hash, staged, store_large_put};
 
 /// The right to make this write.
 pub(crate) fn permit(
@@ -29,7 +29,7 @@ pub(crate) fn permit(
 
 /// Writes one diff.
 pub(crate) async fn write(
-    room: &Shared,
+    registry: &BranchRegistry,
     permit: Permit,
     request: WriteDiff,
 ) -> Result<WriteOutcome> {
@@ -37,7 +37,7 @@ pub(crate) async fn write(
     let (diff, stored) = match &request.diff {
         DiffSource::Bson(bytes) => {
             let diff = Diff::parse(bytes)?;
-            store_apart(&*room.store, &request.address, diff, bytes.clone()).await?
+            store_large_put(&*registry.store, &request.address, diff, bytes.clone()).await?
         }
         DiffSource::Staged(chunks) => staged(chunks.clone()),
         DiffSource::Follows => {
@@ -46,14 +46,14 @@ pub(crate) async fn write(
             ));
         }
     };
-    let handle = room.existing_or_new(&permit, &request.address).await?;
+    let handle = registry.existing_or_new(&permit, &request.address).await?;
     propose(&handle, proposal(permit, request, diff, stored)).await
 }
 
 /// Writes one `put` whose content arrives in pieces: stored first, visible with
 /// the change that names it.
 pub(crate) async fn write_content(
-    room: &Shared,
+    registry: &BranchRegistry,
     permit: Permit,
     mut request: WriteDiff,
     mut content: ServiceStream<Bytes>,
@@ -64,12 +64,12 @@ pub(crate) async fn write_content(
             "only a FILE takes a streamed content: send a document in a `put` diff",
         ));
     }
-    let mut pieces = ContentWriter::new(&*room.store, &request.address);
+    let mut pieces = ContentWriter::new(&*registry.store, &request.address);
     while let Some(piece) = content.next().await {
         pieces.add(&piece?).await?;
     }
     request.diff = pieces.finish().await?;
-    write(room, permit, request).await
+    write(registry, permit, request).await
 }
 
 fn check_promises(request: &WriteDiff) -> Result<()> {
@@ -99,7 +99,7 @@ fn proposal(permit: Permit, request: WriteDiff, diff: Diff, stored: Bytes) -> Pr
         kind: request.kind,
         diff,
         diff_hash: sha256(&stored),
-        stored: StoredDiff::AtHand(stored),
+        stored: StoredDiff::Inline(stored),
         pack: None,
         clock: request.clock,
         on_conflict: request.on_conflict,

@@ -10,12 +10,12 @@ use vdom_core::{ChangeKind, Content, Node, NodeId, NodePath, OperationId, Result
 use vdom_store::{Position, View, ViewWrite, Watermark};
 
 use crate::branch::usage::{USAGE_ID, Usage};
-use crate::branch::{Applied, AppliedBatch, Branch};
+use crate::branch::{AppliedBatch, AppliedChange, Branch};
 use crate::content::packs::PackReader;
 use crate::error::from_store;
 use crate::records::{
-    BASE_ID, DocumentView, HistoryRecord, LIMIT_ID, Note, PlaceRecord, encode_history,
-    encode_record, history_id, node_row, place_id,
+    CHECKPOINT_ID, ControlRecord, DocumentView, HistoryRecord, LIMIT_ID, PathHistoryRecord,
+    encode_history, encode_record, history_id, node_row, path_history_id,
 };
 
 const ROWS_PER_WRITE_MAX: usize = 8_192;
@@ -34,10 +34,10 @@ pub(crate) async fn run(branch: Arc<Branch>) {
         match write_some(&branch).await {
             Ok(true) => pause = RETRY_PAUSE,
             Ok(false) => {
-                branch.derive.notified().await;
+                branch.wake_view_builder.notified().await;
                 // What comes in the meantime is written with it.
                 if branch.view_lag_changes() < GATHER_CHANGES {
-                    let _ = tokio::time::timeout(GATHER, branch.hurry.notified()).await;
+                    let _ = tokio::time::timeout(GATHER, branch.flush_requested.notified()).await;
                 }
             }
             Err(error) => {
@@ -58,10 +58,10 @@ pub(crate) async fn complete(branch: &Branch) -> Result<()> {
 
 /// Writes the views of the oldest batches that lack them; false for none.
 async fn write_some(branch: &Branch) -> Result<bool> {
-    let batches = branch.underived();
+    let batches = branch.batches_without_views();
     let mut rows = Rows::new(branch);
     let mut watermark = None;
-    let mut usage = branch.derived_usage();
+    let mut usage = branch.usage_in_views();
     for batch in &batches {
         let arrivals = arrivals(&batch.changes);
         for (index, applied) in batch.changes.iter().enumerate() {
@@ -71,7 +71,7 @@ async fn write_some(branch: &Branch) -> Result<bool> {
             }
             rows.add(batch, index, applied, &arrivals).await?;
         }
-        rows.add_notes(batch)?;
+        rows.add_control_records(batch)?;
         let position = Position { epoch: batch.head.epoch, revision: batch.head.revision };
         watermark = Some(Watermark { position, number: batch.head.number });
         usage = branch.usage_after(usage, &batch.changes);
@@ -90,7 +90,7 @@ async fn write_some(branch: &Branch) -> Result<bool> {
 
 /// The paths at which a change set lets a node arrive: who leaves them leaves nothing
 /// behind, in whichever order the set says it.
-fn arrivals(changes: &[Applied]) -> HashSet<(OperationId, &NodePath)> {
+fn arrivals(changes: &[AppliedChange]) -> HashSet<(OperationId, &NodePath)> {
     changes
         .iter()
         .filter(|applied| applied.node.live && applied.entry.change.kind != ChangeKind::Update)
@@ -116,7 +116,7 @@ impl<'a> Rows<'a> {
     async fn write(&mut self, watermark: Option<Watermark>) -> Result<()> {
         let mut rows = std::mem::take(&mut self.written);
         for node in std::mem::take(&mut self.nodes).into_values() {
-            let node = self.at_hand(node).await?;
+            let node = self.with_inline_content(node).await?;
             rows.push(ViewWrite { kind: DocumentView::Node.kind(), view: node_row(&node)? });
         }
         let written = self.branch.store.write_views(self.branch.log, &rows, watermark).await;
@@ -125,23 +125,27 @@ impl<'a> Rows<'a> {
 
     /// What the batch says besides changes. It may hold none, so its number says which
     /// row is the newer one.
-    fn add_notes(&mut self, batch: &AppliedBatch) -> Result<()> {
+    fn add_control_records(&mut self, batch: &AppliedBatch) -> Result<()> {
         let position = Position { epoch: batch.head.epoch, revision: batch.head.number };
-        for note in &batch.notes {
-            let (kind, id, live, value) = match note {
-                Note::Conflict(conflict) => {
+        for control in &batch.control_records {
+            let (kind, id, live, value) = match control {
+                ControlRecord::Conflict(conflict) => {
                     let value = encode_record(conflict)?;
                     (DocumentView::Conflict, conflict.id.as_bytes(), true, value)
                 }
-                Note::Resolved(id) => (DocumentView::Conflict, id.as_bytes(), false, Bytes::new()),
-                Note::Pin { log, revision } => {
+                ControlRecord::Resolved(id) => {
+                    (DocumentView::Conflict, id.as_bytes(), false, Bytes::new())
+                }
+                ControlRecord::Pin { log, revision } => {
                     (DocumentView::Pin, &log[..], true, encode_record(revision)?)
                 }
-                Note::Limit(revision) => {
+                ControlRecord::Limit(revision) => {
                     (DocumentView::Compaction, LIMIT_ID, true, encode_record(revision)?)
                 }
-                Note::Base(base) => (DocumentView::Compaction, BASE_ID, true, encode_record(base)?),
-                Note::Origin { .. } => continue,
+                ControlRecord::Checkpoint(checkpoint) => {
+                    (DocumentView::Compaction, CHECKPOINT_ID, true, encode_record(checkpoint)?)
+                }
+                ControlRecord::Parent { .. } => continue,
             };
             let id = Bytes::copy_from_slice(id);
             let view = View { id, path: None, live, position, value };
@@ -159,7 +163,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The node with its content out of its pack.
-    async fn at_hand(&mut self, node: Arc<Node>) -> Result<Arc<Node>> {
+    async fn with_inline_content(&mut self, node: Arc<Node>) -> Result<Arc<Node>> {
         let Content::Part(part) = &node.content else { return Ok(node) };
         let content = Content::Inline(self.packs.part(part).await?);
         Ok(Arc::new(Node { content, ..Node::clone(&node) }))
@@ -169,12 +173,12 @@ impl<'a> Rows<'a> {
         &mut self,
         batch: &AppliedBatch,
         index: usize,
-        applied: &Applied,
+        applied: &AppliedChange,
         arrivals: &HashSet<(OperationId, &NodePath)>,
     ) -> Result<()> {
         let change = &applied.entry.change;
         let copy = if change.version.is_multiple_of(FULL_COPY_EVERY_CHANGES) {
-            Some(Node::clone(&*self.at_hand(applied.node.clone()).await?))
+            Some(Node::clone(&*self.with_inline_content(applied.node.clone()).await?))
         } else {
             None
         };
@@ -192,12 +196,12 @@ impl<'a> Rows<'a> {
         if change.kind != ChangeKind::Update && (applied.node.live || !is_taken_over(&change.path))
         {
             let holder = applied.node.live.then_some(change.node_id);
-            let id = place_id(&change.path, change.revision);
-            add(DocumentView::Place, id, encode_record(&PlaceRecord { holder })?);
+            let id = path_history_id(&change.path, change.revision);
+            add(DocumentView::PathHistory, id, encode_record(&PathHistoryRecord { holder })?);
         }
         if let Some(old_path) = change.old_path.as_ref().filter(|path| !is_taken_over(path)) {
-            let id = place_id(old_path, change.revision);
-            add(DocumentView::Place, id, encode_record(&PlaceRecord { holder: None })?);
+            let id = path_history_id(old_path, change.revision);
+            add(DocumentView::PathHistory, id, encode_record(&PathHistoryRecord { holder: None })?);
         }
         if change.actor != change.subject {
             let id = Bytes::copy_from_slice(change.actor.as_bytes());

@@ -1,4 +1,4 @@
-//! Appends what was decided as one batch, until the outcome is known.
+//! Appends what was accepted as one batch, until the outcome is known.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use vdom_core::limits::BATCH_CONTENT_MAX_BYTES;
 use vdom_core::{BranchAddress, Content, ContentChunk, Hash, Result};
 use vdom_store::{Append, Batch, BatchId, ChunkId, LogId, OperationKey, Store, StoreErrorKind};
 
-use crate::branch::{Applied, AppliedBatch, Head};
+use crate::branch::{AppliedBatch, AppliedChange, Head};
 use crate::content;
 use crate::content::packs::{PackWriter, StoredDiff};
 use crate::error::from_store;
-use crate::records::{Note, Packed, Piece, encode_batch, encode_packed, encode_piece};
+use crate::records::{ControlRecord, Packed, Piece, encode_batch, encode_packed, encode_piece};
 use crate::writer::{Writer, compaction_limit};
 
 /// The changes of a large set are kept in chunks of about this size.
@@ -33,14 +33,15 @@ impl Writer {
     /// another batch stands at its number.
     pub(super) async fn append(
         &self,
-        changes: Vec<(Vec<u8>, Applied)>,
+        changes: Vec<(Vec<u8>, AppliedChange)>,
         packs: Vec<ContentChunk>,
-        notes: Vec<Note>,
+        control_records: Vec<ControlRecord>,
         begun: Instant,
     ) -> Result<bool> {
         let head = self.branch.head();
         let (revision, hash) = after(head, changes.iter().map(|(_, applied)| applied));
-        let stored = self.encode(head.epoch, hash, &changes, packs, notes.clone()).await?;
+        let stored =
+            self.encode(head.epoch, hash, &changes, packs, control_records.clone()).await?;
         let mut chunks = chunks(&changes);
         chunks.extend(stored.chunks);
         chunks.sort_unstable();
@@ -54,13 +55,13 @@ impl Writer {
             ..self.next_batch(head)?
         };
         let number = head.number + 1;
-        if self.settle(number, &batch).await? == Append::Conflict {
+        if self.append_until_known(number, &batch).await? == Append::Conflict {
             return Ok(false);
         }
         self.metrics.appended(changes.len(), begun.elapsed());
         let changes: Vec<_> = changes.into_iter().map(|(_, applied)| applied).collect();
         let head = Head { revision, hash, number, digest: batch.digest(), ..head };
-        self.branch.publish(AppliedBatch::new(head, changes, notes), begun);
+        self.branch.publish(AppliedBatch::new(head, changes, control_records), begun);
         Ok(true)
     }
 
@@ -71,53 +72,55 @@ impl Writer {
             let head = self.branch.head();
             self.branch.views_complete(head.number).await;
             let limit = compaction_limit::limit(&self.branch, wanted).await?;
-            if limit == 0 || self.try_append_note(Some(Note::Limit(limit)), None).await? {
+            if limit == 0
+                || self.try_append_control_record(Some(ControlRecord::Limit(limit)), None).await?
+            {
                 return Ok(limit);
             }
             self.catch_up().await?;
         }
     }
 
-    /// Appends a batch without changes: a note, or the end of the log.
-    pub(super) async fn append_note(
+    /// Appends a batch without changes: a control record, or the end of the log.
+    pub(super) async fn append_control_record(
         &self,
-        note: Option<Note>,
+        control: Option<ControlRecord>,
         operation: Option<OperationKey>,
     ) -> Result<()> {
-        while !self.try_append_note(note.clone(), operation).await? {
+        while !self.try_append_control_record(control.clone(), operation).await? {
             self.catch_up().await?;
         }
         Ok(())
     }
 
     /// The same, once; false where another batch stands at its number.
-    async fn try_append_note(
+    async fn try_append_control_record(
         &self,
-        note: Option<Note>,
+        control: Option<ControlRecord>,
         operation: Option<OperationKey>,
     ) -> Result<bool> {
         self.check_open()?;
-        if let Some(Note::Pin { revision, .. }) = &note {
+        if let Some(ControlRecord::Pin { revision, .. }) = &control {
             self.branch.check_kept(*revision)?;
         }
         let head = self.branch.head();
         let begun = Instant::now();
-        let closing = note.is_none();
-        let notes: Vec<_> = note.iter().cloned().collect();
-        let (manifest, body) = encode_batch(head.epoch, head.hash, &[], notes.clone())?;
+        let closing = control.is_none();
+        let control_records: Vec<_> = control.iter().cloned().collect();
+        let (manifest, body) = encode_batch(head.epoch, head.hash, &[], control_records.clone())?;
         let operations = operation.into_iter().collect();
-        let pieces = match &note {
-            Some(Note::Base(base)) => base.pieces.as_slice(),
+        let pieces = match &control {
+            Some(ControlRecord::Checkpoint(checkpoint)) => checkpoint.pieces.as_slice(),
             _ => &[],
         };
         let chunks = pieces.iter().map(|piece| ChunkId(piece.chunk.hash.0)).collect();
         let batch = Batch { operations, chunks, closing, manifest, body, ..self.next_batch(head)? };
         let number = head.number + 1;
-        if self.settle(number, &batch).await? == Append::Conflict {
+        if self.append_until_known(number, &batch).await? == Append::Conflict {
             return Ok(false);
         }
         let head = Head { number, digest: batch.digest(), closed: closing, ..head };
-        self.branch.publish(AppliedBatch::new(head, Vec::new(), notes), begun);
+        self.branch.publish(AppliedBatch::new(head, Vec::new(), control_records), begun);
         Ok(true)
     }
 
@@ -144,24 +147,24 @@ impl Writer {
         &self,
         epoch: u64,
         hash: Hash,
-        changes: &[(Vec<u8>, Applied)],
+        changes: &[(Vec<u8>, AppliedChange)],
         mut packs: Vec<ContentChunk>,
-        notes: Vec<Note>,
+        control_records: Vec<ControlRecord>,
     ) -> Result<Encoded> {
-        let at_hand = changes.iter().map(|(record, applied)| match &applied.entry.diff {
-            StoredDiff::AtHand(diff) => Some((record.as_slice(), diff)),
+        let inline = changes.iter().map(|(record, applied)| match &applied.entry.diff {
+            StoredDiff::Inline(diff) => Some((record.as_slice(), diff)),
             StoredDiff::Packed(_) => None,
         });
-        let at_hand: Option<Vec<_>> = at_hand.collect();
+        let inline: Option<Vec<_>> = inline.collect();
         let (store, address) = (&*self.branch.store, &self.branch.address);
-        if let Some(at_hand) = at_hand {
-            let bytes: usize = at_hand.iter().map(|(record, diff)| record.len() + diff.len()).sum();
+        if let Some(inline) = inline {
+            let bytes: usize = inline.iter().map(|(record, diff)| record.len() + diff.len()).sum();
             if bytes <= BATCH_CONTENT_MAX_BYTES {
-                let (manifest, body) = encode_batch(epoch, hash, &at_hand, notes)?;
+                let (manifest, body) = encode_batch(epoch, hash, &inline, control_records)?;
                 return Ok(Encoded { manifest, body, chunks: Vec::new() });
             }
             let mut writer = PackWriter::new(store, address);
-            for (_, diff) in &at_hand {
+            for (_, diff) in &inline {
                 writer.add_packed(diff).await?;
             }
             packs = writer.finish().await?.1;
@@ -194,18 +197,19 @@ impl Writer {
         let chunks = pieces.iter().map(|piece| piece.chunk).chain(packs.iter().copied());
         let chunks = chunks.map(|chunk| ChunkId(chunk.hash.0)).collect();
         let header = changes.first().and_then(|(_, first)| first.entry.change.set_header.clone());
-        let manifest = encode_packed(epoch, hash, Packed { pieces, packs, header }, notes)?;
+        let manifest =
+            encode_packed(epoch, hash, Packed { pieces, packs, header }, control_records)?;
         Ok(Encoded { manifest, body: Bytes::new(), chunks })
     }
 
-    async fn settle(&self, number: u64, batch: &Batch) -> Result<Append> {
+    async fn append_until_known(&self, number: u64, batch: &Batch) -> Result<Append> {
         let branch = &self.branch;
-        append_settled(&*branch.store, &branch.address, branch.log, number, batch).await
+        append_until_known(&*branch.store, &branch.address, branch.log, number, batch).await
     }
 }
 
 /// Appends until the outcome is known: the log cannot go on before that.
-pub(crate) async fn append_settled(
+pub(crate) async fn append_until_known(
     store: &dyn Store,
     address: &BranchAddress,
     log: LogId,
@@ -239,13 +243,13 @@ pub(crate) async fn append_settled(
 }
 
 /// Revision and hash after changes that follow `head`.
-fn after<'a>(head: Head, changes: impl Iterator<Item = &'a Applied>) -> (u64, Hash) {
+fn after<'a>(head: Head, changes: impl Iterator<Item = &'a AppliedChange>) -> (u64, Hash) {
     changes
         .last()
         .map_or((head.revision, head.hash), |last| (last.entry.change.revision, last.entry.hash))
 }
 
-fn operation_keys(changes: &[(Vec<u8>, Applied)]) -> Vec<OperationKey> {
+fn operation_keys(changes: &[(Vec<u8>, AppliedChange)]) -> Vec<OperationKey> {
     changes
         .iter()
         .filter_map(|(_, applied)| {
@@ -256,7 +260,7 @@ fn operation_keys(changes: &[(Vec<u8>, Applied)]) -> Vec<OperationKey> {
         .collect()
 }
 
-fn chunks(changes: &[(Vec<u8>, Applied)]) -> Vec<ChunkId> {
+fn chunks(changes: &[(Vec<u8>, AppliedChange)]) -> Vec<ChunkId> {
     let named = |hash: Hash| ChunkId(hash.0);
     changes
         .iter()

@@ -6,8 +6,8 @@ use vdom_core::{Error, Result};
 
 use crate::branch::{AppliedBatch, Branch, Head, broken_chain};
 use crate::error::from_store;
-use crate::records::{Note, decode_batch};
-use crate::views::view_builder as derive;
+use crate::records::{ControlRecord, decode_batch};
+use crate::views::view_builder;
 
 const READ_AHEAD_BYTES: usize = 8 << 20;
 
@@ -20,10 +20,10 @@ pub(crate) async fn catch_up(branch: &Branch) -> Result<()> {
 
 /// As [`catch_up`], before anything else runs: where the views lag far behind, they
 /// are written on the way, so that memory does not hold the whole log.
-pub(crate) async fn catch_up_first(branch: &Branch) -> Result<()> {
+pub(crate) async fn recover(branch: &Branch) -> Result<()> {
     while read_on(branch).await? {
         if branch.view_lag_changes() > VIEW_LAG_MAX_CHANGES {
-            derive::complete(branch).await?;
+            view_builder::complete(branch).await?;
         }
     }
     Ok(())
@@ -38,24 +38,27 @@ async fn read_on(branch: &Branch) -> Result<bool> {
     if batches.is_empty() {
         return Ok(false);
     }
-    for numbered in batches {
+    for log_entry in batches {
         let head = branch.head();
-        let record = decode_batch(&numbered)?;
+        let record = decode_batch(&log_entry)?;
         if record.compacted().is_some() {
-            // It was compacted while this gateway was away: views begin at the base.
+            // It was compacted while this gateway was away: views begin at the checkpoint.
             branch.retire();
             return Err(Error::unavailable("the branch was compacted meanwhile: try again")
                 .resource(&branch.address));
         }
         let entries = record.all(&mut branch.packs()).await?;
-        let continues = numbered.number == head.number + 1
-            && numbered.batch.previous == head.digest
+        let continues = log_entry.number == head.number + 1
+            && log_entry.batch.previous == head.digest
             && entries.first().is_none_or(|first| first.change.previous == head.hash);
         if !continues {
-            return Err(broken_chain(&branch.address, numbered.number));
+            return Err(broken_chain(&branch.address, log_entry.number));
         }
-        let continues_another = record.notes.iter().any(|note| matches!(note, Note::Origin { .. }));
-        if continues_another && branch.origin.is_none() {
+        let continues_another = record
+            .control_records
+            .iter()
+            .any(|control| matches!(control, ControlRecord::Parent { .. }));
+        if continues_another && branch.parent.is_none() {
             // It was opened before somebody created it from another.
             branch.retire();
             return Err(Error::unavailable("the branch was created just now: try again")
@@ -66,11 +69,11 @@ async fn read_on(branch: &Branch) -> Result<bool> {
             epoch: record.epoch,
             revision: record.first_revision + u64::from(record.count) - 1,
             hash: record.hash,
-            number: numbered.number,
-            digest: numbered.batch.digest(),
-            closed: numbered.batch.closing,
+            number: log_entry.number,
+            digest: log_entry.batch.digest(),
+            closed: log_entry.batch.closing,
         };
-        branch.publish(AppliedBatch::new(head, changes, record.notes), begun);
+        branch.publish(AppliedBatch::new(head, changes, record.control_records), begun);
     }
     Ok(true)
 }

@@ -9,8 +9,8 @@ use crate::branch::Branch;
 use crate::branch::point_in_time::number_of;
 use crate::branch::row_pages::RowPages;
 use crate::error::from_store;
-use crate::log_reader::BatchPages;
-use crate::records::{DocumentView, Note, decode_batch, decode_record};
+use crate::log_reader::LogReader;
+use crate::records::{ControlRecord, DocumentView, decode_batch, decode_record};
 
 /// Up to which revision those who continue a branch, and the shape of its log, let it
 /// be compacted, where that shall be at most `wanted`; 0 for nothing. Only on the
@@ -58,14 +58,14 @@ async fn is_in_use(store: &dyn Store, log: LogId) -> Result<bool> {
         if !last.batch.closing {
             return Ok(true);
         }
-        let mut pages = BatchPages::new(store, log, 1, &resource);
+        let mut pages = LogReader::new(store, log, 1, &resource);
         while let Some(page) = pages.next().await? {
-            for numbered in page {
-                if let Some(log) = &numbered.batch.descriptor {
+            for log_entry in page {
+                if let Some(log) = &log_entry.batch.descriptor {
                     waiting.extend(restored_from(store, log).await?);
                 }
-                for note in decode_batch(&numbered)?.notes {
-                    if let Note::Pin { log, .. } = note {
+                for control in decode_batch(&log_entry)?.control_records {
+                    if let ControlRecord::Pin { log, .. } = control {
                         waiting.push(LogId(log));
                     }
                 }
@@ -81,13 +81,15 @@ async fn restored_from(store: &dyn Store, log: &LogDescriptor) -> Result<Option<
     let first = store.read(next, 1, 1).await;
     let first = first.map_err(|error| from_store(error, format_args!("log {next}")))?;
     let Some(first) = first.first() else { return Ok(None) };
-    let is_restored = |note: &Note| matches!(note, Note::Origin { previous_epoch: Some(_), .. });
-    Ok(decode_batch(first)?.notes.iter().any(is_restored).then_some(next))
+    let is_restored = |control: &ControlRecord| {
+        matches!(control, ControlRecord::Parent { previous_epoch: Some(_), .. })
+    };
+    Ok(decode_batch(first)?.control_records.iter().any(is_restored).then_some(next))
 }
 
 pub(crate) async fn batch_at(branch: &Branch, number: u64) -> Result<vdom_store::Batch> {
     let batches = branch.store.read(branch.log, number, 1).await;
     let batches = batches.map_err(|error| from_store(error, &branch.address))?;
-    let batch = batches.into_iter().next().map(|numbered| numbered.batch);
+    let batch = batches.into_iter().next().map(|log_entry| log_entry.batch);
     batch.ok_or_else(|| crate::branch::broken_chain(&branch.address, number))
 }

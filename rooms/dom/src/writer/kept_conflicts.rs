@@ -7,35 +7,37 @@ use vdom_core::{ConflictId, Error, Result};
 use crate::branch::Branch;
 use crate::content::packs::StoredDiff;
 use crate::error::from_store;
-use crate::records::{DocumentView, KeptConflict, KeptReason, Note};
+use crate::records::{ControlRecord, DocumentView, KeptConflict, KeptReason};
 use crate::writer::Proposal;
 use crate::writer::verdict::Verdict;
 
 /// What a batch must say about conflicts: those to keep, which get their names, and
 /// those that its changes resolve.
-pub(crate) async fn notes(
+pub(crate) async fn control_records(
     branch: &Branch,
     now_ms: i64,
     proposals: &[&Proposal],
     verdicts: &mut [Verdict],
-) -> Result<Vec<Note>> {
-    let mut notes = Vec::new();
+) -> Result<Vec<ControlRecord>> {
+    let mut control_records = Vec::new();
     for (proposal, verdict) in proposals.iter().zip(verdicts) {
         match verdict {
             Verdict::Conflicted(conflict) if proposal.keep_conflict => {
                 let id = name(branch, proposal, conflict);
                 conflict.conflict_id = Some(id);
                 if conflict_row(branch, id).await?.is_none() {
-                    notes.push(Note::Conflict(Box::new(kept(id, now_ms, proposal, conflict)?)));
+                    control_records.push(ControlRecord::Conflict(Box::new(kept(
+                        id, now_ms, proposal, conflict,
+                    )?)));
                 }
             }
             Verdict::Accepted(_) | Verdict::Same(_) => {
-                notes.extend(proposal.resolves.map(Note::Resolved));
+                control_records.extend(proposal.resolves.map(ControlRecord::Resolved));
             }
             _ => {}
         }
     }
-    Ok(notes)
+    Ok(control_records)
 }
 
 fn kept(
@@ -44,7 +46,7 @@ fn kept(
     proposal: &Proposal,
     conflict: &Conflict,
 ) -> Result<KeptConflict> {
-    let StoredDiff::AtHand(diff) = &proposal.stored else {
+    let StoredDiff::Inline(diff) = &proposal.stored else {
         return Err(Error::internal("a diff of its own is at hand"));
     };
     Ok(KeptConflict {

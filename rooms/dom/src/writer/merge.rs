@@ -20,7 +20,7 @@ const IN_PLACE_MAX_BYTES: usize = 64 << 10;
 
 /// What trying to merge comes to.
 #[derive(Debug)]
-pub(crate) enum Attempt {
+pub(crate) enum MergeAttempt {
     /// The node as both writers want it.
     Clean(Box<Node>),
     /// Where they disagree; nothing is said of what has no places, such as two paths.
@@ -30,7 +30,7 @@ pub(crate) enum Attempt {
 }
 
 /// The version of a node that a writer with exactly this clock had seen.
-pub(crate) async fn base_of(
+pub(crate) async fn merge_base(
     branch: &Branch,
     node: &Node,
     clock: &VectorClock,
@@ -44,18 +44,18 @@ pub(crate) async fn base_of(
 }
 
 /// Tries to merge a diff that was made of `base` into `current`.
-pub(crate) async fn attempt(
+pub(crate) async fn try_merge(
     branch: &Branch,
     base: Option<&Node>,
     current: &Node,
     diff: &Diff,
-) -> Result<Attempt> {
+) -> Result<MergeAttempt> {
     let Some(base) = base.filter(|base| base.live) else {
-        return Ok(Attempt::BaseMissing);
+        return Ok(MergeAttempt::BaseMissing);
     };
     let sizes = [&base.content, &current.content].map(Content::len);
     if sizes.into_iter().any(|size| size > MERGE_MAX_BYTES) && base.content != current.content {
-        return Ok(Attempt::Conflicting(Vec::new()));
+        return Ok(MergeAttempt::Conflicting(Vec::new()));
     }
     let load = |node: &Node| {
         let content = node.content.clone();
@@ -64,7 +64,7 @@ pub(crate) async fn attempt(
     let old = if diff.needs_content() { load(base).await? } else { Bytes::new() };
     let made = diff::apply(diff, current.kind, &old, &base.attributes)?;
     if made.deleted {
-        return Ok(Attempt::Conflicting(Vec::new()));
+        return Ok(MergeAttempt::Conflicting(Vec::new()));
     }
     let wanted = made.path.as_ref().unwrap_or(&base.path);
     let path = if *wanted == base.path {
@@ -72,21 +72,21 @@ pub(crate) async fn attempt(
     } else if current.path == base.path || current.path == *wanted {
         wanted
     } else {
-        return Ok(Attempt::Conflicting(Vec::new()));
+        return Ok(MergeAttempt::Conflicting(Vec::new()));
     };
     let attributes = match &made.attributes {
         None => current.attributes.clone(),
         Some(attributes) => {
             match merge_attributes(&base.attributes, &current.attributes, attributes) {
                 Merged::Clean(attributes) => attributes,
-                Merged::Conflicting(hunks) => return Ok(Attempt::Conflicting(hunks)),
+                Merged::Conflicting(hunks) => return Ok(MergeAttempt::Conflicting(hunks)),
             }
         }
     };
     let content = match made.content {
         NewContent::Unchanged => current.content.clone(),
         NewContent::Chunks(chunks) if base.content == current.content => Content::Chunked(chunks),
-        NewContent::Chunks(_) => return Ok(Attempt::Conflicting(Vec::new())),
+        NewContent::Chunks(_) => return Ok(MergeAttempt::Conflicting(Vec::new())),
         NewContent::Bytes(proposed) => {
             let (base, standing) = (load(base).await?, load(current).await?);
             match merge_apart(current.kind, base, standing, proposed).await? {
@@ -95,12 +95,12 @@ pub(crate) async fn attempt(
                     Content::Chunked(chunks)
                 }
                 Merged::Clean(bytes) => Content::Inline(bytes),
-                Merged::Conflicting(hunks) => return Ok(Attempt::Conflicting(hunks)),
+                Merged::Conflicting(hunks) => return Ok(MergeAttempt::Conflicting(hunks)),
             }
         }
     };
     let path = path.clone();
-    Ok(Attempt::Clean(Box::new(Node { path, attributes, content, ..current.clone() })))
+    Ok(MergeAttempt::Clean(Box::new(Node { path, attributes, content, ..current.clone() })))
 }
 
 /// Merges contents; large ones where that delays nobody else.

@@ -60,7 +60,7 @@ pub(crate) struct Proposal {
 
 /// Moves the content of a large `put` into chunks; refuses other diffs that are
 /// too large to stand in a batch.
-pub(crate) async fn store_apart(
+pub(crate) async fn store_large_put(
     store: &dyn Store,
     address: &BranchAddress,
     diff: Diff,

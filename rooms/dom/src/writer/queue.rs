@@ -9,7 +9,7 @@ use vdom_core::{Error, Result};
 use vdom_store::OperationKey;
 
 use crate::branch::Branch;
-use crate::records::Note;
+use crate::records::ControlRecord;
 use crate::writer::{Proposal, SetProposal};
 
 /// A branch with its writer; the writer ends when the last handle is dropped.
@@ -37,9 +37,9 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<SetOutcome>>,
     },
     /// Append something that is no change.
-    Note {
+    Control {
         /// What.
-        note: Note,
+        record: ControlRecord,
         /// Where to answer.
         reply: oneshot::Sender<Result<()>>,
     },
@@ -59,7 +59,7 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<()>>,
     },
     /// Prove the head, reading on where the log goes on.
-    Confirm {
+    VerifyHead {
         /// Where to answer.
         reply: oneshot::Sender<Result<()>>,
     },

@@ -1,4 +1,4 @@
-//! The rules by which one write is judged: its clock, its path, its kind, its actor.
+//! The rules by which one write is evaluated: its clock, its path, its kind, its actor.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use vdom_core::{
 use crate::content;
 use crate::content::packs::StoredDiff;
 use crate::writer::Proposal;
-use crate::writer::merge::{self, Attempt};
+use crate::writer::merge::{self, MergeAttempt};
 use crate::writer::staging::Staging;
 use crate::writer::verdict::{Verdict, as_it_stands};
 
 impl Staging<'_> {
     /// A verdict on a proposal about this node, or about none.
-    pub(crate) async fn judge(
+    pub(crate) async fn evaluate_against(
         &mut self,
         proposal: &Proposal,
         current: Option<Arc<Node>>,
@@ -104,7 +104,7 @@ impl Staging<'_> {
         let kind = proposal.kind.unwrap_or(NodeKind::File);
         let made = diff::apply(&proposal.diff, kind, &Bytes::new(), &BTreeMap::new())?;
         let nothing = Content::Inline(Bytes::new());
-        let content = self.settle(proposal, made.content, &nothing).await?;
+        let content = self.resolve_content(proposal, made.content, &nothing).await?;
         let attributes = made.attributes.unwrap_or_default();
         self.stage(proposal, None, id, kind, ChangeKind::Create, path, content, attributes)
     }
@@ -137,7 +137,7 @@ impl Staging<'_> {
             None if made.deleted => ChangeKind::Delete,
             None => ChangeKind::Update,
         };
-        let content = self.settle(proposal, made.content, &node.content).await?;
+        let content = self.resolve_content(proposal, made.content, &node.content).await?;
         let attributes = made.attributes.unwrap_or_else(|| node.attributes.clone());
         let path = made.path.unwrap_or_else(|| node.path.clone());
         self.stage(proposal, Some(&node), node.id, node.kind, kind, path, content, attributes)
@@ -145,14 +145,16 @@ impl Staging<'_> {
 
     /// Writes what both writers want, where that can be said.
     async fn merge(&mut self, proposal: &Proposal, node: Arc<Node>) -> Result<Verdict> {
-        let base = merge::base_of(self.branch, &node, &proposal.clock).await?;
-        let attempt = merge::attempt(self.branch, base.as_deref(), &node, &proposal.diff).await;
+        let base = merge::merge_base(self.branch, &node, &proposal.clock).await?;
+        let attempt = merge::try_merge(self.branch, base.as_deref(), &node, &proposal.diff).await;
         let attempt =
             attempt.map_err(|error| error.resource(self.branch.address.node(&node.path)))?;
         let merged = match attempt {
-            Attempt::Clean(merged) => merged,
-            Attempt::BaseMissing => return Ok(self.conflict(ConflictReason::StaleClock, &node)),
-            Attempt::Conflicting(hunks) => {
+            MergeAttempt::Clean(merged) => merged,
+            MergeAttempt::BaseMissing => {
+                return Ok(self.conflict(ConflictReason::StaleClock, &node));
+            }
+            MergeAttempt::Conflicting(hunks) => {
                 let mut verdict = self.conflict(ConflictReason::Merge, &node);
                 if let Verdict::Conflicted(conflict) = &mut verdict {
                     conflict.hunks = hunks;
@@ -176,7 +178,7 @@ impl Staging<'_> {
         let proposal = Proposal {
             diff: Diff::parse_stored(&stored)?,
             diff_hash: sha256(&stored),
-            stored: StoredDiff::AtHand(stored),
+            stored: StoredDiff::Inline(stored),
             pack: None,
             merged: true,
             ..proposal.clone()

@@ -16,13 +16,13 @@ use vdom_core::{
 use vdom_security::Permit;
 use vdom_store::OperationKey;
 
-use crate::branch::{Applied, Branch, idempotency as operations};
+use crate::branch::{AppliedChange, Branch, idempotency};
 use crate::content::packs::StoredDiff;
 use crate::writer::Proposal;
 use crate::writer::staging::{StagedSet, Staging};
 use crate::writer::verdict::{Verdict, concerns_the_store};
 
-/// How many conflicts of a set too large for a result each are told.
+/// How many conflicts are answered of a set that is too large for a result each.
 const CONFLICTS_MAX: usize = 100;
 
 /// A change set that was checked as far as it can be without the branch's state.
@@ -72,11 +72,11 @@ pub(crate) struct SetItem {
 }
 
 /// What becomes of a set if the head is proven.
-pub(crate) enum Judged {
+pub(crate) enum SetVerdict {
     /// All of it is staged.
     Accepted {
         /// The stored records, and what they make.
-        changes: Vec<(Vec<u8>, Applied)>,
+        changes: Vec<(Vec<u8>, AppliedChange)>,
         /// The answer.
         written: SetWritten,
     },
@@ -86,14 +86,18 @@ pub(crate) enum Judged {
     Conflicted(SetConflicts),
 }
 
-/// Judges a set against the head.
-pub(crate) async fn judge(branch: &Branch, now_ms: i64, set: &SetProposal) -> Result<Judged> {
+/// Evaluates a set against the head.
+pub(crate) async fn evaluate(
+    branch: &Branch,
+    now_ms: i64,
+    set: &SetProposal,
+) -> Result<SetVerdict> {
     let head = branch.head();
     if let Some((operation, key)) = set.operation
-        && let [Some(first)] = &operations::find(branch, &[key], now_ms).await?[..]
+        && let [Some(first)] = &idempotency::find(branch, &[key], now_ms).await?[..]
     {
         if first.operation.request == operation.request {
-            return Ok(Judged::Repeated(first.set_written()));
+            return Ok(SetVerdict::Repeated(first.set_written()));
         }
         return Err(Staging::new(branch, now_ms).used_before(operation));
     }
@@ -140,7 +144,7 @@ pub(crate) async fn judge(branch: &Branch, now_ms: i64, set: &SetProposal) -> Re
             let error = Error::invalid(format!("another diff of the set ends at `{target}` too"));
             return Err(at(error.resource(branch.address.node(target))));
         }
-        match staging.judge(&proposal, current).await {
+        match staging.evaluate_against(&proposal, current).await {
             Ok(
                 Verdict::Accepted(written) | Verdict::Repeated(written) | Verdict::Same(written),
             ) => {
@@ -153,11 +157,11 @@ pub(crate) async fn judge(branch: &Branch, now_ms: i64, set: &SetProposal) -> Re
         }
     }
     if conflicts.iter().any(Option::is_some) {
-        return Ok(Judged::Conflicted(SetConflicts {
+        return Ok(SetVerdict::Conflicted(SetConflicts {
             epoch: head.epoch,
             revision: head.revision,
             operation_id: None,
-            results: told(conflicts),
+            results: truncated(conflicts),
         }));
     }
     if results.len() > CHANGE_SET_RESULTS_MAX {
@@ -172,7 +176,7 @@ pub(crate) async fn judge(branch: &Branch, now_ms: i64, set: &SetProposal) -> Re
         operation_id: None,
         results,
     };
-    Ok(Judged::Accepted { changes: staging.changes, written })
+    Ok(SetVerdict::Accepted { changes: staging.changes, written })
 }
 
 impl SetProposal {
@@ -276,7 +280,7 @@ impl Resolved {
     }
 }
 
-/// The same set judged twice has the same id: the client's, else derived.
+/// The same set evaluated twice has the same id: the client's, else derived.
 fn set_id(branch: &Branch, set: &SetProposal) -> OperationId {
     if let Some((operation, _)) = set.operation {
         return operation.id;
@@ -296,7 +300,7 @@ fn set_id(branch: &Branch, set: &SetProposal) -> OperationId {
 }
 
 /// A result for each diff while they are few, else the first conflicts.
-fn told(conflicts: Vec<Option<Box<Conflict>>>) -> Vec<Option<Box<Conflict>>> {
+fn truncated(conflicts: Vec<Option<Box<Conflict>>>) -> Vec<Option<Box<Conflict>>> {
     if conflicts.len() <= CHANGE_SET_RESULTS_MAX {
         return conflicts;
     }

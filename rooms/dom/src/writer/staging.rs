@@ -14,16 +14,16 @@ use vdom_core::{
 use vdom_store::OperationKey;
 
 use crate::branch::usage::Usage;
-use crate::branch::{Applied, Branch, after_change, idempotency as operations, next_clock};
+use crate::branch::{AppliedChange, Branch, after_change, idempotency, next_clock};
 use crate::content;
-use crate::records::Entry;
+use crate::records::LoggedChange;
 use crate::writer::Proposal;
 use crate::writer::verdict::{Verdict, concerns_the_store, written};
 
 /// The state of a branch after the changes that are staged but not appended.
 pub(crate) struct Staging<'a> {
     /// The stored records of the accepted changes, and what they make.
-    pub changes: Vec<(Vec<u8>, Applied)>,
+    pub changes: Vec<(Vec<u8>, AppliedChange)>,
     pub(super) branch: &'a Branch,
     pub(super) now_ms: i64,
     pub(super) epoch: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Staging<'a> {
     pub(super) actors: HashMap<String, Arc<str>>,
     pub(super) operations: HashMap<OperationKey, (Operation, Written)>,
     pub(super) grown: Usage,
-    /// The change set that is being staged; all of it is judged against the head.
+    /// The change set that is being staged; all of it is evaluated against the head.
     pub(super) set: Option<StagedSet>,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Staging<'a> {
 
     /// A verdict for each proposal, in order. An error is about all of them: the
     /// store cannot be read.
-    pub(crate) async fn decide(&mut self, proposals: &[&Proposal]) -> Result<Vec<Verdict>> {
+    pub(crate) async fn evaluate(&mut self, proposals: &[&Proposal]) -> Result<Vec<Verdict>> {
         let known = self.find_operations(proposals).await?;
         let mut verdicts = Vec::with_capacity(proposals.len());
         for proposal in proposals {
@@ -96,7 +96,7 @@ impl<'a> Staging<'a> {
                     Verdict::Repeated(written)
                 }
                 Some((operation, _)) => Verdict::Refused(self.used_before(operation)),
-                None => match self.decide_one(proposal).await {
+                None => match self.evaluate_one(proposal).await {
                     Ok(verdict) => verdict,
                     Err(error) if concerns_the_store(&error) => return Err(error),
                     Err(error) => Verdict::Refused(error),
@@ -107,7 +107,7 @@ impl<'a> Staging<'a> {
         Ok(verdicts)
     }
 
-    async fn decide_one(&mut self, proposal: &Proposal) -> Result<Verdict> {
+    async fn evaluate_one(&mut self, proposal: &Proposal) -> Result<Verdict> {
         let current = match (proposal.node_id, &proposal.path) {
             (Some(id), _) => self.node(id).await?,
             (None, Some(path)) => self.node_at(path).await?,
@@ -115,7 +115,7 @@ impl<'a> Staging<'a> {
                 return Err(Error::invalid("name the node by `path` or by `node_id`"));
             }
         };
-        self.judge(proposal, current).await
+        self.evaluate_against(proposal, current).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one change, used once each")]
@@ -189,8 +189,8 @@ impl<'a> Staging<'a> {
         self.hash = chain_hash(&record);
         let set = self.set.as_ref().map(|set| set.header.clone());
         let (change, diff) = (Arc::new(change), proposal.stored.clone());
-        let entry = Entry { change, set, hash: self.hash, diff };
-        self.changes.push((record, Applied { entry, node, growth }));
+        let entry = LoggedChange { change, set, hash: self.hash, diff };
+        self.changes.push((record, AppliedChange { entry, node, growth }));
         Ok(Verdict::Accepted(written))
     }
 
@@ -220,25 +220,25 @@ impl<'a> Staging<'a> {
     ) -> Result<HashMap<OperationKey, (Operation, Written)>> {
         let keys: Vec<_> =
             proposals.iter().filter_map(|proposal| Some(proposal.operation?.1)).collect();
-        let found = operations::find(self.branch, &keys, self.now_ms).await?;
-        let known = keys.into_iter().zip(found).filter_map(|(key, remembered)| {
-            let remembered = remembered?;
-            Some((key, (remembered.operation, remembered.written()?)))
+        let found = idempotency::find(self.branch, &keys, self.now_ms).await?;
+        let known = keys.into_iter().zip(found).filter_map(|(key, recorded)| {
+            let recorded = recorded?;
+            Some((key, (recorded.operation, recorded.written()?)))
         });
         Ok(known.collect())
     }
 
-    pub(super) async fn settle(
+    pub(super) async fn resolve_content(
         &self,
         proposal: &Proposal,
         new: diff::NewContent,
         old: &Content,
     ) -> Result<Content> {
         let (store, address) = (&*self.branch.store, &self.branch.address);
-        content::settle(store, address, new, old, proposal.pack.as_ref()).await
+        content::resolve_content(store, address, new, old, proposal.pack.as_ref()).await
     }
 
-    /// The same write decided twice makes the same node: derived, not drawn.
+    /// The same write evaluated twice makes the same node: derived, not drawn.
     pub(super) fn new_node_id(&self, proposal: &Proposal, path: &NodePath) -> NodeId {
         let mut seed = Vec::with_capacity(256);
         seed.extend_from_slice(&self.branch.log.0);

@@ -91,8 +91,8 @@ impl Queue for Encoded {
         request: &Subscribe,
     ) -> bool {
         let diffs = request.include_diffs;
-        let is_at_hand = |diff: &StoredDiff| matches!(diff, StoredDiff::AtHand(_));
-        if diffs && !batch.changes.iter().all(|applied| is_at_hand(&applied.entry.diff)) {
+        let is_inline = |diff: &StoredDiff| matches!(diff, StoredDiff::Inline(_));
+        if diffs && !batch.changes.iter().all(|applied| is_inline(&applied.entry.diff)) {
             return false;
         }
         let form = 2 * self.encoder.form() + usize::from(diffs);

@@ -1,4 +1,4 @@
-//! What a batch says besides changes.
+//! Control records: what a batch says besides changes.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use super::damaged_view;
 
 /// What a batch says besides changes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) enum Note {
+pub(crate) enum ControlRecord {
     /// In a first batch: the branch continues another one of the same repo.
     #[n(0)]
-    Origin {
+    Parent {
         /// Its name.
         #[n(0)]
         branch: String,
@@ -52,13 +52,13 @@ pub(crate) enum Note {
     Limit(#[n(0)] u64),
     /// What stands in for compacted changes.
     #[n(5)]
-    Base(#[n(0)] Box<Base>),
+    Checkpoint(#[n(0)] Box<Checkpoint>),
 }
 
 /// What stands in for the changes up to a revision: the rows of the views as they were
 /// then. A rebuild starts here.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Base {
+pub(crate) struct Checkpoint {
     /// The last revision that it covers, and the oldest that can be read.
     #[n(0)]
     pub revision: u64,
@@ -70,7 +70,7 @@ pub(crate) struct Base {
     pub hash: Hash,
     /// The rows, in chunks.
     #[n(3)]
-    pub pieces: Vec<BasePiece>,
+    pub pieces: Vec<CheckpointPiece>,
     /// The incarnation.
     #[n(4)]
     pub epoch: u64,
@@ -78,7 +78,7 @@ pub(crate) struct Base {
 
 /// A chunk of rows of one kind, descending by id.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct BasePiece {
+pub(crate) struct CheckpointPiece {
     /// The chunk.
     #[n(0)]
     pub chunk: ContentChunk,
@@ -92,7 +92,7 @@ pub(crate) struct BasePiece {
 
 /// Ids of the rows of kind Compaction.
 pub(crate) const LIMIT_ID: &[u8] = b"limit";
-pub(crate) const BASE_ID: &[u8] = b"base";
+pub(crate) const CHECKPOINT_ID: &[u8] = b"base";
 
 /// A refused write. What stood there is read from the history.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -5,7 +5,7 @@ use vdom_core::{BranchAddress, Error};
 use crate::branch::Branch;
 
 /// The refusal of what was compacted.
-pub(crate) fn compacted(branch: &Branch, revision: u64, oldest: u64) -> Error {
+pub(crate) fn history_compacted(branch: &Branch, revision: u64, oldest: u64) -> Error {
     let head = branch.head();
     Error::new(
         vdom_core::ErrorCode::Compacted,

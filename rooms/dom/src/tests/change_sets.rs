@@ -1,4 +1,4 @@
-//! Change sets: all or nothing, judged against the head before them.
+//! Change sets: all or nothing, evaluated against the head before them.
 
 use futures::{StreamExt, stream};
 use vdom_core::ErrorCode;
@@ -19,7 +19,11 @@ async fn write_set(
     room.write_diffs(&caller("anna"), set, stream::iter(parts).boxed()).await
 }
 
-async fn written(room: &DocumentRoom, request: WriteDiffs, diffs: Vec<WriteDiff>) -> SetWritten {
+async fn written(
+    room: &DocumentRoom,
+    request: WriteDiffs,
+    diffs: Vec<WriteDiff>,
+) -> SetWritten {
     match write_set(room, request, diffs).await {
         Ok(SetOutcome::Written(written)) => written,
         other => panic!("not written: {other:?}"),

@@ -14,7 +14,7 @@ mod replay;
 pub(crate) mod row_pages;
 pub(crate) mod usage;
 
-pub(crate) use applied_batch::{AppliedBatch, AppliedChange, EncodedBatch};
+pub(crate) use applied_batch::{AppliedBatch, AppliedChange, SharedEvents};
 pub(crate) use errors::{broken_chain, history_compacted};
 pub(crate) use head::{Compaction, Head, KnownViews};
 pub(crate) use replay::{after_change, next_clock};
@@ -422,7 +422,7 @@ impl Branch {
             let mut compaction = self.compaction.write();
             match control {
                 ControlRecord::Limit(revision) => {
-                    compaction.limit = compaction.limit.max(*revision)
+                    compaction.limit = compaction.limit.max(*revision);
                 }
                 ControlRecord::Checkpoint(checkpoint) => {
                     compaction.limit = compaction.limit.max(checkpoint.revision);

@@ -41,12 +41,7 @@ async fn change_in(room: &DocumentRoom, on: &str, at: &str, diff: Bytes) -> Writ
     accepted(room, request).await
 }
 
-async fn text_in(
-    room: &DocumentRoom,
-    on: &str,
-    at: &str,
-    revision: Option<u64>,
-) -> Option<String> {
+async fn text_in(room: &DocumentRoom, on: &str, at: &str, revision: Option<u64>) -> Option<String> {
     let when = ReadAt { revision, ..ReadAt::default() };
     let request =
         ReadSnapshot { address: branch(on), node: NodeSelector::Path(path(at)), at: when };
@@ -68,20 +63,14 @@ async fn tree(room: &DocumentRoom, on: &str, prefix: &str, at: Option<u64>) -> V
     entries.map_ok(shown).try_collect().await.expect("whole")
 }
 
-async fn revisions(
-    room: &DocumentRoom,
-    on: &str,
-    after: u64,
-    upto: u64,
-    epoch: u64,
-) -> Vec<u64> {
+async fn revisions(room: &DocumentRoom, on: &str, after: u64, upto: u64, epoch: u64) -> Vec<u64> {
     let request = Subscribe {
         address: branch(on),
         paths: vec![],
         from: Some(ResumePoint { epoch, revision: after, hash: None }),
         include_diffs: false,
     };
-    let mut events = room.subscribe(&caller("anna"), request).await.expect("a stream");
+    let mut events = events_of(room, &caller("anna"), request).await.expect("a stream");
     let mut seen = Vec::new();
     while let Some(event) = events.next().await {
         match event.expect("no error") {
@@ -210,7 +199,7 @@ async fn a_deleted_branch_ends_and_its_name_begins_anew() {
     let old = put(&room, "q", "1").await;
     let request =
         Subscribe { address: branch("main"), paths: vec![], from: None, include_diffs: false };
-    let mut watcher = room.subscribe(&caller("anna"), request).await.expect("a stream");
+    let mut watcher = events_of(&room, &caller("anna"), request).await.expect("a stream");
     delete(&room, "main").await.expect("deleted");
     let end = loop {
         match watcher.next().await.expect("an end that is said") {

@@ -19,11 +19,7 @@ async fn write_set(
     room.write_diffs(&caller("anna"), set, stream::iter(parts).boxed()).await
 }
 
-async fn written(
-    room: &DocumentRoom,
-    request: WriteDiffs,
-    diffs: Vec<WriteDiff>,
-) -> SetWritten {
+async fn written(room: &DocumentRoom, request: WriteDiffs, diffs: Vec<WriteDiff>) -> SetWritten {
     match write_set(room, request, diffs).await {
         Ok(SetOutcome::Written(written)) => written,
         other => panic!("not written: {other:?}"),
@@ -61,7 +57,7 @@ async fn history(room: &DocumentRoom) -> Vec<ChangeEvent> {
 async fn events(room: &DocumentRoom, from: ResumePoint, upto: u64) -> Vec<ChangeEvent> {
     let request =
         Subscribe { address: address(), paths: vec![], from: Some(from), include_diffs: true };
-    let mut stream = room.subscribe(&caller("anna"), request).await.expect("a stream");
+    let mut stream = events_of(room, &caller("anna"), request).await.expect("a stream");
     let mut events = Vec::new();
     while let Some(event) = stream.next().await {
         match event.expect("no error") {

@@ -36,7 +36,7 @@ pub const CHANGE_SET_MAX_BYTES: u64 = 4 << 30;
 pub const MERGE_MAX_BYTES: u64 = 8 << 20;
 /// The most bytes of diffs that a change set keeps in memory and in its batch;
 /// more are kept in chunks.
-pub const CHANGE_SET_AT_HAND_MAX_BYTES: usize = 2 << 20;
+pub const CHANGE_SET_INLINE_MAX_BYTES: usize = 2 << 20;
 /// Up to so many diffs an answer has a result for each.
 pub const CHANGE_SET_RESULTS_MAX: usize = 10_000;
 /// The most nodes that one `ReadSnapshots` names.

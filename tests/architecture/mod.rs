@@ -1,6 +1,8 @@
 //! Holds the dependency table: what may use what, by the `use` lines and the
 //! manifests.
 
+mod cycles;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +30,27 @@ const GATEWAY: &[(&str, &[&str])] = &[
     ("transport", &["config", "lifecycle"]),
     ("app", &["config", "lifecycle", "transport"]),
 ];
+
+/// The document room from the inside out: what each part may use stands before it.
+const DOCUMENT_ROOM: &[&str] = &[
+    "error",
+    "metrics",
+    "log_names",
+    "content",
+    "records",
+    "log_reader",
+    "branch",
+    "views",
+    "writer",
+    "registry",
+    "compaction",
+    "verbs",
+    "service",
+    "maintenance",
+];
+
+/// No source is longer.
+const LINES_MAX: usize = 500;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie below the root").into()
@@ -111,6 +134,32 @@ fn the_gateway_only_wires() {
 }
 
 #[test]
+fn the_document_room_points_one_way() {
+    let source_root = root().join("rooms/dom/src");
+    for entry in std::fs::read_dir(&source_root).expect("readable") {
+        let name = entry.expect("readable").file_name().to_string_lossy().into_owned();
+        let part = name.trim_end_matches(".rs");
+        assert!(
+            ["lib", "tests"].contains(&part) || DOCUMENT_ROOM.contains(&part),
+            "rooms/dom/src/{name} is not in the table of the document room"
+        );
+    }
+    for (at, part) in DOCUMENT_ROOM.iter().enumerate() {
+        let mut files = sources(&source_root.join(part));
+        files.extend(sources(&source_root.join(format!("{part}.rs"))));
+        for source in files {
+            for name in names_after("crate::", &source) {
+                assert!(
+                    DOCUMENT_ROOM[..=at].contains(&name.as_str()),
+                    "{} uses crate::{name}: the table of the document room does not allow it",
+                    source.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn rooms_know_no_backend_and_no_wire() {
     for room in ["dom", "security"] {
         for source in sources(&root().join("rooms").join(room)) {
@@ -141,35 +190,44 @@ fn core_needs_no_runtime_and_no_clock() {
     }
 }
 
+/// Every Rust source of the repository.
+fn all_sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = vec![root()];
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(&folder).expect("readable") {
+            let path = entry.expect("readable").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() {
+                let is_foreign = name.starts_with('.') || name.starts_with("target");
+                if !is_foreign && name != "node_modules" {
+                    waiting.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.len() > 500, "{} sources are not all", found.len());
+    found
+}
+
 #[test]
 fn every_source_says_what_it_is_for() {
-    let folders = [
-        "proto",
-        "core",
-        "store",
-        "edge",
-        "api",
-        "rooms",
-        "src",
-        "sidecar",
-        "git",
-        "client",
-        "mirror",
-        "cli",
-        "testkit",
-        "tests",
-        "bench",
-        "fuzz/src",
-        "fuzz/fuzz_targets",
-    ];
-    for folder in folders {
-        for source in sources(&root().join(folder)) {
-            let text = std::fs::read_to_string(&source).expect("readable");
-            assert!(
-                text.starts_with("//!"),
-                "{} does not open with a `//!` line",
-                source.display()
-            );
-        }
+    for source in all_sources() {
+        let text = std::fs::read_to_string(&source).expect("readable");
+        assert!(text.starts_with("//!"), "{} does not open with a `//!` line", source.display());
+    }
+}
+
+#[test]
+fn no_source_is_long() {
+    for source in all_sources() {
+        let lines = std::fs::read_to_string(&source).expect("readable").lines().count();
+        assert!(
+            lines <= LINES_MAX,
+            "{} has {lines} lines, at most {LINES_MAX} are allowed: split it",
+            source.display()
+        );
     }
 }

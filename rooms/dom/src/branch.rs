@@ -1,73 +1,41 @@
 //! A branch in memory: its head, the tail of its log that the views do not have
 //! yet, and what readers and subscribers need of both.
 
+mod applied_batch;
+pub(crate) mod checkpoint;
+mod errors;
+mod head;
+pub(crate) mod idempotency;
+pub(crate) mod node_cache;
+mod overlay;
+pub(crate) mod parent;
+pub(crate) mod point_in_time;
+mod replay;
+pub(crate) mod row_pages;
+pub(crate) mod usage;
+
+pub(crate) use applied_batch::{AppliedBatch, AppliedChange, SharedEvents};
+pub(crate) use errors::{broken_chain, history_compacted};
+pub(crate) use head::{Compaction, Head, KnownViews};
+pub(crate) use replay::{after_change, next_clock};
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use overlay::BranchState;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use vdom_core::dom::diff;
-use vdom_core::limits::{SUBSCRIPTION_QUEUE_MAX_BYTES, SUBSCRIPTION_QUEUE_MAX_EVENTS};
-use vdom_core::{
-    BranchAddress, Change, ChangeKind, Content, Error, Hash, Node, NodeId, NodePath, Result,
-    VectorClock,
-};
+use vdom_core::{BranchAddress, Node, NodeId, NodePath, Result};
 use vdom_store::{LogDescriptor, LogId, Position, Store, View, Watermark};
 
-use super::content;
-use super::error::from_store;
-use super::hot::{Holder, HotBranch};
-use super::origin::Origin;
-use super::packs::{PackReader, StoredDiff};
-use super::quota::{RealmUsage, Usage};
-use super::records::{Base, DocumentView, Entry, Note, decode_node};
-use super::subscribe::SharedEvents;
-use super::writer::Command;
-
-/// The end of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    /// The incarnation.
-    pub epoch: u64,
-    /// Of the last change; 0 before the first.
-    pub revision: u64,
-    /// Of the last change.
-    pub hash: Hash,
-    /// Of the last batch; 0 where the log does not exist yet.
-    pub number: u64,
-    /// Of the last batch, for the next one to name.
-    pub digest: [u8; 32],
-    /// The log ends here: the branch was deleted.
-    pub closed: bool,
-}
-
-/// A change and the node after it.
-#[derive(Clone, Debug)]
-pub(crate) struct Applied {
-    /// The change.
-    pub entry: Entry,
-    /// The node after it.
-    pub node: Arc<Node>,
-    /// By how much the branch grew.
-    pub growth: Usage,
-}
-
-/// A committed batch, applied.
-#[derive(Debug)]
-pub(crate) struct AppliedBatch {
-    /// The head after it.
-    pub head: Head,
-    /// Its changes, in order.
-    pub changes: Vec<Applied>,
-    /// What it says besides.
-    pub notes: Vec<Note>,
-    /// What its subscribers share of it.
-    pub events: SharedEvents,
-}
+use crate::branch::node_cache::{BranchNodeCache, Holder};
+use crate::branch::parent::ParentBranch;
+use crate::branch::usage::{RealmUsage, Usage};
+use crate::error::from_store;
+use crate::records::{Checkpoint, ControlRecord, DocumentView, decode_node};
 
 /// What every task of a branch shares. Only the writer changes it.
 pub(crate) struct Branch {
@@ -80,41 +48,21 @@ pub(crate) struct Branch {
     /// Where the log and the views are.
     pub store: Arc<dyn Store>,
     /// What it has from another branch.
-    pub origin: Option<Origin>,
-    /// Wakes the task that derives views.
-    pub derive: Notify,
+    pub parent: Option<ParentBranch>,
+    /// Wakes the view builder: there are batches without views.
+    pub wake_view_builder: Notify,
     /// Somebody waits for the views.
-    pub hurry: Notify,
+    pub flush_requested: Notify,
     /// Wakes whoever waits when views were written.
-    pub derived: Notify,
+    pub views_advanced: Notify,
     /// What its realm holds.
     pub usage: Arc<RealmUsage>,
-    hot: HotBranch,
-    derived_usage: Mutex<(Usage, Position)>,
-    state: RwLock<State>,
+    node_cache: BranchNodeCache,
+    usage_in_views: Mutex<(Usage, Position)>,
+    state: RwLock<BranchState>,
     compaction: RwLock<Compaction>,
     head: watch::Sender<Head>,
     retired: AtomicBool,
-}
-
-/// What of a branch's history is kept.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Compaction {
-    /// The oldest revision that may still be asked for; 0: all.
-    pub limit: u64,
-    /// What stands in for what is older.
-    pub base: Option<Arc<Base>>,
-}
-
-/// What the views of a log know when it is opened.
-#[derive(Debug, Default)]
-pub(crate) struct KnownViews {
-    /// How far they are complete.
-    pub watermark: Watermark,
-    /// What of the history is kept.
-    pub compaction: Compaction,
-    /// How much the nodes take, and as of when.
-    pub usage: (Usage, Position),
 }
 
 /// What a branch is made of when it is brought into memory.
@@ -126,7 +74,7 @@ pub(crate) struct BranchParts {
     /// Where the log and the views are.
     pub store: Arc<dyn Store>,
     /// What it has from another branch.
-    pub origin: Option<Origin>,
+    pub parent: Option<ParentBranch>,
     /// Where the views end.
     pub head: Head,
     /// What the views know.
@@ -134,56 +82,31 @@ pub(crate) struct BranchParts {
     /// What its realm holds.
     pub usage: Arc<RealmUsage>,
     /// Room for its nodes in memory.
-    pub hot: HotBranch,
-}
-
-/// A branch with its writer; the writer ends when the last handle is dropped.
-pub(crate) struct BranchHandle {
-    /// What is shared.
-    pub branch: Arc<Branch>,
-    /// The writer's queue.
-    pub writer: mpsc::Sender<Command>,
-}
-
-struct State {
-    confirmed_at: Instant,
-    watermark: Watermark,
-    /// Everything after the watermark, and before it as much as subscribers
-    /// may be behind.
-    tail: VecDeque<Arc<AppliedBatch>>,
-    tail_events: usize,
-    tail_bytes: usize,
-    nodes: HashMap<NodeId, Arc<Node>>,
-    paths: HashMap<NodePath, Occupancy>,
-    actors: HashMap<String, (u64, Arc<str>)>,
-}
-
-struct Occupancy {
-    since_revision: u64,
-    holder: Option<NodeId>,
+    pub node_cache: BranchNodeCache,
 }
 
 impl Branch {
     /// A branch whose log ends at `head` and whose views are complete to
     /// `watermark`; the batches between are applied next.
     pub(crate) fn new(parts: BranchParts) -> Self {
-        let BranchParts { address, descriptor, store, origin, head, views, usage, hot } = parts;
+        let BranchParts { address, descriptor, store, parent, head, views, usage, node_cache } =
+            parts;
         let log = descriptor.log_id();
-        let KnownViews { watermark, compaction, usage: derived_usage } = views;
+        let KnownViews { watermark, compaction, usage: usage_in_views } = views;
         Self {
             usage,
-            hot,
-            derived_usage: Mutex::new(derived_usage),
+            node_cache,
+            usage_in_views: Mutex::new(usage_in_views),
             address,
             descriptor,
             log,
             store,
-            origin,
-            derive: Notify::new(),
-            hurry: Notify::new(),
-            derived: Notify::new(),
-            state: RwLock::new(State {
-                confirmed_at: Instant::now(),
+            parent,
+            wake_view_builder: Notify::new(),
+            flush_requested: Notify::new(),
+            views_advanced: Notify::new(),
+            state: RwLock::new(BranchState {
+                head_verified_at: Instant::now(),
                 watermark,
                 tail: VecDeque::new(),
                 tail_events: 0,
@@ -215,9 +138,9 @@ impl Branch {
 
     /// Whether `revision` of an earlier epoch of this branch is in this one too.
     pub(crate) fn shares(&self, epoch: u64, revision: u64) -> bool {
-        let Some(origin) = self.origin.as_ref() else { return false };
-        let Some(previous) = origin.previous_epoch else { return false };
-        revision <= origin.revision && (epoch == previous || origin.parent.shares(epoch, revision))
+        let Some(parent) = self.parent.as_ref() else { return false };
+        let Some(previous) = parent.previous_epoch else { return false };
+        revision <= parent.revision && (epoch == previous || parent.branch.shares(epoch, revision))
     }
 
     /// What is kept of the branch's own history.
@@ -228,8 +151,8 @@ impl Branch {
     /// The oldest revision that may be asked for, also of what the branch continues:
     /// changes after it are kept, and states from it on. 0: all.
     pub(crate) fn oldest_revision(&self) -> u64 {
-        match (self.compaction.read().limit, &self.origin) {
-            (0, Some(origin)) => origin.parent.oldest_revision().min(origin.revision),
+        match (self.compaction.read().limit, &self.parent) {
+            (0, Some(parent)) => parent.branch.oldest_revision().min(parent.revision),
             (limit, _) => limit,
         }
     }
@@ -238,7 +161,7 @@ impl Branch {
     /// that is not.
     pub(crate) fn check_kept(&self, revision: u64) -> Result<()> {
         let oldest = self.oldest_revision();
-        if revision >= oldest { Ok(()) } else { Err(compacted(self, revision, oldest)) }
+        if revision >= oldest { Ok(()) } else { Err(history_compacted(self, revision, oldest)) }
     }
 
     /// Follows the head.
@@ -252,14 +175,14 @@ impl Branch {
     }
 
     /// When the head was last proven to be the end of the log.
-    pub(crate) fn confirmed_at(&self) -> Instant {
-        self.state.read().confirmed_at
+    pub(crate) fn head_verified_at(&self) -> Instant {
+        self.state.read().head_verified_at
     }
 
     /// The head was the end of the log at `at`.
-    pub(crate) fn confirmed(&self, at: Instant) {
+    pub(crate) fn head_verified(&self, at: Instant) {
         let mut state = self.state.write();
-        state.confirmed_at = state.confirmed_at.max(at);
+        state.head_verified_at = state.head_verified_at.max(at);
     }
 
     /// How far the views are complete.
@@ -275,24 +198,24 @@ impl Branch {
     /// Waits until the views have all that the log says up to this batch.
     pub(crate) async fn views_complete(&self, number: u64) {
         loop {
-            let derived = self.derived.notified();
+            let derived = self.views_advanced.notified();
             if self.watermark().number >= number {
                 return;
             }
-            self.hurry.notify_one();
+            self.flush_requested.notify_one();
             derived.await;
         }
     }
 
     /// Waits until the views are complete up to `revision`, or for `at_most`.
-    pub(crate) async fn views_reach(&self, revision: u64, at_most: Duration) {
+    pub(crate) async fn views_complete_to(&self, revision: u64, at_most: Duration) {
         let reached = async {
             loop {
-                let derived = self.derived.notified();
+                let derived = self.views_advanced.notified();
                 if self.watermark().position.revision >= revision {
                     return;
                 }
-                self.hurry.notify_one();
+                self.flush_requested.notify_one();
                 derived.await;
             }
         };
@@ -304,26 +227,26 @@ impl Branch {
     pub(crate) async fn node(&self, id: NodeId) -> Result<Option<Arc<Node>>> {
         // Before anything is looked at: see `while_at`.
         let number = self.head().number;
-        if let Some(node) = self.at_hand(id) {
+        if let Some(node) = self.node_in_memory(id) {
             return Ok(Some(node));
         }
-        let found = match (self.own_view(id).await?, &self.origin) {
+        let found = match (self.own_view(id).await?, &self.parent) {
             (Some(view), _) => Some(Arc::new(decode_node(&view.value)?)),
-            (None, Some(origin)) => origin.node(id).await?,
+            (None, Some(parent)) => parent.node(id).await?,
             (None, None) => None,
         };
         if let Some(node) = &found {
-            self.while_at(number, || self.hot.put(node));
+            self.while_at(number, || self.node_cache.put(node));
         }
         Ok(found)
     }
 
     /// The newest state of a node, where that is in memory.
-    pub(crate) fn at_hand(&self, id: NodeId) -> Option<Arc<Node>> {
-        self.state.read().nodes.get(&id).cloned().or_else(|| self.hot.node(id))
+    pub(crate) fn node_in_memory(&self, id: NodeId) -> Option<Arc<Node>> {
+        self.state.read().nodes.get(&id).cloned().or_else(|| self.node_cache.node(id))
     }
 
-    /// Keeps at hand what was read, unless something was published since the head was at
+    /// Caches what was read, unless something was published since the head was at
     /// `number`: what was read may lack that.
     fn while_at(&self, number: u64, keep: impl FnOnce()) {
         // Publishing takes the lock, too.
@@ -358,7 +281,7 @@ impl Branch {
         if let Some(node) = known {
             return Ok(node);
         }
-        match self.hot.holder(path) {
+        match self.node_cache.holder(path) {
             Holder::Nobody => return Ok(None),
             Holder::Node(id) => {
                 let node = self.node(id).await?;
@@ -370,15 +293,15 @@ impl Branch {
         }
         let found = self.find_at(path).await?;
         self.while_at(number, || {
-            self.hot.hold(path, found.as_ref().map(|node| node.id));
+            self.node_cache.hold(path, found.as_ref().map(|node| node.id));
             if let Some(node) = &found {
-                self.hot.put(node);
+                self.node_cache.put(node);
             }
         });
         Ok(found)
     }
 
-    /// The live node at a path, as the views have it, and the origin.
+    /// The live node at a path, as the views have it, and the parent.
     async fn find_at(&self, path: &NodePath) -> Result<Option<Arc<Node>>> {
         let views = self.store.views_at(self.log, DocumentView::Node.kind(), path.as_str()).await;
         for view in views.map_err(|error| from_store(error, &self.address))? {
@@ -390,8 +313,8 @@ impl Branch {
                 return Ok(Some(node));
             }
         }
-        let Some(origin) = &self.origin else { return Ok(None) };
-        match origin.node_at(path).await? {
+        let Some(parent) = &self.parent else { return Ok(None) };
+        match parent.node_at(path).await? {
             // One that has changed here is elsewhere, or gone.
             Some(node) if self.has_changed(node.id).await? => Ok(None),
             found => Ok(found),
@@ -405,9 +328,9 @@ impl Branch {
         }
         let view = self.store.view(self.log, DocumentView::Actor.kind(), actor.as_bytes()).await;
         let view = view.map_err(|error| from_store(error, &self.address))?;
-        match (view, &self.origin) {
+        match (view, &self.parent) {
             (Some(view), _) => Ok(Some(String::from_utf8_lossy(&view.value).as_ref().into())),
-            (None, Some(origin)) => Box::pin(origin.parent.actor_subject(actor)).await,
+            (None, Some(parent)) => Box::pin(parent.branch.actor_subject(actor)).await,
             (None, None) => Ok(None),
         }
     }
@@ -429,14 +352,14 @@ impl Branch {
     }
 
     /// The batches that the views do not have yet.
-    pub(crate) fn underived(&self) -> Vec<Arc<AppliedBatch>> {
+    pub(crate) fn batches_without_views(&self) -> Vec<Arc<AppliedBatch>> {
         let state = self.state.read();
         let from = state.tail.partition_point(|batch| batch.head.number <= state.watermark.number);
         state.tail.range(from..).cloned().collect()
     }
 
     /// Makes a committed batch visible. Only the writer calls it, in order.
-    pub(crate) fn publish(&self, batch: AppliedBatch, confirmed_at: Instant) {
+    pub(crate) fn publish(&self, batch: AppliedBatch, head_verified_at: Instant) {
         let head = batch.head;
         if head.closed {
             self.retire();
@@ -447,39 +370,39 @@ impl Branch {
         }
         for applied in &batch.changes {
             let (change, node) = (&applied.entry.change, &applied.node);
-            self.hot.put(node);
+            self.node_cache.put(node);
             for path in change.old_path.iter().chain([&node.path]) {
                 let place = state.paths.get(path);
-                self.hot.hold(path, place.and_then(|place| place.holder));
+                self.node_cache.hold(path, place.and_then(|place| place.holder));
             }
         }
-        self.note(&batch.notes);
+        self.take_control_records(&batch.control_records);
         self.usage.grow(batch.growth());
         state.tail_events += batch.changes.len();
         state.tail_bytes += batch.bytes();
         state.tail.push_back(Arc::new(batch));
         state.trim();
-        state.confirmed_at = state.confirmed_at.max(confirmed_at);
+        state.head_verified_at = state.head_verified_at.max(head_verified_at);
         // Under the lock, so that nobody sees a head without its changes.
         self.head.send_replace(head);
         drop(state);
-        self.derive.notify_one();
+        self.wake_view_builder.notify_one();
     }
 
     /// The last own revision of what this branch continues.
     pub(crate) fn inherited_revision(&self) -> u64 {
-        self.origin.as_ref().map_or(0, |origin| origin.revision)
+        self.parent.as_ref().map_or(0, |parent| parent.revision)
     }
 
     /// How much the nodes take as far as the views count.
-    pub(crate) fn derived_usage(&self) -> Usage {
-        self.derived_usage.lock().0
+    pub(crate) fn usage_in_views(&self) -> Usage {
+        self.usage_in_views.lock().0
     }
 
     /// The same, after changes; those that the views count already are left out.
-    pub(crate) fn usage_after(&self, usage: Usage, changes: &[Applied]) -> Usage {
-        let counted = self.derived_usage.lock().1;
-        let is_later = |applied: &&Applied| {
+    pub(crate) fn usage_after(&self, usage: Usage, changes: &[AppliedChange]) -> Usage {
+        let counted = self.usage_in_views.lock().1;
+        let is_later = |applied: &&AppliedChange| {
             let change = &applied.entry.change;
             Position { epoch: change.epoch, revision: change.revision } > counted
         };
@@ -488,22 +411,24 @@ impl Branch {
 
     /// How much the nodes take, with what the views do not have yet.
     pub(crate) fn usage_now(&self) -> Usage {
-        let underived = self.underived();
-        underived
+        let batches_without_views = self.batches_without_views();
+        batches_without_views
             .iter()
-            .fold(self.derived_usage(), |usage, batch| self.usage_after(usage, &batch.changes))
+            .fold(self.usage_in_views(), |usage, batch| self.usage_after(usage, &batch.changes))
     }
 
-    fn note(&self, notes: &[Note]) {
-        for note in notes {
+    fn take_control_records(&self, control_records: &[ControlRecord]) {
+        for control in control_records {
             let mut compaction = self.compaction.write();
-            match note {
-                Note::Limit(revision) => compaction.limit = compaction.limit.max(*revision),
-                Note::Base(base) => {
-                    compaction.limit = compaction.limit.max(base.revision);
-                    let is_newer = |known: &Arc<Base>| known.revision < base.revision;
-                    if compaction.base.as_ref().is_none_or(is_newer) {
-                        compaction.base = Some(Arc::new(Base::clone(base)));
+            match control {
+                ControlRecord::Limit(revision) => {
+                    compaction.limit = compaction.limit.max(*revision);
+                }
+                ControlRecord::Checkpoint(checkpoint) => {
+                    compaction.limit = compaction.limit.max(checkpoint.revision);
+                    let is_newer = |known: &Arc<Checkpoint>| known.revision < checkpoint.revision;
+                    if compaction.checkpoint.as_ref().is_none_or(is_newer) {
+                        compaction.checkpoint = Some(Arc::new(Checkpoint::clone(checkpoint)));
                     }
                 }
                 _ => {}
@@ -517,7 +442,7 @@ impl Branch {
         if watermark <= state.watermark {
             return;
         }
-        *self.derived_usage.lock() = (usage, watermark.position);
+        *self.usage_in_views.lock() = (usage, watermark.position);
         state.watermark = watermark;
         let revision = watermark.position.revision;
         state.nodes.retain(|_, node| node.changed_revision > revision);
@@ -525,217 +450,6 @@ impl Branch {
         state.actors.retain(|_, (since, _)| *since > revision);
         state.trim();
         drop(state);
-        self.derived.notify_waiters();
+        self.views_advanced.notify_waiters();
     }
-
-    /// Applies changes that somebody else wrote, or that were read from the log
-    /// at start, to the nodes they are about.
-    pub(crate) async fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Applied>> {
-        let mut packs = self.packs();
-        let mut latest: HashMap<NodeId, Arc<Node>> = HashMap::new();
-        let mut changes: Vec<Applied> = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let id = entry.change.node_id;
-            let before = match latest.get(&id) {
-                Some(node) => Some(node.clone()),
-                None => self.node(id).await?,
-            };
-            let inherited = self.inherited_revision();
-            let (node, growth) = match before {
-                // The views may be ahead of what is applied here.
-                Some(node) if node.changed_revision >= entry.change.revision => {
-                    (node, Usage::default())
-                }
-                before => {
-                    let before = before.as_deref();
-                    let node = Arc::new(self.node_after(before, &entry, &mut packs).await?);
-                    let growth = Usage::growth(before, &node, inherited);
-                    (node, growth)
-                }
-            };
-            latest.insert(id, node.clone());
-            changes.push(Applied { entry, node, growth });
-        }
-        Ok(changes)
-    }
-
-    /// Reads the packs of the branch's change sets.
-    pub(crate) fn packs(&self) -> PackReader<'_> {
-        PackReader::new(&*self.store, &self.address)
-    }
-
-    /// The node that a change makes of the node before it.
-    pub(crate) async fn node_after(
-        &self,
-        before: Option<&Node>,
-        entry: &Entry,
-        packs: &mut PackReader<'_>,
-    ) -> Result<Node> {
-        let diff = diff::Diff::parse_stored(&packs.diff(&entry.diff).await?)?;
-        let pack = packs.holding(&entry.diff).await?;
-        let empty = Content::Inline(Bytes::new());
-        let old = before.map_or(&empty, |node| &node.content);
-        let bytes = if diff.needs_content() {
-            content::load(&*self.store, &self.address, old).await?
-        } else {
-            Bytes::new()
-        };
-        let no_attributes = std::collections::BTreeMap::new();
-        let attributes = before.map_or(&no_attributes, |node| &node.attributes);
-        let applied = diff::apply(&diff, entry.change.node_kind, &bytes, attributes)?;
-        let content =
-            content::settle(&*self.store, &self.address, applied.content, old, pack.as_ref())
-                .await?;
-        Ok(after_change(
-            before,
-            &entry.change,
-            content,
-            applied.attributes.unwrap_or_else(|| attributes.clone()),
-        ))
-    }
-}
-
-/// The node after a change, from the record and what the diff made of it.
-pub(crate) fn after_change(
-    before: Option<&Node>,
-    change: &Change,
-    content: Content,
-    attributes: std::collections::BTreeMap<String, String>,
-) -> Node {
-    let live = change.kind != ChangeKind::Delete;
-    let mut last_used = before.map(|node| node.last_used.clone()).unwrap_or_default();
-    last_used.insert(change.actor.clone(), change.version);
-    last_used.retain(|actor, _| change.clock.get(actor) > 0);
-    Node {
-        id: change.node_id,
-        path: change.path.clone(),
-        kind: change.node_kind,
-        live,
-        version: change.version,
-        clock: change.clock.clone(),
-        last_used,
-        content: if live { content } else { Content::Inline(Bytes::new()) },
-        attributes,
-        author: change.author.clone(),
-        timestamp_ms: change.timestamp_ms,
-        metadata: change.metadata.clone(),
-        epoch: change.epoch,
-        changed_revision: change.revision,
-    }
-}
-
-/// The clock of a node after one more change of `actor`.
-pub(crate) fn next_clock(before: Option<&Node>, actor: &str) -> VectorClock {
-    match before {
-        None => VectorClock::default().incremented(actor, |_| 0),
-        Some(node) => {
-            node.clock.incremented(actor, |name| node.last_used.get(name).copied().unwrap_or(0))
-        }
-    }
-}
-
-impl Applied {
-    /// About how much memory it takes.
-    fn bytes(&self) -> usize {
-        let diff = match &self.entry.diff {
-            StoredDiff::AtHand(bytes) => bytes.len(),
-            StoredDiff::Packed(_) => 0,
-        };
-        diff + 512
-    }
-}
-
-impl AppliedBatch {
-    /// A batch that nobody has seen yet.
-    pub(crate) fn new(head: Head, changes: Vec<Applied>, notes: Vec<Note>) -> Self {
-        Self { head, changes, notes, events: SharedEvents::default() }
-    }
-
-    /// Its changes after `revision`.
-    pub(crate) fn after(&self, revision: u64) -> &[Applied] {
-        let from =
-            self.changes.partition_point(|applied| applied.entry.change.revision <= revision);
-        &self.changes[from..]
-    }
-
-    /// The last of its changes.
-    pub(crate) fn last_change(&self) -> Option<&Change> {
-        self.changes.last().map(|applied| &*applied.entry.change)
-    }
-
-    fn growth(&self) -> Usage {
-        self.changes.iter().fold(Usage::default(), |sum, applied| sum + applied.growth)
-    }
-
-    fn bytes(&self) -> usize {
-        self.changes.iter().map(Applied::bytes).sum()
-    }
-}
-
-impl State {
-    fn overlay(&mut self, applied: &Applied) {
-        let (change, node) = (&applied.entry.change, &applied.node);
-        let revision = change.revision;
-        if let Some(old_path) = &change.old_path {
-            self.occupy(old_path, revision, None, node.id);
-        }
-        let holder = node.live.then_some(node.id);
-        self.occupy(&node.path, revision, holder, node.id);
-        self.nodes.insert(node.id, node.clone());
-        self.actors
-            .entry(change.actor.clone())
-            .or_insert_with(|| (revision, change.subject.as_str().into()));
-    }
-
-    fn occupy(&mut self, path: &NodePath, revision: u64, holder: Option<NodeId>, by: NodeId) {
-        // Within a change set another node may have come before this one left.
-        if holder.is_none()
-            && let Some(place) = self.paths.get(path)
-            && place.holder.is_some_and(|current| current != by)
-        {
-            return;
-        }
-        self.paths.insert(path.clone(), Occupancy { since_revision: revision, holder });
-    }
-
-    fn trim(&mut self) {
-        while self.tail_events > SUBSCRIPTION_QUEUE_MAX_EVENTS
-            || self.tail_bytes > SUBSCRIPTION_QUEUE_MAX_BYTES
-        {
-            let Some(oldest) = self.tail.front() else {
-                return;
-            };
-            if oldest.head.number > self.watermark.number {
-                return;
-            }
-            self.tail_events -= oldest.changes.len();
-            self.tail_bytes -= oldest.bytes();
-            self.tail.pop_front();
-        }
-    }
-}
-
-/// The refusal of what was compacted.
-pub(crate) fn compacted(branch: &Branch, revision: u64, oldest: u64) -> Error {
-    let head = branch.head();
-    Error::new(
-        vdom_core::ErrorCode::Compacted,
-        format!(
-            "{} keeps its history from revision {oldest} on, not at {revision}: read it anew and \
-             go on from there",
-            branch.address
-        ),
-    )
-    .resource(&branch.address)
-    .at(head.epoch, head.revision)
-    .oldest_revision(oldest)
-}
-
-/// A fault that must not happen: a batch that does not continue the log.
-pub(crate) fn broken_chain(address: &BranchAddress, number: u64) -> Error {
-    Error::new(
-        vdom_core::ErrorCode::DataLoss,
-        format!("the log of {address} is broken at batch {number}: run `vdom verify`"),
-    )
-    .resource(address)
 }

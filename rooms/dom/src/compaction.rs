@@ -1,29 +1,32 @@
 //! Compaction: changes that retention no longer asks for make room, their hashes stay.
 //!
 //! First the log says up to where, so that nobody can begin to rely on what goes; then
-//! a base that stands in for it is written and named; then the batches are compacted in
+//! a checkpoint that stands in for it is written and named; then the batches are compacted in
 //! place, and rows that nobody can ask for are removed. Each step may be repeated, so
 //! whoever compacts next goes on where the last one was interrupted.
 
-use std::collections::HashSet;
+mod checkpoint_writer;
+mod compaction_point;
+
+pub(crate) use checkpoint_writer::CheckpointWriter;
+pub(crate) use compaction_point::CompactionPoint;
+
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use vdom_core::limits::COMPACTION_MIN_CHANGES;
-use vdom_core::{Hash, Result};
-use vdom_store::{LogDescriptor, LogId, Store};
-
-use super::base::{self, BaseWriter, Cut, RowPages};
-use super::batches::BatchPages;
-use super::branch::{Branch, BranchHandle};
-use super::error::from_store;
-use super::operations;
-use super::past::{EntryReader, hash_at, number_of};
-use super::records::{Base, DocumentView, Note, decode_batch, decode_record, encode_compacted};
-use super::shared::Shared;
-use super::writer::Command;
+use vdom_core::{BranchAddress, ErrorCode, Hash, Result};
 use vdom_edge::Environment;
+use vdom_security::{Duty, Permit};
+
+use crate::branch::point_in_time::{EntryReader, hash_at, number_of};
+use crate::branch::row_pages::RowPages;
+use crate::branch::{Branch, checkpoint, idempotency};
+use crate::error::from_store;
+use crate::records::{Checkpoint, ControlRecord, DocumentView, decode_batch, encode_compacted};
+use crate::registry::BranchRegistry;
+use crate::writer::{BranchHandle, Command, batch_at, own_oldest};
 
 const PAGE_BYTES: usize = 8 << 20;
 const ROWS_PER_DELETION: usize = 1_024;
@@ -49,18 +52,18 @@ pub struct CompactionReport {
 }
 
 /// Compacts all branches now and then; runs until the room is dropped.
-pub(crate) async fn run(room: Weak<Shared>, retention: Retention, every: Duration) {
+pub(crate) async fn run(registry: Weak<BranchRegistry>, retention: Retention, every: Duration) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let Some(room) = room.upgrade() else { return };
-        for address in room.branches_of_all_realms().await.unwrap_or_else(|error| {
+        let Some(registry) = registry.upgrade() else { return };
+        for address in registry.branches_of_all_realms().await.unwrap_or_else(|error| {
             tracing::warn!(%error, "branches cannot be listed: compaction waits");
             Vec::new()
         }) {
-            match room.compact(&address, retention, COMPACTION_MIN_CHANGES).await {
+            match registry.compact(&address, retention, COMPACTION_MIN_CHANGES).await {
                 Ok(Some(report)) => tracing::info!(
                     branch = %address, changes = report.changes,
                     oldest_revision = report.oldest_revision, "history compacted"
@@ -74,9 +77,25 @@ pub(crate) async fn run(room: Weak<Shared>, retention: Retention, every: Duratio
     }
 }
 
+impl BranchRegistry {
+    /// Compacts a branch, where it is not deleted and that takes out at least `min_changes`.
+    pub(crate) async fn compact(
+        &self,
+        address: &BranchAddress,
+        retention: Retention,
+        min_changes: u64,
+    ) -> Result<Option<CompactionReport>> {
+        let handle = match self.existing(&Permit::system(Duty::Compact), address).await {
+            Err(error) if error.code == ErrorCode::NotFound => return Ok(None),
+            handle => handle?,
+        };
+        compact_branch(&handle, &self.environment, retention, min_changes).await
+    }
+}
+
 /// Compacts a branch as far as retention, and those who continue it, allow. `None`
 /// where that is less than `min_changes`.
-pub(crate) async fn compact(
+pub(crate) async fn compact_branch(
     handle: &BranchHandle,
     environment: &Environment,
     retention: Retention,
@@ -86,10 +105,10 @@ pub(crate) async fn compact(
     let known = branch.compaction();
     let wanted = wanted(branch, retention, environment.now_ms()).await?;
     // What an earlier compaction has begun is completed first.
-    let begun = known.base.as_ref().map_or(0, |base| base.revision) < known.limit;
+    let begun = known.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.revision) < known.limit;
     if !begun && wanted < own_oldest(branch).saturating_add(min_changes.max(1)) {
-        return match &known.base {
-            Some(base) => finish(branch, environment, base).await,
+        return match &known.checkpoint {
+            Some(checkpoint) => finish(branch, environment, checkpoint).await,
             None => Ok(None),
         };
     }
@@ -98,41 +117,11 @@ pub(crate) async fn compact(
     } else {
         handle.ask(|reply| Command::Limit { wanted, reply }).await?
     };
-    if limit <= known.base.as_ref().map_or(0, |base| base.revision) {
+    if limit <= known.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.revision) {
         return Ok(None);
     }
-    let base = write_base(handle, environment, limit).await?;
-    finish(branch, environment, &base).await
-}
-
-/// Up to which revision those who continue a branch, and the shape of its log, let it
-/// be compacted, where that shall be at most `wanted`; 0 for nothing. Only on the
-/// branch's writer, and with complete views.
-pub(crate) async fn limit(branch: &Branch, wanted: u64) -> Result<u64> {
-    let mut wanted = wanted.min(branch.head().revision);
-    let mut pins = RowPages::new(branch, DocumentView::Pin);
-    while let Some(page) = pins.next().await? {
-        for pin in page {
-            let revision: u64 = decode_record(&pin.value)?;
-            let log = LogId(pin.id[..].try_into().unwrap_or_default());
-            if revision < wanted && is_in_use(&*branch.store, log).await? {
-                wanted = revision;
-            }
-        }
-    }
-    if wanted <= own_oldest(branch) {
-        return Ok(0);
-    }
-    // A batch goes as a whole, and a change set with it.
-    let batch = batch_at(branch, number_of(branch, wanted).await?).await?;
-    let last = batch.first_revision + u64::from(batch.count) - 1;
-    let limit = if last <= wanted { last } else { batch.first_revision - 1 };
-    Ok(if limit > own_oldest(branch) { limit } else { 0 })
-}
-
-/// The oldest own revision that is kept.
-fn own_oldest(branch: &Branch) -> u64 {
-    branch.compaction().limit.max(branch.inherited_revision())
+    let checkpoint = write_checkpoint(handle, environment, limit).await?;
+    finish(branch, environment, &checkpoint).await
 }
 
 /// Up to which revision retention asks for nothing.
@@ -167,127 +156,91 @@ async fn last_before(branch: &Branch, before_ms: i64) -> Result<u64> {
     Ok(low)
 }
 
-/// Whether a branch that continues another still needs what it continues: while it is
-/// being made, is open, was restored since, or is continued itself.
-async fn is_in_use(store: &dyn Store, log: LogId) -> Result<bool> {
-    let resource = format!("log {log}");
-    let failed = |error| from_store(error, &resource);
-    let mut waiting = vec![log];
-    let mut known = HashSet::new();
-    while let Some(log) = waiting.pop() {
-        if !known.insert(log) {
-            continue;
-        }
-        // A pin comes before the branch that it is for.
-        let Some(last) = store.last(log).await.map_err(failed)? else { return Ok(true) };
-        if !last.batch.closing {
-            return Ok(true);
-        }
-        let mut pages = BatchPages::new(store, log, 1, &resource);
-        while let Some(page) = pages.next().await? {
-            for numbered in page {
-                if let Some(log) = &numbered.batch.descriptor {
-                    waiting.extend(restored_from(store, log).await?);
-                }
-                for note in decode_batch(&numbered)?.notes {
-                    if let Note::Pin { log, .. } = note {
-                        waiting.push(LogId(log));
-                    }
-                }
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// The log that a restore lets go on where this one ended.
-async fn restored_from(store: &dyn Store, log: &LogDescriptor) -> Result<Option<LogId>> {
-    let next = LogDescriptor { incarnation: log.incarnation + 1, ..log.clone() }.log_id();
-    let first = store.read(next, 1, 1).await;
-    let first = first.map_err(|error| from_store(error, format_args!("log {next}")))?;
-    let Some(first) = first.first() else { return Ok(None) };
-    let is_restored = |note: &Note| matches!(note, Note::Origin { previous_epoch: Some(_), .. });
-    Ok(decode_batch(first)?.notes.iter().any(is_restored).then_some(next))
-}
-
 /// Writes what stands in for the changes up to `limit`, and lets the log name it.
-async fn write_base(
+async fn write_checkpoint(
     handle: &BranchHandle,
     environment: &Environment,
     limit: u64,
-) -> Result<Arc<Base>> {
+) -> Result<Arc<Checkpoint>> {
     let branch = &*handle.branch;
     let now_ms = environment.now_ms();
     let number = number_of(branch, limit).await?;
-    let mut cut = Cut::after(branch, limit, number, now_ms).await?;
-    let mut writer = BaseWriter::new(branch);
-    writer.add_views(&mut cut).await?;
+    let mut point = CompactionPoint::after(branch, limit, number, now_ms).await?;
+    let mut writer = CheckpointWriter::new(branch);
+    writer.add_views(&mut point).await?;
     let mut next = first_whole(branch, number).await?;
     while next <= number {
-        for numbered in read(branch, next).await?.into_iter().take_while(|row| row.number <= number)
+        for log_entry in
+            read(branch, next).await?.into_iter().take_while(|row| row.number <= number)
         {
-            next = numbered.number + 1;
-            if numbered.batch.operations.is_empty() {
+            next = log_entry.number + 1;
+            if log_entry.batch.operations.is_empty() {
                 continue;
             }
-            let entries = decode_batch(&numbered)?.all(&mut branch.packs()).await?;
-            for row in operations::rows(&entries, now_ms)? {
+            let entries = decode_batch(&log_entry)?.all(&mut branch.packs()).await?;
+            for row in idempotency::rows(&entries, now_ms)? {
                 writer.add(DocumentView::Operation, row).await?;
             }
         }
     }
-    let base = writer.finish(&cut, hash_at(branch, limit).await?).await?;
-    let note = Note::Base(Box::new(base.clone()));
-    handle.ask(|reply| Command::Note { note, reply }).await?;
-    Ok(Arc::new(base))
+    let checkpoint = writer.finish(&point, hash_at(branch, limit).await?).await?;
+    let record = ControlRecord::Checkpoint(Box::new(checkpoint.clone()));
+    handle.ask(|reply| Command::Control { record, reply }).await?;
+    Ok(Arc::new(checkpoint))
 }
 
-/// Takes out what a base stands in for; `None` where nothing was left to do.
+/// Takes out what a checkpoint stands in for; `None` where nothing was left to do.
 async fn finish(
     branch: &Branch,
     environment: &Environment,
-    base: &Base,
+    checkpoint: &Checkpoint,
 ) -> Result<Option<CompactionReport>> {
     let (store, log) = (&*branch.store, branch.log);
     let mut report =
-        CompactionReport { oldest_revision: base.revision, ..CompactionReport::default() };
-    let mut next = first_whole(branch, base.number).await?;
-    if next > base.number {
+        CompactionReport { oldest_revision: checkpoint.revision, ..CompactionReport::default() };
+    let mut next = first_whole(branch, checkpoint.number).await?;
+    if next > checkpoint.number {
         return Ok(None);
     }
     // Found here before they are no longer found in their batches.
-    base::install(store, &branch.address, log, base, &[DocumentView::Operation]).await?;
-    while next <= base.number {
+    checkpoint::install(store, &branch.address, log, checkpoint, &[DocumentView::Operation])
+        .await?;
+    while next <= checkpoint.number {
         let mut manifests: Vec<(u64, Bytes)> = Vec::new();
-        for numbered in read(branch, next).await? {
-            if numbered.number > base.number {
+        for log_entry in read(branch, next).await? {
+            if log_entry.number > checkpoint.number {
                 break;
             }
-            next = numbered.number + 1;
-            let record = decode_batch(&numbered)?;
+            next = log_entry.number + 1;
+            let record = decode_batch(&log_entry)?;
             let entries = record.all(&mut branch.packs()).await?;
             let hashes: Vec<Hash> = entries.iter().map(|entry| entry.hash).collect();
             report.changes += hashes.len() as u64;
-            manifests.push((numbered.number, encode_compacted(&record, &hashes)?));
+            manifests.push((log_entry.number, encode_compacted(&record, &hashes)?));
         }
         let compacted = store.compact(log, &manifests).await;
         compacted.map_err(|error| from_store(error, &branch.address))?;
     }
-    report.rows = remove_rows(branch, environment, base).await?;
+    report.rows = remove_rows(branch, environment, checkpoint).await?;
     Ok(Some(report))
 }
 
-/// Removes the rows that are of no use from the base on.
-async fn remove_rows(branch: &Branch, environment: &Environment, base: &Base) -> Result<u64> {
+/// Removes the rows that are of no use from the checkpoint on.
+async fn remove_rows(
+    branch: &Branch,
+    environment: &Environment,
+    checkpoint: &Checkpoint,
+) -> Result<u64> {
     let now_ms = environment.now_ms();
-    let mut cut = Cut::after(branch, base.revision, base.number, now_ms).await?;
+    let mut point =
+        CompactionPoint::after(branch, checkpoint.revision, checkpoint.number, now_ms).await?;
     let mut removed = 0;
     for kind in DocumentView::ALL {
         let mut pages = RowPages::new(branch, kind);
         while let Some(page) = pages.next().await? {
             let mut unneeded = Vec::new();
             for row in page {
-                if !cut.is_after(kind, &row) && !cut.needs(kind, &row)? {
+                if !point.is_after(kind, &row) && !point.needs(kind, &row)? {
                     unneeded.push(row.id);
                 }
             }
@@ -316,18 +269,11 @@ async fn first_whole(branch: &Branch, number: u64) -> Result<u64> {
     Ok(low)
 }
 
-async fn batch_at(branch: &Branch, number: u64) -> Result<vdom_store::Batch> {
-    let batches = branch.store.read(branch.log, number, 1).await;
-    let batches = batches.map_err(|error| from_store(error, &branch.address))?;
-    let batch = batches.into_iter().next().map(|numbered| numbered.batch);
-    batch.ok_or_else(|| super::branch::broken_chain(&branch.address, number))
-}
-
 async fn read(branch: &Branch, from: u64) -> Result<Vec<vdom_store::LogEntry>> {
     let page = branch.store.read(branch.log, from, PAGE_BYTES).await;
     let page = page.map_err(|error| from_store(error, &branch.address))?;
     if page.is_empty() {
-        return Err(super::branch::broken_chain(&branch.address, from));
+        return Err(crate::branch::broken_chain(&branch.address, from));
     }
     Ok(page)
 }

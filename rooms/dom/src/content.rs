@@ -1,4 +1,6 @@
-//! Contents: at hand up to 1 MiB, above that in chunks of the store.
+//! Contents: inline up to 1 MiB, above that in chunks of the store.
+
+pub(crate) mod packs;
 
 use std::sync::Arc;
 
@@ -15,10 +17,10 @@ use vdom_core::{
 };
 use vdom_store::{ChunkId, Store};
 
-use super::error::from_store;
+use crate::error::from_store;
 
 /// Of what a diff of a large change set computes, so much is kept in memory.
-const IN_LARGE_SET_AT_HAND_MAX_BYTES: usize = 4 << 10;
+const INLINE_IN_LARGE_SET_MAX_BYTES: usize = 4 << 10;
 
 /// Smaller contents are copied out of their messages.
 const COPIED_MAX_BYTES: usize = 64 << 10;
@@ -49,7 +51,7 @@ pub(crate) async fn load(
 }
 
 /// The node with a small content out of its pack.
-pub(crate) async fn at_hand(
+pub(crate) async fn inline(
     store: &dyn Store,
     address: &BranchAddress,
     node: Arc<Node>,
@@ -170,7 +172,7 @@ impl<'a> ContentWriter<'a> {
         Ok(())
     }
 
-    /// Sends a chunk on its way, once there is room for it.
+    /// Sends a chunk on its way, once few enough are.
     async fn stage(&mut self, bytes: Bytes) -> Result<()> {
         while self.in_flight.len() >= CHUNKS_IN_FLIGHT {
             self.in_flight.try_next().await?;
@@ -206,7 +208,7 @@ impl<'a> ContentWriter<'a> {
 
 /// What a diff made of a content, fit to be kept. Where the diff stands in a pack,
 /// next to nothing of the content stays in memory.
-pub(crate) async fn settle(
+pub(crate) async fn resolve_content(
     store: &dyn Store,
     address: &BranchAddress,
     new: NewContent,
@@ -223,8 +225,8 @@ pub(crate) async fn settle(
     {
         return Ok(Content::Part(part));
     }
-    let at_hand_max = if pack.is_some() { IN_LARGE_SET_AT_HAND_MAX_BYTES } else { CHUNK_BYTES };
-    if bytes.len() > at_hand_max {
+    let inline_max = if pack.is_some() { INLINE_IN_LARGE_SET_MAX_BYTES } else { CHUNK_BYTES };
+    if bytes.len() > inline_max {
         return stage(store, address, &bytes).await.map(Content::Chunked);
     }
     // A small one must not keep the whole message that brought it.

@@ -1,58 +1,44 @@
-//! The document room: one file per verb, and what they share.
+//! The document room: documents, their history, and all that is asked of them.
 //!
-//! | file | what it holds |
+//! Each part uses only those above it:
+//!
+//! | part | what it holds |
 //! |---|---|
-//! | `write_diff` `change_set` `read_snapshot` `read_tree` `subscribe` `history` `revert` `branches` `conflicts` | a verb each |
-//! | `writer` `decide` `merge` | the one writer of a branch, and how it judges a write |
-//! | `shared` `load` `reach` | which branches are open, how one is opened, and brought to where a reader wants it |
-//! | `branch` `origin` `derive` `past` `operations` | a branch in memory, its views, its earlier states and answers |
-//! | `compaction` `base` | what becomes of a history that is no longer asked for |
-//! | `maintenance` | verify, back up, restore, rebuild, compact a whole store |
-//! | `quota` `hot` | how much a realm may hold, and what of it is at hand |
-//! | `feed` | what other gateways append |
-//! | `records` `batches` `content` `packs` `error` | stored forms, a log page by page, large contents and change sets, the store's errors |
+//! | `error` `metrics` `log_names` | the store's errors, what operators see, how logs are named |
+//! | `content` | large contents and change sets, in chunks |
+//! | `records` | stored forms |
+//! | `log_reader` | a log, page by page |
+//! | `branch` | a branch in memory: head, overlay, earlier states, parent, checkpoint, recorded results, usage |
+//! | `views` | rows derived from the log |
+//! | `writer` | the one writer of a branch: its queue, proposals, staging, verdicts, the append |
+//! | `registry` | which branches are open, how one is opened, and brought to where a reader wants it |
+//! | `compaction` | what becomes of a history that is no longer asked for |
+//! | `verbs` | a file a verb |
+//! | `service` | who may ask what, and which verb answers |
+//! | [`maintenance`] | verify, back up, restore, rebuild, compact a whole store |
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may look at the clock"))]
 
-mod base;
-mod batches;
 mod branch;
-mod branches;
-mod change_set;
 mod compaction;
-mod conflicts;
 mod content;
-mod decide;
-mod derive;
 mod error;
-mod feed;
-mod history;
-mod hot;
-mod load;
 mod log_names;
+mod log_reader;
 pub mod maintenance;
-mod merge;
 mod metrics;
-mod operations;
-mod origin;
-mod packs;
-mod past;
-mod quota;
-mod reach;
-mod read_snapshot;
-mod read_tree;
 mod records;
-mod revert;
-mod room;
-mod shared;
-mod subscribe;
-mod write_diff;
+mod registry;
+mod service;
+mod verbs;
+mod views;
 mod writer;
 
+pub use branch::usage::Quotas;
 pub use compaction::{CompactionReport, Retention};
 pub use metrics::DomMetrics;
-pub use quota::Quotas;
-pub use room::{DocumentRoom, RoomBounds};
+pub use registry::RoomBounds;
+pub use service::DocumentRoom;
 
 #[cfg(test)]
 mod tests;

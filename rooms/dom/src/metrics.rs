@@ -88,8 +88,8 @@ impl DomMetrics {
         });
     }
 
-    /// A write was judged.
-    pub fn judged(&self, outcome: Outcome) {
+    /// A write was evaluated.
+    pub fn evaluated(&self, outcome: Outcome) {
         self.inner.writes.get_or_create(&WriteLabels { outcome }).inc();
     }
 

@@ -1,16 +1,28 @@
 //! The stored forms of the document room: what its batches and views hold.
 //!
-//! A manifest is a CBOR array `[version, epoch, hash, [change, …], packed, notes,
+//! A manifest is a CBOR array `[version, epoch, hash, [change, …], packed, control
+//! records,
 //! hashes]`: the chain's hash after the batch, and its changes as byte strings
 //! (`vdom_core::dom::change`). The body is their diffs, one after the other. A change
 //! set that is too large for that has its changes in pieces and its diffs in packs,
 //! one after the other too, each a chunk that `packed` names. Of a compacted batch
 //! only the hashes of its changes are left.
 
+mod control;
 mod kinds;
-mod notes;
 mod stored;
 mod views;
+
+pub(crate) use control::{
+    CHECKPOINT_ID, Checkpoint, CheckpointPiece, ControlRecord, KeptConflict, KeptReason, LIMIT_ID,
+    decode_record, encode_record,
+};
+pub(crate) use kinds::DocumentView;
+pub(crate) use stored::{Asked, Place, each_stored};
+pub(crate) use views::{
+    HistoryRecord, PathHistoryRecord, decode_history, decode_node, encode_history, history_id,
+    node_row, path_history_id,
+};
 
 use std::sync::Arc;
 
@@ -25,24 +37,13 @@ use vdom_core::{
 };
 use vdom_store::{LogEntry, OperationKey};
 
-pub(crate) use kinds::DocumentView;
-pub(crate) use notes::{
-    BASE_ID, Base, BasePiece, KeptConflict, KeptReason, LIMIT_ID, Note, decode_record,
-    encode_record,
-};
-pub(crate) use stored::{Asked, Place, each_stored};
-pub(crate) use views::{
-    HistoryRecord, PlaceRecord, decode_history, decode_node, encode_history, history_id, node_row,
-    place_id,
-};
-
-use super::packs::{PackReader, StoredDiff};
+use crate::content::packs::{PackReader, StoredDiff};
 
 const MANIFEST_VERSION: u32 = 1;
 
 /// A change as it stands in the log.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct LoggedChange {
     /// The record.
     pub change: Arc<Change>,
     /// What its change set says of all its changes.
@@ -65,13 +66,13 @@ pub(crate) struct BatchRecord {
     /// How many changes it has.
     pub count: u32,
     /// What it says besides.
-    pub notes: Vec<Note>,
+    pub control_records: Vec<ControlRecord>,
     changes: Changes,
 }
 
 #[derive(Debug)]
 enum Changes {
-    AtHand(Vec<Entry>),
+    Inline(Vec<LoggedChange>),
     Packed(Packed),
     Compacted(Vec<Hash>),
 }
@@ -120,7 +121,7 @@ struct Manifest<'a> {
     #[n(4)]
     packed: Option<Packed>,
     #[n(5)]
-    notes: Vec<Note>,
+    control_records: Vec<ControlRecord>,
     /// Of a compacted batch, the hashes of its changes, one after the other.
     #[cbor(n(6), with = "minicbor::bytes")]
     hashes: Option<Vec<u8>>,
@@ -147,11 +148,12 @@ pub(crate) fn encode_batch(
     epoch: u64,
     hash: Hash,
     changes: &[(&[u8], &Bytes)],
-    notes: Vec<Note>,
+    control_records: Vec<ControlRecord>,
 ) -> Result<(Bytes, Bytes)> {
     let records = changes.iter().map(|(record, _)| Record(record)).collect();
     let version = MANIFEST_VERSION;
-    let manifest = Manifest { version, epoch, hash, records, packed: None, notes, hashes: None };
+    let manifest =
+        Manifest { version, epoch, hash, records, packed: None, control_records, hashes: None };
     let manifest = minicbor::to_vec(manifest).map_err(Error::internal)?;
     let mut body = BytesMut::with_capacity(changes.iter().map(|(_, diff)| diff.len()).sum());
     for (_, diff) in changes {
@@ -165,24 +167,25 @@ pub(crate) fn encode_packed(
     epoch: u64,
     hash: Hash,
     packed: Packed,
-    notes: Vec<Note>,
+    control_records: Vec<ControlRecord>,
 ) -> Result<Bytes> {
     let (records, packed) = (Vec::new(), Some(packed));
     let version = MANIFEST_VERSION;
-    let manifest = Manifest { version, epoch, hash, records, packed, notes, hashes: None };
+    let manifest =
+        Manifest { version, epoch, hash, records, packed, control_records, hashes: None };
     minicbor::to_vec(manifest).map(Bytes::from).map_err(Error::internal)
 }
 
 /// The manifest that is left of a batch whose changes are compacted.
 pub(crate) fn encode_compacted(record: &BatchRecord, hashes: &[Hash]) -> Result<Bytes> {
-    let is_kept = |note: &&Note| matches!(note, Note::Origin { .. });
+    let is_kept = |control: &&ControlRecord| matches!(control, ControlRecord::Parent { .. });
     let manifest = Manifest {
         version: MANIFEST_VERSION,
         epoch: record.epoch,
         hash: record.hash,
         records: Vec::new(),
         packed: None,
-        notes: record.notes.iter().filter(is_kept).cloned().collect(),
+        control_records: record.control_records.iter().filter(is_kept).cloned().collect(),
         hashes: Some(hashes.iter().flat_map(|hash| hash.0).collect()),
     };
     minicbor::to_vec(manifest).map(Bytes::from).map_err(Error::internal)
@@ -195,9 +198,9 @@ pub(crate) fn encode_piece(records: &[&[u8]]) -> Result<Bytes> {
 }
 
 /// Reads a batch; diffs are slices of its body.
-pub(crate) fn decode_batch(numbered: &LogEntry) -> Result<BatchRecord> {
-    let number = numbered.number;
-    let manifest = manifest_of(numbered)?;
+pub(crate) fn decode_batch(log_entry: &LogEntry) -> Result<BatchRecord> {
+    let number = log_entry.number;
+    let manifest = manifest_of(log_entry)?;
     let changes = match (manifest.hashes, manifest.packed) {
         (Some(hashes), _) => {
             let (hashes, []) = hashes.as_chunks() else {
@@ -207,23 +210,23 @@ pub(crate) fn decode_batch(numbered: &LogEntry) -> Result<BatchRecord> {
         }
         (None, Some(packed)) => Changes::Packed(packed),
         (None, None) => {
-            Changes::AtHand(entries_at_hand(number, manifest.records, &numbered.batch.body)?)
+            Changes::Inline(inline_entries(number, manifest.records, &log_entry.batch.body)?)
         }
     };
     Ok(BatchRecord {
         epoch: manifest.epoch,
         hash: manifest.hash,
-        first_revision: numbered.batch.first_revision,
-        count: numbered.batch.count,
-        notes: manifest.notes,
+        first_revision: log_entry.batch.first_revision,
+        count: log_entry.batch.count,
+        control_records: manifest.control_records,
         changes,
     })
 }
 
-fn manifest_of(numbered: &LogEntry) -> Result<Manifest<'_>> {
-    let number = numbered.number;
-    let manifest: Manifest<'_> =
-        minicbor::decode(&numbered.batch.manifest).map_err(|error| damaged_batch(number, error))?;
+fn manifest_of(log_entry: &LogEntry) -> Result<Manifest<'_>> {
+    let number = log_entry.number;
+    let manifest: Manifest<'_> = minicbor::decode(&log_entry.batch.manifest)
+        .map_err(|error| damaged_batch(number, error))?;
     if manifest.version != MANIFEST_VERSION {
         let why = format!("manifest version {} is not known", manifest.version);
         return Err(damaged_batch(number, why));
@@ -236,14 +239,14 @@ impl BatchRecord {
     pub(crate) fn compacted(&self) -> Option<&[Hash]> {
         match &self.changes {
             Changes::Compacted(hashes) => Some(hashes),
-            Changes::AtHand(_) | Changes::Packed(_) => None,
+            Changes::Inline(_) | Changes::Packed(_) => None,
         }
     }
 
     /// In how many pieces the changes are.
     pub(crate) fn pieces(&self) -> usize {
         match &self.changes {
-            Changes::AtHand(_) | Changes::Compacted(_) => 1,
+            Changes::Inline(_) | Changes::Compacted(_) => 1,
             Changes::Packed(packed) => packed.pieces.len(),
         }
     }
@@ -267,10 +270,10 @@ impl BatchRecord {
         &self,
         piece: usize,
         reader: &mut PackReader<'_>,
-    ) -> Result<Vec<Entry>> {
+    ) -> Result<Vec<LoggedChange>> {
         match &self.changes {
-            Changes::AtHand(entries) if piece == 0 => Ok(entries.clone()),
-            Changes::AtHand(_) => Ok(Vec::new()),
+            Changes::Inline(entries) if piece == 0 => Ok(entries.clone()),
+            Changes::Inline(_) => Ok(Vec::new()),
             Changes::Compacted(_) => {
                 Err(Error::new(ErrorCode::Compacted, "these changes are no longer kept"))
             }
@@ -283,7 +286,7 @@ impl BatchRecord {
     }
 
     /// All changes, in order.
-    pub(crate) async fn all(&self, reader: &mut PackReader<'_>) -> Result<Vec<Entry>> {
+    pub(crate) async fn all(&self, reader: &mut PackReader<'_>) -> Result<Vec<LoggedChange>> {
         let mut entries = Vec::with_capacity(self.count as usize);
         for piece in 0..self.pieces() {
             entries.append(&mut self.entries(piece, reader).await?);
@@ -293,7 +296,7 @@ impl BatchRecord {
 }
 
 impl Packed {
-    fn entries(&self, piece: &Piece, bytes: &[u8]) -> Result<Vec<Entry>> {
+    fn entries(&self, piece: &Piece, bytes: &[u8]) -> Result<Vec<LoggedChange>> {
         let records: Vec<Record<'_>> = minicbor::decode(bytes).map_err(damaged_view)?;
         let set = self.header.clone().map(Arc::new);
         let mut place = PackPlace::of(piece);
@@ -301,7 +304,7 @@ impl Packed {
         for Record(record) in records {
             let change = Change::decode(record)?;
             let part = place.next(&self.packs, change.diff_length)?;
-            entries.push(Entry {
+            entries.push(LoggedChange {
                 hash: chain_hash(record),
                 change: Arc::new(change),
                 set: set.clone(),
@@ -339,7 +342,11 @@ impl PackPlace {
     }
 }
 
-fn entries_at_hand(number: u64, records: Vec<Record<'_>>, body: &Bytes) -> Result<Vec<Entry>> {
+fn inline_entries(
+    number: u64,
+    records: Vec<Record<'_>>,
+    body: &Bytes,
+) -> Result<Vec<LoggedChange>> {
     let mut entries = Vec::with_capacity(records.len());
     let mut set = None;
     let mut offset = 0usize;
@@ -353,11 +360,11 @@ fn entries_at_hand(number: u64, records: Vec<Record<'_>>, body: &Bytes) -> Resul
             let why = format!("the diff of revision {} is cut", change.revision);
             return Err(damaged_batch(number, why));
         }
-        entries.push(Entry {
+        entries.push(LoggedChange {
             hash: chain_hash(record),
             change: Arc::new(change),
             set: set.clone(),
-            diff: StoredDiff::AtHand(body.slice(offset..end)),
+            diff: StoredDiff::Inline(body.slice(offset..end)),
         });
         offset = end;
     }
@@ -366,7 +373,7 @@ fn entries_at_hand(number: u64, records: Vec<Record<'_>>, body: &Bytes) -> Resul
 
 /// A change as a reader sees it, with its diff where that is wanted and at most 1 MiB.
 pub(crate) async fn event(
-    entry: &Entry,
+    entry: &LoggedChange,
     with_diff: bool,
     packs: &mut PackReader<'_>,
 ) -> Result<ChangeEvent> {
@@ -383,7 +390,7 @@ fn damaged_batch(number: u64, why: impl std::fmt::Display) -> Error {
         .context(format!("batch {number}: {why}"))
 }
 
-pub(super) fn damaged_view(why: impl std::fmt::Display) -> Error {
+pub(crate) fn damaged_view(why: impl std::fmt::Display) -> Error {
     Error::new(ErrorCode::DataLoss, "a stored view cannot be read: rebuild the views")
         .context(format!("view: {why}"))
 }

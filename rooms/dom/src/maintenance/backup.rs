@@ -8,9 +8,9 @@ use vdom_store::{ChunkId, Store};
 
 use super::archive::Writer;
 use super::collect::named_by;
-use super::{address_of, all_logs};
-use crate::batches::BatchPages;
 use crate::error::from_store;
+use crate::log_names::{address_of, all_logs};
+use crate::log_reader::LogReader;
 
 /// What a backup holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,12 +46,12 @@ pub async fn backup<W: Write>(
         let address = address_of(&log)?;
         writer.log(&log)?;
         report.logs += 1;
-        let mut pages = BatchPages::new(store, log.log_id(), 1, &address);
+        let mut pages = LogReader::new(store, log.log_id(), 1, &address);
         while let Some(page) = pages.next().await? {
-            for numbered in &page {
-                let encoded = numbered.batch.encode();
+            for log_entry in &page {
+                let encoded = log_entry.batch.encode();
                 writer.batch(&encoded.map_err(|error| from_store(error, &address))?)?;
-                let named = named_by(store, &address, numbered).await?;
+                let named = named_by(store, &address, log_entry).await?;
                 chunks.extend(named.into_iter().map(|id| (log.name.realm.clone(), id)));
                 report.batches += 1;
                 progress(report.batches);

@@ -4,18 +4,18 @@ use std::collections::HashSet;
 
 use vdom_core::limits::CHUNK_GRACE;
 use vdom_core::{BranchAddress, Result};
+use vdom_edge::Environment;
 use vdom_store::{ChunkId, LogEntry, LogFilter, Store};
 
-use super::address_of;
-use crate::base;
-use crate::batches::BatchPages;
+use crate::branch::checkpoint;
 use crate::error::from_store;
-use crate::records::{Note, decode_batch};
-use vdom_edge::Environment;
+use crate::log_names::address_of;
+use crate::log_reader::LogReader;
+use crate::records::{ControlRecord, decode_batch};
 
 const CHUNKS_PER_PAGE: usize = 1_024;
 
-/// Deletes the chunks of a realm that no batch and no base names, and that nobody has
+/// Deletes the chunks of a realm that no batch and no checkpoint names, and that nobody has
 /// put for a day: who writes puts a chunk before the batch that names it. Tells how
 /// many.
 ///
@@ -39,19 +39,19 @@ pub async fn collect(store: &dyn Store, environment: &Environment, realm: &str) 
     }
 }
 
-/// What a batch names, and what the base in it names.
+/// What a batch names, and what the checkpoint in it names.
 pub(super) async fn named_by(
     store: &dyn Store,
     address: &BranchAddress,
-    numbered: &LogEntry,
+    log_entry: &LogEntry,
 ) -> Result<Vec<ChunkId>> {
-    let mut named = numbered.batch.chunks.clone();
+    let mut named = log_entry.batch.chunks.clone();
     if named.is_empty() {
         return Ok(named);
     }
-    for note in decode_batch(numbered)?.notes {
-        if let Note::Base(base) = note {
-            named.extend(base::named_contents(store, address, &base).await?);
+    for control in decode_batch(log_entry)?.control_records {
+        if let ControlRecord::Checkpoint(checkpoint) = control {
+            named.extend(checkpoint::named_contents(store, address, &checkpoint).await?);
         }
     }
     Ok(named)
@@ -63,10 +63,10 @@ async fn named_in(store: &dyn Store, realm: &str) -> Result<HashSet<ChunkId>> {
     let mut named = HashSet::new();
     for log in store.logs(&filter).await.map_err(failed)? {
         let address = address_of(&log)?;
-        let mut pages = BatchPages::new(store, log.log_id(), 1, &realm);
+        let mut pages = LogReader::new(store, log.log_id(), 1, &realm);
         while let Some(page) = pages.next().await? {
-            for numbered in &page {
-                named.extend(named_by(store, &address, numbered).await?);
+            for log_entry in &page {
+                named.extend(named_by(store, &address, log_entry).await?);
             }
         }
     }

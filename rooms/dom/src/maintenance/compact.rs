@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use vdom_core::Result;
+use vdom_edge::Environment;
 use vdom_store::Store;
 
 use super::collect::collect;
 use super::room_over;
+use crate::compaction::{CompactionReport, Retention};
 use crate::error::from_store;
-use crate::{CompactionReport, Retention};
-use vdom_edge::Environment;
 
 /// What a compaction did to a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub async fn compact(
     let room = room_over(store.clone(), environment);
     let mut report = StoreCompactionReport::default();
     let mut changes = 0;
-    for address in room.shared.branches_of_all_realms().await? {
-        if let Some(branch) = room.shared.compact(&address, retention, 1).await? {
+    for address in room.registry.branches_of_all_realms().await? {
+        if let Some(branch) = room.registry.compact(&address, retention, 1).await? {
             changes += branch.changes;
             progress(changes);
             report.branches.push((address.to_string(), branch));

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use vdom_core::Result;
+use vdom_edge::Environment;
 use vdom_store::Store;
 
-use super::{address_of, all_logs, room_over};
+use super::room_over;
 use crate::error::from_store;
-use vdom_edge::Environment;
+use crate::log_names::{address_of, all_logs};
 
 /// What was rebuilt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct RebuildReport {
     pub changes: u64,
 }
 
-/// Removes all views and derives them again: from the newest base of each log, or from
+/// Removes all views and builds them again: from the newest checkpoint of each log, or from
 /// its first change. `progress` is told how many revisions that were so far.
 ///
 /// Interrupted, it leaves views that the next start completes.
@@ -39,7 +40,7 @@ pub async fn rebuild(
     let room = room_over(store, environment);
     let mut report = RebuildReport::default();
     for log in &logs {
-        report.changes += room.shared.derive_log(&address_of(log)?, log.incarnation).await?;
+        report.changes += room.registry.build_views(&address_of(log)?, log.incarnation).await?;
         report.logs += 1;
         progress(report.changes);
     }

@@ -9,14 +9,14 @@ use std::io::{Read, Seek, SeekFrom};
 
 use vdom_core::dom::change::CHAIN_START;
 use vdom_core::{Error, ErrorCode, Hash, Result};
+use vdom_edge::Environment;
 use vdom_store::{Append, Batch, BatchId, ChunkId, LogDescriptor, LogEntry, LogId, LogName, Store};
 
 use super::archive::{Reader, Record};
-use super::{address_of, unreadable};
+use super::unreadable;
 use crate::error::from_store;
-use crate::log_names::repo_and_branch;
-use crate::records::{Note, decode_batch, encode_batch};
-use vdom_edge::Environment;
+use crate::log_names::{address_of, repo_and_branch};
+use crate::records::{ControlRecord, decode_batch, encode_batch};
 
 /// What was restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,12 +80,12 @@ pub async fn restore<F: Read + Seek>(
                 };
                 *number += 1;
                 append(store, *id, *number, &batch).await?;
-                let numbered = LogEntry { number: *number, batch: *batch };
+                let log_entry = LogEntry { number: *number, batch: *batch };
                 let is_newer = newest
                     .get(&descriptor.name)
                     .is_none_or(|(known, _)| known.incarnation <= descriptor.incarnation);
                 if is_newer {
-                    newest.insert(descriptor.name.clone(), (descriptor.clone(), numbered));
+                    newest.insert(descriptor.name.clone(), (descriptor.clone(), log_entry));
                 }
                 report.batches += 1;
                 progress(report.chunks + report.batches);
@@ -115,8 +115,8 @@ async fn begin_epoch(
     let record = decode_batch(last)?;
     let revision = record.first_revision + u64::from(record.count) - 1;
     let hash = if revision == 0 { CHAIN_START } else { record.hash };
-    let empty = |previous, hash: Hash, epoch, notes| -> Result<Batch> {
-        let (manifest, body) = encode_batch(epoch, hash, &[], notes)?;
+    let empty = |previous, hash: Hash, epoch, control_records| -> Result<Batch> {
+        let (manifest, body) = encode_batch(epoch, hash, &[], control_records)?;
         Ok(Batch {
             id: BatchId(environment.random()?),
             previous,
@@ -136,14 +136,14 @@ async fn begin_epoch(
     append(store, descriptor.log_id(), last.number + 1, &closing).await?;
     let now = u64::try_from(environment.now_ms()).unwrap_or_default();
     let epoch = now.max(record.epoch + 1);
-    let origin = Note::Origin {
+    let parent = ControlRecord::Parent {
         branch: repo_and_branch(descriptor).1.to_owned(),
         incarnation: descriptor.incarnation,
         revision,
         previous_epoch: Some(record.epoch),
     };
     let next = LogDescriptor { incarnation: descriptor.incarnation + 1, ..descriptor.clone() };
-    let first = empty([0; 32], hash, epoch, vec![origin])?;
+    let first = empty([0; 32], hash, epoch, vec![parent])?;
     let first = Batch { descriptor: Some(next.clone()), ..first };
     append(store, next.log_id(), 1, &first).await?;
     Ok(epoch)

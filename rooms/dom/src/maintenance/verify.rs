@@ -7,11 +7,11 @@ use vdom_core::dom::change::{CHAIN_START, sha256};
 use vdom_core::{BranchAddress, Hash, Result};
 use vdom_store::{ChunkId, LogDescriptor, LogEntry, LogId, Store, StoreErrorKind};
 
-use super::{address_of, all_logs};
-use crate::base;
+use crate::branch::checkpoint;
+use crate::content::packs::PackReader;
 use crate::error::from_store;
-use crate::packs::PackReader;
-use crate::records::{BatchRecord, Note, decode_batch};
+use crate::log_names::{address_of, all_logs};
+use crate::records::{BatchRecord, ControlRecord, decode_batch};
 
 const PAGE_BYTES: usize = 8 << 20;
 
@@ -108,12 +108,12 @@ impl Walk<'_> {
             if page.is_empty() {
                 return Ok(None);
             }
-            for numbered in &page {
-                match self.batch(address, numbered, &mut link).await? {
+            for log_entry in &page {
+                match self.batch(address, log_entry, &mut link).await? {
                     Ok(()) => progress(self.report.changes),
-                    Err(broken) => return Ok(Some(finding(numbered.number, broken))),
+                    Err(broken) => return Ok(Some(finding(log_entry.number, broken))),
                 }
-                next = numbered.number + 1;
+                next = log_entry.number + 1;
             }
         }
     }
@@ -130,22 +130,22 @@ impl Walk<'_> {
     async fn batch(
         &mut self,
         address: &BranchAddress,
-        numbered: &LogEntry,
+        log_entry: &LogEntry,
         link: &mut Option<Link>,
     ) -> Result<std::result::Result<(), Broken>> {
         self.report.batches += 1;
-        let record = match decode_batch(numbered) {
+        let record = match decode_batch(log_entry) {
             Ok(record) => record,
             Err(error) => return Ok(Err(Broken(None, why(&error)))),
         };
-        for chunk in &numbered.batch.chunks {
+        for chunk in &log_entry.batch.chunks {
             if let Some(what) = self.chunk(address, *chunk).await? {
                 return Ok(Err(Broken(None, what)));
             }
         }
-        for note in &record.notes {
-            let Note::Base(base) = note else { continue };
-            let named = match base::named_contents(self.store, address, base).await {
+        for control in &record.control_records {
+            let ControlRecord::Checkpoint(checkpoint) = control else { continue };
+            let named = match checkpoint::named_contents(self.store, address, checkpoint).await {
                 Ok(named) => named,
                 Err(error) => return Ok(Err(Broken(None, why(&error)))),
             };
@@ -186,8 +186,8 @@ impl Walk<'_> {
 
 /// Where a log begins: at nothing, or where it leaves the log that it continues.
 fn first_link(record: &BatchRecord) -> Link {
-    let continues = record.notes.iter().find_map(|note| match note {
-        Note::Origin { revision, .. } => Some(*revision),
+    let continues = record.control_records.iter().find_map(|control| match control {
+        ControlRecord::Parent { revision, .. } => Some(*revision),
         _ => None,
     });
     match continues {

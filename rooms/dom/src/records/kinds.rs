@@ -8,16 +8,24 @@ const NUMBERS: ViewKindRange = ViewKindRange::new(1, 15);
 const NODE: ViewKind = ViewKind::new(1, ViewFlags::PATH_INDEXED);
 const HISTORY: ViewKind = ViewKind::new(2, ViewFlags::WRITTEN_ONCE);
 const ACTOR: ViewKind = ViewKind::new(3, ViewFlags::NONE);
-const PLACE: ViewKind = ViewKind::new(4, ViewFlags::WRITTEN_ONCE);
+const PATH_HISTORY: ViewKind = ViewKind::new(4, ViewFlags::WRITTEN_ONCE);
 const CONFLICT: ViewKind = ViewKind::new(5, ViewFlags::NONE);
 const PIN: ViewKind = ViewKind::new(6, ViewFlags::NONE);
 const OPERATION: ViewKind = ViewKind::new(7, ViewFlags::NONE);
 const COMPACTION: ViewKind = ViewKind::new(8, ViewFlags::NONE);
 const USAGE: ViewKind = ViewKind::new(9, ViewFlags::NONE);
 
-const _: () = assert!(
-    NUMBERS.holds(&[NODE, HISTORY, ACTOR, PLACE, CONFLICT, PIN, OPERATION, COMPACTION, USAGE])
-);
+const _: () = assert!(NUMBERS.holds(&[
+    NODE,
+    HISTORY,
+    ACTOR,
+    PATH_HISTORY,
+    CONFLICT,
+    PIN,
+    OPERATION,
+    COMPACTION,
+    USAGE
+]));
 
 /// A kind of row, so that whoever goes through all of them leaves none out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +36,8 @@ pub(crate) enum DocumentView {
     History,
     /// Which subject an actor belongs to. `id` = the actor.
     Actor,
-    /// Who came to or left a path. `id` = hash of the path and revision (big-endian).
-    Place,
+    /// Who came to or left a path, and when. `id` = hash of the path and revision (big-endian).
+    PathHistory,
     /// A refused write that was kept, or that it is resolved. `id` = conflict id.
     Conflict,
     /// A branch that continues this one. `id` = its log.
@@ -49,7 +57,7 @@ impl DocumentView {
         Self::Node,
         Self::History,
         Self::Actor,
-        Self::Place,
+        Self::PathHistory,
         Self::Conflict,
         Self::Pin,
         Self::Operation,
@@ -63,7 +71,7 @@ impl DocumentView {
             Self::Node => NODE,
             Self::History => HISTORY,
             Self::Actor => ACTOR,
-            Self::Place => PLACE,
+            Self::PathHistory => PATH_HISTORY,
             Self::Conflict => CONFLICT,
             Self::Pin => PIN,
             Self::Operation => OPERATION,

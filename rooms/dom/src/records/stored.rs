@@ -13,7 +13,7 @@ use vdom_core::{ChangeSetHeader, Error, ErrorCode, Hash, Result};
 use vdom_store::LogEntry;
 
 use super::{PackPlace, Packed, Record, damaged_batch, damaged_view, manifest_of};
-use crate::packs::PackReader;
+use crate::content::packs::PackReader;
 
 /// Which changes are asked for, and what of them.
 #[derive(Clone, Copy, Debug)]
@@ -61,20 +61,20 @@ impl Place {
 /// Hands on what is asked for of a batch after `place`, which goes along, until
 /// `take`, given each, breaks off.
 pub(crate) async fn each_stored(
-    numbered: &LogEntry,
+    log_entry: &LogEntry,
     asked: Asked<'_>,
     place: &mut Place,
     packs: &mut PackReader<'_>,
     take: &mut (impl FnMut(StoredChange) -> ControlFlow<()> + Send),
 ) -> Result<ControlFlow<()>> {
-    let manifest = manifest_of(numbered)?;
+    let manifest = manifest_of(log_entry)?;
     if manifest.hashes.is_some() {
         return Err(Error::new(ErrorCode::Compacted, "these changes are no longer kept"));
     }
     if let Some(packed) = &manifest.packed {
-        return each_packed(numbered, packed, asked, place, packs, take).await;
+        return each_packed(log_entry, packed, asked, place, packs, take).await;
     }
-    let body = &numbered.batch.body;
+    let body = &log_entry.batch.body;
     let (mut set, mut offset) = (None, 0);
     for stored in Stored::new(manifest.records, Some(manifest.hash))? {
         let (encoded, mut record, hash) = stored?;
@@ -84,14 +84,14 @@ pub(crate) async fn each_stored(
         let (start, end) = (offset, offset + record.diff_length as usize);
         if end > body.len() {
             let why = format!("the diff of revision {} is cut", record.revision);
-            return Err(damaged_batch(numbered.number, why));
+            return Err(damaged_batch(log_entry.number, why));
         }
         offset = end;
         let is_new = record.revision > place.after && record.revision <= asked.upto;
         place.pass_if(is_new, &record);
         if is_new && asked.covers(&record) {
             let diff = asked.diff(&record).then(|| body.slice(start..end));
-            let encoded = numbered.batch.manifest.slice_ref(encoded);
+            let encoded = log_entry.batch.manifest.slice_ref(encoded);
             if take(asked.change(encoded, &record, set.clone(), hash, diff)).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -101,7 +101,7 @@ pub(crate) async fn each_stored(
 }
 
 async fn each_packed(
-    numbered: &LogEntry,
+    log_entry: &LogEntry,
     packed: &Packed,
     asked: Asked<'_>,
     place: &mut Place,
@@ -109,7 +109,7 @@ async fn each_packed(
     take: &mut (impl FnMut(StoredChange) -> ControlFlow<()> + Send),
 ) -> Result<ControlFlow<()>> {
     let set = packed.header.clone().map(Arc::new);
-    let mut before = numbered.batch.first_revision - 1;
+    let mut before = log_entry.batch.first_revision - 1;
     for piece in &packed.pieces {
         before += u64::from(piece.count);
         if before <= place.after {

@@ -19,7 +19,7 @@ use super::damaged_view;
 pub(crate) struct HistoryRecord {
     /// The batch.
     pub number: u64,
-    /// The change's place in the batch.
+    /// Which change of the batch, from 0.
     pub index: u32,
     /// A full copy of the node after the change.
     pub copy: Option<Node>,
@@ -34,7 +34,7 @@ pub(crate) fn history_id(node_id: NodeId, revision: u64) -> Bytes {
 }
 
 /// The id of a row about who came to or left a path.
-pub(crate) fn place_id(path: &NodePath, revision: u64) -> Bytes {
+pub(crate) fn path_history_id(path: &NodePath, revision: u64) -> Bytes {
     let mut id = BytesMut::with_capacity(24);
     id.put_slice(&Sha256::digest(path.as_str())[..16]);
     id.put_u64(revision);
@@ -43,7 +43,7 @@ pub(crate) fn place_id(path: &NodePath, revision: u64) -> Bytes {
 
 /// Who holds a path from a revision on.
 #[derive(Clone, Copy, Debug, Encode, Decode)]
-pub(crate) struct PlaceRecord {
+pub(crate) struct PathHistoryRecord {
     /// `None`: nobody.
     #[n(0)]
     pub holder: Option<NodeId>,

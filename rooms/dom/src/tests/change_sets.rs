@@ -1,4 +1,4 @@
-//! Change sets: all or nothing, judged against the head before them.
+//! Change sets: all or nothing, evaluated against the head before them.
 
 use futures::{StreamExt, stream};
 use vdom_core::ErrorCode;

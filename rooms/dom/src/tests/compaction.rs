@@ -10,10 +10,11 @@ use vdom_core::{BranchName, Error, ErrorCode};
 use vdom_store::{LogDescriptor, LogFilter, LogId, View, Watermark};
 
 use super::*;
+use crate::CompactionReport;
+use crate::Retention;
 use crate::maintenance::{collect, rebuild, verify};
-use crate::records::{DocumentView, Note};
+use crate::records::{ControlRecord, DocumentView};
 use crate::writer::Command;
-use crate::{CompactionReport, Retention};
 
 /// Keep so many changes.
 fn newest(changes: u64) -> Retention {
@@ -21,7 +22,7 @@ fn newest(changes: u64) -> Retention {
 }
 
 async fn compact(room: &DocumentRoom, keep: u64) -> Option<CompactionReport> {
-    room.shared.compact(&address(), newest(keep), 1).await.expect("compacted")
+    room.registry.compact(&address(), newest(keep), 1).await.expect("compacted")
 }
 
 /// `a` changes ten times, `b` comes and goes, `c` comes and is renamed: 14 changes.
@@ -154,7 +155,7 @@ async fn writers_with_old_clocks_conflict_or_merge_with_what_is_kept() {
         on_conflict: OnConflict::Merge,
         ..edit(seen, "a", Diff::put_file(lines(&seen.version.to_string(), "end").as_bytes()))
     };
-    // Version 4 is gone, version 5 is what the base has, version 7 is kept.
+    // Version 4 is gone, version 5 is what the checkpoint has, version 7 is kept.
     let conflict = conflicted(&room, merge(&seen[3])).await;
     assert_eq!(conflict.base_content, None);
     for version in [5, 7] {
@@ -214,7 +215,7 @@ async fn a_fork_is_compacted_down_to_where_it_begins() {
         accepted(&room, WriteDiff { on_conflict: OnConflict::Overwrite, ..request }).await;
     }
     let before = tree(&room, "next", None).await.expect("a tree");
-    let report = room.shared.compact(&next, newest(0), 1).await.expect("compacted");
+    let report = room.registry.compact(&next, newest(0), 1).await.expect("compacted");
     let report = report.expect("something to compact");
     assert_eq!((report.oldest_revision, report.changes), (15, 3));
     assert_eq!(tree(&room, "next", None).await, Ok(before.clone()));
@@ -464,7 +465,7 @@ async fn an_interrupted_compaction_is_completed_by_the_next() {
     written(&room).await;
     // The limit is appended; then the store is gone.
     let handle = room
-        .shared
+        .registry
         .existing(&vdom_security::Permit::system(vdom_security::Duty::Compact), &address())
         .await
         .expect("open");
@@ -483,11 +484,11 @@ async fn a_branch_that_is_being_made_holds_what_it_will_continue() {
     let room = room();
     written(&room).await;
     let permit = vdom_security::Permit::system(vdom_security::Duty::Compact);
-    let handle = room.shared.existing(&permit, &address()).await.expect("open");
+    let handle = room.registry.existing(&permit, &address()).await.expect("open");
     // The pin is appended; the first batch of the new branch is still to come.
     let next = BranchAddress::parse("", "repo", "next").expect("valid");
-    let log = crate::load::descriptor(&next, 1).log_id();
-    let note = Note::Pin { log: log.0, revision: 5 };
-    handle.ask(|reply| Command::Note { note, reply }).await.expect("pinned");
+    let log = crate::registry::open::log_descriptor(&next, 1).log_id();
+    let record = ControlRecord::Pin { log: log.0, revision: 5 };
+    handle.ask(|reply| Command::Control { record, reply }).await.expect("pinned");
     assert_eq!(compact(&room, 1).await.expect("compacted").oldest_revision, 5);
 }

@@ -68,18 +68,18 @@ async fn copied_with(
     let filter = LogFilter::of_realm("default");
     for log in store.logs(&filter).await.expect("logs") {
         let mut previous = [0; 32];
-        for mut numbered in store.read(log.log_id(), 1, usize::MAX).await.expect("batches") {
-            for id in &numbered.batch.chunks {
+        for mut log_entry in store.read(log.log_id(), 1, usize::MAX).await.expect("batches") {
+            for id in &log_entry.batch.chunks {
                 let bytes = store.chunk("default", *id).await.expect("readable").expect("there");
                 copy.put_chunk("default", *id, bytes).await.expect("stored");
             }
             if log.name.segments[1] == branch {
-                change(&mut numbered);
+                change(&mut log_entry);
             }
-            numbered.batch.previous = previous;
-            previous = numbered.batch.digest();
-            let (log, number) = (log.log_id(), numbered.number);
-            copy.append(log, number, &numbered.batch).await.expect("appended");
+            log_entry.batch.previous = previous;
+            previous = log_entry.batch.digest();
+            let (log, number) = (log.log_id(), log_entry.number);
+            copy.append(log, number, &log_entry.batch).await.expect("appended");
         }
     }
     copy
@@ -90,11 +90,11 @@ async fn the_first_broken_link_is_found() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     filled(&store).await;
     // The store's own chain is whole; that of the changes is not.
-    let forged = copied_with(&store, "main", |numbered| {
-        if numbered.number == 1 {
-            let mut body = numbered.batch.body.to_vec();
+    let forged = copied_with(&store, "main", |log_entry| {
+        if log_entry.number == 1 {
+            let mut body = log_entry.batch.body.to_vec();
             *body.last_mut().expect("a diff") ^= 1;
-            numbered.batch.body = body.into();
+            log_entry.batch.body = body.into();
         }
     })
     .await;
@@ -105,9 +105,9 @@ async fn the_first_broken_link_is_found() {
     assert!(finding.branch.ends_with("main"), "{finding:?}");
     assert!(finding.what.contains("diff"), "{finding:?}");
 
-    let lost = copied_with(&store, "main", |numbered| {
-        if numbered.batch.chunks.len() == 2 {
-            numbered.batch.chunks[0].0[0] ^= 1;
+    let lost = copied_with(&store, "main", |log_entry| {
+        if log_entry.batch.chunks.len() == 2 {
+            log_entry.batch.chunks[0].0[0] ^= 1;
         }
     })
     .await;

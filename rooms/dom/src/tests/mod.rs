@@ -32,8 +32,8 @@ use vdom_edge::{Caller, ServiceStream};
 use vdom_store::Store;
 use vdom_store::memory::MemoryStore;
 
-use super::{DocumentRoom, Quotas, RoomBounds};
 use crate::metrics::DomMetrics;
+use crate::{DocumentRoom, Quotas, RoomBounds};
 use vdom_edge::Environment;
 use vdom_security::Authority;
 
@@ -186,7 +186,7 @@ async fn read_at(room: &DocumentRoom, at: &str, when: ReadAt) -> Result<Snapshot
 fn text_of(snapshot: &Snapshot) -> String {
     match &snapshot.node.content {
         Content::Inline(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Content::Part(_) | Content::Chunked(_) => panic!("a snapshot has its content at hand"),
+        Content::Part(_) | Content::Chunked(_) => panic!("a snapshot has its content inline"),
     }
 }
 

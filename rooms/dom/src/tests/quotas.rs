@@ -66,6 +66,6 @@ async fn all_branches_of_a_realm_count_and_deleted_ones_do_not() {
     is_beyond(&refused(&room, to("b")).await, "quotas.nodes");
     let delete = DeleteBranch { address: next.clone(), operation_id: None };
     room.delete_branch(&caller("anna"), delete).await.expect("deleted");
-    room.shared.count_all_usage().await.expect("counted");
+    room.registry.count_all_usage().await.expect("counted");
     put(&room, "b", "there is room again").await;
 }

@@ -1,0 +1,125 @@
+//! Checkpoints: the rows of the views as they were at a revision, in chunks, where the
+//! changes before it are compacted.
+
+use minicbor::{Decode, Encode};
+use vdom_core::{BranchAddress, Content, Node, NodeId, Result};
+use vdom_store::{LogId, Position, Store, View, ViewWrite, Watermark};
+
+use crate::branch::Branch;
+use crate::content::packs::PackReader;
+use crate::error::from_store;
+use crate::records::{Checkpoint, CheckpointPiece, DocumentView, decode_node, decode_record};
+
+/// The kinds of rows that a checkpoint holds.
+pub(crate) const KINDS: [DocumentView; 7] = [
+    DocumentView::Node,
+    DocumentView::PathHistory,
+    DocumentView::Actor,
+    DocumentView::Conflict,
+    DocumentView::Pin,
+    DocumentView::Operation,
+    DocumentView::Usage,
+];
+
+/// A node as the checkpoint of its branch has it; `None`: it has no such node.
+pub(crate) async fn node(
+    branch: &Branch,
+    checkpoint: &Checkpoint,
+    id: NodeId,
+) -> Result<Option<Node>> {
+    let nodes =
+        checkpoint.pieces.iter().filter(|piece| piece.kind == DocumentView::Node.kind().number);
+    let piece = nodes.into_iter().find(|piece| piece.last.as_slice() <= id.as_bytes());
+    let Some(piece) = piece else { return Ok(None) };
+    let rows = read_piece(&mut branch.packs(), piece).await?;
+    let row = rows.into_iter().find(|row| row.id == id.as_bytes());
+    row.map(|row| decode_node(&row.value.into())).transpose()
+}
+
+/// Writes the rows of some kinds of a checkpoint into the views of its log.
+pub(crate) async fn install(
+    store: &dyn Store,
+    address: &BranchAddress,
+    log: LogId,
+    checkpoint: &Checkpoint,
+    kinds: &[DocumentView],
+) -> Result<()> {
+    let mut packs = PackReader::new(store, address);
+    for kind in kinds {
+        for piece in checkpoint.pieces.iter().filter(|piece| piece.kind == kind.kind().number) {
+            let rows = read_piece(&mut packs, piece).await?.into_iter();
+            let rows: Vec<_> =
+                rows.map(|row| ViewWrite { kind: kind.kind(), view: row.view() }).collect();
+            let written = store.write_views(log, &rows, None).await;
+            written.map_err(|error| from_store(error, address))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the whole checkpoint into views that have nothing newer.
+pub(crate) async fn install_all(
+    store: &dyn Store,
+    address: &BranchAddress,
+    log: LogId,
+    checkpoint: &Checkpoint,
+) -> Result<Watermark> {
+    install(store, address, log, checkpoint, &KINDS).await?;
+    let position = Position { epoch: checkpoint.epoch, revision: checkpoint.revision };
+    let watermark = Watermark { position, number: checkpoint.number };
+    let written = store.write_views(log, &[], Some(watermark)).await;
+    written.map_err(|error| from_store(error, address))?;
+    Ok(watermark)
+}
+
+/// The contents in chunks that the nodes of a checkpoint name.
+pub(crate) async fn named_contents(
+    store: &dyn Store,
+    address: &BranchAddress,
+    checkpoint: &Checkpoint,
+) -> Result<Vec<vdom_store::ChunkId>> {
+    let mut packs = PackReader::new(store, address);
+    let mut named = Vec::new();
+    for piece in
+        checkpoint.pieces.iter().filter(|piece| piece.kind == DocumentView::Node.kind().number)
+    {
+        for row in read_piece(&mut packs, piece).await? {
+            if let Content::Chunked(chunks) = decode_node(&row.value.into())?.content {
+                named.extend(chunks.iter().map(|chunk| vdom_store::ChunkId(chunk.hash.0)));
+            }
+        }
+    }
+    Ok(named)
+}
+
+/// The stored form of a row in a checkpoint.
+#[derive(Encode, Decode)]
+pub(crate) struct CheckpointRow {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub id: Vec<u8>,
+    #[n(1)]
+    pub path: Option<String>,
+    #[n(2)]
+    pub live: bool,
+    #[n(3)]
+    pub epoch: u64,
+    #[n(4)]
+    pub revision: u64,
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub value: Vec<u8>,
+}
+
+impl CheckpointRow {
+    fn view(self) -> View {
+        let position = Position { epoch: self.epoch, revision: self.revision };
+        let (id, value) = (self.id.into(), self.value.into());
+        View { id, path: self.path, live: self.live, position, value }
+    }
+}
+
+async fn read_piece(
+    packs: &mut PackReader<'_>,
+    piece: &CheckpointPiece,
+) -> Result<Vec<CheckpointRow>> {
+    decode_record(&packs.pack(piece.chunk).await?)
+}

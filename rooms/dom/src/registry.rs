@@ -1,0 +1,205 @@
+//! The branches of the document room, opened when they are
+//! asked for and closed when nobody uses them.
+
+mod bounds;
+pub(crate) mod open;
+pub(crate) mod read_consistency;
+pub(crate) mod remote_feed;
+mod usage_count;
+
+pub use bounds::RoomBounds;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, mpsc};
+use tokio::time::Instant;
+use vdom_core::limits::WRITER_QUEUE_MAX_WRITES;
+use vdom_core::{BranchAddress, Error, RealmName, Result};
+use vdom_edge::Environment;
+use vdom_security::{Authority, Permit};
+use vdom_store::{OperationKey, Store};
+
+use crate::branch::node_cache::NodeCache;
+use crate::branch::usage::{Quotas, RealmUsage};
+use crate::log_names::{address_of, all_logs, repo_and_branch};
+use crate::metrics::DomMetrics;
+use crate::registry::open::no_such_branch;
+use crate::views::view_builder;
+use crate::writer;
+use crate::writer::BranchHandle;
+
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+pub(crate) struct BranchRegistry {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) environment: Environment,
+    pub(crate) authority: Authority,
+    pub(crate) metrics: DomMetrics,
+    pub(crate) quotas: Quotas,
+    pub(crate) node_cache: NodeCache,
+    pub(crate) usage: Mutex<HashMap<RealmName, Arc<RealmUsage>>>,
+    slots: Mutex<HashMap<BranchAddress, Slot>>,
+}
+
+/// A branch that is open or being opened, once for all who ask.
+struct Slot {
+    cell: Arc<OnceCell<OpenBranch>>,
+    used_at: Instant,
+}
+
+/// The newest log of a branch.
+pub(crate) struct LastLog {
+    /// Which of that name.
+    pub incarnation: u64,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Whether it has ended.
+    pub closed: bool,
+    /// The operations of its last batch.
+    pub operations: Vec<OperationKey>,
+}
+
+struct OpenBranch {
+    handle: Arc<BranchHandle>,
+    derive: tokio::task::AbortHandle,
+}
+
+impl Drop for OpenBranch {
+    fn drop(&mut self) {
+        self.derive.abort();
+    }
+}
+
+impl BranchRegistry {
+    /// Nothing open yet.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        environment: Environment,
+        authority: Authority,
+        metrics: DomMetrics,
+        bounds: RoomBounds,
+    ) -> Self {
+        let RoomBounds { quotas, cache_bytes } = bounds;
+        let (usage, slots) = (Mutex::default(), Mutex::default());
+        let node_cache = NodeCache::new(cache_bytes);
+        Self { store, environment, authority, metrics, quotas, node_cache, usage, slots }
+    }
+
+    /// Lets go of every branch.
+    pub(crate) fn close_all(&self) {
+        self.slots.lock().clear();
+    }
+
+    /// A branch that exists.
+    pub(crate) async fn existing(
+        &self,
+        permit: &Permit,
+        address: &BranchAddress,
+    ) -> Result<Arc<BranchHandle>> {
+        let handle = self.get_or_open(permit, address, false).await?;
+        if handle.branch.head().number == 0 {
+            return Err(no_such_branch(address));
+        }
+        Ok(handle)
+    }
+
+    /// A branch that the first write creates where it does not exist.
+    pub(crate) async fn existing_or_new(
+        &self,
+        permit: &Permit,
+        address: &BranchAddress,
+    ) -> Result<Arc<BranchHandle>> {
+        self.get_or_open(permit, address, true).await
+    }
+
+    /// The branches that are open now.
+    pub(crate) fn opened(&self) -> Vec<Arc<BranchHandle>> {
+        let slots = self.slots.lock();
+        slots.values().filter_map(|slot| Some(slot.cell.get()?.handle.clone())).collect()
+    }
+
+    /// Lets go of branches that nobody has used for a while, and counts the rest.
+    pub(crate) fn close_idle(&self) {
+        self.slots.lock().retain(|_, slot| {
+            let in_use = slot.cell.get().is_none_or(|open| {
+                let branch = &open.handle.branch;
+                Arc::strong_count(&open.handle) > 1
+                    || branch.watchers() > 0
+                    || branch.watermark().number < branch.head().number
+            });
+            if in_use {
+                slot.used_at = Instant::now();
+            }
+            slot.used_at.elapsed() < IDLE_MAX
+        });
+        let handles = self.opened();
+        let lag = |handle: &Arc<BranchHandle>| handle.branch.view_lag_changes();
+        self.metrics.branches(handles.len(), handles.iter().map(lag).max().unwrap_or(0));
+    }
+
+    /// The branches that have a log.
+    pub(crate) async fn branches_of_all_realms(&self) -> Result<Vec<BranchAddress>> {
+        let logs = all_logs(&*self.store).await?;
+        let of_branches = logs.iter().filter(|log| !repo_and_branch(log).0.is_empty());
+        let mut branches = of_branches.map(address_of).collect::<Result<Vec<_>>>()?;
+        branches.dedup();
+        Ok(branches)
+    }
+
+    pub(crate) async fn get_or_open(
+        &self,
+        permit: &Permit,
+        address: &BranchAddress,
+        create: bool,
+    ) -> Result<Arc<BranchHandle>> {
+        if permit.realm().is_some_and(|realm| *realm != address.realm) {
+            return Err(Error::internal(format!("a permit for another realm opens {address}")));
+        }
+        let cell = {
+            let mut slots = self.slots.lock();
+            if let Some(slot) = slots.get_mut(address) {
+                slot.used_at = Instant::now();
+                match slot.cell.get() {
+                    Some(open) if open.handle.branch.is_retired() => {
+                        slot.cell = Arc::new(OnceCell::new());
+                    }
+                    Some(open) => return Ok(open.handle.clone()),
+                    None => {}
+                }
+                slot.cell.clone()
+            } else {
+                let cell = Arc::new(OnceCell::new());
+                let slot = Slot { cell: cell.clone(), used_at: Instant::now() };
+                slots.insert(address.clone(), slot);
+                cell
+            }
+        };
+        let opened = cell.get_or_try_init(|| self.start(address, create)).await;
+        let handle = opened.map(|open| open.handle.clone());
+        if handle.is_err() {
+            let mut slots = self.slots.lock();
+            if slots.get(address).is_some_and(|slot| slot.cell.get().is_none()) {
+                slots.remove(address);
+            }
+        }
+        handle
+    }
+
+    async fn start(&self, address: &BranchAddress, create: bool) -> Result<OpenBranch> {
+        let is_counted = self.usage.lock().contains_key(&address.realm);
+        if self.quotas != Quotas::default() && !is_counted {
+            self.count_usage(&address.realm).await?;
+        }
+        let branch = Arc::new(self.open_branch(address, create).await?);
+        writer::recover(&branch).await?;
+        let (writer, queue) = mpsc::channel(WRITER_QUEUE_MAX_WRITES);
+        let writing =
+            writer::run(branch.clone(), queue, self.environment.clone(), self.metrics.clone());
+        tokio::spawn(writing);
+        let derive = tokio::spawn(view_builder::run(branch.clone())).abort_handle();
+        Ok(OpenBranch { handle: Arc::new(BranchHandle { branch, writer }), derive })
+    }
+}

@@ -1,0 +1,244 @@
+//! Brings a branch into memory: as its views know it, and what it continues.
+
+use std::sync::Arc;
+
+use vdom_core::dom::change::CHAIN_START;
+use vdom_core::{BranchAddress, BranchName, Error, Result};
+use vdom_security::{Duty, Permit};
+use vdom_store::{LogDescriptor, LogId, Position, Store, Watermark};
+
+use crate::branch::parent::ParentBranch;
+use crate::branch::usage::{USAGE_ID, Usage};
+use crate::branch::{Branch, BranchParts, Compaction, Head, KnownViews, checkpoint};
+use crate::error::from_store;
+use crate::log_names::log_name;
+use crate::log_reader::LogReader;
+use crate::records::{
+    BatchRecord, CHECKPOINT_ID, Checkpoint, ControlRecord, DocumentView, LIMIT_ID, decode_batch,
+    decode_record,
+};
+use crate::registry::{BranchRegistry, LastLog};
+use crate::views::view_builder;
+use crate::writer;
+
+impl BranchRegistry {
+    /// The branch as its views know it; the rest of its log is read next.
+    pub(crate) async fn open_branch(
+        &self,
+        address: &BranchAddress,
+        create: bool,
+    ) -> Result<Branch> {
+        let (incarnation, epoch_min) = match self.last_log(address).await? {
+            Some(last) if !last.closed => (last.incarnation, 1),
+            None if create => (1, 1),
+            Some(last) if create => (last.incarnation + 1, last.epoch + 1),
+            _ => return Err(no_such_branch(address)),
+        };
+        self.open_log(address, incarnation, epoch_min).await
+    }
+
+    /// A log as its views know it; `epoch_min` bounds the epoch of one that does not
+    /// exist yet.
+    async fn open_log(
+        &self,
+        address: &BranchAddress,
+        incarnation: u64,
+        epoch_min: u64,
+    ) -> Result<Branch> {
+        let failed = |error| from_store(error, address);
+        let descriptor = log_descriptor(address, incarnation);
+        let log = descriptor.log_id();
+        let watermark = views_to_go_on_from(&*self.store, address, log).await?;
+        let compaction = known_compaction(&*self.store, address, log).await?;
+        let usage = known_usage(&*self.store, address, log).await?;
+        let views = KnownViews { watermark, compaction, usage };
+        let first = self.store.read(log, 1, 1).await.map_err(failed)?;
+        let parent = match first.first() {
+            Some(first) => Box::pin(self.parent_of(address, &decode_batch(first)?)).await?,
+            None => None,
+        };
+        let head = match watermark.number {
+            0 => Head {
+                epoch: self.new_epoch(epoch_min),
+                revision: 0,
+                hash: CHAIN_START,
+                number: 0,
+                digest: [0; 32],
+                closed: false,
+            },
+            number => self.head_at(address, log, number, watermark).await?,
+        };
+        Ok(Branch::new(BranchParts {
+            address: address.clone(),
+            descriptor,
+            store: self.store.clone(),
+            parent,
+            head,
+            views,
+            usage: self.usage_of(&address.realm),
+            node_cache: self.node_cache.branch(),
+        }))
+    }
+
+    /// What a branch has from another, as its first batch says.
+    async fn parent_of(
+        &self,
+        address: &BranchAddress,
+        first: &BatchRecord,
+    ) -> Result<Option<ParentBranch>> {
+        let named = first.control_records.iter().find_map(|control| match control {
+            ControlRecord::Parent { branch, incarnation, revision, previous_epoch } => {
+                Some((branch, *incarnation, *revision, *previous_epoch))
+            }
+            _ => None,
+        });
+        let Some((name, incarnation, revision, previous_epoch)) = named else { return Ok(None) };
+        let name = BranchName::parse(name)?;
+        let parent_address = BranchAddress { branch: name.clone(), ..address.clone() };
+        let open = match previous_epoch {
+            // The same branch: it is being opened right now.
+            Some(_) => None,
+            None => {
+                self.get_or_open(&Permit::system(Duty::Derive), &parent_address, false).await.ok()
+            }
+        };
+        let branch = match open {
+            Some(handle) if handle.branch.descriptor.incarnation == incarnation => {
+                handle.branch.clone()
+            }
+            // It was deleted since; its log stays.
+            _ => {
+                let parent = self.open_log(&parent_address, incarnation, 1).await?;
+                writer::recover(&parent).await?;
+                // Nobody else does it for a log that has ended.
+                view_builder::complete(&parent).await?;
+                Arc::new(parent)
+            }
+        };
+        Ok(Some(ParentBranch { branch, name, revision, previous_epoch }))
+    }
+
+    /// The newest log of a branch.
+    pub(crate) async fn last_log(&self, address: &BranchAddress) -> Result<Option<LastLog>> {
+        let failed = |error| from_store(error, address);
+        let last = self.store.find(&log_name(address)).await.map_err(failed)?;
+        let Some(LogDescriptor { incarnation, .. }) = last else { return Ok(None) };
+        let log = log_descriptor(address, incarnation).log_id();
+        let Some(log_entry) = self.store.last(log).await.map_err(failed)? else { return Ok(None) };
+        let epoch = decode_batch(&log_entry)?.epoch;
+        let (closed, operations) = (log_entry.batch.closing, log_entry.batch.operations);
+        Ok(Some(LastLog { incarnation, epoch, closed, operations }))
+    }
+
+    /// An epoch for a log that begins now.
+    pub(crate) fn new_epoch(&self, min: u64) -> u64 {
+        u64::try_from(self.environment.now_ms()).unwrap_or(1).max(min)
+    }
+
+    /// Completes the views of a log that may have ended; answers its last revision.
+    pub(crate) async fn build_views(
+        &self,
+        address: &BranchAddress,
+        incarnation: u64,
+    ) -> Result<u64> {
+        let branch = self.open_log(address, incarnation, 1).await?;
+        writer::recover(&branch).await?;
+        view_builder::complete(&branch).await?;
+        Ok(branch.head().revision)
+    }
+
+    async fn head_at(
+        &self,
+        address: &BranchAddress,
+        log: LogId,
+        number: u64,
+        watermark: Watermark,
+    ) -> Result<Head> {
+        let batches = self.store.read(log, number, 1).await;
+        let batches = batches.map_err(|error| from_store(error, address))?;
+        let log_entry =
+            batches.first().ok_or_else(|| crate::branch::broken_chain(address, number))?;
+        let record = decode_batch(log_entry)?;
+        Ok(Head {
+            epoch: record.epoch,
+            revision: watermark.position.revision,
+            hash: record.hash,
+            number,
+            digest: log_entry.batch.digest(),
+            closed: log_entry.batch.closing,
+        })
+    }
+}
+
+/// How far the views of a log are complete. Where what follows is compacted, they begin
+/// at the checkpoint that stands in for it.
+async fn views_to_go_on_from(
+    store: &dyn Store,
+    address: &BranchAddress,
+    log: LogId,
+) -> Result<Watermark> {
+    let failed = |error| from_store(error, address);
+    let watermark = store.watermark(log).await.map_err(failed)?;
+    let next = store.read(log, watermark.number + 1, 1).await.map_err(failed)?;
+    if next.first().is_none_or(|next| next.batch.compacted_from.is_none()) {
+        return Ok(watermark);
+    }
+    let mut newest = None;
+    let mut pages = LogReader::new(store, log, watermark.number + 1, address);
+    while let Some(page) = pages.next().await? {
+        for log_entry in &page {
+            for control in decode_batch(log_entry)?.control_records {
+                if let ControlRecord::Checkpoint(checkpoint) = control {
+                    newest = Some(checkpoint);
+                }
+            }
+        }
+    }
+    let checkpoint =
+        newest.ok_or_else(|| crate::branch::broken_chain(address, watermark.number + 1))?;
+    checkpoint::install_all(store, address, log, &checkpoint).await
+}
+
+/// How much the views of a log count, and as of when.
+pub(crate) async fn known_usage(
+    store: &dyn Store,
+    resource: &impl std::fmt::Display,
+    log: LogId,
+) -> Result<(Usage, Position)> {
+    let row = store.view(log, DocumentView::Usage.kind(), USAGE_ID).await;
+    let row = row.map_err(|error| from_store(error, resource))?;
+    row.map_or(Ok(Default::default()), |row| Ok((decode_record(&row.value)?, row.position)))
+}
+
+/// What the views know of the compaction of a log.
+async fn known_compaction(
+    store: &dyn Store,
+    address: &BranchAddress,
+    log: LogId,
+) -> Result<Compaction> {
+    let failed = |error| from_store(error, address);
+    let limit = store.view(log, DocumentView::Compaction.kind(), LIMIT_ID).await.map_err(failed)?;
+    let checkpoint =
+        store.view(log, DocumentView::Compaction.kind(), CHECKPOINT_ID).await.map_err(failed)?;
+    let limit: Option<u64> = limit.map(|row| decode_record(&row.value)).transpose()?;
+    let checkpoint: Option<Checkpoint> =
+        checkpoint.map(|row| decode_record(&row.value)).transpose()?;
+    let of_checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.revision);
+    Ok(Compaction {
+        limit: limit.unwrap_or(0).max(of_checkpoint),
+        checkpoint: checkpoint.map(Arc::new),
+    })
+}
+
+/// What the first batch of a log says it is about.
+pub(crate) fn log_descriptor(address: &BranchAddress, incarnation: u64) -> LogDescriptor {
+    log_name(address).incarnation(incarnation)
+}
+
+pub(crate) fn no_such_branch(address: &BranchAddress) -> Error {
+    Error::not_found(format!(
+        "branch `{}` of repo `{}` does not exist in realm `{}`: the first write creates it",
+        address.branch, address.repo, address.realm
+    ))
+    .resource(address)
+}

@@ -1,0 +1,251 @@
+//! The service: who may ask what of the document room, and which verb answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use vdom_api::dom::DocumentService;
+use vdom_core::dom::calls::{
+    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, GetHistory,
+    HistoryPage, ListConflicts, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
+    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
+    WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
+};
+use vdom_core::dom::events::EventSlice;
+use vdom_core::{BranchAddress, RealmName, RepoName, Result};
+use vdom_edge::{Caller, Environment, ServiceStream};
+use vdom_security::{Action, Authority, Permit};
+use vdom_store::Store;
+
+use crate::compaction;
+use crate::compaction::Retention;
+use crate::metrics::DomMetrics;
+use crate::registry::{BranchRegistry, RoomBounds, remote_feed};
+use crate::verbs::{
+    branches, change_set, conflicts, history, read_snapshot, read_tree, revert, subscribe,
+    write_diff,
+};
+use crate::writer::BranchHandle;
+
+/// Documents, and all that is asked of them. Cheap to clone.
+#[derive(Clone)]
+pub struct DocumentRoom {
+    pub(crate) registry: Arc<BranchRegistry>,
+}
+
+impl DocumentRoom {
+    /// A document room over a store. Call it within a runtime: it follows what other
+    /// gateways append.
+    pub fn new(
+        store: Arc<dyn Store>,
+        environment: Environment,
+        authority: Authority,
+        metrics: DomMetrics,
+        bounds: RoomBounds,
+    ) -> Self {
+        let registry =
+            Arc::new(BranchRegistry::new(store, environment, authority, metrics, bounds));
+        tokio::spawn(remote_feed::run(Arc::downgrade(&registry)));
+        Self { registry }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.registry.store
+    }
+
+    /// How many branches are open.
+    pub fn open_branches(&self) -> usize {
+        self.registry.opened().len()
+    }
+
+    /// Waits until the views of every open branch are complete, then closes
+    /// them; for an orderly end.
+    pub async fn close(&self) {
+        let handles = self.registry.opened();
+        for handle in &handles {
+            handle.branch.views_complete(handle.branch.head().number).await;
+        }
+        self.registry.close_all();
+    }
+
+    /// Compacts the history of every branch as retention says, looking that often.
+    pub fn keep_compacted(&self, retention: Retention, every: Duration) {
+        tokio::spawn(compaction::run(Arc::downgrade(&self.registry), retention, every));
+    }
+
+    fn permit(&self, caller: &Caller, action: Action, address: &BranchAddress) -> Result<Permit> {
+        self.registry.authority.authorize(caller, action, &address.realm, Some(&address.repo))
+    }
+
+    async fn reader(&self, caller: &Caller, address: &BranchAddress) -> Result<Arc<BranchHandle>> {
+        let permit = self.permit(caller, Action::Read, address)?;
+        self.registry.existing(&permit, address).await
+    }
+
+    /// A branch to read, brought to where `at` wants it.
+    async fn reader_at(
+        &self,
+        caller: &Caller,
+        address: &BranchAddress,
+        at: &ReadAt,
+    ) -> Result<Arc<BranchHandle>> {
+        let handle = self.reader(caller, address).await?;
+        handle.await_consistency(caller, at).await?;
+        Ok(handle)
+    }
+}
+
+#[async_trait]
+impl DocumentService for DocumentRoom {
+    async fn write_diff(&self, caller: &Caller, request: WriteDiff) -> Result<WriteOutcome> {
+        let permit = write_diff::permit(
+            &self.registry.authority,
+            caller,
+            &request.address,
+            request.author.as_deref(),
+        )?;
+        write_diff::write(&self.registry, permit, request).await
+    }
+
+    async fn write_content(
+        &self,
+        caller: &Caller,
+        request: WriteContent,
+        content: ServiceStream<Bytes>,
+    ) -> Result<WriteOutcome> {
+        let permit = write_diff::permit(
+            &self.registry.authority,
+            caller,
+            &request.address,
+            request.author.as_deref(),
+        )?;
+        write_diff::write_content(&self.registry, permit, request, content).await
+    }
+
+    async fn read_snapshot(&self, caller: &Caller, request: ReadSnapshot) -> Result<Snapshot> {
+        let handle = self.reader_at(caller, &request.address, &request.at).await?;
+        read_snapshot::read(&handle, &request).await
+    }
+
+    async fn read_content(
+        &self,
+        caller: &Caller,
+        request: ReadSnapshot,
+    ) -> Result<(Snapshot, u64, ServiceStream<Bytes>)> {
+        let handle = self.reader_at(caller, &request.address, &request.at).await?;
+        read_snapshot::read_content(handle, &request).await
+    }
+
+    async fn read_tree(
+        &self,
+        caller: &Caller,
+        request: ReadTree,
+    ) -> Result<ServiceStream<TreeEntry>> {
+        let handle = self.reader_at(caller, &request.address, &request.at).await?;
+        Ok(read_tree::read(handle, request))
+    }
+
+    async fn subscribe(
+        &self,
+        caller: &Caller,
+        request: Subscribe,
+    ) -> Result<ServiceStream<EventSlice>> {
+        let handle = self.reader(caller, &request.address).await?;
+        subscribe::subscribe(&self.registry, handle, caller.clone(), request).await
+    }
+
+    async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage> {
+        let handle = self.reader(caller, &request.address).await?;
+        history::list(&handle, &request).await
+    }
+
+    async fn list_repos(&self, caller: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>> {
+        let _permit = self.registry.authority.authorize(caller, Action::Read, &realm, None)?;
+        branches::list_repos(&*self.registry.store, &realm).await
+    }
+
+    async fn list_branches(
+        &self,
+        caller: &Caller,
+        realm: RealmName,
+        repo: RepoName,
+    ) -> Result<Vec<BranchSummary>> {
+        let permit =
+            self.registry.authority.authorize(caller, Action::Read, &realm, Some(&repo))?;
+        branches::list_branches(&self.registry, &permit, realm, repo).await
+    }
+
+    async fn write_diffs(
+        &self,
+        caller: &Caller,
+        request: WriteDiffs,
+        parts: ServiceStream<ChangeSetPart>,
+    ) -> Result<SetOutcome> {
+        let author = request.author.as_deref();
+        let permit =
+            write_diff::permit(&self.registry.authority, caller, &request.address, author)?;
+        change_set::write(&self.registry, permit, request, parts).await
+    }
+
+    async fn replay_diffs(
+        &self,
+        caller: &Caller,
+        requests: ServiceStream<WriteDiff>,
+    ) -> Result<ServiceStream<WriteOutcome>> {
+        let replay = (self.clone(), caller.clone(), requests);
+        let answers = stream::try_unfold(replay, |(room, caller, mut requests)| async move {
+            let Some(request) = requests.try_next().await? else { return Ok(None) };
+            let answer = room.write_diff(&caller, request).await?;
+            Ok(Some((answer, (room, caller, requests))))
+        });
+        Ok(answers.boxed())
+    }
+
+    async fn revert_changes(&self, caller: &Caller, request: RevertChanges) -> Result<SetOutcome> {
+        let author = request.author.as_deref();
+        let permit =
+            write_diff::permit(&self.registry.authority, caller, &request.address, author)?;
+        revert::revert(&self.registry, permit, request).await
+    }
+
+    async fn read_snapshots(
+        &self,
+        caller: &Caller,
+        request: ReadSnapshots,
+    ) -> Result<ServiceStream<Snapshot>> {
+        let handle = self.reader_at(caller, &request.address, &request.at).await?;
+        read_snapshot::read_many(handle, request).await
+    }
+
+    async fn create_branch(&self, caller: &Caller, request: CreateBranch) -> Result<BranchSummary> {
+        let permit = self.permit(caller, Action::Write, &request.address)?;
+        branches::create(&self.registry, &permit, request).await
+    }
+
+    async fn delete_branch(&self, caller: &Caller, request: DeleteBranch) -> Result<()> {
+        let permit = self.permit(caller, Action::Administer, &request.address)?;
+        branches::delete(&self.registry, &permit, request).await
+    }
+
+    async fn list_conflicts(
+        &self,
+        caller: &Caller,
+        request: ListConflicts,
+    ) -> Result<ConflictPage> {
+        let handle = self.reader(caller, &request.address).await?;
+        conflicts::list(&handle, &request).await
+    }
+
+    async fn resolve_conflict(
+        &self,
+        caller: &Caller,
+        request: ResolveConflict,
+    ) -> Result<ResolveOutcome> {
+        let permit = self.permit(caller, Action::Write, &request.address)?;
+        let handle = self.registry.existing(&permit, &request.address).await?;
+        conflicts::resolve(&handle, permit, request).await
+    }
+}

@@ -1,0 +1,211 @@
+//! `ListRepos` and `ListBranches`: what exists in a realm; `CreateBranch` and
+//! `DeleteBranch`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vdom_core::dom::calls::{BranchSummary, CreateBranch, DeleteBranch, RepoSummary};
+use vdom_core::dom::change::CHAIN_START;
+use vdom_core::{BranchAddress, BranchName, Error, ErrorCode, Hash, RealmName, RepoName, Result};
+use vdom_security::Permit;
+use vdom_store::{Append, Batch, BatchId, LogFilter, LogId, OperationKey, Store};
+
+use crate::branch::Branch;
+use crate::branch::point_in_time::{EntryReader, hash_at};
+use crate::error::from_store;
+use crate::log_names::{logs_of_repo, repo_and_branch};
+use crate::records::{ControlRecord, encode_batch, operation_key};
+use crate::registry::BranchRegistry;
+use crate::registry::open::log_descriptor;
+use crate::verbs::read_snapshot::revision_as_of;
+use crate::writer::{Command, append_until_known};
+
+/// The repos of a realm by name.
+pub(crate) async fn list_repos(store: &dyn Store, realm: &RealmName) -> Result<Vec<RepoSummary>> {
+    let logs = store
+        .logs(&LogFilter::of_realm(realm.as_str()))
+        .await
+        .map_err(|error| from_store(error, realm))?;
+    let mut repos: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (repo, branch) in logs.iter().map(repo_and_branch).filter(|(repo, _)| !repo.is_empty()) {
+        repos.entry(repo.to_owned()).or_default().insert(branch.to_owned());
+    }
+    let summary = |(name, branches): (String, BTreeSet<String>)| RepoSummary {
+        name,
+        branches: branches.len() as u32,
+    };
+    Ok(repos.into_iter().map(summary).collect())
+}
+
+/// The branches of a repo by name.
+pub(crate) async fn list_branches(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    realm: RealmName,
+    repo: RepoName,
+) -> Result<Vec<BranchSummary>> {
+    let resource = format!("{realm}/{repo}");
+    let logs = registry
+        .store
+        .logs(&logs_of_repo(&realm, &repo))
+        .await
+        .map_err(|error| from_store(error, &resource))?;
+    let names: BTreeSet<_> = logs.iter().map(|log| repo_and_branch(log).1).collect();
+    if names.is_empty() {
+        return Err(Error::new(
+            ErrorCode::NotFound,
+            format!("repo `{repo}` does not exist in realm `{realm}`: the first write creates it"),
+        )
+        .resource(resource));
+    }
+    let mut branches = Vec::with_capacity(names.len());
+    for name in names {
+        let address = BranchAddress::parse(realm.as_str(), repo.as_str(), name)?;
+        match registry.existing(permit, &address).await {
+            Ok(handle) => branches.push(summary(&handle.branch)),
+            // Deleted; its log tells of it still.
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(branches)
+}
+
+/// Creates a branch: two appends, however large the tree that it continues.
+pub(crate) async fn create(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    request: CreateBranch,
+) -> Result<BranchSummary> {
+    let address = &request.address;
+    let operation = request.operation_id.map(|id| operation_key(permit.subject(), id));
+    let (incarnation, epoch_min) = match registry.last_log(address).await? {
+        None => (1, 1),
+        Some(last) if last.closed => (last.incarnation + 1, last.epoch + 1),
+        Some(last) => {
+            let log = log_descriptor(address, last.incarnation).log_id();
+            return repeated_or_exists(registry, permit, address, log, operation).await;
+        }
+    };
+    let log = log_descriptor(address, incarnation).log_id();
+    let (revision, hash, control_records) = match &request.from {
+        None => (0, CHAIN_START, Vec::new()),
+        Some(from) => leave(registry, permit, &request, from, log).await?,
+    };
+    let (manifest, body) = encode_batch(registry.new_epoch(epoch_min), hash, &[], control_records)?;
+    let batch = Batch {
+        id: BatchId(registry.environment.random()?),
+        previous: [0; 32],
+        descriptor: Some(log_descriptor(address, incarnation)),
+        first_revision: revision + 1,
+        count: 0,
+        operations: operation.into_iter().collect(),
+        chunks: Vec::new(),
+        closing: false,
+        compacted_from: None,
+        manifest,
+        body,
+    };
+    if append_until_known(&*registry.store, address, log, 1, &batch).await? == Append::Conflict {
+        return repeated_or_exists(registry, permit, address, log, operation).await;
+    }
+    Ok(summary(&registry.existing(permit, address).await?.branch))
+}
+
+/// Ends the log of a branch; what others have from it stays.
+pub(crate) async fn delete(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    request: DeleteBranch,
+) -> Result<()> {
+    let address = &request.address;
+    let operation = request.operation_id.map(|id| operation_key(permit.subject(), id));
+    let handle = match registry.existing(permit, address).await {
+        Ok(handle) => handle,
+        Err(error) if error.code == ErrorCode::NotFound => {
+            let last = registry.last_log(address).await?;
+            let repeated = last.is_some_and(|last| {
+                last.closed && operation.is_some_and(|key| last.operations.contains(&key))
+            });
+            return if repeated { Ok(()) } else { Err(error) };
+        }
+        Err(error) => return Err(error),
+    };
+    handle.ask(|reply| Command::Close { operation, reply }).await
+}
+
+/// Checks where the new branch leaves another one, and pins that there.
+async fn leave(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    request: &CreateBranch,
+    from: &BranchName,
+    log: LogId,
+) -> Result<(u64, Hash, Vec<ControlRecord>)> {
+    let parent = BranchAddress { branch: from.clone(), ..request.address.clone() };
+    let handle = registry.existing(permit, &parent).await?;
+    let revision = revision_as_of(&handle, request.at_revision).await?;
+    let branch = &handle.branch;
+    if revision > branch.oldest_revision() {
+        let entry = EntryReader::new(branch).at_revision(revision).await?;
+        if let Some(place) = entry.change.change_set
+            && place.index + 1 < place.size
+        {
+            let last = revision + u64::from(place.size - place.index) - 1;
+            return Err(Error::invalid(format!(
+                "revision {revision} is within a change set, which ends at {last}: take that"
+            ))
+            .resource(&parent));
+        }
+    }
+    branch.check_kept(revision)?;
+    let hash = hash_at(branch, revision).await?;
+    let record = ControlRecord::Pin { log: log.0, revision };
+    handle.ask(|reply| Command::Control { record, reply }).await?;
+    let parent = ControlRecord::Parent {
+        branch: from.to_string(),
+        incarnation: branch.descriptor.incarnation,
+        revision,
+        previous_epoch: None,
+    };
+    Ok((revision, hash, vec![parent]))
+}
+
+/// The answer about a branch that exists: the first one again, or a refusal.
+async fn repeated_or_exists(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    address: &BranchAddress,
+    log: LogId,
+    operation: Option<OperationKey>,
+) -> Result<BranchSummary> {
+    let first = registry.store.read(log, 1, 1).await.map_err(|error| from_store(error, address))?;
+    let repeated = first
+        .first()
+        .is_some_and(|first| operation.is_some_and(|key| first.batch.operations.contains(&key)));
+    let handle = registry.existing(permit, address).await?;
+    if repeated {
+        return Ok(summary(&handle.branch));
+    }
+    let head = handle.branch.head();
+    Err(Error::new(
+        ErrorCode::AlreadyExists,
+        format!("branch `{}` exists: choose another name, or delete it first", address.branch),
+    )
+    .resource(address)
+    .at(head.epoch, head.revision))
+}
+
+fn summary(branch: &Branch) -> BranchSummary {
+    let head = branch.head();
+    BranchSummary {
+        name: branch.address.branch.to_string(),
+        epoch: head.epoch,
+        revision: head.revision,
+        head_hash: head.hash,
+        origin: branch
+            .parent
+            .as_ref()
+            .filter(|parent| parent.previous_epoch.is_none())
+            .map(|parent| (parent.name.clone(), parent.revision)),
+    }
+}

@@ -1,0 +1,261 @@
+//! `ListConflicts` and `ResolveConflict`: refused writes that are kept until someone
+//! decides.
+
+use std::time::Duration;
+
+use vdom_core::dom::calls::{
+    Conflict, ConflictPage, ConflictReason, DiffSource, ListConflicts, OnConflict, Resolution,
+    ResolveConflict, ResolveOutcome, StoredConflict, WriteDiff, WriteOutcome,
+};
+use vdom_core::dom::change::sha256;
+use vdom_core::limits::{CHUNK_BYTES, CONFLICT_PAGE_MAX};
+use vdom_core::{ConflictId, Diff, Error, Node, Operation, Result, VectorClock};
+use vdom_security::Permit;
+
+use crate::branch::Branch;
+use crate::branch::point_in_time::node_at_revision;
+use crate::content;
+use crate::content::packs::StoredDiff;
+use crate::error::from_store;
+use crate::records::{
+    ControlRecord, DocumentView, KeptConflict, KeptReason, decode_record, operation_key,
+};
+use crate::writer::{
+    BranchHandle, Command, Proposal, conflict_row, explain_conflict, propose, request_hash,
+};
+
+const ROWS_PER_PAGE: usize = 256;
+const VIEWS_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// One page of the conflicts that nobody has resolved.
+pub(crate) async fn list(handle: &BranchHandle, request: &ListConflicts) -> Result<ConflictPage> {
+    let branch = &*handle.branch;
+    views_complete(branch).await?;
+    let limit = request.limit.clamp(1, CONFLICT_PAGE_MAX) as usize;
+    let mut conflicts = Vec::new();
+    let mut to = request.after.and_then(before).unwrap_or(ConflictId([0xff; 16]));
+    if request.after == Some(ConflictId([0; 16])) {
+        return Ok(ConflictPage { conflicts, more: false });
+    }
+    loop {
+        let (from, upto) = (ConflictId([0; 16]), to);
+        let rows = branch
+            .store
+            .scan_reverse(
+                branch.log,
+                DocumentView::Conflict.kind(),
+                from.as_bytes(),
+                upto.as_bytes(),
+                ROWS_PER_PAGE,
+            )
+            .await;
+        let rows = rows.map_err(|error| from_store(error, &branch.address))?;
+        for row in rows.iter().filter(|row| row.live) {
+            let kept = decode_record(&row.value)?;
+            if !is_wanted(&kept, &request.paths) {
+                continue;
+            }
+            if conflicts.len() == limit {
+                return Ok(ConflictPage { conflicts, more: true });
+            }
+            conflicts.push(stored(branch, kept).await?);
+        }
+        let last = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE);
+        let next = last.map(|row| ConflictId::from_slice(&row.id)).transpose()?;
+        match next.and_then(before) {
+            Some(next) => to = next,
+            None => return Ok(ConflictPage { conflicts, more: false }),
+        }
+    }
+}
+
+/// Ends a conflict as it is told to.
+pub(crate) async fn resolve(
+    handle: &BranchHandle,
+    permit: Permit,
+    request: ResolveConflict,
+) -> Result<ResolveOutcome> {
+    let branch = &*handle.branch;
+    views_complete(branch).await?;
+    let row = conflict_row(branch, request.id).await?.filter(|row| row.live);
+    let Some(row) = row else {
+        return Err(Error::not_found(format!(
+            "conflict {} is not open in {}: it was never kept, or somebody resolved it",
+            request.id, branch.address
+        ))
+        .resource(&branch.address));
+    };
+    let kept = decode_record(&row.value)?;
+    if request.resolution == Resolution::Ours {
+        let record = ControlRecord::Resolved(request.id);
+        handle.ask(|reply| Command::Control { record, reply }).await?;
+        return Ok(ResolveOutcome::Resolved(None));
+    }
+    let proposal = resolution(branch, permit, request, kept).await?;
+    match propose(handle, proposal).await? {
+        WriteOutcome::Written(written) => Ok(ResolveOutcome::Resolved(Some(written))),
+        WriteOutcome::Conflicted(conflict) => Ok(ResolveOutcome::Conflicted(conflict)),
+    }
+}
+
+/// The write that resolves a conflict.
+async fn resolution(
+    branch: &Branch,
+    permit: Permit,
+    request: ResolveConflict,
+    kept: KeptConflict,
+) -> Result<Proposal> {
+    let current = branch.node(kept.node_id).await?.filter(|node| node.live);
+    let seen = match &current {
+        Some(node) if request.clock.is_empty() => node.clock.clone(),
+        Some(_) => request.clock.clone(),
+        // What stood there is gone: what was refused may be created.
+        None => VectorClock::default(),
+    };
+    let (stored, clock, on_conflict) = match request.resolution {
+        Resolution::Theirs => (kept.diff.into(), seen, OnConflict::Reject),
+        Resolution::Merge => (kept.diff.into(), kept.clock, OnConflict::Merge),
+        Resolution::Manual(content) => {
+            let kind = current.as_ref().map(|node| node.kind).or(kept.asked_kind);
+            let put = if kind.is_some_and(vdom_core::NodeKind::is_document) {
+                Diff::put_document(&content)
+            } else {
+                Diff::put_file(&content)
+            };
+            Diff::parse(&put)?;
+            (put, seen, OnConflict::Reject)
+        }
+        Resolution::Ours => return Err(Error::internal("nothing is written for OURS")),
+    };
+    if stored.len() > CHUNK_BYTES {
+        return Err(Error::too_large(format!(
+            "the content has more than {CHUNK_BYTES} bytes: write it to the node, then resolve the \
+             conflict with OURS"
+        )));
+    }
+    let node_id = current.as_ref().map(|node| node.id);
+    let path = match &current {
+        Some(_) => None,
+        None => kept.asked_path.clone(),
+    };
+    let subject = permit.subject().clone();
+    let operation = request.operation_id.map(|id| {
+        let request = request_hash(node_id, path.as_ref(), &stored);
+        (Operation { id, request }, operation_key(&subject, id))
+    });
+    Ok(Proposal {
+        node_id,
+        path,
+        kind: current.map(|node| node.kind).or(kept.asked_kind),
+        diff: Diff::parse_stored(&stored)?,
+        diff_hash: sha256(&stored),
+        stored: StoredDiff::Inline(stored),
+        pack: None,
+        clock,
+        on_conflict,
+        actor: subject.to_string(),
+        author: subject.to_string(),
+        authored_at_ms: None,
+        message: request.message,
+        metadata: kept.metadata,
+        operation,
+        merged: false,
+        keep_conflict: false,
+        resolves: Some(request.id),
+        permit,
+    })
+}
+
+/// The conflict as it is listed: what stood there is read from the history.
+async fn stored(branch: &Branch, kept: KeptConflict) -> Result<StoredConflict> {
+    // Where that is compacted, as it stood at the oldest revision that is kept.
+    let revision = kept.revision.max(branch.oldest_revision());
+    let node = node_at_revision(branch, kept.node_id, revision).await?;
+    let diff = bytes::Bytes::from(kept.diff);
+    let mut conflict = shown(branch, &kept.reason, kept.node_id, node.as_deref()).await?;
+    conflict.conflict_id = Some(kept.id);
+    conflict.operation_id = kept.operation_id;
+    conflict.revision = kept.revision;
+    explain_conflict(branch, &mut conflict, &kept.clock, &Diff::parse_stored(&diff)?).await?;
+    let request = WriteDiff {
+        address: branch.address.clone(),
+        node_id: kept.asked_node_id,
+        path: kept.asked_path,
+        kind: kept.asked_kind,
+        diff: DiffSource::Bson(diff),
+        clock: kept.clock,
+        on_conflict: OnConflict::Reject,
+        min_ack: vdom_core::dom::calls::AckLevel::Committed,
+        keep_conflict: true,
+        actor: Some(kept.actor),
+        author: Some(kept.author),
+        message: kept.message,
+        metadata: kept.metadata,
+        operation_id: kept.operation_id,
+    };
+    let (id, timestamp_ms, subject) = (kept.id, kept.timestamp_ms, kept.subject);
+    Ok(StoredConflict { id, conflict, request, timestamp_ms, subject })
+}
+
+async fn shown(
+    branch: &Branch,
+    reason: &KeptReason,
+    node_id: vdom_core::NodeId,
+    node: Option<&Node>,
+) -> Result<Conflict> {
+    let Some(node) = node else {
+        return Err(crate::branch::broken_chain(&branch.address, 0)
+            .context(format!("a kept conflict is about node {node_id}, which was never there")));
+    };
+    let content = if node.content.len() <= CHUNK_BYTES as u64 {
+        Some(content::load(&*branch.store, &branch.address, &node.content).await?)
+    } else {
+        None
+    };
+    Ok(Conflict {
+        reason: match reason {
+            KeptReason::StaleClock => ConflictReason::StaleClock,
+            KeptReason::PathExists => ConflictReason::PathExists,
+            KeptReason::Deleted => ConflictReason::Deleted,
+            KeptReason::TargetExists => ConflictReason::TargetExists,
+            KeptReason::Merge => ConflictReason::Merge,
+        },
+        node_id,
+        path: node.path.clone(),
+        kind: node.kind,
+        current_clock: node.clock.clone(),
+        current_version: node.version,
+        current_content: content,
+        current_author: node.author.clone(),
+        current_timestamp_ms: node.timestamp_ms,
+        base_content: None,
+        hunks: Vec::new(),
+        epoch: branch.head().epoch,
+        revision: node.changed_revision,
+        operation_id: None,
+        conflict_id: None,
+    })
+}
+
+/// Waits until the views have all that the log says.
+async fn views_complete(branch: &Branch) -> Result<()> {
+    let complete = branch.views_complete(branch.head().number);
+    tokio::time::timeout(VIEWS_WAIT_MAX, complete).await.map_err(|_| {
+        Error::unavailable(format!("the views of {} lag behind: try again", branch.address))
+            .resource(&branch.address)
+            .retry_after(Duration::from_secs(1))
+    })
+}
+
+/// Whether any of the paths covers what the conflict is about.
+fn is_wanted(kept: &KeptConflict, paths: &[String]) -> bool {
+    paths.is_empty()
+        || kept
+            .asked_path
+            .as_ref()
+            .is_some_and(|path| paths.iter().any(|prefix| path.is_covered_by(prefix)))
+}
+
+fn before(id: ConflictId) -> Option<ConflictId> {
+    u128::from_be_bytes(id.0).checked_sub(1).map(|id| ConflictId(id.to_be_bytes()))
+}

@@ -1,0 +1,179 @@
+//! `RevertChanges`: the inverse of a range of changes, as an ordinary change set.
+//!
+//! For every node that the range changed, a diff that makes what it was before of
+//! what it was after; evaluated like any diff made of that state. A node that the range
+//! deleted is created anew.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use vdom_core::dom::calls::{OnConflict, RevertChanges, SetOutcome};
+use vdom_core::dom::change::{ChangeSetHeader, sha256};
+use vdom_core::limits::CHANGE_SET_MAX_DIFFS;
+use vdom_core::{Diff, Error, ErrorCode, Hash, Node, NodeId, Operation, Result, VectorClock};
+use vdom_security::Permit;
+
+use crate::branch::Branch;
+use crate::branch::point_in_time::{EntryReader, node_at_revision};
+use crate::content;
+use crate::content::packs::PackWriter;
+use crate::records::operation_key;
+use crate::registry::BranchRegistry;
+use crate::registry::read_consistency::epoch_changed;
+use crate::verbs::change_set::write_proposal;
+use crate::writer::{BranchHandle, SetItem, SetProposal};
+
+/// Writes the inverse of the range.
+pub(crate) async fn revert(
+    registry: &BranchRegistry,
+    permit: Permit,
+    request: RevertChanges,
+) -> Result<SetOutcome> {
+    let handle = registry.existing(&permit, &request.address).await?;
+    check_range(&handle, &request).await?;
+    let branch = &*handle.branch;
+    let (first, last) = (request.first_revision, request.last_revision);
+    let subject = permit.subject().clone();
+    let mut diffs = PackWriter::new(&*branch.store, &branch.address);
+    let mut items = Vec::new();
+    for id in changed_in(branch, first, last).await? {
+        let before = match node_at_revision(branch, id, first - 1).await? {
+            Some(node) => Some(content::inline(&*branch.store, &branch.address, node).await?),
+            None => None,
+        };
+        let after = node_at_revision(branch, id, last).await?;
+        let Some((item, diff)) = inverse(branch, &request, before, after).await? else { continue };
+        let item = Inverse { actor: subject.to_string(), hash: sha256(&diff), ..item };
+        diffs.add(diff).await?;
+        items.push(item);
+    }
+    if items.is_empty() {
+        return Err(Error::new(
+            ErrorCode::FailedPrecondition,
+            format!("revisions {first} to {last} undo each other: there is nothing to revert"),
+        )
+        .resource(&branch.address));
+    }
+    let (stored, packs) = diffs.finish().await?;
+    let items = items.into_iter().zip(stored).map(|(item, stored)| SetItem {
+        node_id: item.node_id,
+        path: item.created.as_ref().map(|node| node.path.clone()),
+        kind: item.created.as_ref().map(|node| node.kind),
+        stored,
+        diff_hash: item.hash,
+        clock: item.clock,
+        on_conflict: request.on_conflict,
+        actor: item.actor,
+        message: String::new(),
+        metadata: BTreeMap::new(),
+    });
+    let operation = request
+        .operation_id
+        .map(|id| (Operation { id, request: request_hash(&request) }, operation_key(&subject, id)));
+    let message = match request.message.as_str() {
+        "" => format!("Revert revisions {first} to {last}"),
+        message => message.to_owned(),
+    };
+    let author = request.author.clone().filter(|author| !author.is_empty());
+    let proposal = SetProposal {
+        author: author.unwrap_or_else(|| subject.to_string()),
+        permit,
+        header: Arc::new(ChangeSetHeader { message, metadata: BTreeMap::new() }),
+        authored_at_ms: None,
+        expected_revision: None,
+        operation,
+        items: items.collect(),
+        packs,
+    };
+    write_proposal(registry, &request.address, request.operation_id, proposal).await
+}
+
+async fn check_range(handle: &BranchHandle, request: &RevertChanges) -> Result<()> {
+    let branch = &handle.branch;
+    let (first, last) = (request.first_revision, request.last_revision);
+    if let Some(epoch) = request.epoch.filter(|epoch| *epoch != branch.head().epoch) {
+        return Err(epoch_changed(branch, epoch));
+    }
+    if first == 0 || first > last {
+        return Err(Error::invalid(format!(
+            "revisions {first} to {last} are no range: the first is at least 1 and at most the last"
+        )));
+    }
+    if last - first >= CHANGE_SET_MAX_DIFFS as u64 {
+        return Err(Error::too_large(format!(
+            "revisions {first} to {last} are more than {CHANGE_SET_MAX_DIFFS} changes: revert the \
+             later ones first"
+        )));
+    }
+    if last > branch.head().revision {
+        handle.verify_head().await?;
+    }
+    let head = branch.head();
+    if last > head.revision {
+        return Err(Error::not_found(format!(
+            "{} has no revision {last} yet: it is at {}",
+            branch.address, head.revision
+        ))
+        .resource(&branch.address)
+        .at(head.epoch, head.revision));
+    }
+    Ok(())
+}
+
+/// The nodes that a range changed, in the order in which it did.
+async fn changed_in(branch: &Branch, first: u64, last: u64) -> Result<Vec<NodeId>> {
+    let mut reader = EntryReader::new(branch);
+    let mut known = HashSet::new();
+    let mut nodes = Vec::new();
+    for revision in first..=last {
+        let id = reader.at_revision(revision).await?.change.node_id;
+        if known.insert(id) {
+            nodes.push(id);
+        }
+    }
+    Ok(nodes)
+}
+
+/// A diff of the revert, but for the diff itself.
+struct Inverse {
+    node_id: Option<NodeId>,
+    created: Option<Arc<Node>>,
+    clock: VectorClock,
+    actor: String,
+    hash: Hash,
+}
+
+/// What makes `before` of `after`; `None` where they are the same.
+async fn inverse(
+    branch: &Branch,
+    request: &RevertChanges,
+    before: Option<Arc<Node>>,
+    after: Option<Arc<Node>>,
+) -> Result<Option<(Inverse, Bytes)>> {
+    let after = after.filter(|node| node.live);
+    let found = match &after {
+        // What stands there is overwritten, whatever became of it since.
+        Some(node) if request.on_conflict == OnConflict::Overwrite => branch.node(node.id).await?,
+        after => after.clone(),
+    };
+    let Some(diff) = Diff::restore(found.as_deref(), before.as_deref())? else { return Ok(None) };
+    let (actor, hash) = (String::new(), Hash::default());
+    let item = if let Some(node) = after {
+        let (node_id, clock) = (Some(node.id), node.clock.clone());
+        Inverse { node_id, created: None, clock, actor, hash }
+    } else {
+        let clock = VectorClock::default();
+        Inverse { node_id: None, created: before, clock, actor, hash }
+    };
+    Ok(Some((item, diff)))
+}
+
+/// The same range reverted again, under one operation id, is the same request.
+fn request_hash(request: &RevertChanges) -> Hash {
+    let mut hasher = Sha256::new_with_prefix(b"vdom.revert.1");
+    hasher.update(request.first_revision.to_be_bytes());
+    hasher.update(request.last_revision.to_be_bytes());
+    Hash(hasher.finalize().into())
+}

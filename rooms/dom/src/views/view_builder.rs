@@ -1,0 +1,213 @@
+//! Derives a branch's views from its log, behind the writer's back.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use vdom_core::limits::FULL_COPY_EVERY_CHANGES;
+use vdom_core::{ChangeKind, Content, Node, NodeId, NodePath, OperationId, Result};
+use vdom_store::{Position, View, ViewWrite, Watermark};
+
+use crate::branch::usage::{USAGE_ID, Usage};
+use crate::branch::{AppliedBatch, AppliedChange, Branch};
+use crate::content::packs::PackReader;
+use crate::error::from_store;
+use crate::records::{
+    CHECKPOINT_ID, ControlRecord, DocumentView, HistoryRecord, LIMIT_ID, PathHistoryRecord,
+    encode_history, encode_record, history_id, node_row, path_history_id,
+};
+
+const ROWS_PER_WRITE_MAX: usize = 8_192;
+/// A batch with more changes is written in parts.
+const CHANGES_AT_ONCE: usize = 2_048;
+/// How long, and up to how many changes, views wait for more to be written with them.
+const GATHER: Duration = Duration::from_millis(5);
+const GATHER_CHANGES: u64 = 256;
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Runs until it is aborted; the next run goes on from the watermark.
+pub(crate) async fn run(branch: Arc<Branch>) {
+    let mut pause = RETRY_PAUSE;
+    loop {
+        match write_some(&branch).await {
+            Ok(true) => pause = RETRY_PAUSE,
+            Ok(false) => {
+                branch.wake_view_builder.notified().await;
+                // What comes in the meantime is written with it.
+                if branch.view_lag_changes() < GATHER_CHANGES {
+                    let _ = tokio::time::timeout(GATHER, branch.flush_requested.notified()).await;
+                }
+            }
+            Err(error) => {
+                let why = error.context.as_deref().unwrap_or(&error.message);
+                tracing::warn!(branch = %branch.address, why, "views cannot be written: trying on");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_PAUSE_MAX);
+            }
+        }
+    }
+}
+
+/// Writes all views that are missing; where [`run`] does not.
+pub(crate) async fn complete(branch: &Branch) -> Result<()> {
+    while write_some(branch).await? {}
+    Ok(())
+}
+
+/// Writes the views of the oldest batches that lack them; false for none.
+async fn write_some(branch: &Branch) -> Result<bool> {
+    let batches = branch.batches_without_views();
+    let mut rows = Rows::new(branch);
+    let mut watermark = None;
+    let mut usage = branch.usage_in_views();
+    for batch in &batches {
+        let arrivals = arrivals(&batch.changes);
+        for (index, applied) in batch.changes.iter().enumerate() {
+            if rows.written.len() >= ROWS_PER_WRITE_MAX && batch.changes.len() > CHANGES_AT_ONCE {
+                // A large set goes in parts; the watermark follows the last.
+                rows.write(None).await?;
+            }
+            rows.add(batch, index, applied, &arrivals).await?;
+        }
+        rows.add_control_records(batch)?;
+        let position = Position { epoch: batch.head.epoch, revision: batch.head.revision };
+        watermark = Some(Watermark { position, number: batch.head.number });
+        usage = branch.usage_after(usage, &batch.changes);
+        if rows.written.len() >= ROWS_PER_WRITE_MAX {
+            break;
+        }
+    }
+    let Some(watermark) = watermark else {
+        return Ok(false);
+    };
+    rows.add_usage(usage, watermark.position)?;
+    rows.write(Some(watermark)).await?;
+    branch.views_written(watermark, usage);
+    Ok(true)
+}
+
+/// The paths at which a change set lets a node arrive: who leaves them leaves nothing
+/// behind, in whichever order the set says it.
+fn arrivals(changes: &[AppliedChange]) -> HashSet<(OperationId, &NodePath)> {
+    changes
+        .iter()
+        .filter(|applied| applied.node.live && applied.entry.change.kind != ChangeKind::Update)
+        .filter_map(|applied| {
+            Some((applied.entry.change.change_set?.id, &applied.entry.change.path))
+        })
+        .collect()
+}
+
+/// The rows of some changes, and of their nodes the newest.
+struct Rows<'a> {
+    branch: &'a Branch,
+    packs: PackReader<'a>,
+    written: Vec<ViewWrite>,
+    nodes: HashMap<NodeId, Arc<Node>>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(branch: &'a Branch) -> Self {
+        Self { branch, packs: branch.packs(), written: Vec::new(), nodes: HashMap::new() }
+    }
+
+    async fn write(&mut self, watermark: Option<Watermark>) -> Result<()> {
+        let mut rows = std::mem::take(&mut self.written);
+        for node in std::mem::take(&mut self.nodes).into_values() {
+            let node = self.with_inline_content(node).await?;
+            rows.push(ViewWrite { kind: DocumentView::Node.kind(), view: node_row(&node)? });
+        }
+        let written = self.branch.store.write_views(self.branch.log, &rows, watermark).await;
+        written.map_err(|error| from_store(error, &self.branch.address))
+    }
+
+    /// What the batch says besides changes. It may hold none, so its number says which
+    /// row is the newer one.
+    fn add_control_records(&mut self, batch: &AppliedBatch) -> Result<()> {
+        let position = Position { epoch: batch.head.epoch, revision: batch.head.number };
+        for control in &batch.control_records {
+            let (kind, id, live, value) = match control {
+                ControlRecord::Conflict(conflict) => {
+                    let value = encode_record(conflict)?;
+                    (DocumentView::Conflict, conflict.id.as_bytes(), true, value)
+                }
+                ControlRecord::Resolved(id) => {
+                    (DocumentView::Conflict, id.as_bytes(), false, Bytes::new())
+                }
+                ControlRecord::Pin { log, revision } => {
+                    (DocumentView::Pin, &log[..], true, encode_record(revision)?)
+                }
+                ControlRecord::Limit(revision) => {
+                    (DocumentView::Compaction, LIMIT_ID, true, encode_record(revision)?)
+                }
+                ControlRecord::Checkpoint(checkpoint) => {
+                    (DocumentView::Compaction, CHECKPOINT_ID, true, encode_record(checkpoint)?)
+                }
+                ControlRecord::Parent { .. } => continue,
+            };
+            let id = Bytes::copy_from_slice(id);
+            let view = View { id, path: None, live, position, value };
+            self.written.push(ViewWrite { kind: kind.kind(), view });
+        }
+        Ok(())
+    }
+
+    /// How much the nodes take.
+    fn add_usage(&mut self, usage: Usage, position: Position) -> Result<()> {
+        let (id, value) = (Bytes::from_static(USAGE_ID), encode_record(&usage)?);
+        let view = View { id, path: None, live: true, position, value };
+        self.written.push(ViewWrite { kind: DocumentView::Usage.kind(), view });
+        Ok(())
+    }
+
+    /// The node with its content out of its pack.
+    async fn with_inline_content(&mut self, node: Arc<Node>) -> Result<Arc<Node>> {
+        let Content::Part(part) = &node.content else { return Ok(node) };
+        let content = Content::Inline(self.packs.part(part).await?);
+        Ok(Arc::new(Node { content, ..Node::clone(&node) }))
+    }
+
+    async fn add(
+        &mut self,
+        batch: &AppliedBatch,
+        index: usize,
+        applied: &AppliedChange,
+        arrivals: &HashSet<(OperationId, &NodePath)>,
+    ) -> Result<()> {
+        let change = &applied.entry.change;
+        let copy = if change.version.is_multiple_of(FULL_COPY_EVERY_CHANGES) {
+            Some(Node::clone(&*self.with_inline_content(applied.node.clone()).await?))
+        } else {
+            None
+        };
+        let record = HistoryRecord { number: batch.head.number, index: index as u32, copy };
+        let position = Position { epoch: change.epoch, revision: change.revision };
+        let mut add = |kind: DocumentView, id, value| {
+            let view = View { id, path: None, live: true, position, value };
+            self.written.push(ViewWrite { kind: kind.kind(), view });
+        };
+        let id = history_id(change.node_id, change.revision);
+        add(DocumentView::History, id, encode_history(&record)?);
+        let is_taken_over = |path| {
+            change.change_set.is_some_and(|position| arrivals.contains(&(position.id, path)))
+        };
+        if change.kind != ChangeKind::Update && (applied.node.live || !is_taken_over(&change.path))
+        {
+            let holder = applied.node.live.then_some(change.node_id);
+            let id = path_history_id(&change.path, change.revision);
+            add(DocumentView::PathHistory, id, encode_record(&PathHistoryRecord { holder })?);
+        }
+        if let Some(old_path) = change.old_path.as_ref().filter(|path| !is_taken_over(path)) {
+            let id = path_history_id(old_path, change.revision);
+            add(DocumentView::PathHistory, id, encode_record(&PathHistoryRecord { holder: None })?);
+        }
+        if change.actor != change.subject {
+            let id = Bytes::copy_from_slice(change.actor.as_bytes());
+            add(DocumentView::Actor, id, Bytes::copy_from_slice(change.subject.as_bytes()));
+        }
+        self.nodes.insert(change.node_id, applied.node.clone());
+        Ok(())
+    }
+}

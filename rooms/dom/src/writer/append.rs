@@ -1,0 +1,274 @@
+//! Appends what was accepted as one batch, until the outcome is known.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use vdom_core::limits::BATCH_CONTENT_MAX_BYTES;
+use vdom_core::{BranchAddress, Content, ContentChunk, Hash, Result};
+use vdom_store::{Append, Batch, BatchId, ChunkId, LogId, OperationKey, Store, StoreErrorKind};
+
+use crate::branch::{AppliedBatch, AppliedChange, Head};
+use crate::content;
+use crate::content::packs::{PackWriter, StoredDiff};
+use crate::error::from_store;
+use crate::records::{ControlRecord, Packed, Piece, encode_batch, encode_packed, encode_piece};
+use crate::writer::{Writer, compaction_limit};
+
+/// The changes of a large set are kept in chunks of about this size.
+const PIECE_MAX_BYTES: usize = 512 << 10;
+const UNKNOWN_OUTCOME_PAUSE: Duration = Duration::from_millis(50);
+const UNKNOWN_OUTCOME_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Changes in their stored form.
+struct Encoded {
+    manifest: Bytes,
+    body: Bytes,
+    /// What stands outside of the batch.
+    chunks: Vec<ChunkId>,
+}
+
+impl Writer {
+    /// Appends staged changes as one batch and makes them visible; false where
+    /// another batch stands at its number.
+    pub(super) async fn append(
+        &self,
+        changes: Vec<(Vec<u8>, AppliedChange)>,
+        packs: Vec<ContentChunk>,
+        control_records: Vec<ControlRecord>,
+        begun: Instant,
+    ) -> Result<bool> {
+        let head = self.branch.head();
+        let (revision, hash) = after(head, changes.iter().map(|(_, applied)| applied));
+        let stored =
+            self.encode(head.epoch, hash, &changes, packs, control_records.clone()).await?;
+        let mut chunks = chunks(&changes);
+        chunks.extend(stored.chunks);
+        chunks.sort_unstable();
+        chunks.dedup();
+        let batch = Batch {
+            count: changes.len() as u32,
+            operations: operation_keys(&changes),
+            chunks,
+            manifest: stored.manifest,
+            body: stored.body,
+            ..self.next_batch(head)?
+        };
+        let number = head.number + 1;
+        if self.append_until_known(number, &batch).await? == Append::Conflict {
+            return Ok(false);
+        }
+        self.metrics.appended(changes.len(), begun.elapsed());
+        let changes: Vec<_> = changes.into_iter().map(|(_, applied)| applied).collect();
+        let head = Head { revision, hash, number, digest: batch.digest(), ..head };
+        self.branch.publish(AppliedBatch::new(head, changes, control_records), begun);
+        Ok(true)
+    }
+
+    /// Appends how far the log may be compacted: 0 for nothing.
+    pub(super) async fn append_limit(&self, wanted: u64) -> Result<u64> {
+        loop {
+            self.check_open()?;
+            let head = self.branch.head();
+            self.branch.views_complete(head.number).await;
+            let limit = compaction_limit::limit(&self.branch, wanted).await?;
+            if limit == 0
+                || self.try_append_control_record(Some(ControlRecord::Limit(limit)), None).await?
+            {
+                return Ok(limit);
+            }
+            self.catch_up().await?;
+        }
+    }
+
+    /// Appends a batch without changes: a control record, or the end of the log.
+    pub(super) async fn append_control_record(
+        &self,
+        control: Option<ControlRecord>,
+        operation: Option<OperationKey>,
+    ) -> Result<()> {
+        while !self.try_append_control_record(control.clone(), operation).await? {
+            self.catch_up().await?;
+        }
+        Ok(())
+    }
+
+    /// The same, once; false where another batch stands at its number.
+    async fn try_append_control_record(
+        &self,
+        control: Option<ControlRecord>,
+        operation: Option<OperationKey>,
+    ) -> Result<bool> {
+        self.check_open()?;
+        if let Some(ControlRecord::Pin { revision, .. }) = &control {
+            self.branch.check_kept(*revision)?;
+        }
+        let head = self.branch.head();
+        let begun = Instant::now();
+        let closing = control.is_none();
+        let control_records: Vec<_> = control.iter().cloned().collect();
+        let (manifest, body) = encode_batch(head.epoch, head.hash, &[], control_records.clone())?;
+        let operations = operation.into_iter().collect();
+        let pieces = match &control {
+            Some(ControlRecord::Checkpoint(checkpoint)) => checkpoint.pieces.as_slice(),
+            _ => &[],
+        };
+        let chunks = pieces.iter().map(|piece| ChunkId(piece.chunk.hash.0)).collect();
+        let batch = Batch { operations, chunks, closing, manifest, body, ..self.next_batch(head)? };
+        let number = head.number + 1;
+        if self.append_until_known(number, &batch).await? == Append::Conflict {
+            return Ok(false);
+        }
+        let head = Head { number, digest: batch.digest(), closed: closing, ..head };
+        self.branch.publish(AppliedBatch::new(head, Vec::new(), control_records), begun);
+        Ok(true)
+    }
+
+    /// The batch after `head`, with nothing in it.
+    fn next_batch(&self, head: Head) -> Result<Batch> {
+        Ok(Batch {
+            id: BatchId(self.environment.random()?),
+            previous: head.digest,
+            descriptor: (head.number == 0).then(|| self.branch.descriptor.clone()),
+            first_revision: head.revision + 1,
+            count: 0,
+            operations: Vec::new(),
+            chunks: Vec::new(),
+            closing: false,
+            compacted_from: None,
+            manifest: Bytes::new(),
+            body: Bytes::new(),
+        })
+    }
+
+    /// The stored form of changes: in the batch where they fit, else in chunks that
+    /// are durable when this answers.
+    async fn encode(
+        &self,
+        epoch: u64,
+        hash: Hash,
+        changes: &[(Vec<u8>, AppliedChange)],
+        mut packs: Vec<ContentChunk>,
+        control_records: Vec<ControlRecord>,
+    ) -> Result<Encoded> {
+        let inline = changes.iter().map(|(record, applied)| match &applied.entry.diff {
+            StoredDiff::Inline(diff) => Some((record.as_slice(), diff)),
+            StoredDiff::Packed(_) => None,
+        });
+        let inline: Option<Vec<_>> = inline.collect();
+        let (store, address) = (&*self.branch.store, &self.branch.address);
+        if let Some(inline) = inline {
+            let bytes: usize = inline.iter().map(|(record, diff)| record.len() + diff.len()).sum();
+            if bytes <= BATCH_CONTENT_MAX_BYTES {
+                let (manifest, body) = encode_batch(epoch, hash, &inline, control_records)?;
+                return Ok(Encoded { manifest, body, chunks: Vec::new() });
+            }
+            let mut writer = PackWriter::new(store, address);
+            for (_, diff) in &inline {
+                writer.add_packed(diff).await?;
+            }
+            packs = writer.finish().await?.1;
+        }
+        let mut pieces = Vec::new();
+        let (mut pack, mut start) = (0usize, 0u32);
+        let mut rest = changes;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|(record, _)| {
+                bytes += record.len() + 8;
+                bytes <= PIECE_MAX_BYTES
+            });
+            let (now, later) = rest.split_at(fits.count().max(1));
+            if packs.get(pack).is_some_and(|chunk| chunk.length == start) {
+                (pack, start) = (pack + 1, 0);
+            }
+            let records: Vec<_> = now.iter().map(|(record, _)| record.as_slice()).collect();
+            let chunk = content::stage_chunk(store, address, encode_piece(&records)?).await?;
+            let count = now.len() as u32;
+            pieces.push(Piece { chunk, count, pack: pack as u32, start });
+            for (_, applied) in now {
+                if packs.get(pack).is_some_and(|chunk| chunk.length == start) {
+                    (pack, start) = (pack + 1, 0);
+                }
+                start += applied.entry.diff.len() as u32;
+            }
+            rest = later;
+        }
+        let chunks = pieces.iter().map(|piece| piece.chunk).chain(packs.iter().copied());
+        let chunks = chunks.map(|chunk| ChunkId(chunk.hash.0)).collect();
+        let header = changes.first().and_then(|(_, first)| first.entry.change.set_header.clone());
+        let manifest =
+            encode_packed(epoch, hash, Packed { pieces, packs, header }, control_records)?;
+        Ok(Encoded { manifest, body: Bytes::new(), chunks })
+    }
+
+    async fn append_until_known(&self, number: u64, batch: &Batch) -> Result<Append> {
+        let branch = &self.branch;
+        append_until_known(&*branch.store, &branch.address, branch.log, number, batch).await
+    }
+}
+
+/// Appends until the outcome is known: the log cannot go on before that.
+pub(crate) async fn append_until_known(
+    store: &dyn Store,
+    address: &BranchAddress,
+    log: LogId,
+    number: u64,
+    batch: &Batch,
+) -> Result<Append> {
+    let mut pause = UNKNOWN_OUTCOME_PAUSE;
+    let mut unknown = false;
+    loop {
+        match store.append(log, number, batch).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(error)
+                if error.kind == StoreErrorKind::OutcomeUnknown
+                    || (unknown
+                        && matches!(
+                            error.kind,
+                            StoreErrorKind::Unavailable | StoreErrorKind::Full
+                        )) =>
+            {
+                unknown = true;
+                tracing::warn!(
+                    branch = %address, number, %error,
+                    "the outcome of an append is not known: appending the same batch again"
+                );
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(UNKNOWN_OUTCOME_PAUSE_MAX);
+            }
+            Err(error) => return Err(from_store(error, address)),
+        }
+    }
+}
+
+/// Revision and hash after changes that follow `head`.
+fn after<'a>(head: Head, changes: impl Iterator<Item = &'a AppliedChange>) -> (u64, Hash) {
+    changes
+        .last()
+        .map_or((head.revision, head.hash), |last| (last.entry.change.revision, last.entry.hash))
+}
+
+fn operation_keys(changes: &[(Vec<u8>, AppliedChange)]) -> Vec<OperationKey> {
+    changes
+        .iter()
+        .filter_map(|(_, applied)| {
+            let change = &applied.entry.change;
+            let operation = change.operation?;
+            Some(crate::records::operation_key(&change.subject, operation.id))
+        })
+        .collect()
+}
+
+fn chunks(changes: &[(Vec<u8>, AppliedChange)]) -> Vec<ChunkId> {
+    let named = |hash: Hash| ChunkId(hash.0);
+    changes
+        .iter()
+        .filter_map(|(_, applied)| match &applied.node.content {
+            Content::Chunked(chunks) => Some(chunks),
+            Content::Inline(_) | Content::Part(_) => None,
+        })
+        .flatten()
+        .map(|chunk| named(chunk.hash))
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! Which conflicts a batch keeps, and which it resolves.
+
+use sha2::{Digest, Sha256};
+use vdom_core::dom::calls::{Conflict, ConflictReason};
+use vdom_core::{ConflictId, Error, Result};
+
+use crate::branch::Branch;
+use crate::content::packs::StoredDiff;
+use crate::error::from_store;
+use crate::records::{ControlRecord, DocumentView, KeptConflict, KeptReason};
+use crate::writer::Proposal;
+use crate::writer::verdict::Verdict;
+
+/// What a batch must say about conflicts: those to keep, which get their names, and
+/// those that its changes resolve.
+pub(crate) async fn control_records(
+    branch: &Branch,
+    now_ms: i64,
+    proposals: &[&Proposal],
+    verdicts: &mut [Verdict],
+) -> Result<Vec<ControlRecord>> {
+    let mut control_records = Vec::new();
+    for (proposal, verdict) in proposals.iter().zip(verdicts) {
+        match verdict {
+            Verdict::Conflicted(conflict) if proposal.keep_conflict => {
+                let id = name(branch, proposal, conflict);
+                conflict.conflict_id = Some(id);
+                if conflict_row(branch, id).await?.is_none() {
+                    control_records.push(ControlRecord::Conflict(Box::new(kept(
+                        id, now_ms, proposal, conflict,
+                    )?)));
+                }
+            }
+            Verdict::Accepted(_) | Verdict::Same(_) => {
+                control_records.extend(proposal.resolves.map(ControlRecord::Resolved));
+            }
+            _ => {}
+        }
+    }
+    Ok(control_records)
+}
+
+fn kept(
+    id: ConflictId,
+    now_ms: i64,
+    proposal: &Proposal,
+    conflict: &Conflict,
+) -> Result<KeptConflict> {
+    let StoredDiff::Inline(diff) = &proposal.stored else {
+        return Err(Error::internal("a diff of its own is at hand"));
+    };
+    Ok(KeptConflict {
+        id,
+        reason: match conflict.reason {
+            ConflictReason::StaleClock => KeptReason::StaleClock,
+            ConflictReason::PathExists => KeptReason::PathExists,
+            ConflictReason::Deleted => KeptReason::Deleted,
+            ConflictReason::TargetExists => KeptReason::TargetExists,
+            ConflictReason::Merge => KeptReason::Merge,
+        },
+        node_id: conflict.node_id,
+        revision: conflict.revision,
+        timestamp_ms: now_ms,
+        subject: proposal.permit.subject().to_string(),
+        asked_node_id: proposal.node_id,
+        asked_path: proposal.path.clone(),
+        asked_kind: proposal.kind,
+        diff: diff.to_vec(),
+        clock: proposal.clock.clone(),
+        actor: proposal.actor.clone(),
+        author: proposal.author.clone(),
+        message: proposal.message.clone(),
+        metadata: proposal.metadata.clone(),
+        operation_id: proposal.operation.map(|(operation, _)| operation.id),
+    })
+}
+
+/// The same write, repeated, is the same conflict.
+fn name(branch: &Branch, proposal: &Proposal, conflict: &Conflict) -> ConflictId {
+    let mut hasher = Sha256::new_with_prefix(b"vdom.conflict.1");
+    hasher.update(branch.log.0);
+    if let Some((_, key)) = proposal.operation {
+        hasher.update(key.0);
+    } else {
+        hasher.update(conflict.revision.to_be_bytes());
+        hasher.update(conflict.node_id.as_bytes());
+        hasher.update(proposal.diff_hash.as_bytes());
+        hasher.update(proposal.permit.subject().as_bytes());
+    }
+    let digest: [u8; 32] = hasher.finalize().into();
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    ConflictId(id)
+}
+
+/// The row of a kept conflict.
+pub(crate) async fn conflict_row(
+    branch: &Branch,
+    id: ConflictId,
+) -> Result<Option<vdom_store::View>> {
+    let row = branch.store.view(branch.log, DocumentView::Conflict.kind(), id.as_bytes()).await;
+    row.map_err(|error| from_store(error, &branch.address))
+}

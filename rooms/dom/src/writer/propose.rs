@@ -1,0 +1,47 @@
+//! A proposal through the queue of its branch, and what a conflict is about.
+
+use vdom_core::dom::calls::{Conflict, ConflictReason, WriteOutcome};
+use vdom_core::limits::CHUNK_BYTES;
+use vdom_core::{Diff, Result, VectorClock};
+
+use crate::branch::Branch;
+use crate::content;
+use crate::writer::merge::{MergeAttempt, merge_base, try_merge};
+use crate::writer::{BranchHandle, Command, Proposal};
+
+/// Has the branch's writer evaluate a proposal, and explains a conflict.
+pub(crate) async fn propose(handle: &BranchHandle, proposal: Proposal) -> Result<WriteOutcome> {
+    let (clock, diff) = (proposal.clock.clone(), proposal.diff.clone());
+    let operation_id = proposal.operation.map(|(operation, _)| operation.id);
+    let proposal = Box::new(proposal);
+    match handle.ask(|reply| Command::Write { proposal, reply }).await? {
+        WriteOutcome::Written(written) => Ok(WriteOutcome::Written(written)),
+        WriteOutcome::Conflicted(mut conflict) => {
+            conflict.operation_id = operation_id;
+            explain_conflict(&handle.branch, &mut conflict, &clock, &diff).await?;
+            Ok(WriteOutcome::Conflicted(conflict))
+        }
+    }
+}
+
+/// Adds what the writer had seen, and where it disagrees with what stands there.
+pub(crate) async fn explain_conflict(
+    branch: &Branch,
+    conflict: &mut Conflict,
+    clock: &VectorClock,
+    diff: &Diff,
+) -> Result<()> {
+    let Some(current) = branch.node(conflict.node_id).await? else { return Ok(()) };
+    let Some(base) = merge_base(branch, &current, clock).await? else { return Ok(()) };
+    if base.content.len() <= CHUNK_BYTES as u64 {
+        let content = content::load(&*branch.store, &branch.address, &base.content).await?;
+        conflict.base_content = Some(content);
+    }
+    if conflict.reason == ConflictReason::StaleClock
+        && let MergeAttempt::Conflicting(hunks) =
+            try_merge(branch, Some(&base), &current, diff).await?
+    {
+        conflict.hunks = hunks;
+    }
+    Ok(())
+}

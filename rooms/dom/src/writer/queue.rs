@@ -1,0 +1,83 @@
+//! What a branch's writer is asked, and how.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use vdom_core::dom::calls::{SetOutcome, WriteOutcome};
+use vdom_core::{Error, Result};
+use vdom_store::OperationKey;
+
+use crate::branch::Branch;
+use crate::records::ControlRecord;
+use crate::writer::{Proposal, SetProposal};
+
+/// A branch with its writer; the writer ends when the last handle is dropped.
+pub(crate) struct BranchHandle {
+    /// What is shared.
+    pub branch: Arc<Branch>,
+    /// The writer's queue.
+    pub writer: mpsc::Sender<Command>,
+}
+
+/// What a branch's writer is asked.
+pub(crate) enum Command {
+    /// Write a diff.
+    Write {
+        /// What to write.
+        proposal: Box<Proposal>,
+        /// Where to answer.
+        reply: oneshot::Sender<Result<WriteOutcome>>,
+    },
+    /// Write a change set.
+    WriteSet {
+        /// What to write.
+        proposal: Box<SetProposal>,
+        /// Where to answer.
+        reply: oneshot::Sender<Result<SetOutcome>>,
+    },
+    /// Append something that is no change.
+    Control {
+        /// What.
+        record: ControlRecord,
+        /// Where to answer.
+        reply: oneshot::Sender<Result<()>>,
+    },
+    /// Let the log say up to which revision it may be compacted; answers that, or 0 for
+    /// nothing.
+    Limit {
+        /// At most this far.
+        wanted: u64,
+        /// Where to answer.
+        reply: oneshot::Sender<Result<u64>>,
+    },
+    /// End the log.
+    Close {
+        /// What makes it safe to repeat.
+        operation: Option<OperationKey>,
+        /// Where to answer.
+        reply: oneshot::Sender<Result<()>>,
+    },
+    /// Prove the head, reading on where the log goes on.
+    VerifyHead {
+        /// Where to answer.
+        reply: oneshot::Sender<Result<()>>,
+    },
+}
+
+impl BranchHandle {
+    /// Asks the branch's writer, and waits for its answer.
+    pub(crate) async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.writer.send(command(reply)).await.map_err(|_| writer_gone())?;
+        answer.await.map_err(|_| writer_gone())?
+    }
+}
+
+/// The answer to whoever waits for a writer that is gone.
+fn writer_gone() -> Error {
+    Error::unavailable("the branch is being closed: try again").retry_after(Duration::from_secs(1))
+}

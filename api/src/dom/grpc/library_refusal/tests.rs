@@ -54,6 +54,7 @@ async fn every_refusal_of_the_library_has_our_words() {
     let (mut long, mut cut) = (vec![0], vec![0]);
     long.put_u32(UNARY_MESSAGE_MAX_BYTES as u32 + 1);
     cut.put_u32(9);
+    cut.extend_from_slice(b"cut");
     for (encoding, body, code, words) in [
         (None, long, TooLarge, "is larger than 4194304 bytes: stream the content"),
         (Some("gzip"), frame(1, &gzip), TooLarge, "4194304 bytes once decompressed"),

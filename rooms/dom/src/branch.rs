@@ -29,7 +29,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use vdom_core::{BranchAddress, Node, NodeId, NodePath, Result};
-use vdom_store::{LogDescriptor, LogId, Position, Store, View, Watermark};
+use vdom_security::{GuardedStore, Permit, PermittedStore};
+use vdom_store::{LogDescriptor, LogId, Position, View, Watermark};
 
 use crate::branch::node_cache::{BranchNodeCache, Holder};
 use crate::branch::parent::ParentBranch;
@@ -45,8 +46,6 @@ pub(crate) struct Branch {
     pub descriptor: LogDescriptor,
     /// Its log.
     pub log: LogId,
-    /// Where the log and the views are.
-    pub store: Arc<dyn Store>,
     /// What it has from another branch.
     pub parent: Option<ParentBranch>,
     /// Wakes the view builder: there are batches without views.
@@ -59,6 +58,8 @@ pub(crate) struct Branch {
     pub usage: Arc<RealmUsage>,
     node_cache: BranchNodeCache,
     usage_in_views: Mutex<(Usage, Position)>,
+    store: GuardedStore,
+    permit: Permit,
     state: RwLock<BranchState>,
     compaction: RwLock<Compaction>,
     head: watch::Sender<Head>,
@@ -72,7 +73,9 @@ pub(crate) struct BranchParts {
     /// Of the incarnation.
     pub descriptor: LogDescriptor,
     /// Where the log and the views are.
-    pub store: Arc<dyn Store>,
+    pub store: GuardedStore,
+    /// What it is served with.
+    pub permit: Permit,
     /// What it has from another branch.
     pub parent: Option<ParentBranch>,
     /// Where the views end.
@@ -89,8 +92,17 @@ impl Branch {
     /// A branch whose log ends at `head` and whose views are complete to
     /// `watermark`; the batches between are applied next.
     pub(crate) fn new(parts: BranchParts) -> Self {
-        let BranchParts { address, descriptor, store, parent, head, views, usage, node_cache } =
-            parts;
+        let BranchParts {
+            address,
+            descriptor,
+            store,
+            permit,
+            parent,
+            head,
+            views,
+            usage,
+            node_cache,
+        } = parts;
         let log = descriptor.log_id();
         let KnownViews { watermark, compaction, usage: usage_in_views } = views;
         Self {
@@ -101,6 +113,7 @@ impl Branch {
             descriptor,
             log,
             store,
+            permit,
             parent,
             wake_view_builder: Notify::new(),
             flush_requested: Notify::new(),
@@ -119,6 +132,21 @@ impl Branch {
             head: watch::Sender::new(head),
             retired: AtomicBool::new(head.closed),
         }
+    }
+
+    /// The store, under the permit that open branches are served with.
+    pub(crate) fn store(&self) -> PermittedStore<'_> {
+        self.store.with(&self.permit)
+    }
+
+    /// The store, for a duty or a caller that has a permit of its own.
+    pub(crate) fn store_with<'a>(&'a self, permit: &'a Permit) -> PermittedStore<'a> {
+        self.store.with(permit)
+    }
+
+    /// Whether other processes may append to its log.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.store.guarantees().shared
     }
 
     /// Who opens the branch next shall open it anew.
@@ -263,7 +291,7 @@ impl Branch {
     }
 
     async fn own_view(&self, id: NodeId) -> Result<Option<View>> {
-        let view = self.store.view(self.log, DocumentView::Node.kind(), id.as_bytes()).await;
+        let view = self.store().view(self.log, DocumentView::Node.kind(), id.as_bytes()).await;
         view.map_err(|error| from_store(error, &self.address))
     }
 
@@ -303,7 +331,7 @@ impl Branch {
 
     /// The live node at a path, as the views have it, and the parent.
     async fn find_at(&self, path: &NodePath) -> Result<Option<Arc<Node>>> {
-        let views = self.store.views_at(self.log, DocumentView::Node.kind(), path.as_str()).await;
+        let views = self.store().views_at(self.log, DocumentView::Node.kind(), path.as_str()).await;
         for view in views.map_err(|error| from_store(error, &self.address))? {
             let node = decode_node(&view.value)?;
             // A change that is not in the views yet may have taken it away.
@@ -326,7 +354,7 @@ impl Branch {
         if let Some((_, subject)) = self.state.read().actors.get(actor) {
             return Ok(Some(subject.clone()));
         }
-        let view = self.store.view(self.log, DocumentView::Actor.kind(), actor.as_bytes()).await;
+        let view = self.store().view(self.log, DocumentView::Actor.kind(), actor.as_bytes()).await;
         let view = view.map_err(|error| from_store(error, &self.address))?;
         match (view, &self.parent) {
             (Some(view), _) => Ok(Some(String::from_utf8_lossy(&view.value).as_ref().into())),
@@ -422,7 +450,7 @@ impl Branch {
             let mut compaction = self.compaction.write();
             match control {
                 ControlRecord::Limit(revision) => {
-                    compaction.limit = compaction.limit.max(*revision)
+                    compaction.limit = compaction.limit.max(*revision);
                 }
                 ControlRecord::Checkpoint(checkpoint) => {
                     compaction.limit = compaction.limit.max(checkpoint.revision);

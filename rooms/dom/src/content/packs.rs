@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 use vdom_core::limits::{CHANGE_SET_INLINE_MAX_BYTES, CHUNK_BYTES};
 use vdom_core::{BranchAddress, ChunkPart, ContentChunk, Result};
-use vdom_store::Store;
+use vdom_security::PermittedStore;
 
 use crate::content;
 
@@ -29,14 +29,14 @@ impl StoredDiff {
 
 /// Reads packs, keeping the last one: what is read in order is read once.
 pub(crate) struct PackReader<'a> {
-    store: &'a dyn Store,
+    store: PermittedStore<'a>,
     address: &'a BranchAddress,
     last: Option<(ContentChunk, Bytes)>,
 }
 
 impl<'a> PackReader<'a> {
     /// Nothing read yet.
-    pub(crate) fn new(store: &'a dyn Store, address: &'a BranchAddress) -> Self {
+    pub(crate) fn new(store: PermittedStore<'a>, address: &'a BranchAddress) -> Self {
         Self { store, address, last: None }
     }
 
@@ -80,7 +80,7 @@ impl<'a> PackReader<'a> {
 
 /// Collects diffs: inline while they are few, else in packs.
 pub(crate) struct PackWriter<'a> {
-    store: &'a dyn Store,
+    store: PermittedStore<'a>,
     address: &'a BranchAddress,
     slots: Vec<Slot>,
     inline_bytes: usize,
@@ -95,7 +95,7 @@ enum Slot {
 
 impl<'a> PackWriter<'a> {
     /// Nothing collected yet.
-    pub(crate) fn new(store: &'a dyn Store, address: &'a BranchAddress) -> Self {
+    pub(crate) fn new(store: PermittedStore<'a>, address: &'a BranchAddress) -> Self {
         Self {
             store,
             address,

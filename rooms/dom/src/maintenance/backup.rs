@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use vdom_core::{Error, ErrorCode, Result};
-use vdom_store::{ChunkId, Store};
+use vdom_store::ChunkId;
 
+use super::MaintainedStore;
 use super::archive::Writer;
 use super::collect::named_by;
 use crate::error::from_store;
@@ -32,10 +33,11 @@ pub struct BackupReport {
 /// # Errors
 /// Where the store is damaged, cannot be read, or the file not written.
 pub async fn backup<W: Write>(
-    store: &dyn Store,
+    store: &MaintainedStore,
     file: W,
     mut progress: impl FnMut(u64),
 ) -> Result<(W, BackupReport)> {
+    let store = store.permitted();
     let mut writer = Writer::begin(file)?;
     let mut report = BackupReport::default();
     let mut chunks: BTreeSet<(String, ChunkId)> = BTreeSet::new();

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 use vdom_core::dom::change::{CHAIN_START, sha256};
 use vdom_core::{BranchAddress, Hash, Result};
-use vdom_store::{ChunkId, LogDescriptor, LogEntry, LogId, Store, StoreErrorKind};
+use vdom_security::PermittedStore;
+use vdom_store::{ChunkId, LogDescriptor, LogEntry, LogId, StoreErrorKind};
 
+use super::MaintainedStore;
 use crate::branch::checkpoint;
 use crate::content::packs::PackReader;
 use crate::error::from_store;
@@ -50,7 +52,11 @@ pub struct Finding {
 ///
 /// # Errors
 /// Where the store cannot be read for another reason than damage.
-pub async fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<VerifyReport> {
+pub async fn verify(
+    store: &MaintainedStore,
+    mut progress: impl FnMut(u64),
+) -> Result<VerifyReport> {
+    let store = store.permitted();
     let mut walk = Walk { store, report: VerifyReport::default(), chunks: HashMap::new() };
     for log in all_logs(store).await? {
         walk.report.logs += 1;
@@ -64,7 +70,7 @@ pub async fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<
 }
 
 struct Walk<'a> {
-    store: &'a dyn Store,
+    store: PermittedStore<'a>,
     report: VerifyReport,
     /// Which chunks were looked at, and what is wrong with them.
     chunks: HashMap<(String, ChunkId), Option<String>>,
@@ -198,7 +204,7 @@ fn first_link(record: &BatchRecord) -> Link {
 
 /// The changes of a batch, one after the other.
 async fn changes(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     record: &BatchRecord,
     mut link: Link,

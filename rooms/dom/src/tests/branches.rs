@@ -41,12 +41,7 @@ async fn change_in(room: &DocumentRoom, on: &str, at: &str, diff: Bytes) -> Writ
     accepted(room, request).await
 }
 
-async fn text_in(
-    room: &DocumentRoom,
-    on: &str,
-    at: &str,
-    revision: Option<u64>,
-) -> Option<String> {
+async fn text_in(room: &DocumentRoom, on: &str, at: &str, revision: Option<u64>) -> Option<String> {
     let when = ReadAt { revision, ..ReadAt::default() };
     let request =
         ReadSnapshot { address: branch(on), node: NodeSelector::Path(path(at)), at: when };
@@ -68,13 +63,7 @@ async fn tree(room: &DocumentRoom, on: &str, prefix: &str, at: Option<u64>) -> V
     entries.map_ok(shown).try_collect().await.expect("whole")
 }
 
-async fn revisions(
-    room: &DocumentRoom,
-    on: &str,
-    after: u64,
-    upto: u64,
-    epoch: u64,
-) -> Vec<u64> {
+async fn revisions(room: &DocumentRoom, on: &str, after: u64, upto: u64, epoch: u64) -> Vec<u64> {
     let request = Subscribe {
         address: branch(on),
         paths: vec![],

@@ -19,11 +19,7 @@ async fn write_set(
     room.write_diffs(&caller("anna"), set, stream::iter(parts).boxed()).await
 }
 
-async fn written(
-    room: &DocumentRoom,
-    request: WriteDiffs,
-    diffs: Vec<WriteDiff>,
-) -> SetWritten {
+async fn written(room: &DocumentRoom, request: WriteDiffs, diffs: Vec<WriteDiff>) -> SetWritten {
     match write_set(room, request, diffs).await {
         Ok(SetOutcome::Written(written)) => written,
         other => panic!("not written: {other:?}"),

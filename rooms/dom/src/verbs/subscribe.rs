@@ -247,7 +247,7 @@ impl<Q: Queue> Watch<Q> {
             return Err(history_compacted(owner, place.after, oldest));
         }
         let from = number_of(owner, place.after + 1).await?;
-        let page = owner.store.read(owner.log, from, PAGE_BYTES).await;
+        let page = owner.store().read(owner.log, from, PAGE_BYTES).await;
         let page = page.map_err(|error| from_store(error, &owner.address))?;
         let begun = place.after;
         let mut packs = owner.packs();

@@ -9,8 +9,8 @@ use vdom_core::{
     BranchAddress, ConflictId, ContentChunk, Diff, Error, Hash, NodeId, NodeKind, NodePath,
     Operation, Result, VectorClock,
 };
-use vdom_security::Permit;
-use vdom_store::{OperationKey, Store};
+use vdom_security::{Permit, PermittedStore};
+use vdom_store::OperationKey;
 
 use crate::content;
 use crate::content::packs::StoredDiff;
@@ -61,7 +61,7 @@ pub(crate) struct Proposal {
 /// Moves the content of a large `put` into chunks; refuses other diffs that are
 /// too large to stand in a batch.
 pub(crate) async fn store_large_put(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     diff: Diff,
     stored: Bytes,

@@ -218,7 +218,7 @@ fn all_sources() -> Vec<PathBuf> {
                 if !is_foreign && name != "node_modules" {
                     waiting.push(path);
                 }
-            } else if name.ends_with(".rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
                 found.push(path);
             }
         }

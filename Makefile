@@ -10,7 +10,7 @@ TEST := ./scripts/with-environment $(CARGO) test --workspace
 INTEGRATION := $(TEST) --test integration
 
 # What `make run` leaves out: `make run FEATURES=mongodb` builds the MongoDB store in.
-FEATURES ?= command
+FEATURES ?=
 # `make run ARGS=--demo` puts a small repo to look at into an empty store.
 ARGS ?=
 
@@ -22,7 +22,7 @@ run:
 	@./scripts/web console || echo "Going on without it."
 	@test -x $(TARGET)/quick/vdom || echo "Building vdom: about four minutes on two cores the \
 	first time, seconds after that."
-	@$(CARGO) build --profile quick --package vdom --no-default-features --features $(FEATURES)
+	@$(CARGO) build --profile quick --package vdom --no-default-features --features "$(FEATURES)"
 	@$(TARGET)/quick/vdom up $(ARGS)
 
 ## Installs what the tests need, then passes every test.

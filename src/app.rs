@@ -98,12 +98,13 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
     let (grpc_routes, health) = grpc::router(room.clone())?;
     let http_routes = http::router(room.clone(), &config.web, metrics.clone(), lifecycle.clone())?;
     let admin_routes = vdom_edge::observe::admin::router(metrics.clone(), lifecycle.clone());
-    tokio::spawn(lifecycle.watch(health, &grpc::HEALTH_SERVICES));
+    tokio::spawn(lifecycle.watch(health, vdom_api::health_services()));
 
     let addresses = Addresses { grpc: tcp(&grpc)?, http: tcp(&http)?, admin: tcp(&admin)? };
     let context = RequestContext {
         tokens,
         environment: environment.clone(),
+        route_labels: vdom_api::route_labels(),
         metrics: metrics.requests(),
         transport: if tls.is_some() { "tls" } else { "tcp" },
         draining: draining.clone(),

@@ -4,4 +4,14 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may look at the clock"))]
 
+mod descriptors;
 pub mod dom;
+
+use vdom_edge::serve::RouteLabel;
+
+pub use descriptors::health_services;
+
+/// How metrics and access logs name the calls of all rooms, over gRPC and over REST.
+pub fn route_labels() -> &'static [RouteLabel] {
+    &[descriptors::route_label, dom::rest::route_label]
+}

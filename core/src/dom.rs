@@ -3,5 +3,6 @@
 pub mod calls;
 pub mod change;
 pub mod diff;
+pub mod events;
 pub mod merge;
 pub mod node;

@@ -8,7 +8,7 @@
 //! | [`error`] | the closed list of error codes |
 //! | [`identifiers`] [`names`] | ids, hashes, and the names that people give |
 //! | [`limits`] | every limit, with its unit |
-//! | [`dom`] | the document room: calls, changes and their hash chain, diffs, merges, nodes |
+//! | [`dom`] | the document room: calls, changes and their hash chain, events, diffs, merges, nodes |
 //!
 //! No async runtime, no I/O, no clock or randomness of its own: whoever calls
 //! hands them in. Nothing here knows the wire or the store.

@@ -20,6 +20,7 @@ pub use listener::{Bind, Listener, LocalAddress, Stream};
 pub use request_context::RequestContext;
 pub use request_path::{Entered, RequestPath};
 pub use request_service::RequestService;
+pub use route_label::RouteLabel;
 pub use server::{Drained, Server};
 
 #[cfg(test)]

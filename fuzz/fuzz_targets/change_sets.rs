@@ -9,13 +9,13 @@ use futures::{StreamExt, stream};
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
 use tokio::runtime::{Builder, Runtime};
+use vdom_api::dom::grpc::change_set::{in_a_stream, in_one_message};
 use vdom_core::dom::calls::{ChangeSetPart, DiffSource, WriteDiff, WriteDiffs};
 use vdom_core::limits::{
     ACTOR_MAX_BYTES, CHANGE_MESSAGE_MAX_BYTES, CHANGE_SET_MAX_BYTES, CLOCK_MAX_ACTORS,
     CONTENT_MAX_BYTES, METADATA_MAX_BYTES, METADATA_MAX_ENTRIES, PATH_MAX_BYTES,
 };
 use vdom_core::{Error, ErrorCode};
-use vdom_api::dom::grpc::change_set::{in_a_stream, in_one_message};
 use vdom_fuzz::input::{byte, part, take};
 use vdom_proto::v1::WriteDiffsChunk;
 use vdom_proto::v1::write_diffs_chunk::Chunk;

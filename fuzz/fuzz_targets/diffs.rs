@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use vdom_core::dom::diff::{Applied, Diff, NewContent, PutContent, TextEdit, apply};
-use vdom_core::limits::{CONTENT_MAX_BYTES, METADATA_MAX_BYTES, METADATA_MAX_ENTRIES};
 use vdom_core::dom::merge::{Merged, merge};
+use vdom_core::limits::{CONTENT_MAX_BYTES, METADATA_MAX_BYTES, METADATA_MAX_ENTRIES};
 use vdom_core::{ErrorCode, NodeKind, document};
 use vdom_fuzz::input::{byte, part};
 

@@ -12,9 +12,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use vdom_core::ErrorCode;
-use vdom_core::limits::{ACTOR_MAX_BYTES, TOKEN_LEEWAY, TOKEN_MAX_BYTES};
 use vdom_core::access::Scope;
-use vdom_edge::token::{Identity, TokenVerifier, TokenSettings};
+use vdom_core::limits::{ACTOR_MAX_BYTES, TOKEN_LEEWAY, TOKEN_MAX_BYTES};
+use vdom_edge::token::{Identity, TokenSettings, TokenVerifier};
 use vdom_fuzz::input::{byte, part};
 
 const ISSUER: &str = "https://issuer.example";

@@ -34,9 +34,6 @@ use crate::upstream::{Reach, Upstream, UpstreamAddress};
 use crate::workers::{Services, Workers};
 use vdom_edge::Environment;
 
-/// The services that gRPC health speaks about; the empty name is the whole
-/// server.
-const HEALTH_SERVICES: [&str; 2] = ["", "virtualdom.v1.MemoryGateway"];
 /// How often a gateway is looked for that is away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often one is asked that was there.
@@ -101,6 +98,7 @@ pub async fn start(config: SidecarConfig, environment: Environment) -> Result<Ru
     let context = |transport| RequestContext {
         tokens: tokens.clone(),
         environment: environment.clone(),
+        route_labels: vdom_api::route_labels(),
         metrics: metrics.requests(),
         transport,
         draining: draining.clone(),
@@ -212,8 +210,8 @@ async fn watch(
         }
         let status =
             if health.is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in HEALTH_SERVICES {
-            reporter.set_service_status(service, status).await;
+        for service in vdom_api::health_services() {
+            reporter.set_service_status(*service, status).await;
         }
         if draining.is_cancelled() {
             return;

@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use equivalent::Equivalent;
 use moka::sync::Cache;
-use prost::Message;
-use vdom_api::dom::convert::encode;
-use vdom_core::dom::calls::{Freshness, NodeSelector, Snapshot, Source};
+use vdom_api::dom::grpc::protobuf::EncodedNode;
+use vdom_core::dom::calls::NodeSelector;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{Content, Error, Node, NodeId, NodePath};
 
@@ -155,24 +154,12 @@ impl CachedNode {
     /// Keeps a node; `None` where its content is too large or not at hand.
     pub(crate) fn new(mut node: Node, position: Position) -> Option<Self> {
         let Content::Inline(content) = &node.content else { return None };
-        let length = content.len();
-        if length > CACHED_CONTENT_MAX_BYTES {
+        if content.len() > CACHED_CONTENT_MAX_BYTES {
             return None;
         }
-        // Fields that are left at their defaults are not encoded.
-        let freshness = Freshness { age_ms: 0, stale: false, source: Source::Cache };
-        let snapshot = Snapshot { node, epoch: position.epoch, revision: 0, freshness };
-        let mut answer = encode::snapshot(snapshot.clone());
-        answer.freshness = None;
-        let constant = Bytes::from(answer.encode_to_vec());
-
-        node = snapshot.node;
-        let start = content_offset(length);
-        let in_place =
-            constant.get(start..start + length).is_some_and(|kept| *kept == answer.content);
-        if in_place {
-            node.content = Content::Inline(constant.slice(start..start + length));
-        }
+        let EncodedNode { message: constant, content } =
+            EncodedNode::new(node.clone(), position.epoch);
+        node.content = Content::Inline(constant.slice(content));
         Some(Self { node, position, constant })
     }
 
@@ -198,12 +185,6 @@ impl CachedNode {
     pub(crate) fn constant(&self) -> &Bytes {
         &self.constant
     }
-}
-
-/// Where the content begins in an encoded `ReadSnapshotResponse`: after the
-/// field `node_id` (18 bytes), its own tag and its length.
-fn content_offset(length: usize) -> usize {
-    18 + 1 + prost::length_delimiter_len(length)
 }
 
 /// The nodes of all branches. Cheap to clone.

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::BoxError;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
-use prost::encoding::encode_varint;
 use tower::Service;
+use vdom_api::dom::grpc::protobuf::{CachedReadRequest, READ_STATE_MAX_BYTES, put_read_state};
 use vdom_core::access::{Action, Resource, decide};
 use vdom_core::dom::calls::Freshness;
 use vdom_core::{BranchAddress, NodeId, RealmName};
@@ -27,10 +27,6 @@ use vdom_edge::serve::{Entered, RequestPath};
 use crate::branch::{Branch, Found, Wanted};
 use crate::cache::{CachedNode, KeyRef};
 use crate::sidecar::Sidecar;
-
-mod read_request;
-
-use read_request::ReadRequest;
 
 /// The only call that is answered here, as access logs and metrics name it.
 const CALL: &str = "ReadSnapshot";
@@ -45,8 +41,6 @@ const FRAME_HEAD_BYTES: usize = 5;
 const REQUEST_MAX_BYTES: usize = 4 << 10;
 /// Below this, copying an answer into one piece is cheaper than sending two.
 const ONE_PIECE_MAX_BYTES: usize = 8 << 10;
-/// The most bytes of what changes.
-const CHANGING_MAX_BYTES: usize = 40;
 /// How many branches a thread remembers.
 const BRANCHES_MAX: usize = 32;
 
@@ -66,7 +60,7 @@ impl FastPath {
     /// The answer to a framed request, where memory has it and the caller may
     /// read it.
     fn answer(&self, entered: &Entered, framed: &[u8]) -> Option<Prepared> {
-        let request = ReadRequest::parse(message(framed)?)?;
+        let request = CachedReadRequest::decode(message(framed)?)?;
         // A refusal is worth the usual way, here as below.
         let identity = &entered.token.as_ref().ok()?.identity;
         entered.deadline.as_ref().ok()?;
@@ -380,9 +374,9 @@ impl Prepared {
         let constant = node.constant();
         let in_one_piece = constant.len() <= ONE_PIECE_MAX_BYTES;
         let rest = if in_one_piece { constant.len() } else { 0 };
-        let mut first = BytesMut::with_capacity(FRAME_HEAD_BYTES + CHANGING_MAX_BYTES + rest);
-        first.put_bytes(0, FRAME_HEAD_BYTES);
-        put_changing(&mut first, revision, freshness);
+        let mut first = Vec::with_capacity(FRAME_HEAD_BYTES + READ_STATE_MAX_BYTES + rest);
+        first.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
+        put_read_state(revision, freshness, &mut first);
         let length = (first.len() - FRAME_HEAD_BYTES + constant.len()) as u32;
         first[1..FRAME_HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
         let second = if in_one_piece {
@@ -391,7 +385,7 @@ impl Prepared {
         } else {
             constant.clone()
         };
-        Self { first: first.freeze(), second, is_done: false }
+        Self { first: first.into(), second, is_done: false }
     }
 
     fn next_frame(&mut self) -> Option<Frame<Bytes>> {
@@ -408,26 +402,6 @@ impl Prepared {
         trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
         Some(Frame::trailers(trailers))
     }
-}
-
-/// Fields `revision` (6) and `freshness` (12) of a `ReadSnapshotResponse`.
-fn put_changing(message: &mut BytesMut, revision: u64, freshness: Freshness) {
-    const REVISION: u8 = 6 << 3;
-    const FRESHNESS: u8 = 12 << 3 | 2;
-    const AGE_MS: u8 = 1 << 3;
-    const STALE: u8 = 2 << 3;
-    const SOURCE: u8 = 3 << 3;
-    const CACHE: u8 = vdom_proto::v1::freshness::Source::Cache as u8;
-
-    message.put_u8(REVISION);
-    encode_varint(revision, message);
-    message.put_u8(FRESHNESS);
-    let length_at = message.len();
-    message.put_slice(&[0, AGE_MS]);
-    encode_varint(freshness.age_ms, message);
-    message.put_slice(&[STALE, freshness.stale.into(), SOURCE, CACHE]);
-    // At most 16: one byte of length.
-    message[length_at] = (message.len() - length_at - 1) as u8;
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use vdom_api::dom::DocumentService;
+use vdom_api::dom::{DocumentService, in_batches};
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, Event, GetHistory,
+    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, GetHistory,
     HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
     ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
-    WriteDiff, WriteDiffs, WriteOutcome,
+    WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
+use vdom_core::dom::events::EventSlice;
 use vdom_core::{BranchAddress, RealmName, RepoName, Result};
 use vdom_edge::{Caller, ServiceStream};
 
@@ -136,7 +137,7 @@ impl DocumentService for Sidecar {
     async fn write_content(
         &self,
         caller: &Caller,
-        request: WriteDiff,
+        request: WriteContent,
         content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome> {
         self.forward_content(caller, request, content).await
@@ -165,8 +166,13 @@ impl DocumentService for Sidecar {
         self.upstream().read_tree(OnBehalfOf::Caller(caller), &request).await
     }
 
-    async fn subscribe(&self, caller: &Caller, request: Subscribe) -> Result<ServiceStream<Event>> {
-        self.upstream().subscribe(OnBehalfOf::Caller(caller), &request).await
+    async fn subscribe(
+        &self,
+        caller: &Caller,
+        request: Subscribe,
+    ) -> Result<ServiceStream<EventSlice>> {
+        let events = self.upstream().subscribe(OnBehalfOf::Caller(caller), &request).await?;
+        Ok(in_batches(events, request.address))
     }
 
     async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage> {

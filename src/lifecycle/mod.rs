@@ -31,7 +31,11 @@ impl Lifecycle {
     }
 
     /// Asks the store once a second and tells gRPC health; ends with the drain.
-    pub async fn watch(self: Arc<Self>, reporter: HealthReporter, services: &[&'static str]) {
+    pub async fn watch(
+        self: Arc<Self>,
+        reporter: HealthReporter,
+        services: &'static [&'static str],
+    ) {
         let mut tick = tokio::time::interval(CHECK_EVERY);
         loop {
             tokio::select! {

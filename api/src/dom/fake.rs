@@ -16,16 +16,17 @@ use vdom_core::dom::calls::{
     DeleteBranch, DiffSource, Event, Freshness, GetHistory, HistoryPage, ListConflicts,
     NodeSelector, OnConflict, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
     ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Source, Subscribe,
-    TreeEntry, WriteDiff, WriteDiffs, WriteOutcome,
+    TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::dom::diff::Diff;
+use vdom_core::dom::events::EventSlice;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{
     BranchAddress, Content, Error, ErrorCode, Node, NodeId, NodeKind, NodePath, RealmName,
     RepoName, Result,
 };
 
-use crate::dom::DocumentService;
+use crate::dom::{DocumentService, in_batches};
 use state::State;
 use vdom_core::access::Scopes;
 use vdom_edge::Caller;
@@ -105,7 +106,7 @@ impl DocumentService for FakeDocumentService {
     async fn write_content(
         &self,
         caller: &Caller,
-        request: WriteDiff,
+        request: WriteContent,
         mut content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome> {
         let mut bytes = BytesMut::new();
@@ -113,7 +114,7 @@ impl DocumentService for FakeDocumentService {
             bytes.extend_from_slice(&piece?);
         }
         let diff = Diff::Put(vdom_core::dom::diff::PutContent::Bytes(bytes.freeze()));
-        self.write(caller, &request, &diff)
+        self.write(caller, &request.with_diff(DiffSource::Follows), &diff)
     }
 
     async fn read_snapshot(&self, _: &Caller, request: ReadSnapshot) -> Result<Snapshot> {
@@ -166,7 +167,7 @@ impl DocumentService for FakeDocumentService {
         Ok(stream::iter(entries).boxed())
     }
 
-    async fn subscribe(&self, _: &Caller, request: Subscribe) -> Result<ServiceStream<Event>> {
+    async fn subscribe(&self, _: &Caller, request: Subscribe) -> Result<ServiceStream<EventSlice>> {
         let state = self.state.lock();
         let revision = state.changes.len() as u64;
         if request.from.is_some_and(|from| from.epoch != EPOCH) {
@@ -179,7 +180,8 @@ impl DocumentService for FakeDocumentService {
             .collect();
         let progress = Event::Progress { epoch: EPOCH, revision, freshness: freshness() };
         let lagged = Error::new(ErrorCode::Lagged, "too slow").at(EPOCH, revision);
-        Ok(stream::iter(past).chain(stream::iter([Ok(progress), Err(lagged)])).boxed())
+        let events = stream::iter(past).chain(stream::iter([Ok(progress), Err(lagged)]));
+        Ok(in_batches(events.boxed(), request.address))
     }
 
     async fn history(&self, _: &Caller, request: GetHistory) -> Result<HistoryPage> {

@@ -2,13 +2,17 @@
 
 mod call;
 pub mod change_set;
+mod compression;
 mod event_encoding;
+mod library_refusal;
+pub mod protobuf;
 mod server;
 mod service;
 mod subscription;
 pub mod web;
 
-pub use server::{Compression, DomServer, server};
+pub use compression::Compression;
+pub use server::{DomServer, server};
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The REST adapter: paths, headers and JSON outside, [`crate::DocumentService`] inside.
+//! The REST adapter: paths, headers and JSON outside, [`DocumentService`] inside.
 //! `openapi.json` beside this file says the same to clients.
 
 mod body;
@@ -17,6 +17,7 @@ mod read;
 mod repos;
 mod request;
 mod response;
+mod route_label;
 mod to_json;
 mod tree;
 mod write;
@@ -35,6 +36,8 @@ use crate::dom::DocumentService;
 use request::ApiRequest;
 use vdom_edge::caller;
 use vdom_edge::error::to_response;
+
+pub use route_label::route_label;
 
 /// The OpenAPI 3.1 document of these routes.
 pub const OPENAPI: &str = include_str!("rest/openapi.json");

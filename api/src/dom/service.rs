@@ -1,55 +1,18 @@
 //! The document room as every transport sees it. The gateway answers from its
 //! rooms, the sidecar from its cache and its gateway.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream;
-use futures::{Stream, StreamExt};
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, Event, GetHistory,
+    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, GetHistory,
     HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
     ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
-    WriteDiff, WriteDiffs, WriteOutcome,
+    WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
-use vdom_core::dom::change::ChangeRecord;
-use vdom_core::{BranchAddress, ChangeSetHeader, Hash, RealmName, RepoName, Result};
+use vdom_core::dom::events::EventSlice;
+use vdom_core::{RealmName, RepoName, Result};
 
 use vdom_edge::{Caller, ServiceStream};
-
-/// How many forms of events there are in all.
-pub const EVENT_FORMS: usize = 3;
-/// Events that are ready together are written together, so many at most.
-const EVENTS_PER_PIECE: usize = 256;
-
-/// Writes events as a transport sends them, so that what was written once serves all
-/// who watch.
-pub trait EventEncoder: Send + Sync + 'static {
-    /// Which form this is, below [`EVENT_FORMS`]: encoders of one form write the same.
-    fn form(&self) -> usize;
-
-    /// Appends an event.
-    fn event(&self, address: &BranchAddress, event: Event, out: &mut Vec<u8>);
-
-    /// Appends the event of a stored change.
-    fn stored(&self, address: &BranchAddress, change: &StoredChange<'_>, out: &mut Vec<u8>);
-}
-
-/// A change as it is stored, and what a reader sees besides.
-#[derive(Clone, Debug)]
-pub struct StoredChange<'a> {
-    /// The change.
-    pub record: ChangeRecord<'a>,
-    /// The epoch that it is shown with: of the branch that it is read from.
-    pub epoch: u64,
-    /// What its change set says of all its changes.
-    pub set: Option<&'a Arc<ChangeSetHeader>>,
-    /// Its hash in the chain.
-    pub hash: Hash,
-    /// The diff; `None` where it was not asked for or is above 1 MiB.
-    pub diff: Option<Bytes>,
-}
 
 /// The calls of the document room. Every one checks the caller's rights itself.
 #[async_trait]
@@ -57,12 +20,11 @@ pub trait DocumentService: Send + Sync + 'static {
     /// Writes one diff.
     async fn write_diff(&self, caller: &Caller, request: WriteDiff) -> Result<WriteOutcome>;
 
-    /// Writes one `put` whose content, of up to 100 MB, arrives in pieces;
-    /// `request.diff` is ignored.
+    /// Writes one `put` whose content, of up to 100 MB, arrives in pieces.
     async fn write_content(
         &self,
         caller: &Caller,
-        request: WriteDiff,
+        request: WriteContent,
         content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome>;
 
@@ -113,20 +75,13 @@ pub trait DocumentService: Send + Sync + 'static {
         request: ReadTree,
     ) -> Result<ServiceStream<TreeEntry>>;
 
-    /// Watches a branch.
-    async fn subscribe(&self, caller: &Caller, request: Subscribe) -> Result<ServiceStream<Event>>;
-
-    /// Watches a branch; each piece is one or more whole events as `encoder` writes them.
-    async fn subscribe_encoded(
+    /// Watches a branch: every change in order and once, and at least every second how far
+    /// that is.
+    async fn subscribe(
         &self,
         caller: &Caller,
         request: Subscribe,
-        encoder: &'static dyn EventEncoder,
-    ) -> Result<ServiceStream<Bytes>> {
-        let address = request.address.clone();
-        let events = self.subscribe(caller, request).await?;
-        Ok(encoded(events, address, encoder).boxed())
-    }
+    ) -> Result<ServiceStream<EventSlice>>;
 
     /// Lists changes, newest first.
     async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage>;
@@ -158,23 +113,4 @@ pub trait DocumentService: Send + Sync + 'static {
         caller: &Caller,
         request: ResolveConflict,
     ) -> Result<ResolveOutcome>;
-}
-
-fn encoded(
-    events: ServiceStream<Event>,
-    address: BranchAddress,
-    encoder: &'static dyn EventEncoder,
-) -> impl Stream<Item = Result<Bytes>> {
-    events.ready_chunks(EVENTS_PER_PIECE).flat_map(move |events| {
-        let mut piece = Vec::new();
-        let mut refusal = None;
-        for event in events {
-            match event {
-                Ok(event) => encoder.event(&address, event, &mut piece),
-                Err(error) => refusal = Some(Err(error)),
-            }
-        }
-        let piece = (!piece.is_empty()).then(|| Ok(piece.into()));
-        stream::iter(piece.into_iter().chain(refusal))
-    })
 }

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::identifiers::{Hash, NodeId, OperationId};
 use crate::names::NodePath;
 
-pub use record::{ChangeRecord, ClockRecord};
+pub use record::{ChangeRecord, ChangeRecordHead, ClockRecord};
 
 /// The hash before the first change of a branch.
 pub const CHAIN_START: Hash = Hash([0; 32]);

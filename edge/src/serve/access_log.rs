@@ -49,13 +49,14 @@ impl Observation {
         request: &Request<B>,
     ) -> Self {
         context.metrics.started();
+        let call = route_label(context.route_labels, request.uri().path());
         Self {
             context,
             span,
             request_id: Arc::clone(&entered.request_id),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            call: route_label(request.uri().path()),
+            call,
             user,
             started: entered.started,
             status: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::route_label::RouteLabel;
 use crate::environment::Environment;
 use crate::observe::RequestMetrics;
 use crate::token::TokenVerifier;
@@ -16,6 +17,8 @@ pub struct RequestContext {
     pub tokens: TokenVerifier,
     /// The clock that tokens are checked against, and randomness for request ids.
     pub environment: Environment,
+    /// How metrics and access logs name the calls of the service.
+    pub route_labels: &'static [RouteLabel],
     /// Where requests are counted.
     pub metrics: Arc<RequestMetrics>,
     /// Such as `tcp`, `tls`, `unix`: a label of metrics.

@@ -14,7 +14,7 @@ mod replay;
 pub(crate) mod row_pages;
 pub(crate) mod usage;
 
-pub(crate) use applied_batch::{AppliedBatch, AppliedChange, EncodedBatch};
+pub(crate) use applied_batch::{AppliedBatch, AppliedChange, SharedEvents};
 pub(crate) use errors::{broken_chain, history_compacted};
 pub(crate) use head::{Compaction, Head, KnownViews};
 pub(crate) use replay::{after_change, next_clock};

@@ -6,13 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use vdom_api::dom::{DocumentService, EventEncoder};
+use vdom_api::dom::DocumentService;
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, Event, GetHistory,
+    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, GetHistory,
     HistoryPage, ListConflicts, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
     ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
-    WriteDiff, WriteDiffs, WriteOutcome,
+    WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
+use vdom_core::dom::events::EventSlice;
 use vdom_core::{BranchAddress, RealmName, RepoName, Result};
 use vdom_edge::{Caller, Environment, ServiceStream};
 use vdom_security::{Action, Authority, GuardedStore, Permit, SystemPermits};
@@ -107,7 +108,7 @@ impl DocumentService for DocumentRoom {
     async fn write_content(
         &self,
         caller: &Caller,
-        request: WriteDiff,
+        request: WriteContent,
         content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome> {
         let permit = write_diff::permit(
@@ -142,19 +143,13 @@ impl DocumentService for DocumentRoom {
         Ok(read_tree::read(handle, request))
     }
 
-    async fn subscribe(&self, caller: &Caller, request: Subscribe) -> Result<ServiceStream<Event>> {
-        let handle = self.reader(caller, &request.address).await?;
-        subscribe::subscribe(&self.registry, handle, caller.clone(), request).await
-    }
-
-    async fn subscribe_encoded(
+    async fn subscribe(
         &self,
         caller: &Caller,
         request: Subscribe,
-        encoder: &'static dyn EventEncoder,
-    ) -> Result<ServiceStream<Bytes>> {
+    ) -> Result<ServiceStream<EventSlice>> {
         let handle = self.reader(caller, &request.address).await?;
-        subscribe::subscribe_encoded(&self.registry, handle, caller.clone(), request, encoder).await
+        subscribe::subscribe(&self.registry, handle, caller.clone(), request).await
     }
 
     async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage> {

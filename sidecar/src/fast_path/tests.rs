@@ -5,7 +5,6 @@ use http_body_util::{BodyExt, Full};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use vdom_core::dom::calls::Source;
 use vdom_edge::observe::Metrics;
 use vdom_edge::serve::RequestService;
 use vdom_edge::token::TokenVerifier;
@@ -55,6 +54,7 @@ impl Setup {
         let context = RequestContext {
             tokens: TokenVerifier::anonymous(),
             environment,
+            route_labels: vdom_api::route_labels(),
             metrics: Metrics::new("test", "0").requests(),
             transport: "tcp",
             draining: CancellationToken::new(),
@@ -234,16 +234,9 @@ async fn an_answer_by_id_is_the_one_by_path() {
 }
 
 #[test]
-fn the_changing_bytes_fit_and_decode() {
-    for (revision, age_ms, stale) in [(0, 0, false), (u64::MAX, u64::MAX, true)] {
-        let mut bytes = BytesMut::new();
-        put_changing(&mut bytes, revision, Freshness { age_ms, stale, source: Source::Cache });
-        assert!(bytes.len() <= CHANGING_MAX_BYTES, "{}", bytes.len());
-        let answer = wire::ReadSnapshotResponse::decode(bytes.freeze()).unwrap();
-        assert_eq!(answer.revision, revision);
-        let source = wire::freshness::Source::Cache.into();
-        assert_eq!(answer.freshness, Some(wire::Freshness { age_ms, stale, source }));
-    }
+fn the_call_is_named_as_it_is_on_the_usual_way() {
+    let label = vdom_api::route_labels().iter().find_map(|label| label(PATH));
+    assert_eq!(label, Some(CALL));
 }
 
 #[tokio::test]

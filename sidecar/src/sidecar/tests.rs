@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use vdom_core::access::Scopes;
-use vdom_core::dom::calls::{AckLevel, DiffSource, NodeSelector, OnConflict, ReadAt, Source};
+use vdom_core::dom::calls::{
+    AckLevel, DiffSource, NodeSelector, OnConflict, ReadAt, Source, WriteContent,
+};
 use vdom_core::dom::diff::Diff;
 use vdom_core::{Content, Error, ErrorCode, VectorClock};
 
@@ -86,12 +88,15 @@ fn caller() -> Caller {
 }
 
 fn put(at_path: &str, content: &str) -> WriteDiff {
-    WriteDiff {
+    upload(at_path).with_diff(DiffSource::Bson(Diff::put_file(content.as_bytes())))
+}
+
+fn upload(at_path: &str) -> WriteContent {
+    WriteContent {
         address: address(),
         node_id: None,
         path: Some(path(at_path)),
         kind: None,
-        diff: DiffSource::Bson(Diff::put_file(content.as_bytes())),
         clock: VectorClock::default(),
         on_conflict: OnConflict::Overwrite,
         min_ack: AckLevel::Committed,
@@ -439,11 +444,11 @@ async fn large_contents_stream_through() {
 async fn a_content_that_breaks_off_is_not_written() {
     let setup = Setup::new().await;
     let whole = stream::iter([Ok(Bytes::from("two ")), Ok(Bytes::from("pieces"))]).boxed();
-    setup.sidecar.write_content(&caller(), put("a", ""), whole).await.unwrap();
+    setup.sidecar.write_content(&caller(), upload("a"), whole).await.unwrap();
     assert_eq!(setup.text("a").await, "two pieces");
 
     let broken = stream::iter([Ok(Bytes::from("half")), Err(Error::invalid("broke off"))]).boxed();
-    let error = setup.sidecar.write_content(&caller(), put("a", ""), broken).await;
+    let error = setup.sidecar.write_content(&caller(), upload("a"), broken).await;
     assert_eq!(error.unwrap_err().message, "broke off");
     assert_eq!(setup.double.revision(), 1);
     assert_eq!(setup.text("a").await, "two pieces");

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 use vdom_core::dom::calls::{
-    AckLevel, Conflict, ResolveConflict, ResolveOutcome, WriteDiff, WriteOutcome, Written,
+    AckLevel, Conflict, ResolveConflict, ResolveOutcome, WriteContent, WriteDiff, WriteOutcome,
+    Written,
 };
 use vdom_core::{BranchAddress, Error, ErrorCode, OperationId, Result};
 use vdom_edge::{Caller, ServiceStream};
@@ -41,7 +42,7 @@ impl Sidecar {
     pub(super) async fn forward_content(
         &self,
         caller: &Caller,
-        mut request: WriteDiff,
+        mut request: WriteContent,
         content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome> {
         refuse_local(request.min_ack)?;

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tonic::Request;
 use vdom_api::dom::convert::{decode, encode};
 use vdom_core::dom::calls::{
-    ChangeSetPart, DiffSource, SetOutcome, WriteDiff, WriteDiffs, WriteOutcome,
+    ChangeSetPart, DiffSource, SetOutcome, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::{Error, Result};
 use vdom_edge::ServiceStream;
@@ -41,10 +41,9 @@ impl Upstream {
     pub(crate) async fn write_content(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
-        mut request: WriteDiff,
+        mut request: WriteContent,
         content: ServiceStream<Bytes>,
     ) -> Result<WriteOutcome> {
-        request.diff = DiffSource::Follows;
         let set = WriteDiffs {
             address: request.address.clone(),
             operation_id: request.operation_id.take(),
@@ -56,7 +55,8 @@ impl Upstream {
             message: String::new(),
             metadata: std::collections::BTreeMap::new(),
         };
-        let diff = stream::iter([Ok(ChangeSetPart::Diff(Box::new(request)))]);
+        let diff = request.with_diff(DiffSource::Follows);
+        let diff = stream::iter([Ok(ChangeSetPart::Diff(Box::new(diff)))]);
         let parts = diff.chain(content.map_ok(ChangeSetPart::Content)).boxed();
         let one = |count| {
             Error::internal(format_args!("the gateway answered one diff with {count} results"))

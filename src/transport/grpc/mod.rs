@@ -10,9 +10,6 @@ use vdom_core::{Error, Result};
 
 use vdom_dom::DocumentRoom;
 
-/// The services that health speaks about; the empty name is the whole server.
-pub const HEALTH_SERVICES: [&str; 2] = ["", "virtualdom.v1.MemoryGateway"];
-
 /// The routes of the gRPC port, and the handle that sets their health.
 pub fn router(room: Arc<DocumentRoom>) -> Result<(Router, HealthReporter)> {
     let (reporter, health) = tonic_health::server::health_reporter();

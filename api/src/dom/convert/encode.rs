@@ -11,11 +11,11 @@ pub use requests::{
     create_branch, delete_branch, get_history, list_branches, list_repos, read_snapshot,
     read_snapshots, read_tree, subscribe, write_diff,
 };
-pub(crate) use responses::change_type;
 pub use responses::{
     branch_summary, event, history_page, repo_summary, snapshot, snapshot_head, tree_entry,
     write_outcome,
 };
+pub(crate) use responses::{change_type, source};
 
 use bytes::Bytes;
 use prost_types::Timestamp;

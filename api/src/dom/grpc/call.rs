@@ -3,16 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tonic::{Request, Response, Status};
+use tonic::{Response, Status};
 use vdom_core::limits::COMPRESS_ABOVE_BYTES;
 use vdom_core::{Error, RealmName, Result};
 
-use super::event_encoding::EventEncoding;
-use super::server::library_refusal;
-use super::subscription;
+use super::library_refusal::library_refusal;
 use vdom_edge::ServiceStream;
 use vdom_edge::caller::{self, Caller};
 use vdom_edge::deadline;
@@ -32,8 +29,7 @@ pub(super) struct Call {
 impl Call {
     /// A call whose answer, or whose stream's beginning, has a deadline; what
     /// follows of a stream has only the one that the caller names.
-    pub(super) fn new<T>(request: &Request<T>) -> std::result::Result<Self, Status> {
-        let extensions = request.extensions();
+    pub(super) fn new(extensions: &http::Extensions) -> std::result::Result<Self, Status> {
         let caller = caller::of(extensions)
             .map_err(|error| to_status(error, &caller::request_id(extensions)))?;
         Ok(Self {
@@ -78,7 +74,7 @@ impl Call {
         to_status(error, &self.caller.request_id)
     }
 
-    /// An answer that streams, until one of its bounds ends it.
+    /// A response that streams, until one of its bounds ends it.
     pub(super) fn stream<T, A>(
         self,
         items: ServiceStream<T>,
@@ -94,14 +90,12 @@ impl Call {
         Response::new(answers.boxed())
     }
 
-    /// An answer of frames, until one of its bounds ends it.
-    pub(super) fn frames<A: Send + 'static>(
+    /// The items until one of the call's bounds ends them.
+    pub(super) fn until_deadline<T: Send + 'static>(
         self,
-        pieces: ServiceStream<Bytes>,
-        frames: EventEncoding,
-    ) -> Response<ResponseStream<A>> {
-        let pieces = until_deadline(pieces, &self.caller, self.draining);
-        subscription::answer(pieces, frames, self.caller.request_id)
+        items: ServiceStream<T>,
+    ) -> ServiceStream<T> {
+        until_deadline(items, &self.caller, self.draining)
     }
 }
 

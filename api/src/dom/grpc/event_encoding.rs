@@ -1,22 +1,22 @@
 //! Events as gRPC frames: each with its prefix, compressed where that is worth it,
 //! ready to be sent as it is to all who watch.
 
-mod change;
 #[cfg(test)]
 mod tests;
 
 use std::io::{self, Write};
 
+use bytes::Bytes;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue};
 use prost::Message;
-use vdom_core::BranchAddress;
-use vdom_core::dom::calls::Event;
+use vdom_core::dom::events::{BatchEvent, EventEncoder, EventSlice};
 use vdom_core::limits::COMPRESS_ABOVE_BYTES;
+use vdom_core::{BranchAddress, Result};
 
-use super::server::Compression;
+use super::compression::Compression;
+use super::protobuf::put_change_event;
 use crate::dom::convert::encode;
-use crate::dom::{EventEncoder, StoredChange};
 
 /// Whether the message is compressed, and its length.
 const HEAD_BYTES: usize = 5;
@@ -58,19 +58,43 @@ impl EventEncoding {
         }
     }
 
-    /// The encoder of these frames.
-    pub(super) fn encoder(self) -> &'static dyn EventEncoder {
+    /// The frames of events, which all who get them so encoded share.
+    ///
+    /// # Errors
+    /// `DataLoss` where a stored change cannot be read.
+    pub(super) fn frames(self, events: &EventSlice) -> Result<Bytes> {
         match self {
-            Self::Plain => &Self::Plain,
-            Self::Gzip => &Self::Gzip,
-            Self::Zstd => &Self::Zstd,
+            Self::Plain => events.encoded::<PlainFrames>(),
+            Self::Gzip => events.encoded::<GzipFrames>(),
+            Self::Zstd => events.encoded::<ZstdFrames>(),
         }
     }
 
-    fn put(self, out: &mut Vec<u8>, message: impl FnOnce(&mut Vec<u8>)) {
+    fn put_event(
+        self,
+        address: &BranchAddress,
+        event: &BatchEvent,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if let BatchEvent::Stored(change) = event {
+            return self.put(out, |out| put_change_event(address, change, out));
+        }
+        let message = encode::event(event.to_event()?, address);
+        out.reserve(HEAD_BYTES + message.encoded_len());
+        self.put(out, |out| {
+            message.encode_raw(out);
+            Ok(())
+        })
+    }
+
+    fn put(
+        self,
+        out: &mut Vec<u8>,
+        message: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
         let at = out.len();
         out.extend_from_slice(&[0; HEAD_BYTES]);
-        message(out);
+        message(out)?;
         let start = at + HEAD_BYTES;
         if out.len() - start > COMPRESS_ABOVE_BYTES
             && let Some(compressed) = self.compressed(&out[start..])
@@ -81,6 +105,7 @@ impl EventEncoding {
         }
         let length = (out.len() - start) as u32;
         out[at + 1..start].copy_from_slice(&length.to_be_bytes());
+        Ok(())
     }
 
     /// The message where it is smaller like that.
@@ -100,19 +125,30 @@ impl EventEncoding {
     }
 }
 
-impl EventEncoder for EventEncoding {
-    fn form(&self) -> usize {
-        *self as usize
-    }
+/// Frames of [`EventEncoding::Plain`].
+struct PlainFrames;
 
-    fn event(&self, address: &BranchAddress, event: Event, out: &mut Vec<u8>) {
-        let message = encode::event(event, address);
-        out.reserve(HEAD_BYTES + message.encoded_len());
-        self.put(out, |out| message.encode_raw(out));
-    }
+/// Frames of [`EventEncoding::Gzip`].
+struct GzipFrames;
 
-    fn stored(&self, address: &BranchAddress, change: &StoredChange<'_>, out: &mut Vec<u8>) {
-        self.put(out, |out| change::put(address, change, out));
+/// Frames of [`EventEncoding::Zstd`].
+struct ZstdFrames;
+
+impl EventEncoder for PlainFrames {
+    fn encode(address: &BranchAddress, event: &BatchEvent, out: &mut Vec<u8>) -> Result<()> {
+        EventEncoding::Plain.put_event(address, event, out)
+    }
+}
+
+impl EventEncoder for GzipFrames {
+    fn encode(address: &BranchAddress, event: &BatchEvent, out: &mut Vec<u8>) -> Result<()> {
+        EventEncoding::Gzip.put_event(address, event, out)
+    }
+}
+
+impl EventEncoder for ZstdFrames {
+    fn encode(address: &BranchAddress, event: &BatchEvent, out: &mut Vec<u8>) -> Result<()> {
+        EventEncoding::Zstd.put_event(address, event, out)
     }
 }
 

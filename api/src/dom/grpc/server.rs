@@ -14,32 +14,23 @@ use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower::Service;
 use vdom_core::limits::UNARY_MESSAGE_MAX_BYTES;
-use vdom_core::{Error, ErrorCode};
 use vdom_proto::v1::memory_gateway_server::MemoryGatewayServer;
 
+use super::compression::Compression;
+use super::library_refusal::library_refusal;
 use super::service::DomService;
-use super::subscription;
+use super::subscription::{SUBSCRIBE_CHANGES, SubscribeService};
+use crate::descriptors;
 use crate::dom::DocumentService;
 use vdom_edge::caller;
 use vdom_edge::deadline;
 use vdom_edge::error::to_status;
 
-/// Calls whose requests stream, for as long as they need.
-const UPLOADS: [&str; 3] = ["/WriteDiffsStream", "/ReplayDiffs", "/CollaborativeSession"];
-
-/// When answers above 1 KiB are compressed. Requests may be, always.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// Where the peer accepts it.
-    WhereAccepted,
-    /// Never: for peers on the same host.
-    Never,
-}
-
 /// The gRPC service over `dom`, ready for `tonic::service::Routes`. It expects
 /// the caller in the request's extensions.
 pub fn server<D: DocumentService>(dom: Arc<D>, compression: Compression) -> DomServer<D> {
-    let mut server = MemoryGatewayServer::new(DomService::new(dom, compression))
+    let subscriptions = SubscribeService::new(Arc::clone(&dom), compression);
+    let mut server = MemoryGatewayServer::new(DomService::new(dom))
         .max_decoding_message_size(UNARY_MESSAGE_MAX_BYTES)
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Zstd);
@@ -48,17 +39,19 @@ pub fn server<D: DocumentService>(dom: Arc<D>, compression: Compression) -> DomS
             .send_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Zstd);
     }
-    DomServer { server }
+    DomServer { subscriptions, server }
 }
 
 /// See [`server`].
 pub struct DomServer<D> {
+    /// In front of the library, whose own method is never reached.
+    subscriptions: SubscribeService<D>,
     server: MemoryGatewayServer<DomService<D>>,
 }
 
 impl<D> Clone for DomServer<D> {
     fn clone(&self) -> Self {
-        Self { server: self.server.clone() }
+        Self { subscriptions: self.subscriptions.clone(), server: self.server.clone() }
     }
 }
 
@@ -85,8 +78,13 @@ impl<D: DocumentService> Service<Request<Body>> for DomServer<D> {
                 return Box::pin(std::future::ready(Ok(refusal)));
             }
         };
-        let is_upload = UPLOADS.iter().any(|call| request.uri().path().ends_with(call));
-        let answer = self.server.call(request.map(|body| Body::new(body.map_err(broken_off))));
+        // Requests that stream take as long as they need.
+        let is_upload = descriptors::streams_requests(request.uri().path());
+        let request = request.map(|body| Body::new(body.map_err(broken_off)));
+        let answer = match request.uri().path() {
+            SUBSCRIBE_CHANGES => self.subscriptions.call(request),
+            _ => self.server.call(request),
+        };
         Box::pin(async move {
             let response = if is_upload {
                 answer.await?
@@ -100,7 +98,7 @@ impl<D: DocumentService> Service<Request<Body>> for DomServer<D> {
             let refusal = response.extensions().get::<Status>().and_then(library_refusal);
             Ok(match refusal {
                 Some(error) => to_status(error, &request_id).into_http(),
-                None => subscription::finish(response),
+                None => response,
             })
         })
     }
@@ -112,28 +110,5 @@ fn broken_off(status: Status) -> Status {
     match status.code() {
         Code::Cancelled => Status::unavailable("the request broke off before its end"),
         _ => status,
-    }
-}
-
-/// The gRPC library refuses some messages before they reach us.
-pub(super) fn library_refusal(status: &Status) -> Option<Error> {
-    if !status.details().is_empty() {
-        return None;
-    }
-    let message = status.message();
-    match status.code() {
-        Code::OutOfRange if message.contains("message length too large") => {
-            Some(Error::too_large(format!(
-                "the message is larger than {UNARY_MESSAGE_MAX_BYTES} bytes: stream the content \
-                 with WriteDiffsStream"
-            )))
-        }
-        Code::ResourceExhausted if message.contains("decompressing") => Some(Error::too_large(
-            format!("the message is larger than {UNARY_MESSAGE_MAX_BYTES} bytes once decompressed"),
-        )),
-        // What is wrong with a frame or a message: never a fault of ours.
-        Code::Internal => Some(Error::invalid(format!("the message cannot be read: {message}"))),
-        Code::Unimplemented => Some(Error::new(ErrorCode::Unimplemented, message)),
-        _ => None,
     }
 }

@@ -13,8 +13,6 @@ use vdom_proto::v1::memory_gateway_server::MemoryGateway;
 use super::call::{Call, ResponseStream, UnaryResult, unary, unreadable};
 use super::change_set;
 use super::change_set::OneOrAll;
-use super::event_encoding::EventEncoding;
-use super::server::Compression;
 use crate::dom::DocumentService;
 use crate::dom::convert::{decode, encode};
 use crate::dom::response_limit;
@@ -23,13 +21,12 @@ use vdom_edge::stream::until_deadline;
 /// The gRPC service over a [`DocumentService`].
 pub(super) struct DomService<D> {
     dom: Arc<D>,
-    compression: Compression,
 }
 
 impl<D> DomService<D> {
     /// A service that asks `dom`.
-    pub(super) fn new(dom: Arc<D>, compression: Compression) -> Self {
-        Self { dom, compression }
+    pub(super) fn new(dom: Arc<D>) -> Self {
+        Self { dom }
     }
 }
 
@@ -46,7 +43,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::WriteDiffRequest>,
     ) -> UnaryResult<wire::WriteDiffResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let outcome = async {
             let request = decode::write_diff(request.into_inner(), call.realm())?;
             self.dom.write_diff(&call.caller, request).await
@@ -58,7 +55,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::WriteDiffsRequest>,
     ) -> UnaryResult<wire::WriteDiffsResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let outcome = async {
             let (set, parts) = change_set::in_one_message(request.into_inner(), call.realm())?;
             self.dom.write_diffs(&call.caller, set, parts).await
@@ -71,7 +68,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<Streaming<wire::WriteDiffsChunk>>,
     ) -> UnaryResult<wire::WriteDiffsResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let chunks = request.into_inner().map_err(|status| unreadable(&status));
         let opened = change_set::in_a_stream(chunks, call.realm());
         let (set, parts) = call.within(opened).await?;
@@ -94,7 +91,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<Streaming<wire::WriteDiffRequest>>,
     ) -> UnaryResult<Self::ReplayDiffsStream> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let realm = call.realm().cloned();
         let requests = request.into_inner().map(move |request| {
             let request = request.map_err(|status| unreadable(&status))?;
@@ -108,7 +105,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::RevertChangesRequest>,
     ) -> UnaryResult<wire::WriteDiffsResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let outcome = async {
             let request = decode::revert_changes(request.into_inner(), call.realm())?;
             self.dom.revert_changes(&call.caller, request).await
@@ -121,7 +118,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ReadSnapshotRequest>,
     ) -> UnaryResult<wire::ReadSnapshotResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let snapshot = async {
             let request = decode::read_snapshot(request.get_ref(), call.realm())?;
             self.dom.read_snapshot(&call.caller, request).await
@@ -133,7 +130,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ReadSnapshotsRequest>,
     ) -> UnaryResult<Self::ReadSnapshotsStream> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let snapshots = async {
             let request = decode::read_snapshots(request.get_ref(), call.realm())?;
             self.dom.read_snapshots(&call.caller, request).await
@@ -146,7 +143,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ReadSnapshotRequest>,
     ) -> UnaryResult<Self::ReadSnapshotStreamStream> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let content = async {
             let request = decode::read_snapshot(request.get_ref(), call.realm())?;
             self.dom.read_content(&call.caller, request).await
@@ -166,7 +163,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ReadTreeRequest>,
     ) -> UnaryResult<Self::ReadTreeStream> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let entries = async {
             let request = decode::read_tree(request.get_ref(), call.realm())?;
             self.dom.read_tree(&call.caller, request).await
@@ -179,19 +176,16 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::SubscribeRequest>,
     ) -> UnaryResult<Self::SubscribeChangesStream> {
-        let call = Call::new(&request)?;
-        let frames = EventEncoding::accepted(request.metadata().as_ref(), self.compression);
-        let request = call.decoded(decode::subscribe(request.into_inner(), call.realm()))?;
-        let events = self.dom.subscribe_encoded(&call.caller, request, frames.encoder());
-        let events = call.within(events).await?;
-        Ok(call.frames(events, frames))
+        let call = Call::new(request.extensions())?;
+        // Answered in front of the library.
+        Err(call.status(Error::internal("SubscribeChanges without its own route")))
     }
 
     async fn get_history(
         &self,
         request: Request<wire::GetHistoryRequest>,
     ) -> UnaryResult<wire::GetHistoryResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let request = call.decoded(decode::get_history(request.get_ref(), call.realm()))?;
         let address = request.address.clone();
         let page = call.within(self.dom.history(&call.caller, request)).await?;
@@ -202,7 +196,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ListReposRequest>,
     ) -> UnaryResult<wire::ListReposResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let repos = async {
             let realm = decode::list_repos(request.get_ref(), call.realm())?;
             self.dom.list_repos(&call.caller, realm).await
@@ -215,7 +209,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ListBranchesRequest>,
     ) -> UnaryResult<wire::ListBranchesResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let branches = async {
             let (realm, repo) = decode::list_branches(request.get_ref(), call.realm())?;
             self.dom.list_branches(&call.caller, realm, repo).await
@@ -229,7 +223,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::CreateBranchRequest>,
     ) -> UnaryResult<wire::CreateBranchResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let branch = async {
             let request = decode::create_branch(request.get_ref(), call.realm())?;
             self.dom.create_branch(&call.caller, request).await
@@ -242,7 +236,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::DeleteBranchRequest>,
     ) -> UnaryResult<wire::DeleteBranchResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let deleted = async {
             let request = decode::delete_branch(request.get_ref(), call.realm())?;
             self.dom.delete_branch(&call.caller, request).await
@@ -255,7 +249,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ListConflictsRequest>,
     ) -> UnaryResult<wire::ListConflictsResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let page = async {
             let request = decode::list_conflicts(request.get_ref(), call.realm())?;
             self.dom.list_conflicts(&call.caller, request).await
@@ -268,7 +262,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<wire::ResolveConflictRequest>,
     ) -> UnaryResult<wire::ResolveConflictResponse> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         let outcome = async {
             let request = decode::resolve_conflict(request.into_inner(), call.realm())?;
             self.dom.resolve_conflict(&call.caller, request).await
@@ -280,7 +274,7 @@ impl<D: DocumentService> MemoryGateway for DomService<D> {
         &self,
         request: Request<Streaming<wire::SessionMessage>>,
     ) -> UnaryResult<Self::CollaborativeSessionStream> {
-        let call = Call::new(&request)?;
+        let call = Call::new(request.extensions())?;
         Err(call.status(Error::unimplemented("CollaborativeSession")))
     }
 }

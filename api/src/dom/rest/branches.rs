@@ -7,14 +7,12 @@ use http::header::LOCATION;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use vdom_core::dom::calls::DeleteBranch;
-use vdom_core::{Error, Result};
-use vdom_proto::v1 as wire;
+use vdom_core::dom::calls::{CreateBranch, DeleteBranch};
+use vdom_core::{BranchAddress, BranchName, Error, Result};
 
 use super::request::ApiRequest;
 use super::{body, response, to_json, write};
 use crate::dom::DocumentService;
-use crate::dom::convert::{decode, encode};
 use vdom_edge::deadline;
 
 #[derive(Deserialize)]
@@ -48,15 +46,13 @@ pub(super) async fn create<D: DocumentService>(
     call.query.allow(&[])?;
     let (realm, repo) = (call.realm()?, call.repo()?);
     let new: NewBranch = body::json(&call, body).await?;
-    let request = wire::CreateBranchRequest {
-        realm: realm.to_string(),
-        repo: repo.to_string(),
-        branch: new.name,
-        from_branch: new.from.unwrap_or_default(),
-        at_revision: new.at_revision.unwrap_or_default(),
-        operation_id: encode::operation_id(call.operation_id(new.operation_id.as_deref())?),
-    };
-    let request = decode::create_branch(&request, None)?;
+    let from = new.from.filter(|name| !name.is_empty());
+    let request = CreateBranch::new(
+        BranchAddress { realm, repo, branch: BranchName::parse(&new.name)? },
+        from.map(|name| BranchName::parse(&name)).transpose()?,
+        new.at_revision.filter(|revision| *revision > 0),
+        call.operation_id(new.operation_id.as_deref())?,
+    )?;
     let location = write::url_of(&request.address);
     let branch = dom.create_branch(&call.caller, request);
     let branch = deadline::within(call.deadline(), branch).await?;

@@ -5,21 +5,24 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use axum::body::Body;
+use futures::{StreamExt, stream};
 use http::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use vdom_core::dom::calls::{SetConflicts, SetOutcome};
+use vdom_core::dom::calls::{
+    ChangeSetPart, RevertChanges, SetConflicts, SetOutcome, WriteDiffs, checked_actor,
+    checked_message, checked_metadata, checked_revisions,
+};
 use vdom_core::{BranchAddress, Error, ErrorCode, Result};
-use vdom_proto::v1 as wire;
 
 use super::diff::JsonDiff;
 use super::enums::{AckWord, OnConflictWord};
 use super::request::ApiRequest;
 use super::{body, response, to_json};
 use crate::dom::DocumentService;
-use crate::dom::convert::{decode, encode};
-use crate::dom::grpc::change_set;
+use crate::dom::change_set_counter::ChangeSetCounter;
 use crate::dom::response_limit;
+use vdom_edge::ServiceStream;
 use vdom_edge::deadline;
 use vdom_edge::error::to_response_with;
 
@@ -61,22 +64,19 @@ pub(super) async fn write<D: DocumentService>(
     call.query.allow(&[])?;
     let address = call.address()?;
     let set: ChangeSet = body::json(&call, body).await?;
-    let request = wire::WriteDiffsRequest {
-        realm: address.realm.to_string(),
-        repo: address.repo.to_string(),
-        branch: address.branch.to_string(),
-        operation_id: encode::operation_id(call.operation_id(set.operation_id.as_deref())?),
-        expected_revision: set.expected_revision.unwrap_or_default(),
-        on_conflict: set.on_conflict.map(OnConflictWord::to_wire).unwrap_or_default().into(),
-        min_ack: set.ack.map(AckWord::to_wire).unwrap_or_default().into(),
-        author: set.author.unwrap_or_default(),
-        authored_at: set.authored_at.as_deref().map(timestamp).transpose()?,
-        message: set.message,
-        diffs: set.diffs.into_iter().enumerate().map(numbered).collect::<Result<_>>()?,
-        metadata: set.metadata,
+    let request = WriteDiffs {
+        address: address.clone(),
+        operation_id: call.operation_id(set.operation_id.as_deref())?,
+        expected_revision: set.expected_revision.filter(|revision| *revision > 0),
+        on_conflict: set.on_conflict.map(Into::into).unwrap_or_default(),
+        min_ack: set.ack.map(Into::into).unwrap_or_default(),
+        author: checked_actor("author", set.author.unwrap_or_default())?,
+        authored_at_ms: set.authored_at.as_deref().map(milliseconds).transpose()?,
+        message: checked_message(set.message)?,
+        metadata: checked_metadata(set.metadata)?,
     };
-    let (set, parts) = change_set::in_one_message(request, None)?;
-    let outcome = dom.write_diffs(&call.caller, set, parts);
+    let parts = parts(&request, set.diffs)?;
+    let outcome = dom.write_diffs(&call.caller, request, parts);
     let outcome = deadline::within(call.deadline(), outcome).await?;
     answer(&call, &address, outcome)
 }
@@ -90,19 +90,18 @@ pub(super) async fn revert<D: DocumentService>(
     call.query.allow(&[])?;
     let address = call.address()?;
     let revert: Revert = body::json(&call, body).await?;
-    let request = wire::RevertChangesRequest {
-        realm: address.realm.to_string(),
-        repo: address.repo.to_string(),
-        branch: address.branch.to_string(),
-        first_revision: revert.first_revision,
-        last_revision: revert.last_revision,
-        epoch: revert.epoch.unwrap_or_default(),
-        on_conflict: revert.on_conflict.map(OnConflictWord::to_wire).unwrap_or_default().into(),
-        author: revert.author.unwrap_or_default(),
-        message: revert.message,
-        operation_id: encode::operation_id(call.operation_id(revert.operation_id.as_deref())?),
+    let (first_revision, last_revision) =
+        checked_revisions(revert.first_revision, revert.last_revision)?;
+    let request = RevertChanges {
+        address: address.clone(),
+        first_revision,
+        last_revision,
+        epoch: revert.epoch.filter(|epoch| *epoch > 0),
+        on_conflict: revert.on_conflict.map(Into::into).unwrap_or_default(),
+        author: checked_actor("author", revert.author.unwrap_or_default())?,
+        message: checked_message(revert.message)?,
+        operation_id: call.operation_id(revert.operation_id.as_deref())?,
     };
-    let request = decode::revert_changes(request, None)?;
     let outcome = dom.revert_changes(&call.caller, request);
     let outcome = deadline::within(call.deadline(), outcome).await?;
     answer(&call, &address, outcome)
@@ -137,20 +136,23 @@ fn conflicted(
     Ok(to_response_with(&error, &call.caller.request_id, members))
 }
 
-fn numbered((index, diff): (usize, JsonDiff)) -> Result<wire::WriteDiffRequest> {
-    diff.into_wire()
-        .map_err(|error| Error { message: format!("diff {index}: {}", error.message), ..error })
+/// The parts of a set that is here as a whole.
+fn parts(set: &WriteDiffs, diffs: Vec<JsonDiff>) -> Result<ServiceStream<ChangeSetPart>> {
+    let mut counter = ChangeSetCounter::default();
+    let mut parts = Vec::with_capacity(diffs.len());
+    for diff in diffs {
+        parts.push(Ok(counter.whole_diff(|| diff.into_write(set))?));
+    }
+    counter.end()?;
+    Ok(stream::iter(parts).boxed())
 }
 
-/// A time as answers write it.
-fn timestamp(text: &str) -> Result<prost_types::Timestamp> {
+/// A time as answers write it, in ms since the Unix epoch.
+fn milliseconds(text: &str) -> Result<i64> {
     humantime::parse_rfc3339(text)
         .ok()
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-        .and_then(|since| {
-            let seconds = i64::try_from(since.as_secs()).ok()?;
-            Some(prost_types::Timestamp { seconds, nanos: since.subsec_nanos().cast_signed() })
-        })
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
         .ok_or_else(|| {
             Error::invalid(format!(
                 "authored_at {text:?} is no time since 1970 by RFC 3339, such as \

@@ -13,7 +13,7 @@ use vdom_core::{Error, Result};
 
 use super::request::ApiRequest;
 use super::{response, to_json};
-use crate::dom::DocumentService;
+use crate::dom::{DocumentService, one_by_one};
 use vdom_edge::deadline;
 use vdom_edge::error::problem;
 use vdom_edge::stream::until_deadline;
@@ -41,7 +41,8 @@ pub(super) async fn changes<D: DocumentService>(
         include_diffs: call.query.flag("include_diffs")?,
     };
     let deadline = call.deadline();
-    let events = deadline::within(deadline, dom.subscribe(&call.caller, request)).await?;
+    let batches = deadline::within(deadline, dom.subscribe(&call.caller, request)).await?;
+    let events = one_by_one(batches);
 
     let request_id = Arc::clone(&call.caller.request_id);
     let messages =

@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use vdom_core::dom::calls::{ListConflicts, ResolveOutcome};
-use vdom_core::{ConflictId, Error, Result};
-use vdom_proto::v1 as wire;
+use vdom_core::dom::calls::{
+    ListConflicts, Resolution, ResolveConflict, ResolveOutcome, checked_conflict_limit,
+    checked_message,
+};
+use vdom_core::{ConflictId, Error, Result, VectorClock};
 
-use super::diff::{self, Encoding, JsonContent};
+use super::diff::{self, Encoding};
 use super::enums::ResolutionWord;
 use super::request::ApiRequest;
 use super::{body, response, to_json, write};
 use crate::dom::DocumentService;
-use crate::dom::convert::decode::{self, conflict_limit};
-use crate::dom::convert::encode;
 use crate::dom::response_limit;
 use vdom_edge::deadline;
 
@@ -46,7 +45,7 @@ pub(super) async fn list<D: DocumentService>(
     let request = ListConflicts {
         address: call.address()?,
         paths: call.query.prefixes()?,
-        limit: conflict_limit(limit)?,
+        limit: checked_conflict_limit(limit)?,
         after: call.query.get("after").map(ConflictId::from_hex).transpose()?,
     };
     let page = dom.list_conflicts(&call.caller, request);
@@ -66,22 +65,22 @@ pub(super) async fn resolve<D: DocumentService>(
     call.query.allow(&[])?;
     let (address, id) = (call.address()?, call.conflict_id()?);
     let resolve: Resolve = body::json(&call, body).await?;
-    if (resolve.resolution == ResolutionWord::Manual) != resolve.content.is_some() {
-        return Err(Error::invalid("`content` is for `manual`, which needs it"));
-    }
     let content = resolve.content.map(|content| diff::content_of(content, resolve.encoding));
-    let request = wire::ResolveConflictRequest {
-        realm: address.realm.to_string(),
-        repo: address.repo.to_string(),
-        branch: address.branch.to_string(),
-        conflict_id: Bytes::copy_from_slice(id.as_bytes()),
-        resolution: resolve.resolution.to_wire().into(),
-        content: content.transpose()?.map(JsonContent::into_bytes).unwrap_or_default(),
-        vector_clock: resolve.vector_clock.map(|entries| wire::VectorClock { entries }),
-        message: resolve.message,
-        operation_id: encode::operation_id(call.operation_id(resolve.operation_id.as_deref())?),
+    let resolution = match (resolve.resolution, content) {
+        (ResolutionWord::Ours, None) => Resolution::Ours,
+        (ResolutionWord::Theirs, None) => Resolution::Theirs,
+        (ResolutionWord::Merge, None) => Resolution::Merge,
+        (ResolutionWord::Manual, Some(content)) => Resolution::Manual(content?.into_bytes()),
+        _ => return Err(Error::invalid("`content` is for `manual`, which needs it")),
     };
-    let request = decode::resolve_conflict(request, None)?;
+    let request = ResolveConflict {
+        address,
+        id,
+        resolution,
+        clock: VectorClock::from_entries(resolve.vector_clock.unwrap_or_default())?,
+        message: checked_message(resolve.message)?,
+        operation_id: call.operation_id(resolve.operation_id.as_deref())?,
+    };
     let outcome = dom.resolve_conflict(&call.caller, request);
     match deadline::within(call.deadline(), outcome).await? {
         ResolveOutcome::Resolved(written) => {

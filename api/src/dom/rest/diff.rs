@@ -7,9 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
+use vdom_core::dom::calls::{
+    DiffSource, WriteDiff, WriteDiffs, checked_actor, checked_message, checked_metadata,
+};
 use vdom_core::dom::diff::Diff;
-use vdom_core::{Error, NodeId, NodePath, Result};
-use vdom_proto::v1 as wire;
+use vdom_core::{Error, NodeId, NodeKind, NodePath, Result, VectorClock};
 
 use super::content::{self, TextEdit};
 use super::enums::{KindWord, OnConflictWord};
@@ -77,14 +79,14 @@ impl JsonContent {
 }
 
 impl JsonDiff {
-    /// The diff of a set, as it would come over gRPC.
-    pub(super) fn into_wire(self) -> Result<wire::WriteDiffRequest> {
+    /// A diff of this set, and its size in bytes. What it leaves open the set says.
+    pub(super) fn into_write(self, set: &WriteDiffs) -> Result<(WriteDiff, usize)> {
         let put = self.put.map(|content| content_of(content, self.encoding)).transpose()?;
         // Which node it is says what kind it is; a new one has to say it.
         let kind = match (self.kind, &put, &self.node_id) {
-            (Some(kind), ..) => kind.to_wire(),
-            (None, Some(JsonContent::Document(_)), None) => wire::NodeKind::Meta,
-            _ => wire::NodeKind::Unspecified,
+            (Some(kind), ..) => Some(kind.into()),
+            (None, Some(JsonContent::Document(_)), None) => Some(NodeKind::Meta),
+            _ => None,
         };
         let edits = [
             put.map(|content| match content {
@@ -101,7 +103,7 @@ impl JsonDiff {
         let mut edits = edits.into_iter().flatten();
         let edit = edits.next().transpose()?;
         let more = edits.next().is_some();
-        let diff_bson = match (edit, self.rename, self.delete) {
+        let diff = match (edit, self.rename, self.delete) {
             (Some(edit), None, false) if !more => edit,
             (edit, Some(to), false) if !more => Diff::rename(&NodePath::parse(&to)?, edit.as_ref()),
             (None, None, true) => Diff::delete(),
@@ -112,19 +114,25 @@ impl JsonDiff {
                 ));
             }
         };
-        let node_id = self.node_id.map(|id| NodeId::from_hex(&id)).transpose()?;
-        Ok(wire::WriteDiffRequest {
-            node_id: node_id.map(|id| Bytes::copy_from_slice(id.as_bytes())).unwrap_or_default(),
-            diff_bson,
-            vector_clock: self.vector_clock.map(|entries| wire::VectorClock { entries }),
-            metadata: self.metadata,
-            path: self.path.unwrap_or_default(),
-            kind: kind.into(),
-            message: self.message,
-            on_conflict: self.on_conflict.map(OnConflictWord::to_wire).unwrap_or_default().into(),
-            actor: self.actor.unwrap_or_default(),
-            ..Default::default()
-        })
+        let path = self.path.filter(|path| !path.is_empty());
+        let bytes = diff.len();
+        let write = WriteDiff {
+            address: set.address.clone(),
+            node_id: self.node_id.map(|id| NodeId::from_hex(&id)).transpose()?,
+            path: path.map(|path| NodePath::parse(&path)).transpose()?,
+            kind,
+            diff: DiffSource::Bson(diff),
+            clock: VectorClock::from_entries(self.vector_clock.unwrap_or_default())?,
+            on_conflict: self.on_conflict.map_or(set.on_conflict, Into::into),
+            min_ack: set.min_ack,
+            keep_conflict: false,
+            actor: checked_actor("actor", self.actor.unwrap_or_default())?,
+            author: None,
+            message: checked_message(self.message)?,
+            metadata: checked_metadata(self.metadata)?,
+            operation_id: None,
+        };
+        Ok((write, bytes))
     }
 }
 

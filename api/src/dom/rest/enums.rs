@@ -1,9 +1,9 @@
-//! The words of the REST API for what the wire numbers.
+//! The words of the REST API for the domain's choices.
 
 use serde::Deserialize;
-use vdom_proto::v1 as wire;
+use vdom_core::NodeKind;
+use vdom_core::dom::calls::{AckLevel, OnConflict};
 
-/// What to do about a conflict.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum OnConflictWord {
@@ -12,17 +12,16 @@ pub(super) enum OnConflictWord {
     Overwrite,
 }
 
-impl OnConflictWord {
-    pub(super) fn to_wire(self) -> wire::OnConflict {
-        match self {
-            Self::Reject => wire::OnConflict::Reject,
-            Self::Merge => wire::OnConflict::Merge,
-            Self::Overwrite => wire::OnConflict::Overwrite,
+impl From<OnConflictWord> for OnConflict {
+    fn from(word: OnConflictWord) -> Self {
+        match word {
+            OnConflictWord::Reject => Self::Reject,
+            OnConflictWord::Merge => Self::Merge,
+            OnConflictWord::Overwrite => Self::Overwrite,
         }
     }
 }
 
-/// What an answer must promise.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum AckWord {
@@ -30,16 +29,15 @@ pub(super) enum AckWord {
     Local,
 }
 
-impl AckWord {
-    pub(super) fn to_wire(self) -> wire::AckLevel {
-        match self {
-            Self::Committed => wire::AckLevel::Committed,
-            Self::Local => wire::AckLevel::Local,
+impl From<AckWord> for AckLevel {
+    fn from(word: AckWord) -> Self {
+        match word {
+            AckWord::Committed => Self::Committed,
+            AckWord::Local => Self::Local,
         }
     }
 }
 
-/// What a node is.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum KindWord {
@@ -48,34 +46,22 @@ pub(super) enum KindWord {
     Intent,
 }
 
-impl KindWord {
-    pub(super) fn to_wire(self) -> wire::NodeKind {
-        match self {
-            Self::File => wire::NodeKind::File,
-            Self::Meta => wire::NodeKind::Meta,
-            Self::Intent => wire::NodeKind::Intent,
+impl From<KindWord> for NodeKind {
+    fn from(word: KindWord) -> Self {
+        match word {
+            KindWord::File => Self::File,
+            KindWord::Meta => Self::Meta,
+            KindWord::Intent => Self::Intent,
         }
     }
 }
 
 /// How a conflict ends.
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ResolutionWord {
     Ours,
     Theirs,
     Merge,
     Manual,
-}
-
-impl ResolutionWord {
-    pub(super) fn to_wire(self) -> wire::resolve_conflict_request::Resolution {
-        use wire::resolve_conflict_request::Resolution;
-        match self {
-            Self::Ours => Resolution::Ours,
-            Self::Theirs => Resolution::Theirs,
-            Self::Merge => Resolution::Merge,
-            Self::Manual => Resolution::Manual,
-        }
-    }
 }

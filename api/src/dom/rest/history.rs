@@ -5,13 +5,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::Response;
 use serde_json::{Value, json};
-use vdom_core::dom::calls::{GetHistory, HistoryPage, NodeSelector};
+use vdom_core::dom::calls::{GetHistory, HistoryPage, NodeSelector, checked_history_limit};
 use vdom_core::{Error, Result};
 
 use super::request::ApiRequest;
 use super::{response, to_json};
 use crate::dom::DocumentService;
-use crate::dom::convert::decode::history_limit;
 use vdom_edge::deadline;
 
 /// The parameters of a history.
@@ -48,7 +47,7 @@ async fn list_changes<D: DocumentService>(
         address: call.address()?,
         node,
         before_revision: parameters.number("before_revision")?.filter(|revision| *revision > 0),
-        limit: history_limit(limit)?,
+        limit: checked_history_limit(limit)?,
         include_diffs: parameters.flag("include_diffs")?,
     };
     let deadline = call.deadline();

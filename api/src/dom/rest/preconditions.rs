@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
 use vdom_core::dom::calls::{
-    GetHistory, NodeSelector, OnConflict, ReadAt, ReadSnapshot, Snapshot, WriteDiff,
+    GetHistory, NodeSelector, OnConflict, ReadAt, ReadSnapshot, Snapshot, WriteContent,
 };
 use vdom_core::limits::HISTORY_PAGE_MAX_CHANGES;
 use vdom_core::{Error, ErrorCode, NodeId, Result, VectorClock};
@@ -67,7 +67,7 @@ impl EntityTags {
 pub(super) async fn apply<D: DocumentService>(
     dom: &Arc<D>,
     call: &ApiRequest,
-    write: &mut WriteDiff,
+    write: &mut WriteContent,
     earlier: bool,
 ) -> Result<bool> {
     let wanted = EntityTags::parse(&call.headers, &IF_MATCH);
@@ -111,7 +111,7 @@ pub(super) async fn apply<D: DocumentService>(
 async fn clock_of<D: DocumentService>(
     dom: &Arc<D>,
     call: &ApiRequest,
-    write: &WriteDiff,
+    write: &WriteContent,
     version: u64,
 ) -> Result<Option<VectorClock>> {
     let request = GetHistory {
@@ -126,7 +126,7 @@ async fn clock_of<D: DocumentService>(
     Ok(change.map(|event| event.change.clock.clone()))
 }
 
-fn is_other_version(write: &WriteDiff, current: &Snapshot) -> Error {
+fn is_other_version(write: &WriteContent, current: &Snapshot) -> Error {
     let node = &current.node;
     let tag = entity_tag(node.id, node.version);
     precondition_failed(format!("the node is {tag} now: read it again, then decide"))
@@ -137,7 +137,7 @@ fn is_other_version(write: &WriteDiff, current: &Snapshot) -> Error {
 async fn current<D: DocumentService>(
     dom: &Arc<D>,
     call: &ApiRequest,
-    write: &WriteDiff,
+    write: &WriteContent,
 ) -> Result<Snapshot> {
     let path = call.path()?;
     let request = ReadSnapshot {

@@ -9,12 +9,12 @@ use http::header::{CONTENT_LENGTH, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Map;
-use vdom_core::clock::check_actor;
 use vdom_core::dom::calls::{
-    AckLevel, Conflict, DiffSource, OnConflict, WriteDiff, WriteOutcome, Written,
+    AckLevel, Conflict, DiffSource, OnConflict, WriteContent, WriteOutcome, Written, checked_actor,
+    checked_message,
 };
 use vdom_core::dom::diff::Diff;
-use vdom_core::limits::{CHANGE_MESSAGE_MAX_BYTES, CHUNK_BYTES, CONTENT_MAX_BYTES};
+use vdom_core::limits::{CHUNK_BYTES, CONTENT_MAX_BYTES};
 use vdom_core::{BranchAddress, Error, ErrorCode, NodeKind, Result, VectorClock, document};
 
 use super::content::{self, BSON, JSON, JSON_PATCH, TEXT_OPERATIONS};
@@ -118,9 +118,10 @@ async fn write<D: DocumentService>(
     kind: Option<NodeKind>,
 ) -> Result<Response<Body>> {
     let deadline = call.deadline();
-    let mut request = request(&call, DiffSource::Bson(diff), kind)?;
+    let mut request = request(&call, kind)?;
     let writing = async {
         let conditional = condition(&dom, &call, &mut request).await?;
+        let request = request.with_diff(DiffSource::Bson(diff));
         Ok((dom.write_diff(&call.caller, request).await?, conditional))
     };
     let (outcome, conditional) = deadline::within(deadline, writing).await?;
@@ -133,29 +134,18 @@ async fn put_content<D: DocumentService>(
     call: ApiRequest,
     body: Body,
 ) -> Result<Response<Body>> {
-    let mut request = request(&call, DiffSource::Bson(Bytes::new()), Some(NodeKind::File))?;
+    let mut request = request(&call, Some(NodeKind::File))?;
     let conditional = condition(&dom, &call, &mut request).await?;
     let pieces = TryStreamExt::map_err(body.into_data_stream(), body::broken);
     let outcome = dom.write_content(&call.caller, request, stream::content(pieces)).await?;
     answer(&call, outcome, conditional)
 }
 
-fn request(call: &ApiRequest, diff: DiffSource, kind: Option<NodeKind>) -> Result<WriteDiff> {
-    let named = |name: &str| {
-        let value = call.query.get(name);
-        if let Some(value) = value {
-            check_actor(value)
-                .map_err(|error| Error::invalid(format!("{name}: {}", error.message)))?;
-        }
-        Ok(value.map(str::to_owned))
-    };
-    let message = call.query.get("message").unwrap_or_default();
-    if message.len() > CHANGE_MESSAGE_MAX_BYTES {
-        return Err(Error::invalid(format!(
-            "message has {} bytes, at most {CHANGE_MESSAGE_MAX_BYTES} are allowed",
-            message.len()
-        )));
-    }
+/// What the parameters and headers say of a write.
+fn request(call: &ApiRequest, kind: Option<NodeKind>) -> Result<WriteContent> {
+    let named =
+        |name: &str| checked_actor(name, call.query.get(name).unwrap_or_default().to_owned());
+    let message = checked_message(call.query.get("message").unwrap_or_default().to_owned())?;
     let min_ack = match call.query.get("ack") {
         None | Some("committed") => AckLevel::Committed,
         Some("local") => AckLevel::Local,
@@ -163,19 +153,18 @@ fn request(call: &ApiRequest, diff: DiffSource, kind: Option<NodeKind>) -> Resul
             return Err(Error::invalid(format!("ack is {other:?}, not `committed` or `local`")));
         }
     };
-    Ok(WriteDiff {
+    Ok(WriteContent {
         address: call.address()?,
         node_id: None,
         path: Some(call.path()?),
         kind,
-        diff,
         clock: VectorClock::default(),
         on_conflict: OnConflict::Overwrite,
         min_ack,
         keep_conflict: call.query.flag("keep_conflict")?,
         actor: named("actor")?,
         author: named("author")?,
-        message: message.to_owned(),
+        message,
         metadata: std::collections::BTreeMap::new(),
         operation_id: call.operation_id(None)?,
     })
@@ -192,7 +181,7 @@ pub(super) fn url_of(address: &BranchAddress) -> String {
 async fn condition<D: DocumentService>(
     dom: &Arc<D>,
     call: &ApiRequest,
-    request: &mut WriteDiff,
+    request: &mut WriteContent,
 ) -> Result<bool> {
     let rule = match call.query.get("on_conflict") {
         None => None,
@@ -217,7 +206,7 @@ async fn condition<D: DocumentService>(
         Some(rule) => request.on_conflict = rule,
         None => {}
     }
-    // A merge was not call for what stands there, but to be made with it.
+    // A merge was not asked for what stands there, but to be made with it.
     Ok(conditional && !merging)
 }
 

@@ -9,26 +9,24 @@ use crate::identifiers::OperationId;
 use crate::names::BranchAddress;
 
 /// What is the same for all diffs of a change set; the diffs follow as
-/// [`ChangeSetPart`]s.
+/// [`ChangeSetPart`]s. Message and metadata are the set's as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct WriteDiffs {
-    /// Where.
     pub address: BranchAddress,
     /// Makes the whole set safe to repeat; its diffs have none of their own.
     pub operation_id: Option<OperationId>,
     /// The revision that the branch must be at; `None`: any.
     pub expected_revision: Option<u64>,
-    /// What to do about conflicts where a diff does not say it for itself.
+    /// Where a diff does not say it for itself.
     pub on_conflict: OnConflict,
     /// What the answer must promise.
     pub min_ack: AckLevel,
-    /// `None`: the subject.
+    /// In whose name; `None`: the subject's.
     pub author: Option<String>,
-    /// When it was made, ms since the Unix epoch, where that is another time.
+    /// When it was made, where that is another time than now.
     pub authored_at_ms: Option<i64>,
-    /// Why, of the set as a whole.
     pub message: String,
-    /// Free words about the set as a whole.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -52,20 +50,18 @@ pub enum SetOutcome {
     Conflicted(SetConflicts),
 }
 
-/// An accepted change set.
+/// An accepted change set: the revisions of its first and last change, and when it was
+/// accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct SetWritten {
-    /// The branch's epoch.
     pub epoch: u64,
-    /// Of its first change.
     pub first_revision: u64,
-    /// Of its last change.
     pub last_revision: u64,
     /// What is promised.
     pub ack: AckLevel,
-    /// When it was accepted, ms since the Unix epoch.
     pub timestamp_ms: i64,
-    /// As asked.
+    /// The request's.
     pub operation_id: Option<OperationId>,
     /// One for each diff, in order; empty for a set of more than
     /// [`CHANGE_SET_RESULTS_MAX`](crate::limits::CHANGE_SET_RESULTS_MAX) diffs.
@@ -74,12 +70,12 @@ pub struct SetWritten {
 
 /// A change set that disagrees with what stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct SetConflicts {
-    /// The branch's epoch.
     pub epoch: u64,
     /// The head that the refusal was decided on.
     pub revision: u64,
-    /// As asked.
+    /// The request's.
     pub operation_id: Option<OperationId>,
     /// One for each diff, in order: `None` where it alone would have been
     /// accepted. Of a set of more than
@@ -88,22 +84,21 @@ pub struct SetConflicts {
     pub results: Vec<Option<Box<Conflict>>>,
 }
 
-/// A range of changes to undo by an ordinary change set.
+/// A range of changes to undo by an ordinary change set; see
+/// [`checked_revisions`](super::checked_revisions).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct RevertChanges {
-    /// Where.
     pub address: BranchAddress,
-    /// The first change to undo.
     pub first_revision: u64,
-    /// The last one.
     pub last_revision: u64,
     /// The epoch that the revisions belong to; `None`: the current one.
     pub epoch: Option<u64>,
     /// What to do about nodes that changed since.
     pub on_conflict: OnConflict,
-    /// `None`: the subject.
+    /// In whose name; `None`: the subject's.
     pub author: Option<String>,
-    /// Why; empty: which range.
+    /// Empty: one that says which range.
     pub message: String,
     /// Makes the call safe to repeat.
     pub operation_id: Option<OperationId>,

@@ -1,46 +1,98 @@
-//! Conflicts that were kept until someone resolves them.
+//! Conflicts: what stands in the way of a write, kept until someone resolves it where that
+//! is asked for.
 
 use bytes::Bytes;
 
-use super::{Conflict, WriteDiff, Written};
+use super::{WriteDiff, Written};
 use crate::clock::VectorClock;
-use crate::identifiers::{ConflictId, OperationId};
-use crate::names::BranchAddress;
+use crate::dom::node::NodeKind;
+use crate::identifiers::{ConflictId, NodeId, OperationId};
+use crate::names::{BranchAddress, NodePath};
 
-/// A refused write that was kept.
+/// Why two writers disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConflictReason {
+    /// The node changed since the writer saw it.
+    StaleClock,
+    /// The clock was empty, but the path exists.
+    PathExists,
+    /// The node was deleted since the writer saw it.
+    Deleted,
+    /// The target of a rename exists.
+    TargetExists,
+    /// A merge left conflicting hunks.
+    Merge,
+}
+
+/// What stands where a write was refused: the node, and who changed it last.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Conflict {
+    pub reason: ConflictReason,
+    pub node_id: NodeId,
+    pub path: NodePath,
+    pub kind: NodeKind,
+    pub current_clock: VectorClock,
+    pub current_version: u64,
+    /// `None` above 1 MiB.
+    pub current_content: Option<Bytes>,
+    pub current_author: String,
+    pub current_timestamp_ms: i64,
+    /// What the writer's clock stood for; `None`: no longer known.
+    pub base_content: Option<Bytes>,
+    /// What cannot be merged.
+    pub hunks: Vec<ConflictHunk>,
+    pub epoch: u64,
+    /// The head that the refusal was decided on.
+    pub revision: u64,
+    /// The request's.
+    pub operation_id: Option<OperationId>,
+    /// Under which the conflict was kept, where that was asked for.
+    pub conflict_id: Option<ConflictId>,
+}
+
+/// A place that cannot be merged: byte ranges of a text as (start, length), in each of the
+/// three contents, or a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct ConflictHunk {
+    pub base: (u64, u64),
+    pub current: (u64, u64),
+    pub proposed: (u64, u64),
+    /// The field of a document as a JSON Pointer, or `attributes.` and the name
+    /// of one; of a text, empty.
+    pub field: String,
+}
+
+/// A refused write that was kept: by whom and when it was made, and what stood there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct StoredConflict {
-    /// Its name.
     pub id: ConflictId,
-    /// What stood there when it was refused.
     pub conflict: Conflict,
-    /// What was refused.
     pub request: WriteDiff,
-    /// When it was refused, ms since the Unix epoch.
     pub timestamp_ms: i64,
-    /// Who was refused.
     pub subject: String,
 }
 
 /// Which conflicts to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct ListConflicts {
-    /// Where.
     pub address: BranchAddress,
     /// Whole segments; empty: all.
     pub paths: Vec<String>,
-    /// At most so many.
+    /// See [`checked_conflict_limit`](super::checked_conflict_limit).
     pub limit: u32,
     /// Only those after this one in the order of listing.
     pub after: Option<ConflictId>,
 }
 
-/// Kept conflicts in the order of their ids.
+/// Kept conflicts in the order of their ids, and whether there are more.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct ConflictPage {
-    /// The conflicts.
     pub conflicts: Vec<StoredConflict>,
-    /// True when there are more.
     pub more: bool,
 }
 
@@ -59,16 +111,13 @@ pub enum Resolution {
 
 /// A conflict to resolve.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct ResolveConflict {
-    /// Where.
     pub address: BranchAddress,
-    /// Which.
     pub id: ConflictId,
-    /// How.
     pub resolution: Resolution,
     /// What the resolver had seen of the node; empty: as it stands.
     pub clock: VectorClock,
-    /// Why.
     pub message: String,
     /// Makes the call safe to repeat.
     pub operation_id: Option<OperationId>,

@@ -77,6 +77,19 @@ fn a_record_read_in_passing_says_the_same() {
             set_header: change.set_header,
         }
     );
+    let head = ChangeRecordHead::decode(&stored).expect("a record");
+    assert_eq!(
+        head,
+        ChangeRecordHead {
+            revision: record.revision,
+            previous: record.previous,
+            diff_length: record.diff_length,
+            path: record.path,
+            old_path: record.old_path,
+            change_set: record.change_set,
+            set_header: record.set_header,
+        }
+    );
     let cut = ChangeRecord::decode(&stored[..stored.len() - 1]).expect_err("cut");
     assert_eq!(cut.code, ErrorCode::DataLoss);
 }

@@ -1,15 +1,14 @@
-//! Committed changes, applied; and as transports send them, encoded once for all subscribers.
+//! Committed changes, applied; and as events that all subscribers share.
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
-use vdom_api::dom::{EVENT_FORMS, EventEncoder};
-use vdom_core::dom::calls::{ChangeEvent, Event};
+use vdom_core::dom::calls::ChangeEvent;
+use vdom_core::dom::events::{BatchEvent, EventBatch};
 use vdom_core::limits::CHUNK_BYTES;
-use vdom_core::{Change, Node};
+use vdom_core::{BranchAddress, Change, Node};
 
+use crate::branch::Head;
 use crate::branch::usage::Usage;
-use crate::branch::{Branch, Head};
 use crate::content::packs::StoredDiff;
 use crate::records::{ControlRecord, LoggedChange};
 
@@ -33,8 +32,8 @@ pub(crate) struct AppliedBatch {
     pub changes: Vec<AppliedChange>,
     /// What it says besides.
     pub control_records: Vec<ControlRecord>,
-    /// As its subscribers get it.
-    pub encoded: EncodedForms,
+    /// What its subscribers share of it.
+    pub events: SharedEvents,
 }
 
 impl AppliedChange {
@@ -55,7 +54,7 @@ impl AppliedBatch {
         changes: Vec<AppliedChange>,
         control_records: Vec<ControlRecord>,
     ) -> Self {
-        Self { head, changes, control_records, encoded: EncodedForms::default() }
+        Self { head, changes, control_records, events: SharedEvents::default() }
     }
 
     /// Its changes after `revision`.
@@ -81,45 +80,42 @@ impl AppliedBatch {
     }
 }
 
-/// A batch in the forms that transports send: each without diffs and with them,
-/// encoded when it is first asked for.
+/// The events of a batch of the log as its subscribers share them, without diffs and with
+/// them; each made when it is first asked for.
 #[derive(Debug, Default)]
-pub(crate) struct EncodedForms(pub [OnceLock<EncodedBatch>; 2 * EVENT_FORMS]);
+pub(crate) struct SharedEvents([OnceLock<Arc<EventBatch>>; 2]);
 
-/// The changes of a batch, one after the other.
-#[derive(Debug)]
-pub(crate) struct EncodedBatch {
-    pub bytes: Bytes,
-    /// Where each change ends.
-    ends: Vec<usize>,
-}
-
-impl EncodedBatch {
-    pub(crate) fn new(
-        branch: &Branch,
-        batch: &AppliedBatch,
-        diffs: bool,
-        encoder: &dyn EventEncoder,
-    ) -> Self {
-        let mut bytes = Vec::new();
-        let encode = |applied: &AppliedChange| {
+impl SharedEvents {
+    /// One event for each change of the batch; `None` where diffs are asked for that are
+    /// not in memory.
+    pub(crate) fn of<'a>(
+        batch: &'a AppliedBatch,
+        address: &BranchAddress,
+        with_diffs: bool,
+    ) -> Option<&'a Arc<EventBatch>> {
+        let shared = &batch.events.0[usize::from(with_diffs)];
+        if let Some(events) = shared.get() {
+            return Some(events);
+        }
+        let is_inline =
+            |applied: &AppliedChange| matches!(applied.entry.diff, StoredDiff::Inline(_));
+        if with_diffs && !batch.changes.iter().all(is_inline) {
+            return None;
+        }
+        let event = |applied: &AppliedChange| {
             let entry = &applied.entry;
             let diff = match &entry.diff {
-                StoredDiff::Inline(diff) if diffs && diff.len() <= CHUNK_BYTES => {
+                StoredDiff::Inline(diff) if with_diffs && diff.len() <= CHUNK_BYTES => {
                     Some(diff.clone())
                 }
                 _ => None,
             };
             let (change, set) = (entry.change.clone(), entry.set.clone());
-            let event = ChangeEvent { change, set, hash: entry.hash, diff };
-            encoder.event(&branch.address, Event::Change(Box::new(event)), &mut bytes);
-            bytes.len()
+            BatchEvent::Change(ChangeEvent { change, set, hash: entry.hash, diff })
         };
-        let ends = batch.changes.iter().map(encode).collect();
-        Self { bytes: bytes.into(), ends }
-    }
-
-    pub(crate) fn start_of(&self, index: usize) -> usize {
-        index.checked_sub(1).map_or(0, |before| self.ends[before])
+        Some(shared.get_or_init(|| {
+            let events = batch.changes.iter().map(event).collect();
+            Arc::new(EventBatch::new(address.clone(), events))
+        }))
     }
 }

@@ -4,11 +4,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::vec;
 
-use vdom_api::dom::StoredChange;
-use vdom_core::dom::change::{ChangeRecord, ChangeSetPosition, chain_hash};
+use bytes::Bytes;
+use vdom_core::dom::change::{ChangeRecordHead, ChangeSetPosition, chain_hash};
+use vdom_core::dom::events::StoredChange;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::names::is_covered_by;
-use vdom_core::{Error, ErrorCode, Hash, Result};
+use vdom_core::{ChangeSetHeader, Error, ErrorCode, Hash, Result};
 use vdom_store::LogEntry;
 
 use super::{PackPlace, Packed, Record, damaged_batch, damaged_view, manifest_of};
@@ -58,13 +59,13 @@ impl Place {
 }
 
 /// Hands on what is asked for of a batch after `place`, which goes along, until
-/// `take`, given each record and what it says, breaks off.
+/// `take`, given each, breaks off.
 pub(crate) async fn each_stored(
     log_entry: &LogEntry,
     asked: Asked<'_>,
     place: &mut Place,
     packs: &mut PackReader<'_>,
-    take: &mut (impl FnMut(&[u8], StoredChange<'_>) -> Result<ControlFlow<()>> + Send),
+    take: &mut (impl FnMut(StoredChange) -> ControlFlow<()> + Send),
 ) -> Result<ControlFlow<()>> {
     let manifest = manifest_of(log_entry)?;
     if manifest.hashes.is_some() {
@@ -90,8 +91,8 @@ pub(crate) async fn each_stored(
         place.pass_if(is_new, &record);
         if is_new && asked.covers(&record) {
             let diff = asked.diff(&record).then(|| body.slice(start..end));
-            let change = StoredChange { record, epoch: asked.epoch, set: set.as_ref(), hash, diff };
-            if take(encoded, change)?.is_break() {
+            let encoded = log_entry.batch.manifest.slice_ref(encoded);
+            if take(asked.change(encoded, &record, set.clone(), hash, diff)).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -105,7 +106,7 @@ async fn each_packed(
     asked: Asked<'_>,
     place: &mut Place,
     packs: &mut PackReader<'_>,
-    take: &mut (impl FnMut(&[u8], StoredChange<'_>) -> Result<ControlFlow<()>> + Send),
+    take: &mut (impl FnMut(StoredChange) -> ControlFlow<()> + Send),
 ) -> Result<ControlFlow<()>> {
     let set = packed.header.clone().map(Arc::new);
     let mut before = log_entry.batch.first_revision - 1;
@@ -124,9 +125,8 @@ async fn each_packed(
             place.pass_if(is_new, &record);
             if is_new && asked.covers(&record) {
                 let diff = if asked.diff(&record) { Some(packs.part(&part).await?) } else { None };
-                let change =
-                    StoredChange { record, epoch: asked.epoch, set: set.as_ref(), hash, diff };
-                if take(encoded, change)?.is_break() {
+                let encoded = bytes.slice_ref(encoded);
+                if take(asked.change(encoded, &record, set.clone(), hash, diff)).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -136,7 +136,7 @@ async fn each_packed(
 }
 
 impl Place {
-    fn pass_if(&mut self, is_new: bool, record: &ChangeRecord<'_>) {
+    fn pass_if(&mut self, is_new: bool, record: &ChangeRecordHead<'_>) {
         if is_new {
             self.pass(record.revision, record.change_set);
         }
@@ -144,7 +144,7 @@ impl Place {
 }
 
 impl Asked<'_> {
-    fn covers(&self, record: &ChangeRecord<'_>) -> bool {
+    fn covers(&self, record: &ChangeRecordHead<'_>) -> bool {
         let is_below = |prefix: &String| {
             is_covered_by(record.path, prefix)
                 || record.old_path.is_some_and(|path| is_covered_by(path, prefix))
@@ -152,7 +152,19 @@ impl Asked<'_> {
         self.paths.is_empty() || self.paths.iter().any(is_below)
     }
 
-    fn diff(&self, record: &ChangeRecord<'_>) -> bool {
+    fn change(
+        &self,
+        encoded: Bytes,
+        record: &ChangeRecordHead<'_>,
+        set: Option<Arc<ChangeSetHeader>>,
+        hash: Hash,
+        diff: Option<Bytes>,
+    ) -> StoredChange {
+        let ChangeRecordHead { revision, change_set, .. } = *record;
+        StoredChange { record: encoded, revision, change_set, epoch: self.epoch, set, hash, diff }
+    }
+
+    fn diff(&self, record: &ChangeRecordHead<'_>) -> bool {
         self.with_diffs && record.diff_length as usize <= CHUNK_BYTES
     }
 }
@@ -160,7 +172,7 @@ impl Asked<'_> {
 /// Records that follow one another, each with its hash: the next one names it.
 struct Stored<'a> {
     rest: vec::IntoIter<Record<'a>>,
-    next: Option<(&'a [u8], ChangeRecord<'a>)>,
+    next: Option<(&'a [u8], ChangeRecordHead<'a>)>,
     /// Of the last one, where it is known.
     last: Option<Hash>,
 }
@@ -172,14 +184,14 @@ impl<'a> Stored<'a> {
         Ok(stored)
     }
 
-    fn decode(&mut self) -> Result<Option<(&'a [u8], ChangeRecord<'a>)>> {
+    fn decode(&mut self) -> Result<Option<(&'a [u8], ChangeRecordHead<'a>)>> {
         let Some(Record(encoded)) = self.rest.next() else { return Ok(None) };
-        Ok(Some((encoded, ChangeRecord::decode(encoded)?)))
+        Ok(Some((encoded, ChangeRecordHead::decode(encoded)?)))
     }
 }
 
 impl<'a> Iterator for Stored<'a> {
-    type Item = Result<(&'a [u8], ChangeRecord<'a>, Hash)>;
+    type Item = Result<(&'a [u8], ChangeRecordHead<'a>, Hash)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let (encoded, record) = self.next.take()?;

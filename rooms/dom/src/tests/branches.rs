@@ -70,7 +70,7 @@ async fn revisions(room: &DocumentRoom, on: &str, after: u64, upto: u64, epoch: 
         from: Some(ResumePoint { epoch, revision: after, hash: None }),
         include_diffs: false,
     };
-    let mut events = room.subscribe(&caller("anna"), request).await.expect("a stream");
+    let mut events = events_of(room, &caller("anna"), request).await.expect("a stream");
     let mut seen = Vec::new();
     while let Some(event) = events.next().await {
         match event.expect("no error") {
@@ -199,7 +199,7 @@ async fn a_deleted_branch_ends_and_its_name_begins_anew() {
     let old = put(&room, "q", "1").await;
     let request =
         Subscribe { address: branch("main"), paths: vec![], from: None, include_diffs: false };
-    let mut watcher = room.subscribe(&caller("anna"), request).await.expect("a stream");
+    let mut watcher = events_of(&room, &caller("anna"), request).await.expect("a stream");
     delete(&room, "main").await.expect("deleted");
     let end = loop {
         match watcher.next().await.expect("an end that is said") {

@@ -57,7 +57,7 @@ async fn history(room: &DocumentRoom) -> Vec<ChangeEvent> {
 async fn events(room: &DocumentRoom, from: ResumePoint, upto: u64) -> Vec<ChangeEvent> {
     let request =
         Subscribe { address: address(), paths: vec![], from: Some(from), include_diffs: true };
-    let mut stream = room.subscribe(&caller("anna"), request).await.expect("a stream");
+    let mut stream = events_of(room, &caller("anna"), request).await.expect("a stream");
     let mut events = Vec::new();
     while let Some(event) = stream.next().await {
         match event.expect("no error") {

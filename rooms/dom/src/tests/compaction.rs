@@ -73,7 +73,7 @@ async fn history(room: &DocumentRoom) -> HistoryPage {
 async fn events_from(room: &DocumentRoom, from: ResumePoint, count: usize) -> Result<Vec<u64>> {
     let request =
         Subscribe { address: address(), paths: vec![], from: Some(from), include_diffs: true };
-    let mut events = room.subscribe(&caller("anna"), request).await?;
+    let mut events = events_of(room, &caller("anna"), request).await?;
     let mut revisions = Vec::new();
     while revisions.len() < count {
         if let Some(Event::Change(event)) = events.next().await.transpose()? {

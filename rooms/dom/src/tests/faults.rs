@@ -131,7 +131,7 @@ async fn a_subscriber_elsewhere_sees_everything_without_early_words() {
     let first = put(&here, "a", "1").await;
     let from = Some(ResumePoint { epoch: first.epoch, revision: 0, hash: None });
     let request = Subscribe { address: address(), paths: vec![], from, include_diffs: false };
-    let mut events = there.subscribe(&caller("anna"), request).await.expect("a stream");
+    let mut events = events_of(&there, &caller("anna"), request).await.expect("a stream");
     for number in 2..20 {
         put(&here, &format!("n{number}"), "x").await;
     }

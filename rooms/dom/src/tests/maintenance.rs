@@ -150,7 +150,7 @@ async fn a_restored_store_reads_as_the_one_that_was_backed_up() {
         from: Some(ResumePoint { epoch: first.epoch, revision, hash: None }),
         include_diffs: false,
     };
-    let mut events = new.subscribe(&caller("anna"), subscribe(2)).await.expect("resumed");
+    let mut events = events_of(&new, &caller("anna"), subscribe(2)).await.expect("resumed");
     let mut revisions = Vec::new();
     while revisions.len() < 2 {
         if let Event::Change(change) = events.next().await.expect("an event").expect("no error") {
@@ -159,7 +159,7 @@ async fn a_restored_store_reads_as_the_one_that_was_backed_up() {
         }
     }
     assert_eq!(revisions, [3, 4]);
-    let error = new.subscribe(&caller("anna"), subscribe(4)).await.err().expect("refused");
+    let error = events_of(&new, &caller("anna"), subscribe(4)).await.err().expect("refused");
     assert_eq!(error.code, ErrorCode::EpochChanged);
 }
 

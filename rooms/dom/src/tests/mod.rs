@@ -19,16 +19,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use vdom_api::dom::DocumentService;
+use vdom_api::dom::{DocumentService, one_by_one};
 use vdom_core::access::Scopes;
 use vdom_core::dom::calls::{
-    AckLevel, Conflict, DiffSource, NodeSelector, OnConflict, ReadAt, ReadSnapshot, Snapshot,
-    WriteDiff, WriteDiffs, WriteOutcome, Written,
+    AckLevel, Conflict, DiffSource, Event, NodeSelector, OnConflict, ReadAt, ReadSnapshot,
+    Snapshot, Subscribe, WriteDiff, WriteDiffs, WriteOutcome, Written,
 };
 use vdom_core::{
     BranchAddress, Content, Diff, NodePath, OperationId, RealmName, Result, VectorClock,
 };
-use vdom_edge::Caller;
+use vdom_edge::{Caller, ServiceStream};
 use vdom_store::Store;
 use vdom_store::memory::MemoryStore;
 
@@ -90,6 +90,15 @@ fn maintained(store: &Arc<dyn Store>) -> MaintainedStore {
 
 fn room() -> DocumentRoom {
     room_over(Arc::new(MemoryStore::new(1)))
+}
+
+/// What a subscription delivers, one by one.
+async fn events_of(
+    room: &DocumentRoom,
+    caller: &Caller,
+    request: Subscribe,
+) -> Result<ServiceStream<Event>> {
+    room.subscribe(caller, request).await.map(one_by_one)
 }
 
 fn caller(subject: &str) -> Caller {

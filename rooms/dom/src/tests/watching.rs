@@ -17,7 +17,7 @@ fn ask(paths: &[&str], from: Option<ResumePoint>) -> Subscribe {
 }
 
 async fn watch(room: &DocumentRoom, request: Subscribe) -> Result<ServiceStream<Event>> {
-    room.subscribe(&caller("anna"), request).await
+    events_of(room, &caller("anna"), request).await
 }
 
 /// The next change; progress events are passed over.
@@ -108,7 +108,7 @@ async fn an_expired_token_ends_the_stream() {
     put(&room, "a", "").await;
     let mut brief = caller("anna");
     brief.expires_at = Some(SystemTime::UNIX_EPOCH);
-    let mut events = room.subscribe(&brief, ask(&[], None)).await.expect("a stream");
+    let mut events = events_of(&room, &brief, ask(&[], None)).await.expect("a stream");
     let error = events.next().await.expect("an end").expect_err("expired");
     assert_eq!(error.code, ErrorCode::Unauthenticated);
     assert!(events.next().await.is_none());

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use futures::{StreamExt, stream};
-use vdom_api::dom::{EventEncoder, StoredChange};
 use vdom_core::BranchName;
 use vdom_core::dom::calls::{
     ChangeEvent, ChangeSetPart, CreateBranch, Event, GetHistory, ResumePoint, SetOutcome, Subscribe,
 };
+use vdom_core::dom::events::{BatchEvent, EventEncoder, StoredChange};
 
 use super::*;
 
@@ -17,43 +17,42 @@ use super::*;
 struct Lines;
 
 impl EventEncoder for Lines {
-    fn form(&self) -> usize {
-        0
-    }
-
-    fn event(&self, _: &BranchAddress, event: Event, out: &mut Vec<u8>) {
-        if let Event::Change(change) = event {
-            writeln!(out, "{}", line(&change)).expect("room");
+    fn encode(_: &BranchAddress, event: &BatchEvent, out: &mut Vec<u8>) -> Result<()> {
+        match event {
+            BatchEvent::Change(change) => writeln!(out, "{}", line(change)).expect("room"),
+            BatchEvent::Stored(change) => writeln!(out, "{}", stored_line(change)?).expect("room"),
+            BatchEvent::Progress { .. } => {}
         }
+        Ok(())
     }
+}
 
-    fn stored(&self, _: &BranchAddress, change: &StoredChange<'_>, out: &mut Vec<u8>) {
-        let StoredChange { record, epoch, set, hash, diff } = change;
-        let shown = format!(
-            "{epoch}.{} {:?} {:?} {} {:?} v{} {:?} {} {} {:?} {:?} {:?} {:?} {set:?} {hash} {:?}",
-            record.revision,
-            record.kind,
-            record.node_kind,
-            record.path,
-            record.old_path,
-            record.version,
-            record.clock.entries.iter().copied().collect::<BTreeMap<_, _>>(),
-            record.actor,
-            record.author,
-            record.message,
-            record.metadata.iter().copied().collect::<BTreeMap<_, _>>(),
-            record.operation,
-            record.change_set,
-            diff.as_ref().map(|diff| (diff.len(), &diff[diff.len().saturating_sub(20)..])),
-        );
-        writeln!(out, "{shown}").expect("room");
-    }
+fn stored_line(change: &StoredChange) -> Result<String> {
+    let StoredChange { epoch, set, hash, diff, .. } = change;
+    let record = change.record()?;
+    Ok(format!(
+        "{epoch}.{} {:?} {:?} {} {:?} v{} {:?} {} {} {:?} {:?} {:?} {:?} {set:?} {hash} {:?}",
+        record.revision,
+        record.kind,
+        record.node_kind,
+        record.path,
+        record.old_path,
+        record.version,
+        record.clock.entries.iter().copied().collect::<BTreeMap<_, _>>(),
+        record.actor,
+        record.author,
+        record.message,
+        record.metadata.iter().copied().collect::<BTreeMap<_, _>>(),
+        record.operation,
+        record.change_set,
+        diff.as_ref().map(|diff| (diff.len(), &diff[diff.len().saturating_sub(20)..])),
+    ))
 }
 
 fn line(event: &ChangeEvent) -> String {
     let ChangeEvent { change, set, hash, diff } = event;
     format!(
-        "{}.{} {:?} {:?} {} {:?} v{} {:?} {} {} {:?} {:?} {:?} {:?} {:?} {hash} {:?}",
+        "{}.{} {:?} {:?} {} {:?} v{} {:?} {} {} {:?} {:?} {:?} {:?} {set:?} {hash} {:?}",
         change.epoch,
         change.revision,
         change.kind,
@@ -68,7 +67,6 @@ fn line(event: &ChangeEvent) -> String {
         change.metadata,
         change.operation,
         change.change_set,
-        set.as_ref(),
         diff.as_ref().map(|diff| (diff.len(), &diff[diff.len().saturating_sub(20)..])),
     )
 }
@@ -129,7 +127,7 @@ async fn history(room: &DocumentRoom, branch: &str, include_diffs: bool) -> Vec<
 
 /// Of events that are taken until `count` changes came.
 async fn watched(room: &DocumentRoom, request: Subscribe, count: usize) -> Vec<String> {
-    let mut events = room.subscribe(&caller("anna"), request).await.expect("a stream");
+    let mut events = events_of(room, &caller("anna"), request).await.expect("a stream");
     let mut lines = Vec::new();
     while lines.len() < count {
         match events.next().await.expect("no end").expect("no error") {
@@ -142,11 +140,11 @@ async fn watched(room: &DocumentRoom, request: Subscribe, count: usize) -> Vec<S
 
 /// The same of pieces.
 async fn watched_encoded(room: &DocumentRoom, request: Subscribe, count: usize) -> Vec<String> {
-    let pieces = room.subscribe_encoded(&caller("anna"), request, &Lines).await;
-    let mut pieces = pieces.expect("a stream");
+    let mut batches = room.subscribe(&caller("anna"), request).await.expect("a stream");
     let mut lines = Vec::new();
     while lines.len() < count {
-        let piece = pieces.next().await.expect("no end").expect("no error");
+        let batch = batches.next().await.expect("no end").expect("no error");
+        let piece = batch.encoded::<Lines>().expect("encoded");
         let piece = String::from_utf8(piece.to_vec()).expect("text");
         assert!(piece.is_empty() || piece.ends_with('\n'), "a part of an event");
         lines.extend(piece.lines().map(str::to_owned));
@@ -207,16 +205,17 @@ async fn subscribers_share_what_is_encoded() {
     put(&room, "a", "1").await;
     let request =
         Subscribe { address: address(), paths: Vec::new(), from: None, include_diffs: true };
-    let mut pieces = Vec::new();
+    let mut streams = Vec::new();
     for _ in 0..2 {
-        let encoded = room.subscribe_encoded(&caller("anna"), request.clone(), &Lines).await;
-        pieces.push(encoded.expect("a stream"));
+        let batches = room.subscribe(&caller("anna"), request.clone()).await;
+        streams.push(batches.expect("a stream"));
     }
     put(&room, "b", "2").await;
     let mut seen = Vec::new();
-    for stream in &mut pieces {
+    for stream in &mut streams {
         let piece = loop {
-            let piece = stream.next().await.expect("no end").expect("no error");
+            let batch = stream.next().await.expect("no end").expect("no error");
+            let piece = batch.encoded::<Lines>().expect("encoded");
             if !piece.is_empty() {
                 break piece;
             }

@@ -4,19 +4,17 @@
 //! branch keeps in memory for all its subscribers, and from the log where it
 //! has fallen behind that, so a slow reader costs nothing but its place.
 
-mod encoded;
-mod events;
+mod queue;
 
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
-use vdom_api::dom::{EventEncoder, StoredChange};
-use vdom_core::dom::calls::{Event, ResumePoint, Subscribe};
+use vdom_core::dom::calls::{ResumePoint, Subscribe};
+use vdom_core::dom::events::{BatchEvent, EventSlice, StoredChange};
 use vdom_core::limits::{
     SUBSCRIPTION_MAX_PATHS, SUBSCRIPTION_PROGRESS_EVERY, SUBSCRIPTION_QUEUE_MAX_EVENTS,
     SUBSCRIPTION_STALL_MAX,
@@ -34,6 +32,8 @@ use crate::registry::read_consistency::epoch_changed;
 use crate::verbs::read_snapshot::freshness;
 use crate::writer::{BranchHandle, branch_deleted};
 
+use queue::{EventQueue, is_wanted};
+
 /// How much of the log is read at once.
 const PAGE_BYTES: usize = 512 << 10;
 
@@ -43,67 +43,7 @@ pub(crate) async fn subscribe(
     handle: Arc<BranchHandle>,
     caller: Caller,
     request: Subscribe,
-) -> Result<ServiceStream<Event>> {
-    start(registry, handle, caller, request, events::Events::default()).await
-}
-
-/// The same, as `encoder` writes it.
-pub(crate) async fn subscribe_encoded(
-    registry: &BranchRegistry,
-    handle: Arc<BranchHandle>,
-    caller: Caller,
-    request: Subscribe,
-    encoder: &'static dyn EventEncoder,
-) -> Result<ServiceStream<Bytes>> {
-    start(registry, handle, caller, request, encoded::Encoded::new(encoder)).await
-}
-
-/// What changes become on their way to a subscriber, until it takes them.
-trait Queue: Send + 'static {
-    /// What is taken at a time.
-    type Item: Send + 'static;
-
-    /// Takes what is wanted of a batch after `after`, where it is at hand in the
-    /// queue's form; false where it must be taken change by change.
-    fn push_batch(
-        &mut self,
-        _branch: &Branch,
-        _batch: &AppliedBatch,
-        _after: u64,
-        _request: &Subscribe,
-    ) -> bool {
-        false
-    }
-
-    /// Takes an event.
-    fn push(&mut self, branch: &Branch, event: Event);
-
-    /// Takes a change from its stored record and what that says.
-    fn push_stored(
-        &mut self,
-        branch: &Branch,
-        record: &[u8],
-        change: &StoredChange<'_>,
-    ) -> Result<()>;
-
-    /// Whether it holds enough.
-    fn is_full(&self) -> bool;
-
-    /// The next item, and how many changes it holds.
-    fn pop(&mut self) -> Option<(Self::Item, u64)>;
-
-    /// The first revision that it holds, and how many changes of the same set come
-    /// before that.
-    fn first(&self) -> Option<(u64, u32)>;
-}
-
-async fn start<Q: Queue>(
-    registry: &BranchRegistry,
-    handle: Arc<BranchHandle>,
-    caller: Caller,
-    request: Subscribe,
-    queue: Q,
-) -> Result<ServiceStream<Q::Item>> {
+) -> Result<ServiceStream<EventSlice>> {
     if request.paths.len() > SUBSCRIPTION_MAX_PATHS {
         return Err(Error::invalid(format!(
             "a subscription names {} paths, at most {SUBSCRIPTION_MAX_PATHS} are allowed",
@@ -117,6 +57,7 @@ async fn start<Q: Queue>(
     };
     let now = Instant::now();
     let watch = Watch {
+        queue: EventQueue::new(handle.branch.address.clone()),
         handle,
         caller,
         request,
@@ -125,7 +66,6 @@ async fn start<Q: Queue>(
         _subscribed: registry.metrics.subscribed(),
         head,
         place: Place::new(after),
-        queue,
         progress_due: Box::pin(tokio::time::sleep_until(now)),
         last_taken: now,
         ended: false,
@@ -143,7 +83,7 @@ async fn start<Q: Queue>(
     Ok(items.boxed())
 }
 
-struct Watch<Q> {
+struct Watch {
     handle: Arc<BranchHandle>,
     caller: Caller,
     request: Subscribe,
@@ -153,21 +93,21 @@ struct Watch<Q> {
     head: watch::Receiver<Head>,
     /// Everything up to here is delivered or in the queue.
     place: Place,
-    queue: Q,
+    queue: EventQueue,
     /// One timer for as long as the stream is open.
     progress_due: Pin<Box<Sleep>>,
     last_taken: Instant,
     ended: bool,
 }
 
-impl<Q: Queue> Watch<Q> {
-    async fn next(&mut self) -> Result<Q::Item> {
+impl Watch {
+    async fn next(&mut self) -> Result<EventSlice> {
         self.check_stall()?;
         loop {
             self.check_token()?;
-            if let Some((item, changes)) = self.queue.pop() {
+            if let Some((events, changes)) = self.queue.pop() {
                 self.metrics.delivered(changes);
-                return Ok(item);
+                return Ok(events);
             }
             self.head.mark_unchanged();
             let head = self.handle.branch.head();
@@ -184,12 +124,12 @@ impl<Q: Queue> Watch<Q> {
             let now = Instant::now();
             if self.progress_due.deadline() <= now {
                 self.progress_due.as_mut().reset(now + SUBSCRIPTION_PROGRESS_EVERY);
-                let progress = Event::Progress {
+                let progress = BatchEvent::Progress {
                     epoch: head.epoch,
                     revision: self.delivered(),
                     freshness: freshness(&self.handle),
                 };
-                self.queue.push(&self.handle.branch, progress);
+                self.queue.push(progress);
             } else if !is_behind {
                 // A change or the time for a progress event, whichever is first.
                 tokio::select! {
@@ -216,7 +156,8 @@ impl<Q: Queue> Watch<Q> {
             if queue.is_full() {
                 return Ok(());
             }
-            if queue.push_batch(branch, batch, place.after, request) {
+            let with_diffs = request.include_diffs;
+            if queue.push_batch(batch, place.after, &request.paths, with_diffs) {
                 if let Some(Change { revision, change_set, .. }) = batch.last_change() {
                     place.pass(*revision, *change_set);
                 }
@@ -228,8 +169,8 @@ impl<Q: Queue> Watch<Q> {
                 }
                 let change = &applied.entry.change;
                 if is_wanted(&request.paths, change) {
-                    let event = event(&applied.entry, request.include_diffs, &mut packs).await?;
-                    queue.push(branch, Event::Change(Box::new(event)));
+                    let event = event(&applied.entry, with_diffs, &mut packs).await?;
+                    queue.push(BatchEvent::Change(event));
                 }
                 place.pass(change.revision, change.change_set);
             }
@@ -258,10 +199,9 @@ impl<Q: Queue> Watch<Q> {
             with_diffs: request.include_diffs,
             upto,
         };
-        let mut push = |record: &[u8], change: StoredChange<'_>| {
-            queue.push_stored(branch, record, &change)?;
-            let is_full = queue.is_full();
-            Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        let mut push = |change: StoredChange| {
+            queue.push(BatchEvent::Stored(change));
+            if queue.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         for log_entry in &page {
             let taken = each_stored(log_entry, asked, place, &mut packs, &mut push).await;
@@ -322,15 +262,6 @@ impl<Q: Queue> Watch<Q> {
             None => self.place.resume_point(),
         }
     }
-}
-
-/// Whether any of the paths covers where the node is or was.
-fn is_wanted(paths: &[String], change: &Change) -> bool {
-    paths.is_empty()
-        || paths.iter().any(|prefix| {
-            change.path.is_covered_by(prefix)
-                || change.old_path.as_ref().is_some_and(|path| path.is_covered_by(prefix))
-        })
 }
 
 /// The branch whose own log has `revision`, and the last revision to take from it.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use futures::StreamExt;
-use vdom_core::dom::calls::{AckLevel, DiffSource, WriteDiff, WriteOutcome};
+use vdom_core::dom::calls::{AckLevel, DiffSource, WriteContent, WriteDiff, WriteOutcome};
 use vdom_core::dom::change::sha256;
 use vdom_core::{BranchAddress, Diff, Error, NodeKind, Operation, Result};
 use vdom_edge::{Caller, ServiceStream};
@@ -33,7 +33,7 @@ pub(crate) async fn write(
     permit: Permit,
     request: WriteDiff,
 ) -> Result<WriteOutcome> {
-    check_promises(&request)?;
+    check_ack_level(request.min_ack)?;
     let (diff, stored) = match &request.diff {
         DiffSource::Bson(bytes) => {
             let diff = Diff::parse(bytes)?;
@@ -56,10 +56,10 @@ pub(crate) async fn write(
 pub(crate) async fn write_content(
     registry: &BranchRegistry,
     permit: Permit,
-    mut request: WriteDiff,
+    request: WriteContent,
     mut content: ServiceStream<Bytes>,
 ) -> Result<WriteOutcome> {
-    check_promises(&request)?;
+    check_ack_level(request.min_ack)?;
     if request.kind.is_some_and(NodeKind::is_document) {
         return Err(Error::invalid(
             "only a FILE takes a streamed content: send a document in a `put` diff",
@@ -69,12 +69,12 @@ pub(crate) async fn write_content(
     while let Some(piece) = content.next().await {
         pieces.add(&piece?).await?;
     }
-    request.diff = pieces.finish().await?;
-    write(registry, permit, request).await
+    let diff = pieces.finish().await?;
+    write(registry, permit, request.with_diff(diff)).await
 }
 
-fn check_promises(request: &WriteDiff) -> Result<()> {
-    if request.min_ack == AckLevel::Local {
+fn check_ack_level(min_ack: AckLevel) -> Result<()> {
+    if min_ack == AckLevel::Local {
         return Err(Error::invalid(
             "a gateway promises COMMITTED, never LOCAL: leave min_ack out, or ask a sidecar",
         ));

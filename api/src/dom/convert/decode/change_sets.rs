@@ -2,7 +2,7 @@
 
 use vdom_core::dom::calls::{
     AckLevel, RevertChanges, SetConflicts, SetOutcome, SetWritten, WriteDiff, WriteDiffs,
-    WriteOutcome, Written,
+    WriteOutcome, Written, checked_actor, checked_message, checked_metadata, checked_revisions,
 };
 use vdom_core::{Error, RealmName, Result};
 use vdom_proto::v1 as wire;
@@ -21,10 +21,10 @@ pub fn write_diffs(
         expected_revision: checks::number(request.expected_revision),
         on_conflict: checks::on_conflict(request.on_conflict)?,
         min_ack: checks::ack_level(request.min_ack)?,
-        author: checks::actor("author", request.author)?,
+        author: checked_actor("author", request.author)?,
         authored_at_ms: request.authored_at.map(|time| checks::milliseconds(Some(time))),
-        message: checks::message(request.message)?,
-        metadata: checks::metadata(request.metadata)?,
+        message: checked_message(request.message)?,
+        metadata: checked_metadata(request.metadata)?,
     })
 }
 
@@ -67,29 +67,18 @@ pub fn revert_changes(
     request: wire::RevertChangesRequest,
     caller_realm: Option<&RealmName>,
 ) -> Result<RevertChanges> {
-    let (first, last) = (request.first_revision, request.last_revision);
-    check_range(first, last)?;
+    let (first_revision, last_revision) =
+        checked_revisions(request.first_revision, request.last_revision)?;
     Ok(RevertChanges {
         address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
-        first_revision: first,
-        last_revision: last,
+        first_revision,
+        last_revision,
         epoch: checks::number(request.epoch),
         on_conflict: checks::on_conflict(request.on_conflict)?,
-        author: checks::actor("author", request.author)?,
-        message: checks::message(request.message)?,
+        author: checked_actor("author", request.author)?,
+        message: checked_message(request.message)?,
         operation_id: checks::operation_id(&request.operation_id)?,
     })
-}
-
-/// Refuses what is no range of revisions.
-fn check_range(first: u64, last: u64) -> Result<()> {
-    if first == 0 || last < first {
-        return Err(Error::invalid(format!(
-            "first_revision {first} to last_revision {last} is no range: revisions begin at 1, and \
-             both ends belong to it"
-        )));
-    }
-    Ok(())
 }
 
 /// What became of a set.

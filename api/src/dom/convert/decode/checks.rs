@@ -1,14 +1,7 @@
-//! The checks that many messages share.
-
-use std::collections::BTreeMap;
+//! What many messages share: fields of the wire as values of the domain.
 
 use bytes::Bytes;
-use vdom_core::clock::check_actor;
 use vdom_core::dom::calls::{AckLevel, OnConflict};
-use vdom_core::limits::{
-    CHANGE_MESSAGE_MAX_BYTES, METADATA_MAX_BYTES, METADATA_MAX_ENTRIES, SUBSCRIPTION_MAX_PATHS,
-};
-use vdom_core::names::parse_prefix;
 use vdom_core::{
     BranchAddress, ConflictId, Error, NodeId, NodeKind, OperationId, RealmName, Result, VectorClock,
 };
@@ -49,56 +42,6 @@ pub(super) fn operation_id(bytes: &[u8]) -> Result<Option<OperationId>> {
 
 fn present(bytes: &[u8]) -> Option<&[u8]> {
     (!bytes.is_empty()).then_some(bytes)
-}
-
-/// Which paths are meant, in whole segments.
-pub(super) fn prefixes(paths: &[String]) -> Result<Vec<String>> {
-    if paths.len() > SUBSCRIPTION_MAX_PATHS {
-        return Err(Error::invalid(format!(
-            "paths has {} entries, at most {SUBSCRIPTION_MAX_PATHS} are allowed: name a common \
-             parent",
-            paths.len()
-        )));
-    }
-    paths.iter().map(|path| parse_prefix(path)).collect()
-}
-
-/// Checks the size of metadata.
-pub(super) fn metadata(entries: BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
-    if entries.len() > METADATA_MAX_ENTRIES {
-        return Err(Error::invalid(format!(
-            "metadata has {} entries, at most {METADATA_MAX_ENTRIES} are allowed",
-            entries.len()
-        )));
-    }
-    let bytes: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if bytes > METADATA_MAX_BYTES {
-        return Err(Error::invalid(format!(
-            "metadata has {bytes} bytes, at most {METADATA_MAX_BYTES} are allowed"
-        )));
-    }
-    Ok(entries)
-}
-
-/// Checks the length of a change's message.
-pub(super) fn message(message: String) -> Result<String> {
-    if message.len() > CHANGE_MESSAGE_MAX_BYTES {
-        return Err(Error::invalid(format!(
-            "message has {} bytes, at most {CHANGE_MESSAGE_MAX_BYTES} are allowed",
-            message.len()
-        )));
-    }
-    Ok(message)
-}
-
-/// `None` for no name; else an actor's or author's name.
-pub(super) fn actor(what: &str, name: String) -> Result<Option<String>> {
-    if name.is_empty() {
-        return Ok(None);
-    }
-    check_actor(&name)
-        .map_err(|error| Error { message: format!("{what}: {}", error.message), ..error })?;
-    Ok(Some(name))
 }
 
 /// A clock; none at all is empty.

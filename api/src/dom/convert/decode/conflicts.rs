@@ -3,9 +3,9 @@
 
 use vdom_core::dom::calls::{
     Conflict, ConflictHunk, ConflictPage, ConflictReason, ListConflicts, Resolution,
-    ResolveConflict, ResolveOutcome, StoredConflict, WriteOutcome,
+    ResolveConflict, ResolveOutcome, StoredConflict, WriteOutcome, checked_conflict_limit,
+    checked_message, checked_prefixes,
 };
-use vdom_core::limits::CONFLICT_PAGE_MAX;
 use vdom_core::{ConflictId, Error, NodeId, NodePath, OperationId, RealmName, Result};
 use vdom_proto::v1 as wire;
 
@@ -19,22 +19,10 @@ pub fn list_conflicts(
 ) -> Result<ListConflicts> {
     Ok(ListConflicts {
         address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
-        paths: checks::prefixes(&request.paths)?,
-        limit: conflict_limit(request.limit)?,
+        paths: checked_prefixes(&request.paths)?,
+        limit: checked_conflict_limit(request.limit)?,
         after: checks::conflict_id(&request.after_conflict_id)?,
     })
-}
-
-/// The size of a page of conflicts; 0 is the largest.
-pub(crate) fn conflict_limit(limit: u32) -> Result<u32> {
-    match limit {
-        0 => Ok(CONFLICT_PAGE_MAX),
-        1..=CONFLICT_PAGE_MAX => Ok(limit),
-        _ => Err(Error::invalid(format!(
-            "limit is {limit}, at most {CONFLICT_PAGE_MAX} are allowed: go on after the id of the \
-             last one"
-        ))),
-    }
 }
 
 /// A conflict to resolve.
@@ -60,7 +48,7 @@ pub fn resolve_conflict(
             Wire::Manual => Resolution::Manual(request.content),
         },
         clock: checks::clock(request.vector_clock)?,
-        message: checks::message(request.message)?,
+        message: checked_message(request.message)?,
         operation_id: checks::operation_id(&request.operation_id)?,
     })
 }

@@ -3,11 +3,10 @@
 
 use vdom_core::dom::calls::{
     CreateBranch, DeleteBranch, DiffSource, GetHistory, NodeSelector, ReadAt, ReadSnapshot,
-    ReadSnapshots, ReadTree, ResumePoint, Subscribe, WriteDiff,
+    ReadSnapshots, ReadTree, ResumePoint, Subscribe, WriteDiff, checked_actor,
+    checked_history_limit, checked_message, checked_metadata, checked_prefixes,
 };
-use vdom_core::limits::{
-    HISTORY_PAGE_DEFAULT_CHANGES, HISTORY_PAGE_MAX_CHANGES, READ_SNAPSHOTS_MAX_NODES,
-};
+use vdom_core::limits::READ_SNAPSHOTS_MAX_NODES;
 use vdom_core::names::parse_prefix;
 use vdom_core::{
     BranchAddress, BranchName, Error, Hash, NodeId, NodePath, RealmName, RepoName, Result,
@@ -53,10 +52,10 @@ pub(super) fn diff_at(
         on_conflict: checks::on_conflict(request.on_conflict)?,
         min_ack: checks::ack_level(request.min_ack)?,
         keep_conflict: request.keep_conflict,
-        actor: checks::actor("actor", request.actor)?,
-        author: checks::actor("author", request.author)?,
-        message: checks::message(request.message)?,
-        metadata: checks::metadata(request.metadata)?,
+        actor: checked_actor("actor", request.actor)?,
+        author: checked_actor("author", request.author)?,
+        message: checked_message(request.message)?,
+        metadata: checked_metadata(request.metadata)?,
         operation_id: checks::operation_id(&request.operation_id)?,
     })
 }
@@ -147,7 +146,7 @@ pub fn subscribe(
         checks::bytes(request.from_hash).map(|bytes| Hash::from_slice(&bytes)).transpose()?;
     Ok(Subscribe {
         address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
-        paths: checks::prefixes(&request.paths)?,
+        paths: checked_prefixes(&request.paths)?,
         from: checks::number(request.from_epoch).map(|epoch| ResumePoint {
             epoch,
             revision: request.from_revision,
@@ -166,7 +165,7 @@ pub fn get_history(
         address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
         node: node_selector(&request.node_id, &request.path)?,
         before_revision: checks::number(request.before_revision),
-        limit: history_limit(request.limit)?,
+        limit: checked_history_limit(request.limit)?,
         include_diffs: request.include_diffs,
     })
 }
@@ -196,17 +195,12 @@ pub fn create_branch(
         "" => None,
         name => Some(BranchName::parse(name)?),
     };
-    if from.is_none() && request.at_revision != 0 {
-        return Err(Error::invalid(
-            "at_revision without from_branch: a revision belongs to a branch, name both",
-        ));
-    }
-    Ok(CreateBranch {
-        address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
+    CreateBranch::new(
+        checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
         from,
-        at_revision: checks::number(request.at_revision),
-        operation_id: checks::operation_id(&request.operation_id)?,
-    })
+        checks::number(request.at_revision),
+        checks::operation_id(&request.operation_id)?,
+    )
 }
 
 /// A branch to delete.
@@ -218,18 +212,6 @@ pub fn delete_branch(
         address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
         operation_id: checks::operation_id(&request.operation_id)?,
     })
-}
-
-/// The size of a page of history; 0 is the default.
-pub(crate) fn history_limit(limit: u32) -> Result<u32> {
-    match limit {
-        0 => Ok(HISTORY_PAGE_DEFAULT_CHANGES),
-        1..=HISTORY_PAGE_MAX_CHANGES => Ok(limit),
-        _ => Err(Error::invalid(format!(
-            "limit is {limit}, at most {HISTORY_PAGE_MAX_CHANGES} are allowed: read on with \
-             next_before_revision"
-        ))),
-    }
 }
 
 fn path(path: &str) -> Result<Option<NodePath>> {

@@ -187,10 +187,14 @@ fn freshness(freshness: Freshness) -> wire::Freshness {
     wire::Freshness {
         age_ms: freshness.age_ms,
         stale: freshness.stale,
-        source: match freshness.source {
-            Source::Store => wire::freshness::Source::Store,
-            Source::Cache => wire::freshness::Source::Cache,
-        }
-        .into(),
+        source: source(freshness.source),
     }
+}
+
+pub(crate) fn source(source: Source) -> i32 {
+    match source {
+        Source::Store => wire::freshness::Source::Store,
+        Source::Cache => wire::freshness::Source::Cache,
+    }
+    .into()
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use vdom_core::dom::calls::{
-    ChangeSetPart, DiffSource, SetConflicts, SetOutcome, SetWritten, WriteDiff, WriteDiffs,
+    ChangeSetPart, DiffSource, SetConflicts, SetOutcome, SetWritten, WriteContent, WriteDiffs,
     WriteOutcome,
 };
 use vdom_core::{Error, Result};
@@ -12,8 +12,8 @@ use vdom_edge::ServiceStream;
 
 /// What a stream brings.
 pub(in crate::dom::grpc) enum OneOrAll {
-    /// One diff and its content.
-    One(Box<WriteDiff>, ServiceStream<Bytes>),
+    /// One write and its content.
+    One(Box<WriteContent>, ServiceStream<Bytes>),
     /// A set.
     All(WriteDiffs, ServiceStream<ChangeSetPart>),
 }
@@ -33,12 +33,20 @@ pub(in crate::dom::grpc) async fn content_to_keep(
                     "expected_revision and keep_conflict exclude each other",
                 ));
             }
-            let request = WriteDiff {
-                operation_id: set.operation_id,
+            let request = WriteContent {
+                address: diff.address,
+                node_id: diff.node_id,
+                path: diff.path,
+                kind: diff.kind,
+                clock: diff.clock,
+                on_conflict: diff.on_conflict,
+                min_ack: diff.min_ack,
+                keep_conflict: diff.keep_conflict,
+                actor: diff.actor,
                 author: set.author,
-                message: if diff.message.is_empty() { set.message } else { diff.message.clone() },
-                metadata: set.metadata.into_iter().chain(diff.metadata.clone()).collect(),
-                ..*diff
+                message: if diff.message.is_empty() { set.message } else { diff.message },
+                metadata: set.metadata.into_iter().chain(diff.metadata).collect(),
+                operation_id: set.operation_id,
             };
             let content = parts.map(|part| match part? {
                 ChangeSetPart::Content(piece) => Ok(piece),

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use vdom_core::ErrorCode;
-use vdom_core::dom::calls::OnConflict;
+use vdom_core::dom::calls::{DiffSource, OnConflict};
 use vdom_core::dom::diff::Diff;
+use vdom_core::limits::CHANGE_SET_MAX_DIFFS;
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is written from a stored change is what `to_wire` makes of it.
+//! What is written from a stored change is what `encode` makes of it.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -9,7 +9,7 @@ use proptest::collection::btree_map;
 use proptest::option;
 use proptest::prelude::*;
 use vdom_core::dom::calls::ChangeEvent;
-use vdom_core::dom::change::ChangeRecord;
+use vdom_core::dom::events::StoredChange;
 use vdom_core::{
     Change, ChangeKind, ChangeSetHeader, ChangeSetPosition, Hash, NodeId, NodeKind, NodePath,
     Operation, OperationId, VectorClock,
@@ -99,23 +99,26 @@ proptest! {
     ) {
         let set = set.map(|(message, metadata)| Arc::new(ChangeSetHeader { message, metadata }));
         let (hash, diff) = (Hash(hash), diff.map(Bytes::from));
-        let encoded = change.encode();
-        let stored = StoredChange {
-            record: ChangeRecord::decode(&encoded).expect("a record"),
+        let stored = BatchEvent::Stored(StoredChange {
+            record: change.encode().into(),
+            revision: change.revision,
+            change_set: change.change_set,
             epoch: shown_epoch,
-            set: set.as_ref(),
+            set: set.clone(),
             hash,
             diff: diff.clone(),
-        };
+        });
         let shown = Arc::new(Change { epoch: shown_epoch, ..change });
-        let event = Event::Change(Box::new(ChangeEvent { change: shown, set: set.clone(), hash, diff }));
+        let event = BatchEvent::Change(ChangeEvent { change: shown, set, hash, diff });
+        prop_assert_eq!(stored.to_event(), event.to_event());
         for frames in [EventEncoding::Plain, EventEncoding::Gzip, EventEncoding::Zstd] {
             // What stands there already stays.
             let (mut from_stored, mut from_event) = (b"a".to_vec(), b"a".to_vec());
-            frames.stored(&address(), &stored, &mut from_stored);
-            frames.event(&address(), event.clone(), &mut from_event);
+            frames.put_event(&address(), &stored, &mut from_stored).expect("encoded");
+            frames.put_event(&address(), &event, &mut from_event).expect("encoded");
             prop_assert_eq!(&from_stored, &from_event);
-            let message = encode::event(event.clone(), &address()).encode_to_vec();
+            let message = encode::event(event.to_event().expect("read"), &address());
+            let message = message.encode_to_vec();
             prop_assert_eq!(opened(frames, &from_stored[1..]), message);
         }
     }
@@ -126,7 +129,11 @@ fn only_what_is_large_is_compressed() {
     for (size, compressed) in [(COMPRESS_ABOVE_BYTES, 0), (COMPRESS_ABOVE_BYTES + 1, 1)] {
         for (frames, flag) in [(EventEncoding::Plain, 0), (EventEncoding::Gzip, compressed)] {
             let mut out = Vec::new();
-            frames.put(&mut out, |out| out.put_bytes(7, size));
+            let put = |out: &mut Vec<u8>| {
+                out.put_bytes(7, size);
+                Ok(())
+            };
+            frames.put(&mut out, put).expect("encoded");
             assert_eq!(out[0], flag, "{frames:?} {size}");
             assert_eq!(opened(frames, &out), vec![7; size]);
         }
@@ -139,7 +146,11 @@ fn only_what_is_large_is_compressed() {
         (state >> 24) as u8
     });
     let mut out = Vec::new();
-    EventEncoding::Zstd.put(&mut out, |out| out.put_slice(&noise));
+    let put = |out: &mut Vec<u8>| {
+        out.put_slice(&noise);
+        Ok(())
+    };
+    EventEncoding::Zstd.put(&mut out, put).expect("encoded");
     assert_eq!(out[0], 0);
 }
 

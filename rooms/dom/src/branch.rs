@@ -40,11 +40,9 @@ use crate::records::{Checkpoint, ControlRecord, DocumentView, decode_node};
 
 /// What every task of a branch shares. Only the writer changes it.
 pub(crate) struct Branch {
-    /// Its name.
     pub address: BranchAddress,
     /// Of the incarnation.
     pub descriptor: LogDescriptor,
-    /// Its log.
     pub log: LogId,
     /// What it has from another branch.
     pub parent: Option<ParentBranch>,
@@ -68,7 +66,6 @@ pub(crate) struct Branch {
 
 /// What a branch is made of when it is brought into memory.
 pub(crate) struct BranchParts {
-    /// Its name.
     pub address: BranchAddress,
     /// Of the incarnation.
     pub descriptor: LogDescriptor,
@@ -192,7 +189,7 @@ impl Branch {
         if revision >= oldest { Ok(()) } else { Err(history_compacted(self, revision, oldest)) }
     }
 
-    /// Follows the head.
+    /// Follows the head: a receiver counts as a watcher while it lives.
     pub(crate) fn watch_head(&self) -> watch::Receiver<Head> {
         self.head.subscribe()
     }

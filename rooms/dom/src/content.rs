@@ -156,7 +156,6 @@ impl<'a> ContentWriter<'a> {
         Self { store, address, waiting: BytesMut::new(), chunks: Vec::new(), in_flight, size: 0 }
     }
 
-    /// Takes the next piece.
     pub(crate) async fn add(&mut self, piece: &[u8]) -> Result<()> {
         self.size += piece.len() as u64;
         if self.size > CONTENT_MAX_BYTES {

@@ -51,13 +51,10 @@ struct Slot {
     used_at: Instant,
 }
 
-/// The newest log of a branch.
+/// The newest log of a branch; `closed`: it has ended.
 pub(crate) struct LastLog {
-    /// Which of that name.
     pub incarnation: u64,
-    /// Its epoch.
     pub epoch: u64,
-    /// Whether it has ended.
     pub closed: bool,
     /// The operations of its last batch.
     pub operations: Vec<OperationKey>,

@@ -100,7 +100,6 @@ pub(crate) async fn run(
 
 struct Writer {
     branch: Arc<Branch>,
-    /// To append.
     permit: Permit,
     environment: Environment,
     metrics: DomMetrics,

@@ -18,7 +18,6 @@ use crate::records::{
 /// An accepted write, or change set, that carried an operation id.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct RecordedResult {
-    /// What it was asked.
     #[n(0)]
     pub operation: Operation,
     /// When it was accepted, ms since the Unix epoch.

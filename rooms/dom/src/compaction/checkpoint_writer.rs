@@ -55,7 +55,6 @@ impl<'a> CheckpointWriter<'a> {
         Ok(())
     }
 
-    /// Takes a row.
     pub(crate) async fn add(&mut self, kind: DocumentView, row: View) -> Result<()> {
         if kind == DocumentView::Node && row.live {
             self.usage += Usage::of(&decode_node(&row.value)?);

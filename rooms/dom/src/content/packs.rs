@@ -11,14 +11,11 @@ use crate::content;
 /// A diff as the log keeps it: in its batch, or in a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StoredDiff {
-    /// Its bytes.
     Inline(Bytes),
-    /// Where they are.
     Packed(ChunkPart),
 }
 
 impl StoredDiff {
-    /// The size in bytes.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Inline(bytes) => bytes.len(),
@@ -40,7 +37,7 @@ impl<'a> PackReader<'a> {
         Self { store, address, last: None }
     }
 
-    /// A whole pack.
+    /// A whole pack, from memory where it was read last.
     pub(crate) async fn pack(&mut self, pack: ContentChunk) -> Result<Bytes> {
         if let Some((known, bytes)) = &self.last
             && *known == pack
@@ -106,7 +103,6 @@ impl<'a> PackWriter<'a> {
         }
     }
 
-    /// Takes the next diff.
     pub(crate) async fn add(&mut self, diff: Bytes) -> Result<()> {
         self.inline_bytes += diff.len();
         if self.inline_bytes <= CHANGE_SET_INLINE_MAX_BYTES {

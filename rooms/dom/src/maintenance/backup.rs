@@ -13,14 +13,12 @@ use crate::error::from_store;
 use crate::log_names::{address_of, all_logs};
 use crate::log_reader::LogReader;
 
-/// What a backup holds.
+/// How many logs a backup holds, batches in them, and chunks.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BackupReport {
-    /// How many logs.
     pub logs: u64,
-    /// How many batches in them.
     pub batches: u64,
-    /// How many chunks.
     pub chunks: u64,
 }
 

@@ -7,12 +7,11 @@ use super::MaintainedStore;
 use crate::error::from_store;
 use crate::log_names::{address_of, all_logs};
 
-/// What was rebuilt.
+/// Of how many logs the views were rebuilt, and how many revisions those have together.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RebuildReport {
-    /// How many logs.
     pub logs: u64,
-    /// How many revisions they have, all together.
     pub changes: u64,
 }
 

@@ -19,14 +19,12 @@ use crate::error::from_store;
 use crate::log_names::{address_of, repo_and_branch};
 use crate::records::{ControlRecord, decode_batch, encode_batch};
 
-/// What was restored.
+/// How many logs were restored, batches in them, and chunks; and the branches that go on.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoreReport {
-    /// How many logs.
     pub logs: u64,
-    /// How many batches in them.
     pub batches: u64,
-    /// How many chunks.
     pub chunks: u64,
     /// The branches that go on, and the epoch that each of them begins.
     pub branches: Vec<(String, u64)>,

@@ -17,33 +17,29 @@ use crate::records::{BatchRecord, ControlRecord, decode_batch};
 
 const PAGE_BYTES: usize = 8 << 20;
 
-/// What a verification saw.
+/// How many logs, batches, changes, and different chunks a verification saw, and the first
+/// broken link of each log that has one.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// How many logs.
     pub logs: u64,
-    /// How many batches in them.
     pub batches: u64,
-    /// How many changes in those.
     pub changes: u64,
-    /// How many chunks they name, each counted once.
     pub chunks: u64,
-    /// The first broken link of each log that has one.
     pub findings: Vec<Finding>,
 }
 
 /// A broken link: what comes after it in the same log was not looked at.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The branch, `realm/repo@branch`.
     pub branch: String,
     /// Which log of that name.
     pub incarnation: u64,
-    /// The batch.
     pub batch: u64,
     /// The change, where the batch itself can be read.
     pub revision: Option<u64>,
-    /// What is wrong there.
     pub what: String,
 }
 

@@ -27,7 +27,6 @@ pub(crate) fn permit(
     authority.authorize(caller, action, &address.realm, Some(&address.repo))
 }
 
-/// Writes one diff.
 pub(crate) async fn write(
     registry: &BranchRegistry,
     permit: Permit,

@@ -14,7 +14,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 use tower::Layer;
-use vdom_api::dom::grpc::{Compression, DomServer, server};
+use vdom_api::dom::grpc::{Compression, DocumentServer, document_server};
 use vdom_api::dom::rest;
 use vdom_core::{Error, Result};
 use vdom_edge::caller;
@@ -164,8 +164,8 @@ impl Running {
 fn routes(sidecar: &Sidecar, config: &SidecarConfig) -> Result<(Router, HealthReporter)> {
     let dom = Arc::new(sidecar.clone());
     // Peers are on the same host: compressing would only cost.
-    let calls = server(Arc::clone(&dom), Compression::Never);
-    let path = format!("/{}/{{*call}}", <DomServer<Sidecar> as NamedService>::NAME);
+    let calls = document_server(Arc::clone(&dom), Compression::Never);
+    let path = format!("/{}/{{*call}}", <DocumentServer<Sidecar> as NamedService>::NAME);
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(vdom_proto::FILE_DESCRIPTOR_SET)

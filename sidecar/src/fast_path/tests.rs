@@ -72,7 +72,7 @@ impl Setup {
     }
 
     fn usual(&self) -> RequestService<Router> {
-        let calls = vdom_api::dom::grpc::server(
+        let calls = vdom_api::dom::grpc::document_server(
             Arc::new(self.sidecar.clone()),
             vdom_api::dom::grpc::Compression::Never,
         );

@@ -114,7 +114,7 @@ fn run(options: &RunOptions, rows: &[Row]) -> Result<()> {
         tree: options.tree.clone(),
         repository: options.repository.clone(),
         rounds: options.rounds,
-        measurement: Duration::from_secs(options.seconds),
+        turn: Duration::from_secs(options.seconds),
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
     };
 

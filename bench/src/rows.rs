@@ -38,7 +38,7 @@ pub(crate) struct Bench {
     pub(crate) repository: PathBuf,
     pub(crate) rounds: u32,
     /// How long a turn is measured.
-    pub(crate) measurement: Duration,
+    pub(crate) turn: Duration,
     /// For the few calls around the load.
     pub(crate) runtime: Runtime,
 }

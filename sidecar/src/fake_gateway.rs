@@ -95,7 +95,7 @@ impl FakeGateway {
                 .serve_with_incoming(TcpListenerStream::new(inner)),
         );
         tokio::spawn(carry(outer, target, gateway.line.clone()));
-        double
+        gateway
     }
 
     pub(crate) fn url(&self) -> String {

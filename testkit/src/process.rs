@@ -108,7 +108,7 @@ impl ServerProcess {
     pub fn text(&self, name: &str) -> String {
         match self.ready_line.pointer(&format!("/{}", name.replace('.', "/"))) {
             Some(Value::String(text)) => text.clone(),
-            other => panic!("no text `{name}`: {other:?} in {}", self.said),
+            other => panic!("no text `{name}`: {other:?} in {}", self.ready_line),
         }
     }
 }

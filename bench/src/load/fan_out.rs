@@ -92,7 +92,7 @@ pub(crate) fn run(
         audience.listen(watches, writes, next)?;
         if let (Some((length, used)), true) = (&window, audience.is_complete()) {
             let cpu = server.cpu_time()?.saturating_sub(cpu_before);
-            return Ok(audience.turn(cpu, *length, *used));
+            return Ok(audience.measurement(cpu, *length, *used));
         }
         if now.saturating_duration_since(end) > ANSWERS_DEADLINE {
             return Err(format!(

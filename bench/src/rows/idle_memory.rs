@@ -24,7 +24,7 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
     sidecar.fill_cache(bench)?;
     let mut side = sidecar.reads();
     let lengths = Lengths { warm_up: bench.turn / 4, measured: bench.turn };
-    let turn = load::run(
+    let measurement = load::run(
         &side.process,
         side.address,
         side.calls.as_mut(),
@@ -45,7 +45,7 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
         notes: vec![format!(
             "the burst: cached reads over {} connections for {:.0} s, {:.0} calls/s",
             BURST.connections,
-            bench.measurement.as_secs_f64(),
+            bench.turn.as_secs_f64(),
             measurement.calls_per_second
         )],
         ..Table::default()

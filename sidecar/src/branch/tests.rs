@@ -235,7 +235,7 @@ fn an_answer_says_how_old_it_is_and_when_it_is_stale() {
     assert!(freshness(&setup).stale);
     assert!(setup.hit("a", Wanted { max_age_ms: Some(3_000), ..Wanted::default() }).is_none());
     setup.clock.advance(staleness().offline_max);
-    assert!(setup.hit("a", Wanted::default()).is_none(), "rights do not outlive the tolerance");
+    assert!(setup.hit("a", Wanted::default()).is_none(), "rights do not outlive the policy");
 }
 
 #[test]

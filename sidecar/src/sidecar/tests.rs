@@ -12,7 +12,7 @@ use vdom_core::{Content, Error, ErrorCode, VectorClock};
 
 use super::*;
 use crate::fake_gateway::FakeGateway;
-use crate::fixtures::{address, path, tolerance};
+use crate::fixtures::{address, path, staleness};
 use crate::identity::OwnIdentity;
 use crate::upstream::{Connectivity, UpstreamAddress};
 

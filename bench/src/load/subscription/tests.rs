@@ -21,7 +21,7 @@ fn receive(subscription: &mut Subscription, input: &[u8]) -> Vec<(usize, Vec<u8>
     let mut received = Vec::new();
     let done = subscription
         .receive(input, &mut Vec::new(), &mut |slot, message| {
-            received.push((slot, message.to_vec()))
+            received.push((slot, message.to_vec()));
         })
         .expect("no end");
     assert_eq!(done, input.len());

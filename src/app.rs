@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use vdom_core::{Error, ErrorCode, Result};
+use vdom_dom::maintenance::MaintainedStore;
 use vdom_dom::{DocumentRoom, DomMetrics, Quotas, Retention, RoomBounds};
 use vdom_edge::Environment;
 use vdom_edge::observe::Metrics;
 use vdom_edge::serve::{
     Bind, Drained, Listener, RequestContext, RequestService, ServeSettings, Server, tls,
 };
-use vdom_security::Authority;
+use vdom_security::{Authority, GuardedStore};
 use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
 use vdom_store::memory::MemoryStore;
 use vdom_store::{Store, StoreError};
@@ -71,13 +72,19 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
     }
 
     let draining = CancellationToken::new();
-    let authority = Authority::new(config.realm_names()?);
+    let (authority, permits) = Authority::new(config.realm_names()?);
     let metrics = Metrics::new("vdom_gateway", env!("CARGO_PKG_VERSION"));
     let dom_metrics = DomMetrics::new();
     dom_metrics.register(&metrics);
     let bounds = bounds(&config);
-    let room =
-        DocumentRoom::new(store.clone(), environment.clone(), authority, dom_metrics, bounds);
+    let room = DocumentRoom::new(
+        GuardedStore::new(store.clone()),
+        environment.clone(),
+        authority,
+        permits,
+        dom_metrics,
+        bounds,
+    );
     if let Some(retention) = retention(&config.retention) {
         room.keep_compacted(retention, config.retention.check_every.0);
     }
@@ -148,11 +155,8 @@ impl Gateway {
     }
 }
 
-/// Opens the store that the settings name, as a gateway does.
-///
-/// # Errors
-/// Where it cannot be opened; the message says what to do.
-pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
+/// Opens the store that the settings name.
+async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
     match config.kind {
         StoreKind::Memory => Ok(Arc::new(MemoryStore::new(0))),
         StoreKind::Embedded => {
@@ -174,6 +178,16 @@ pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
             "this gateway was built without MongoDB: build it with the feature `mongodb`",
         )),
     }
+}
+
+/// Opens the store that the settings name to maintain it, while no gateway runs on it.
+///
+/// # Errors
+/// Where it cannot be opened; the message says what to do.
+pub async fn open_maintained_store(config: &StoreConfig) -> Result<MaintainedStore> {
+    let store = GuardedStore::new(open_store(config).await?);
+    let (authority, permits) = Authority::new([]);
+    Ok(MaintainedStore::new(store, authority, permits))
 }
 
 fn bounds(config: &GatewayConfig) -> RoomBounds {

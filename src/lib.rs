@@ -12,7 +12,6 @@ pub mod config;
 pub mod lifecycle;
 pub mod transport;
 
-pub use app::{Addresses, Gateway, open_store, run, start};
+pub use app::{Addresses, Gateway, open_maintained_store, run, start};
 pub use config::GatewayConfig;
 pub use vdom_dom::{Retention, maintenance};
-pub use vdom_store::Store;

@@ -23,14 +23,14 @@ use vdom_edge::error::{to_response, to_status};
 use vdom_edge::observe::{Metrics, admin};
 use vdom_edge::serve::{Bind, Listener, RequestContext, RequestService, ServeSettings, Server};
 
-use crate::branch::Tolerance;
+use crate::branch::StalenessPolicy;
 use crate::branches::BranchSettings;
 use crate::config::SidecarConfig;
 use crate::fast_path::{FastPath, FastPathService};
 use crate::identity::OwnIdentity;
 use crate::observe::{self, Health};
 use crate::sidecar::{Sidecar, SidecarSettings};
-use crate::upstream::{Reach, Upstream, UpstreamAddress};
+use crate::upstream::{Connectivity, Upstream, UpstreamAddress};
 use crate::workers::{Services, Workers};
 use vdom_edge::Environment;
 
@@ -216,7 +216,11 @@ async fn watch(
         if draining.is_cancelled() {
             return;
         }
-        let pause = if sidecar.upstream().reach() == Reach::There { ASK_EVERY } else { LOOK_EVERY };
+        let pause = if sidecar.upstream().connectivity() == Connectivity::There {
+            ASK_EVERY
+        } else {
+            LOOK_EVERY
+        };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = draining.cancelled() => {}
@@ -229,7 +233,7 @@ fn settings(config: &SidecarConfig) -> SidecarSettings {
         cache_max_bytes: config.cache.max_bytes.0,
         branches: BranchSettings {
             max_branches: config.follow.max_branches,
-            tolerance: Tolerance {
+            staleness: StalenessPolicy {
                 stale_after: config.follow.stale_after.0,
                 offline_max: config.follow.offline_rights_max.0,
             },

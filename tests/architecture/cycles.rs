@@ -14,19 +14,9 @@ use crate::architecture::{CRATES, root, sources};
 const KNOWN_CYCLES: &[(&str, &[&str])] = &[
     ("api", &["dom/convert/decode/conflicts.rs", "dom/convert/decode/responses.rs"]),
     ("api", &["dom/convert/encode/conflicts.rs", "dom/convert/encode/responses.rs"]),
-    (
-        "api",
-        &[
-            "dom/grpc/call.rs",
-            "dom/grpc/event_encoding.rs",
-            "dom/grpc/server.rs",
-            "dom/grpc/service.rs",
-            "dom/grpc/subscription.rs",
-        ],
-    ),
     ("api", &["dom/rest/preconditions.rs", "dom/rest/read.rs"]),
     ("core", &["document/build.rs", "document/read.rs"]),
-    ("edge", &["serve/access_log.rs", "serve/request_path.rs"]),
+    ("core", &["dom/calls/conflicts.rs", "dom/calls/writes.rs"]),
 ];
 
 /// The path of a module below its crate's root.

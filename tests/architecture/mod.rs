@@ -13,7 +13,7 @@ const CRATES: &[(&str, &str, &[&str])] = &[
     ("store", "store", &["core"]),
     ("edge", "edge", &["core"]),
     ("api", "api", &["core", "edge", "proto"]),
-    ("security", "rooms/security", &["core", "edge"]),
+    ("security", "rooms/security", &["core", "edge", "store"]),
     ("dom", "rooms/dom", &["api", "core", "edge", "security", "store"]),
     ("gateway", ".", &["api", "core", "dom", "edge", "proto", "security", "store"]),
     ("sidecar", "sidecar", &["api", "core", "edge", "proto", "store"]),
@@ -173,6 +173,21 @@ fn rooms_know_no_backend_and_no_wire() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn only_the_wiring_makes_permits() {
+    let wiring = root().join("src/app.rs");
+    for source in all_sources() {
+        let is_test = source.components().any(|part| part.as_os_str() == "tests");
+        let is_security = source.starts_with(root().join("rooms/security"));
+        if is_test || is_security || source == wiring {
+            continue;
+        }
+        let text = std::fs::read_to_string(&source).expect("readable");
+        let makes = ["Authority", "::new("].concat();
+        assert!(!text.contains(&makes), "{} makes an authority", source.display());
     }
 }
 

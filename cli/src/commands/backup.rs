@@ -5,8 +5,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use vdom_gateway::Store;
-use vdom_gateway::maintenance::{BackupReport, backup};
+use vdom_gateway::maintenance::{BackupReport, MaintainedStore, backup};
 
 use super::store::{StoreOptions, maintain};
 use crate::exit::{Exit, Failure};
@@ -35,7 +34,7 @@ pub(crate) async fn run(arguments: BackupArguments, output: &mut Output) -> Resu
     }
     let store = arguments.store.open().await?;
     let report = maintain(store, output, "batches and chunks written", async |store, bar| {
-        write(&*store, &path, |written| bar.set_position(written)).await
+        write(store, &path, |written| bar.set_position(written)).await
     })
     .await?;
     let bytes = fs::metadata(&path)?.len();
@@ -64,7 +63,7 @@ pub(crate) async fn run(arguments: BackupArguments, output: &mut Output) -> Resu
 
 /// Writes under another name first: what stands under the name is complete.
 async fn write(
-    store: &dyn Store,
+    store: &MaintainedStore,
     path: &Path,
     progress: impl FnMut(u64),
 ) -> Result<BackupReport, Failure> {

@@ -32,7 +32,7 @@ pub(crate) async fn run(arguments: RestoreArguments, output: &mut Output) -> Res
     let store = arguments.store.open_or_make().await?;
     let report = maintain(store, output, "batches and chunks restored", async |store, bar| {
         let environment = Environment::system();
-        restore(&*store, &environment, file, |restored| bar.set_position(restored)).await
+        restore(store, &environment, file, |restored| bar.set_position(restored)).await
     })
     .await?;
     let branches = &report.branches;

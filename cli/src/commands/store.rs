@@ -1,12 +1,12 @@
 //! What the verbs on a whole store share: which store, opened without a gateway.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 use vdom_edge::settings;
-use vdom_gateway::{GatewayConfig, Store};
+use vdom_gateway::GatewayConfig;
+use vdom_gateway::maintenance::MaintainedStore;
 
 use super::gateway;
 use super::serve::{self, SettingsOptions};
@@ -31,7 +31,7 @@ pub(crate) struct StoreOptions {
 
 impl StoreOptions {
     /// Opens a store that exists.
-    pub(crate) async fn open(self) -> Result<Arc<dyn Store>, Failure> {
+    pub(crate) async fn open(self) -> Result<MaintainedStore, Failure> {
         let config = self.config()?;
         if let Some(path) = config.store.directory()
             && !path.join("FORMAT").exists()
@@ -42,12 +42,12 @@ impl StoreOptions {
             )
             .advice("name it with --data, --store-path or --config"));
         }
-        vdom_gateway::open_store(&config.store).await.map_err(serve::not_started)
+        vdom_gateway::open_maintained_store(&config.store).await.map_err(serve::not_started)
     }
 
     /// Opens a store, and makes an embedded one that does not exist.
-    pub(crate) async fn open_or_make(self) -> Result<Arc<dyn Store>, Failure> {
-        vdom_gateway::open_store(&self.config()?.store).await.map_err(serve::not_started)
+    pub(crate) async fn open_or_make(self) -> Result<MaintainedStore, Failure> {
+        vdom_gateway::open_maintained_store(&self.config()?.store).await.map_err(serve::not_started)
     }
 
     fn config(self) -> Result<GatewayConfig, Failure> {
@@ -64,16 +64,16 @@ impl StoreOptions {
 
 /// Does something to a whole store, showing how far it is, and closes the store.
 pub(crate) async fn maintain<T, E>(
-    store: Arc<dyn Store>,
+    store: MaintainedStore,
     output: &Output,
     what: &'static str,
-    work: impl AsyncFnOnce(Arc<dyn Store>, &ProgressBar) -> Result<T, E>,
+    work: impl AsyncFnOnce(&MaintainedStore, &ProgressBar) -> Result<T, E>,
 ) -> Result<T, Failure>
 where
     Failure: From<E>,
 {
     let bar = progress(output, what);
-    let done = work(store.clone(), &bar).await;
+    let done = work(&store, &bar).await;
     bar.finish_and_clear();
     store.close().await.map_err(|error| Failure::failed(error.message))?;
     Ok(done?)

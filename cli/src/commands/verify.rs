@@ -21,7 +21,7 @@ pub(crate) struct VerifyArguments {
 pub(crate) async fn run(arguments: VerifyArguments, output: &mut Output) -> Result<(), Failure> {
     let store = arguments.store.open().await?;
     let report = maintain(store, output, "changes checked", async |store, bar| {
-        verify(&*store, |changes| bar.set_position(changes)).await
+        verify(store, |changes| bar.set_position(changes)).await
     })
     .await?;
     output.result(|| record(&report), |painter| shown(&report, painter))?;

@@ -29,7 +29,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use vdom_core::{BranchAddress, Node, NodeId, NodePath, Result};
-use vdom_store::{LogDescriptor, LogId, Position, Store, View, Watermark};
+use vdom_security::{GuardedStore, Permit, PermittedStore};
+use vdom_store::{LogDescriptor, LogId, Position, View, Watermark};
 
 use crate::branch::node_cache::{BranchNodeCache, Holder};
 use crate::branch::parent::ParentBranch;
@@ -39,14 +40,10 @@ use crate::records::{Checkpoint, ControlRecord, DocumentView, decode_node};
 
 /// What every task of a branch shares. Only the writer changes it.
 pub(crate) struct Branch {
-    /// Its name.
     pub address: BranchAddress,
     /// Of the incarnation.
     pub descriptor: LogDescriptor,
-    /// Its log.
     pub log: LogId,
-    /// Where the log and the views are.
-    pub store: Arc<dyn Store>,
     /// What it has from another branch.
     pub parent: Option<ParentBranch>,
     /// Wakes the view builder: there are batches without views.
@@ -59,6 +56,8 @@ pub(crate) struct Branch {
     pub usage: Arc<RealmUsage>,
     node_cache: BranchNodeCache,
     usage_in_views: Mutex<(Usage, Position)>,
+    store: GuardedStore,
+    permit: Permit,
     state: RwLock<BranchState>,
     compaction: RwLock<Compaction>,
     head: watch::Sender<Head>,
@@ -67,12 +66,13 @@ pub(crate) struct Branch {
 
 /// What a branch is made of when it is brought into memory.
 pub(crate) struct BranchParts {
-    /// Its name.
     pub address: BranchAddress,
     /// Of the incarnation.
     pub descriptor: LogDescriptor,
     /// Where the log and the views are.
-    pub store: Arc<dyn Store>,
+    pub store: GuardedStore,
+    /// What it is served with.
+    pub permit: Permit,
     /// What it has from another branch.
     pub parent: Option<ParentBranch>,
     /// Where the views end.
@@ -89,8 +89,17 @@ impl Branch {
     /// A branch whose log ends at `head` and whose views are complete to
     /// `watermark`; the batches between are applied next.
     pub(crate) fn new(parts: BranchParts) -> Self {
-        let BranchParts { address, descriptor, store, parent, head, views, usage, node_cache } =
-            parts;
+        let BranchParts {
+            address,
+            descriptor,
+            store,
+            permit,
+            parent,
+            head,
+            views,
+            usage,
+            node_cache,
+        } = parts;
         let log = descriptor.log_id();
         let KnownViews { watermark, compaction, usage: usage_in_views } = views;
         Self {
@@ -101,6 +110,7 @@ impl Branch {
             descriptor,
             log,
             store,
+            permit,
             parent,
             wake_view_builder: Notify::new(),
             flush_requested: Notify::new(),
@@ -119,6 +129,21 @@ impl Branch {
             head: watch::Sender::new(head),
             retired: AtomicBool::new(head.closed),
         }
+    }
+
+    /// The store, under the permit that open branches are served with.
+    pub(crate) fn store(&self) -> PermittedStore<'_> {
+        self.store.with(&self.permit)
+    }
+
+    /// The store, for a duty or a caller that has a permit of its own.
+    pub(crate) fn store_with<'a>(&'a self, permit: &'a Permit) -> PermittedStore<'a> {
+        self.store.with(permit)
+    }
+
+    /// Whether other processes may append to its log.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.store.guarantees().shared
     }
 
     /// Who opens the branch next shall open it anew.
@@ -164,7 +189,7 @@ impl Branch {
         if revision >= oldest { Ok(()) } else { Err(history_compacted(self, revision, oldest)) }
     }
 
-    /// Follows the head.
+    /// Follows the head: a receiver counts as a watcher while it lives.
     pub(crate) fn watch_head(&self) -> watch::Receiver<Head> {
         self.head.subscribe()
     }
@@ -263,7 +288,7 @@ impl Branch {
     }
 
     async fn own_view(&self, id: NodeId) -> Result<Option<View>> {
-        let view = self.store.view(self.log, DocumentView::Node.kind(), id.as_bytes()).await;
+        let view = self.store().view(self.log, DocumentView::Node.kind(), id.as_bytes()).await;
         view.map_err(|error| from_store(error, &self.address))
     }
 
@@ -303,7 +328,7 @@ impl Branch {
 
     /// The live node at a path, as the views have it, and the parent.
     async fn find_at(&self, path: &NodePath) -> Result<Option<Arc<Node>>> {
-        let views = self.store.views_at(self.log, DocumentView::Node.kind(), path.as_str()).await;
+        let views = self.store().views_at(self.log, DocumentView::Node.kind(), path.as_str()).await;
         for view in views.map_err(|error| from_store(error, &self.address))? {
             let node = decode_node(&view.value)?;
             // A change that is not in the views yet may have taken it away.
@@ -326,7 +351,7 @@ impl Branch {
         if let Some((_, subject)) = self.state.read().actors.get(actor) {
             return Ok(Some(subject.clone()));
         }
-        let view = self.store.view(self.log, DocumentView::Actor.kind(), actor.as_bytes()).await;
+        let view = self.store().view(self.log, DocumentView::Actor.kind(), actor.as_bytes()).await;
         let view = view.map_err(|error| from_store(error, &self.address))?;
         match (view, &self.parent) {
             (Some(view), _) => Ok(Some(String::from_utf8_lossy(&view.value).as_ref().into())),

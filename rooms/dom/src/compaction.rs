@@ -85,11 +85,12 @@ impl BranchRegistry {
         retention: Retention,
         min_changes: u64,
     ) -> Result<Option<CompactionReport>> {
-        let handle = match self.existing(&Permit::system(Duty::Compact), address).await {
+        let permit = self.permits.of(Duty::Compact);
+        let handle = match self.existing(permit, address).await {
             Err(error) if error.code == ErrorCode::NotFound => return Ok(None),
             handle => handle?,
         };
-        compact_branch(&handle, &self.environment, retention, min_changes).await
+        compact_branch(&handle, permit, &self.environment, retention, min_changes).await
     }
 }
 
@@ -97,6 +98,7 @@ impl BranchRegistry {
 /// where that is less than `min_changes`.
 pub(crate) async fn compact_branch(
     handle: &BranchHandle,
+    permit: &Permit,
     environment: &Environment,
     retention: Retention,
     min_changes: u64,
@@ -108,7 +110,7 @@ pub(crate) async fn compact_branch(
     let begun = known.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.revision) < known.limit;
     if !begun && wanted < own_oldest(branch).saturating_add(min_changes.max(1)) {
         return match &known.checkpoint {
-            Some(checkpoint) => finish(branch, environment, checkpoint).await,
+            Some(checkpoint) => finish(branch, permit, environment, checkpoint).await,
             None => Ok(None),
         };
     }
@@ -121,7 +123,7 @@ pub(crate) async fn compact_branch(
         return Ok(None);
     }
     let checkpoint = write_checkpoint(handle, environment, limit).await?;
-    finish(branch, environment, &checkpoint).await
+    finish(branch, permit, environment, &checkpoint).await
 }
 
 /// Up to which revision retention asks for nothing.
@@ -192,10 +194,11 @@ async fn write_checkpoint(
 /// Takes out what a checkpoint stands in for; `None` where nothing was left to do.
 async fn finish(
     branch: &Branch,
+    permit: &Permit,
     environment: &Environment,
     checkpoint: &Checkpoint,
 ) -> Result<Option<CompactionReport>> {
-    let (store, log) = (&*branch.store, branch.log);
+    let (store, log) = (branch.store_with(permit), branch.log);
     let mut report =
         CompactionReport { oldest_revision: checkpoint.revision, ..CompactionReport::default() };
     let mut next = first_whole(branch, checkpoint.number).await?;
@@ -221,13 +224,14 @@ async fn finish(
         let compacted = store.compact(log, &manifests).await;
         compacted.map_err(|error| from_store(error, &branch.address))?;
     }
-    report.rows = remove_rows(branch, environment, checkpoint).await?;
+    report.rows = remove_rows(branch, permit, environment, checkpoint).await?;
     Ok(Some(report))
 }
 
 /// Removes the rows that are of no use from the checkpoint on.
 async fn remove_rows(
     branch: &Branch,
+    permit: &Permit,
     environment: &Environment,
     checkpoint: &Checkpoint,
 ) -> Result<u64> {
@@ -245,7 +249,8 @@ async fn remove_rows(
                 }
             }
             for ids in unneeded.chunks(ROWS_PER_DELETION) {
-                let deleted = branch.store.delete_views(branch.log, kind.kind(), ids).await;
+                let deleted =
+                    branch.store_with(permit).delete_views(branch.log, kind.kind(), ids).await;
                 deleted.map_err(|error| from_store(error, &branch.address))?;
             }
             removed += unneeded.len() as u64;
@@ -270,7 +275,7 @@ async fn first_whole(branch: &Branch, number: u64) -> Result<u64> {
 }
 
 async fn read(branch: &Branch, from: u64) -> Result<Vec<vdom_store::LogEntry>> {
-    let page = branch.store.read(branch.log, from, PAGE_BYTES).await;
+    let page = branch.store().read(branch.log, from, PAGE_BYTES).await;
     let page = page.map_err(|error| from_store(error, &branch.address))?;
     if page.is_empty() {
         return Err(crate::branch::broken_chain(&branch.address, from));

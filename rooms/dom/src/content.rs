@@ -15,7 +15,8 @@ use vdom_core::limits::{CHUNK_BYTES, CONTENT_MAX_BYTES};
 use vdom_core::{
     BranchAddress, ChunkPart, Content, ContentChunk, Diff, Error, ErrorCode, Node, Result,
 };
-use vdom_store::{ChunkId, Store};
+use vdom_security::PermittedStore;
+use vdom_store::ChunkId;
 
 use crate::error::from_store;
 
@@ -30,7 +31,7 @@ const CHUNKS_IN_FLIGHT: usize = 2;
 
 /// All bytes of a content.
 pub(crate) async fn load(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     content: &Content,
 ) -> Result<Bytes> {
@@ -52,7 +53,7 @@ pub(crate) async fn load(
 
 /// The node with a small content out of its pack.
 pub(crate) async fn inline(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     node: Arc<Node>,
 ) -> Result<Arc<Node>> {
@@ -63,7 +64,7 @@ pub(crate) async fn inline(
 
 /// One chunk, checked against its size.
 pub(crate) async fn load_chunk(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     chunk: &ContentChunk,
 ) -> Result<Bytes> {
@@ -112,7 +113,7 @@ pub(crate) fn part_of(chunk: &Bytes, name: ContentChunk, bytes: &Bytes) -> Optio
 
 /// Stores bytes above 1 MiB as chunks, durable when it answers.
 pub(crate) async fn stage(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     bytes: &Bytes,
 ) -> Result<Vec<ContentChunk>> {
@@ -126,7 +127,7 @@ pub(crate) async fn stage(
 
 /// Stores one chunk, durable when it answers.
 pub(crate) async fn stage_chunk(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     piece: Bytes,
 ) -> Result<ContentChunk> {
@@ -140,7 +141,7 @@ pub(crate) async fn stage_chunk(
 /// Takes a content in pieces: staged as it comes, so that memory holds no more than
 /// a chunk of it.
 pub(crate) struct ContentWriter<'a> {
-    store: &'a dyn Store,
+    store: PermittedStore<'a>,
     address: &'a BranchAddress,
     waiting: BytesMut,
     chunks: Vec<ContentChunk>,
@@ -150,12 +151,11 @@ pub(crate) struct ContentWriter<'a> {
 
 impl<'a> ContentWriter<'a> {
     /// Nothing taken yet.
-    pub(crate) fn new(store: &'a dyn Store, address: &'a BranchAddress) -> Self {
+    pub(crate) fn new(store: PermittedStore<'a>, address: &'a BranchAddress) -> Self {
         let in_flight = FuturesUnordered::new();
         Self { store, address, waiting: BytesMut::new(), chunks: Vec::new(), in_flight, size: 0 }
     }
 
-    /// Takes the next piece.
     pub(crate) async fn add(&mut self, piece: &[u8]) -> Result<()> {
         self.size += piece.len() as u64;
         if self.size > CONTENT_MAX_BYTES {
@@ -209,7 +209,7 @@ impl<'a> ContentWriter<'a> {
 /// What a diff made of a content, fit to be kept. Where the diff stands in a pack,
 /// next to nothing of the content stays in memory.
 pub(crate) async fn resolve_content(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     new: NewContent,
     old: &Content,

@@ -1,7 +1,8 @@
 //! How the logs of branches are named: by realm, repo and branch, without a room.
 
 use vdom_core::{BranchAddress, RealmName, RepoName, Result};
-use vdom_store::{LogDescriptor, LogFilter, LogName, Store};
+use vdom_security::PermittedStore;
+use vdom_store::{LogDescriptor, LogFilter, LogName};
 
 use crate::error::from_store;
 
@@ -28,7 +29,7 @@ pub(crate) fn repo_and_branch(log: &LogDescriptor) -> (&str, &str) {
 }
 
 /// Every log of the document room, realm by realm.
-pub(crate) async fn all_logs(store: &dyn Store) -> Result<Vec<LogDescriptor>> {
+pub(crate) async fn all_logs(store: PermittedStore<'_>) -> Result<Vec<LogDescriptor>> {
     let failed = |error| from_store(error, "the store");
     let mut logs = Vec::new();
     for realm in store.realms().await.map_err(failed)? {

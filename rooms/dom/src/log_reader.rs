@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use vdom_core::Result;
-use vdom_store::{LogEntry, LogId, Store};
+use vdom_security::PermittedStore;
+use vdom_store::{LogEntry, LogId};
 
 use crate::error::from_store;
 
@@ -11,7 +12,7 @@ const PAGE_BYTES: usize = 8 << 20;
 
 /// The pages of a log.
 pub(crate) struct LogReader<'a> {
-    store: &'a dyn Store,
+    store: PermittedStore<'a>,
     log: LogId,
     next: u64,
     resource: &'a (dyn Display + Sync),
@@ -20,7 +21,7 @@ pub(crate) struct LogReader<'a> {
 impl<'a> LogReader<'a> {
     /// From this number on; errors are about `resource`.
     pub(crate) fn new(
-        store: &'a dyn Store,
+        store: PermittedStore<'a>,
         log: LogId,
         from: u64,
         resource: &'a (dyn Display + Sync),

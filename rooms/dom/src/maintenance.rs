@@ -20,17 +20,52 @@ use std::sync::Arc;
 
 use vdom_core::Error;
 use vdom_edge::Environment;
-use vdom_security::Authority;
-use vdom_store::Store;
+use vdom_security::{Authority, Duty, GuardedStore, PermittedStore, SystemPermits};
+use vdom_store::StoreResult;
 
 use crate::metrics::DomMetrics;
 use crate::registry::RoomBounds;
 use crate::service::DocumentRoom;
 
-/// A document room that serves nobody but maintenance.
-fn room_over(store: Arc<dyn Store>, environment: &Environment) -> DocumentRoom {
-    let (authority, bounds) = (Authority::new([]), RoomBounds::default());
-    DocumentRoom::new(store, environment.clone(), authority, DomMetrics::new(), bounds)
+/// A store that is maintained while no gateway runs on it.
+#[derive(Clone, Debug)]
+pub struct MaintainedStore {
+    store: GuardedStore,
+    authority: Authority,
+    permits: Arc<SystemPermits>,
+}
+
+impl MaintainedStore {
+    /// A store with the permits of the program that maintains it.
+    pub fn new(store: GuardedStore, authority: Authority, permits: Arc<SystemPermits>) -> Self {
+        Self { store, authority, permits }
+    }
+
+    /// Makes all that was written last, and releases the store.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub async fn close(&self) -> StoreResult<()> {
+        self.permitted().close().await
+    }
+
+    fn permitted(&self) -> PermittedStore<'_> {
+        self.store.with(self.permits.of(Duty::Maintain))
+    }
+
+    /// A document room over it that serves nobody but maintenance.
+    fn room(&self, environment: &Environment) -> DocumentRoom {
+        let (authority, permits) = (self.authority.clone(), self.permits.clone());
+        let (metrics, bounds) = (DomMetrics::new(), RoomBounds::default());
+        DocumentRoom::new(
+            self.store.clone(),
+            environment.clone(),
+            authority,
+            permits,
+            metrics,
+            bounds,
+        )
+    }
 }
 
 fn unreadable(what: &str, error: &std::io::Error) -> Error {

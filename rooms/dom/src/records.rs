@@ -18,7 +18,7 @@ pub(crate) use control::{
     decode_record, encode_record,
 };
 pub(crate) use kinds::DocumentView;
-pub(crate) use stored::{Asked, Place, each_stored};
+pub(crate) use stored::{ChangeFilter, LogCursor, each_stored};
 pub(crate) use views::{
     HistoryRecord, PathHistoryRecord, decode_history, decode_node, encode_history, history_id,
     node_row, path_history_id,
@@ -44,7 +44,6 @@ const MANIFEST_VERSION: u32 = 1;
 /// A change as it stands in the log.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedChange {
-    /// The record.
     pub change: Arc<Change>,
     /// What its change set says of all its changes.
     pub set: Option<Arc<ChangeSetHeader>>,
@@ -54,7 +53,7 @@ pub(crate) struct LoggedChange {
     pub diff: StoredDiff,
 }
 
-/// What a batch says.
+/// What the manifest of a batch says.
 #[derive(Debug)]
 pub(crate) struct BatchRecord {
     /// The incarnation that its changes belong to.
@@ -65,7 +64,6 @@ pub(crate) struct BatchRecord {
     pub first_revision: u64,
     /// How many changes it has.
     pub count: u32,
-    /// What it says besides.
     pub control_records: Vec<ControlRecord>,
     changes: Changes,
 }
@@ -80,10 +78,8 @@ enum Changes {
 /// What a change set has outside of its batch.
 #[derive(Clone, Debug, Encode, Decode)]
 pub(crate) struct Packed {
-    /// Its changes.
     #[n(0)]
     pub pieces: Vec<Piece>,
-    /// Their diffs.
     #[n(1)]
     pub packs: Vec<ContentChunk>,
     /// What the set says of all its changes, as its first change has it.
@@ -94,7 +90,6 @@ pub(crate) struct Packed {
 /// A chunk of changes: a CBOR array of byte strings.
 #[derive(Clone, Copy, Debug, Encode, Decode)]
 pub(crate) struct Piece {
-    /// The chunk.
     #[n(0)]
     pub chunk: ContentChunk,
     /// How many changes it has.
@@ -299,11 +294,11 @@ impl Packed {
     fn entries(&self, piece: &Piece, bytes: &[u8]) -> Result<Vec<LoggedChange>> {
         let records: Vec<Record<'_>> = minicbor::decode(bytes).map_err(damaged_view)?;
         let set = self.header.clone().map(Arc::new);
-        let mut place = PackPlace::of(piece);
+        let mut cursor = PackCursor::of(piece);
         let mut entries = Vec::with_capacity(records.len());
         for Record(record) in records {
             let change = Change::decode(record)?;
-            let part = place.next(&self.packs, change.diff_length)?;
+            let part = cursor.next(&self.packs, change.diff_length)?;
             entries.push(LoggedChange {
                 hash: chain_hash(record),
                 change: Arc::new(change),
@@ -316,12 +311,12 @@ impl Packed {
 }
 
 /// Where in its packs the next diff of a piece is.
-struct PackPlace {
+struct PackCursor {
     pack: usize,
     start: u32,
 }
 
-impl PackPlace {
+impl PackCursor {
     fn of(piece: &Piece) -> Self {
         Self { pack: piece.pack as usize, start: piece.start }
     }

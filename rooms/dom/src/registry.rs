@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use vdom_core::limits::WRITER_QUEUE_MAX_WRITES;
 use vdom_core::{BranchAddress, Error, RealmName, Result};
 use vdom_edge::Environment;
-use vdom_security::{Authority, Permit};
-use vdom_store::{OperationKey, Store};
+use vdom_security::{Authority, Duty, GuardedStore, Permit, SystemPermits};
+use vdom_store::OperationKey;
 
 use crate::branch::node_cache::NodeCache;
 use crate::branch::usage::{Quotas, RealmUsage};
@@ -34,7 +34,8 @@ use crate::writer::BranchHandle;
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) struct BranchRegistry {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: GuardedStore,
+    pub(crate) permits: Arc<SystemPermits>,
     pub(crate) environment: Environment,
     pub(crate) authority: Authority,
     pub(crate) metrics: DomMetrics,
@@ -50,13 +51,10 @@ struct Slot {
     used_at: Instant,
 }
 
-/// The newest log of a branch.
+/// The newest log of a branch; `closed`: it has ended.
 pub(crate) struct LastLog {
-    /// Which of that name.
     pub incarnation: u64,
-    /// Its epoch.
     pub epoch: u64,
-    /// Whether it has ended.
     pub closed: bool,
     /// The operations of its last batch.
     pub operations: Vec<OperationKey>,
@@ -64,28 +62,29 @@ pub(crate) struct LastLog {
 
 struct OpenBranch {
     handle: Arc<BranchHandle>,
-    derive: tokio::task::AbortHandle,
+    view_builder: tokio::task::AbortHandle,
 }
 
 impl Drop for OpenBranch {
     fn drop(&mut self) {
-        self.derive.abort();
+        self.view_builder.abort();
     }
 }
 
 impl BranchRegistry {
     /// Nothing open yet.
     pub(crate) fn new(
-        store: Arc<dyn Store>,
+        store: GuardedStore,
         environment: Environment,
         authority: Authority,
+        permits: Arc<SystemPermits>,
         metrics: DomMetrics,
         bounds: RoomBounds,
     ) -> Self {
         let RoomBounds { quotas, cache_bytes } = bounds;
         let (usage, slots) = (Mutex::default(), Mutex::default());
         let node_cache = NodeCache::new(cache_bytes);
-        Self { store, environment, authority, metrics, quotas, node_cache, usage, slots }
+        Self { store, permits, environment, authority, metrics, quotas, node_cache, usage, slots }
     }
 
     /// Lets go of every branch.
@@ -142,13 +141,15 @@ impl BranchRegistry {
 
     /// The branches that have a log.
     pub(crate) async fn branches_of_all_realms(&self) -> Result<Vec<BranchAddress>> {
-        let logs = all_logs(&*self.store).await?;
+        let logs = all_logs(self.store.with(self.permits.of(Duty::ServeBranches))).await?;
         let of_branches = logs.iter().filter(|log| !repo_and_branch(log).0.is_empty());
         let mut branches = of_branches.map(address_of).collect::<Result<Vec<_>>>()?;
         branches.dedup();
         Ok(branches)
     }
 
+    /// A branch that is open, or is opened now; where it does not exist, `create` says
+    /// whether it may begin.
     pub(crate) async fn get_or_open(
         &self,
         permit: &Permit,
@@ -194,12 +195,14 @@ impl BranchRegistry {
             self.count_usage(&address.realm).await?;
         }
         let branch = Arc::new(self.open_branch(address, create).await?);
-        writer::recover(&branch).await?;
+        let build_views = self.permits.of(Duty::BuildViews).within(&address.realm);
+        writer::recover(&branch, &build_views).await?;
         let (writer, queue) = mpsc::channel(WRITER_QUEUE_MAX_WRITES);
-        let writing =
-            writer::run(branch.clone(), queue, self.environment.clone(), self.metrics.clone());
-        tokio::spawn(writing);
-        let derive = tokio::spawn(view_builder::run(branch.clone())).abort_handle();
-        Ok(OpenBranch { handle: Arc::new(BranchHandle { branch, writer }), derive })
+        let append = self.permits.of(Duty::Append).within(&address.realm);
+        let (environment, metrics) = (self.environment.clone(), self.metrics.clone());
+        tokio::spawn(writer::run(branch.clone(), queue, append, environment, metrics));
+        let view_builder = tokio::spawn(view_builder::run(branch.clone(), build_views));
+        let view_builder = view_builder.abort_handle();
+        Ok(OpenBranch { handle: Arc::new(BranchHandle { branch, writer }), view_builder })
     }
 }

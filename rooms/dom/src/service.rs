@@ -16,8 +16,7 @@ use vdom_core::dom::calls::{
 use vdom_core::dom::events::EventSlice;
 use vdom_core::{BranchAddress, RealmName, RepoName, Result};
 use vdom_edge::{Caller, Environment, ServiceStream};
-use vdom_security::{Action, Authority, Permit};
-use vdom_store::Store;
+use vdom_security::{Action, Authority, GuardedStore, Permit, SystemPermits};
 
 use crate::compaction;
 use crate::compaction::Retention;
@@ -39,21 +38,17 @@ impl DocumentRoom {
     /// A document room over a store. Call it within a runtime: it follows what other
     /// gateways append.
     pub fn new(
-        store: Arc<dyn Store>,
+        store: GuardedStore,
         environment: Environment,
         authority: Authority,
+        permits: Arc<SystemPermits>,
         metrics: DomMetrics,
         bounds: RoomBounds,
     ) -> Self {
         let registry =
-            Arc::new(BranchRegistry::new(store, environment, authority, metrics, bounds));
+            Arc::new(BranchRegistry::new(store, environment, authority, permits, metrics, bounds));
         tokio::spawn(remote_feed::run(Arc::downgrade(&registry)));
         Self { registry }
-    }
-
-    /// The store.
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.registry.store
     }
 
     /// How many branches are open.
@@ -163,8 +158,8 @@ impl DocumentService for DocumentRoom {
     }
 
     async fn list_repos(&self, caller: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>> {
-        let _permit = self.registry.authority.authorize(caller, Action::Read, &realm, None)?;
-        branches::list_repos(&*self.registry.store, &realm).await
+        let permit = self.registry.authority.authorize(caller, Action::Read, &realm, None)?;
+        branches::list_repos(self.registry.store.with(&permit), &realm).await
     }
 
     async fn list_branches(

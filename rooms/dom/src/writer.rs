@@ -31,6 +31,7 @@ use vdom_core::dom::calls::{SetOutcome, WriteOutcome};
 use vdom_core::limits::{BATCH_CONTENT_MAX_BYTES, BATCH_MAX_CHANGES, VIEW_LAG_MAX_CHANGES};
 use vdom_core::{Error, Result};
 use vdom_edge::Environment;
+use vdom_security::Permit;
 
 use crate::branch::Branch;
 use crate::error::from_store;
@@ -43,10 +44,11 @@ use crate::writer::verdict::{Verdict, concerns_the_store};
 pub(crate) async fn run(
     branch: Arc<Branch>,
     mut queue: mpsc::Receiver<Command>,
+    permit: Permit,
     environment: Environment,
     metrics: DomMetrics,
 ) {
-    let writer = Writer { branch, environment, metrics };
+    let writer = Writer { branch, permit, environment, metrics };
     while let Some(first) = queue.recv().await {
         let mut writes = Vec::new();
         let mut verifications = Vec::new();
@@ -98,6 +100,7 @@ pub(crate) async fn run(
 
 struct Writer {
     branch: Arc<Branch>,
+    permit: Permit,
     environment: Environment,
     metrics: DomMetrics,
 }
@@ -210,7 +213,8 @@ impl Writer {
 
     async fn verify_head_once(&self) -> Result<bool> {
         let begun = Instant::now();
-        let confirmed = self.branch.store.confirm(self.branch.log, self.branch.head().number).await;
+        let confirmed =
+            self.branch.store().confirm(self.branch.log, self.branch.head().number).await;
         let confirmed = confirmed.map_err(|error| from_store(error, &self.branch.address))?;
         if confirmed {
             self.branch.head_verified(begun);

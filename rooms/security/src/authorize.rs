@@ -1,4 +1,4 @@
-//! Grants rights: a [`Permit`] is the only way into a room's store.
+//! Grants rights: a [`Permit`] is the only way into the store.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,55 +7,123 @@ use vdom_core::access::{Action, Resource, decide};
 use vdom_core::{Error, RealmName, RepoName, Result};
 use vdom_edge::Caller;
 
-/// A duty of the gateway itself, which no caller asked for.
+/// What the gateway does by itself, without a caller who asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duty {
-    /// Derive views from logs.
-    Derive,
+    /// Read logs and views for the branches that are open, and store the contents that
+    /// evaluating a write makes.
+    ServeBranches,
+    /// Append batches, whose changes carry the permits of who proposed them.
+    Append,
+    /// Build views from logs.
+    BuildViews,
     /// Compact histories as retention says.
     Compact,
+    /// Follow what other gateways append. Reads alone.
+    FollowFeed,
+    /// Count what realms hold. Reads alone.
+    CountUsage,
+    /// Verify, back up, restore, rebuild and compact a whole store.
+    Maintain,
 }
 
-/// A granted right; only [`Authority::authorize`] and [`Permit::system`] make
-/// one.
+impl Duty {
+    const ALL: [Self; 7] = [
+        Self::ServeBranches,
+        Self::Append,
+        Self::BuildViews,
+        Self::Compact,
+        Self::FollowFeed,
+        Self::CountUsage,
+        Self::Maintain,
+    ];
+
+    fn subject(self) -> &'static str {
+        match self {
+            Self::ServeBranches => "system/serve_branches",
+            Self::Append => "system/append",
+            Self::BuildViews => "system/build_views",
+            Self::Compact => "system/compact",
+            Self::FollowFeed => "system/follow_feed",
+            Self::CountUsage => "system/count_usage",
+            Self::Maintain => "system/maintain",
+        }
+    }
+}
+
+/// A granted right: [`Authority::authorize`] grants it to a caller, [`SystemPermits`] hold
+/// those of the gateway itself. A clone allocates nothing.
 #[derive(Clone, Debug)]
+#[must_use = "a right that is not used was not needed: show it to the store"]
 pub struct Permit {
     subject: Arc<str>,
-    realm: Option<RealmName>,
+    realm: Option<Arc<RealmName>>,
+    may_write: bool,
 }
 
 impl Permit {
-    /// A right of the gateway itself.
-    pub fn system(duty: Duty) -> Self {
-        Self { subject: format!("system/{duty:?}").to_lowercase().into(), realm: None }
-    }
-
-    /// Who was authenticated.
+    /// Who was authenticated, or `system/` and the duty.
     pub fn subject(&self) -> &Arc<str> {
         &self.subject
     }
 
     /// The only realm it is good for; `None`: all.
     pub fn realm(&self) -> Option<&RealmName> {
-        self.realm.as_ref()
+        self.realm.as_deref()
+    }
+
+    /// Whether it is good for more than reading.
+    pub fn may_write(&self) -> bool {
+        self.may_write
+    }
+
+    /// The same right within one realm; of one that is bound to a realm already, as it is.
+    pub fn within(&self, realm: &RealmName) -> Self {
+        let realm = self.realm.clone().or_else(|| Some(Arc::new(realm.clone())));
+        Self { realm, ..self.clone() }
+    }
+}
+
+/// The permits of the gateway itself, one per duty. They come with the authority, once,
+/// and go from the wiring to the rooms.
+#[derive(Debug)]
+pub struct SystemPermits([Permit; Duty::ALL.len()]);
+
+impl SystemPermits {
+    fn new() -> Self {
+        Self(Duty::ALL.map(|duty| Permit {
+            subject: duty.subject().into(),
+            realm: None,
+            may_write: !matches!(duty, Duty::FollowFeed | Duty::CountUsage),
+        }))
+    }
+
+    /// The permit for a duty; good for all realms.
+    pub fn of(&self, duty: Duty) -> &Permit {
+        &self.0[duty as usize]
     }
 }
 
 /// Knows the realms and the rules.
 #[derive(Clone, Debug)]
 pub struct Authority {
-    realms: Arc<BTreeSet<RealmName>>,
+    realms: Arc<BTreeSet<Arc<RealmName>>>,
 }
 
 impl Authority {
-    /// An authority over these realms.
-    pub fn new(realms: impl IntoIterator<Item = RealmName>) -> Self {
-        Self { realms: Arc::new(realms.into_iter().collect()) }
+    /// An authority over these realms, and the permits of the gateway itself. Only the
+    /// wiring of a program makes one.
+    pub fn new(realms: impl IntoIterator<Item = RealmName>) -> (Self, Arc<SystemPermits>) {
+        let realms = Arc::new(realms.into_iter().map(Arc::new).collect());
+        (Self { realms }, Arc::new(SystemPermits::new()))
     }
 
     /// Grants `action` on a repo (`None`: the realm as a whole), or names the
     /// rule that denies it. Rights come before existence: who may not enter a
     /// realm does not learn whether it exists.
+    ///
+    /// # Errors
+    /// `PermissionDenied` with the rule, `NotFound` where the realm is not known here.
     pub fn authorize(
         &self,
         caller: &Caller,
@@ -64,7 +132,7 @@ impl Authority {
         repo: Option<&RepoName>,
     ) -> Result<Permit> {
         decide(caller.grant(), action, Resource { realm, repo })?;
-        if !self.realms.contains(realm) {
+        let Some(realm) = self.realms.get(realm) else {
             return Err(Error::not_found(format!(
                 "realm `{realm}` is not known here: name one of the gateway's `realms`"
             ))
@@ -72,8 +140,12 @@ impl Authority {
                 Some(repo) => format!("{realm}/{repo}"),
                 None => realm.to_string(),
             }));
-        }
-        Ok(Permit { subject: caller.subject.clone(), realm: Some(realm.clone()) })
+        };
+        Ok(Permit {
+            subject: caller.subject.clone(),
+            realm: Some(realm.clone()),
+            may_write: action != Action::Read,
+        })
     }
 }
 
@@ -102,7 +174,7 @@ mod tests {
     #[test]
     fn a_denial_names_its_rule_and_hides_what_exists() {
         let realm = |name| RealmName::parse(name).expect("valid");
-        let authority = Authority::new([realm("known")]);
+        let (authority, _) = Authority::new([realm("known")]);
         let ask = |caller: &Caller, action, name| {
             authority.authorize(caller, action, &realm(name), None).map(|_| ())
         };

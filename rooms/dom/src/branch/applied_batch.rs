@@ -12,25 +12,21 @@ use crate::branch::usage::Usage;
 use crate::content::packs::StoredDiff;
 use crate::records::{ControlRecord, LoggedChange};
 
-/// A change and the node after it.
+/// A change, and the node that it makes.
 #[derive(Clone, Debug)]
 pub(crate) struct AppliedChange {
-    /// The change.
     pub entry: LoggedChange,
-    /// The node after it.
     pub node: Arc<Node>,
     /// By how much the branch grew.
     pub growth: Usage,
 }
 
-/// A committed batch, applied.
+/// A committed batch, applied: the head after it, and its changes in order.
 #[derive(Debug)]
 pub(crate) struct AppliedBatch {
     /// The head after it.
     pub head: Head,
-    /// Its changes, in order.
     pub changes: Vec<AppliedChange>,
-    /// What it says besides.
     pub control_records: Vec<ControlRecord>,
     /// What its subscribers share of it.
     pub events: SharedEvents,

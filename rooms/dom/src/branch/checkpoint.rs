@@ -3,7 +3,8 @@
 
 use minicbor::{Decode, Encode};
 use vdom_core::{BranchAddress, Content, Node, NodeId, Result};
-use vdom_store::{LogId, Position, Store, View, ViewWrite, Watermark};
+use vdom_security::PermittedStore;
+use vdom_store::{LogId, Position, View, ViewWrite, Watermark};
 
 use crate::branch::Branch;
 use crate::content::packs::PackReader;
@@ -38,7 +39,7 @@ pub(crate) async fn node(
 
 /// Writes the rows of some kinds of a checkpoint into the views of its log.
 pub(crate) async fn install(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     log: LogId,
     checkpoint: &Checkpoint,
@@ -59,7 +60,7 @@ pub(crate) async fn install(
 
 /// Writes the whole checkpoint into views that have nothing newer.
 pub(crate) async fn install_all(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     log: LogId,
     checkpoint: &Checkpoint,
@@ -74,7 +75,7 @@ pub(crate) async fn install_all(
 
 /// The contents in chunks that the nodes of a checkpoint name.
 pub(crate) async fn named_contents(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     checkpoint: &Checkpoint,
 ) -> Result<Vec<vdom_store::ChunkId>> {

@@ -8,10 +8,9 @@ use vdom_store::{Position, Watermark};
 use crate::branch::usage::Usage;
 use crate::records::Checkpoint;
 
-/// The end of a log.
+/// The end of a log of one incarnation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// The incarnation.
     pub epoch: u64,
     /// Of the last change; 0 before the first.
     pub revision: u64,

@@ -18,7 +18,6 @@ use crate::records::{
 /// An accepted write, or change set, that carried an operation id.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct RecordedResult {
-    /// What it was asked.
     #[n(0)]
     pub operation: Operation,
     /// When it was accepted, ms since the Unix epoch.
@@ -57,7 +56,7 @@ pub(crate) async fn find(
     if keys.is_empty() || head.number == 0 {
         return Ok(vec![None; keys.len()]);
     }
-    let numbers = branch.store.find_operations(branch.log, keys).await;
+    let numbers = branch.store().find_operations(branch.log, keys).await;
     let numbers = numbers.map_err(|error| from_store(error, &branch.address))?;
     let mut found = Vec::with_capacity(keys.len());
     for (key, number) in keys.iter().zip(numbers) {
@@ -73,7 +72,7 @@ pub(crate) async fn find(
 
 /// Whether a write with this key is part of the branch as it is known here.
 pub(crate) async fn is_known(branch: &Branch, key: OperationKey) -> Result<bool> {
-    let found = branch.store.find_operations(branch.log, &[key]).await;
+    let found = branch.store().find_operations(branch.log, &[key]).await;
     let found = found.map_err(|error| from_store(error, &branch.address))?;
     match found.first().copied().flatten() {
         Some(number) => Ok(number <= branch.head().number),
@@ -190,7 +189,7 @@ async fn in_batch(
     number: u64,
     key: OperationKey,
 ) -> Result<Option<RecordedResult>> {
-    let batches = branch.store.read(branch.log, number, 1).await;
+    let batches = branch.store().read(branch.log, number, 1).await;
     let batches = batches.map_err(|error| from_store(error, &branch.address))?;
     let Some(log_entry) = batches.first() else { return Ok(None) };
     let record = decode_batch(log_entry)?;
@@ -210,7 +209,7 @@ async fn in_batch(
 }
 
 async fn in_rows(branch: &Branch, key: OperationKey) -> Result<Option<RecordedResult>> {
-    let row = branch.store.view(branch.log, DocumentView::Operation.kind(), &key.0).await;
+    let row = branch.store().view(branch.log, DocumentView::Operation.kind(), &key.0).await;
     let row = row.map_err(|error| from_store(error, &branch.address))?;
     row.map(|row| decode_record(&row.value)).transpose()
 }

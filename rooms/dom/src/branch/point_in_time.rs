@@ -104,7 +104,7 @@ pub(crate) async fn path_at_revision(
     }
     let (from, to) = (path_history_id(path, 0), path_history_id(path, revision));
     let rows = branch
-        .store
+        .store()
         .scan_reverse(branch.log, DocumentView::PathHistory.kind(), &from, &to, 1)
         .await;
     let rows = rows.map_err(|error| from_store(error, &branch.address))?;
@@ -133,7 +133,7 @@ pub(crate) async fn last_at(
     }
     let (from, to) = (path_history_id(path, 0), path_history_id(path, revision));
     let rows = branch
-        .store
+        .store()
         .scan_reverse(branch.log, DocumentView::PathHistory.kind(), &from, &to, 2)
         .await;
     for row in rows.map_err(|error| from_store(error, &branch.address))? {
@@ -209,7 +209,7 @@ pub(crate) async fn hash_at(branch: &Branch, revision: u64) -> Result<Hash> {
 
 /// The number of the batch that holds `revision`.
 pub(crate) async fn number_of(branch: &Branch, revision: u64) -> Result<u64> {
-    let number = branch.store.number_of(branch.log, revision).await;
+    let number = branch.store().number_of(branch.log, revision).await;
     let number = number.map_err(|error| from_store(error, &branch.address))?;
     number.ok_or_else(|| crate::branch::broken_chain(&branch.address, 0))
 }
@@ -276,7 +276,7 @@ impl<'a> EntryReader<'a> {
         let branch = self.branch;
         if self.batch.as_ref().is_none_or(|(known, _)| *known != number) {
             let batches: Vec<LogEntry> = branch
-                .store
+                .store()
                 .read(branch.log, number, 1)
                 .await
                 .map_err(|error| from_store(error, &branch.address))?;
@@ -349,7 +349,7 @@ async fn history_rows(
 ) -> Result<Vec<View>> {
     let (from, to) = (history_id(id, 0), history_id(id, revision));
     let rows = branch
-        .store
+        .store()
         .scan_reverse(branch.log, DocumentView::History.kind(), &from, &to, limit)
         .await;
     rows.map_err(|error| from_store(error, &branch.address))

@@ -47,7 +47,7 @@ impl Branch {
 
     /// Reads the packs of the branch's change sets.
     pub(crate) fn packs(&self) -> PackReader<'_> {
-        PackReader::new(&*self.store, &self.address)
+        PackReader::new(self.store(), &self.address)
     }
 
     /// The node that a change makes of the node before it.
@@ -62,7 +62,7 @@ impl Branch {
         let empty = Content::Inline(Bytes::new());
         let old = before.map_or(&empty, |node| &node.content);
         let bytes = if diff.needs_content() {
-            content::load(&*self.store, &self.address, old).await?
+            content::load(self.store(), &self.address, old).await?
         } else {
             Bytes::new()
         };
@@ -70,7 +70,7 @@ impl Branch {
         let attributes = before.map_or(&no_attributes, |node| &node.attributes);
         let applied = diff::apply(&diff, entry.change.node_kind, &bytes, attributes)?;
         let content = content::resolve_content(
-            &*self.store,
+            self.store(),
             &self.address,
             applied.content,
             old,

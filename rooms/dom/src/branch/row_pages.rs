@@ -29,7 +29,7 @@ impl<'a> RowPages<'a> {
         if self.ended {
             return Ok(None);
         }
-        let (store, log) = (&self.branch.store, self.branch.log);
+        let (store, log) = (self.branch.store(), self.branch.log);
         // No id begins with so many bytes 0xff: a node's has 16, a name's none.
         let to = self.before.clone().unwrap_or_else(|| Bytes::from_static(&[0xff; 32]));
         let rows = store.scan_reverse(log, self.kind.kind(), &[], &to, ROWS_PER_PAGE).await;

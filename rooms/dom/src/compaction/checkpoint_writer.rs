@@ -55,7 +55,6 @@ impl<'a> CheckpointWriter<'a> {
         Ok(())
     }
 
-    /// Takes a row.
     pub(crate) async fn add(&mut self, kind: DocumentView, row: View) -> Result<()> {
         if kind == DocumentView::Node && row.live {
             self.usage += Usage::of(&decode_node(&row.value)?);
@@ -102,7 +101,7 @@ impl<'a> CheckpointWriter<'a> {
         if !node.live && !point.needs_tombstone(&node) {
             return Ok(None);
         }
-        let (store, address) = (&*self.branch.store, &self.branch.address);
+        let (store, address) = (self.branch.store(), &self.branch.address);
         let node = content::inline(store, address, node).await?;
         Ok(Some(records::node_row(&node)?))
     }
@@ -111,7 +110,7 @@ impl<'a> CheckpointWriter<'a> {
         let rows = std::mem::take(&mut self.rows);
         let Some(last) = rows.last() else { return Ok(()) };
         let (last, kind) = (last.id.clone(), self.kind.kind().number);
-        let (store, address) = (&*self.branch.store, &self.branch.address);
+        let (store, address) = (self.branch.store(), &self.branch.address);
         let chunk = content::stage_chunk(store, address, encode_record(&rows)?).await?;
         self.pieces.push(CheckpointPiece { chunk, kind, last });
         self.bytes = 0;

@@ -4,21 +4,18 @@
 use bytes::{Bytes, BytesMut};
 use vdom_core::limits::{CHANGE_SET_INLINE_MAX_BYTES, CHUNK_BYTES};
 use vdom_core::{BranchAddress, ChunkPart, ContentChunk, Result};
-use vdom_store::Store;
+use vdom_security::PermittedStore;
 
 use crate::content;
 
 /// A diff as the log keeps it: in its batch, or in a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StoredDiff {
-    /// Its bytes.
     Inline(Bytes),
-    /// Where they are.
     Packed(ChunkPart),
 }
 
 impl StoredDiff {
-    /// The size in bytes.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Inline(bytes) => bytes.len(),
@@ -29,18 +26,18 @@ impl StoredDiff {
 
 /// Reads packs, keeping the last one: what is read in order is read once.
 pub(crate) struct PackReader<'a> {
-    store: &'a dyn Store,
+    store: PermittedStore<'a>,
     address: &'a BranchAddress,
     last: Option<(ContentChunk, Bytes)>,
 }
 
 impl<'a> PackReader<'a> {
     /// Nothing read yet.
-    pub(crate) fn new(store: &'a dyn Store, address: &'a BranchAddress) -> Self {
+    pub(crate) fn new(store: PermittedStore<'a>, address: &'a BranchAddress) -> Self {
         Self { store, address, last: None }
     }
 
-    /// A whole pack.
+    /// A whole pack, from memory where it was read last.
     pub(crate) async fn pack(&mut self, pack: ContentChunk) -> Result<Bytes> {
         if let Some((known, bytes)) = &self.last
             && *known == pack
@@ -80,7 +77,7 @@ impl<'a> PackReader<'a> {
 
 /// Collects diffs: inline while they are few, else in packs.
 pub(crate) struct PackWriter<'a> {
-    store: &'a dyn Store,
+    store: PermittedStore<'a>,
     address: &'a BranchAddress,
     slots: Vec<Slot>,
     inline_bytes: usize,
@@ -95,7 +92,7 @@ enum Slot {
 
 impl<'a> PackWriter<'a> {
     /// Nothing collected yet.
-    pub(crate) fn new(store: &'a dyn Store, address: &'a BranchAddress) -> Self {
+    pub(crate) fn new(store: PermittedStore<'a>, address: &'a BranchAddress) -> Self {
         Self {
             store,
             address,
@@ -106,7 +103,6 @@ impl<'a> PackWriter<'a> {
         }
     }
 
-    /// Takes the next diff.
     pub(crate) async fn add(&mut self, diff: Bytes) -> Result<()> {
         self.inline_bytes += diff.len();
         if self.inline_bytes <= CHANGE_SET_INLINE_MAX_BYTES {

@@ -48,7 +48,6 @@ pub(super) struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins one.
     pub(super) fn begin(file: W) -> Result<Self> {
         let mut writer = Self { file, hash: Sha256::new() };
         writer.write(MAGIC)?;
@@ -65,7 +64,6 @@ impl<W: Write> Writer<W> {
         self.record(BATCH, &[encoded])
     }
 
-    /// A chunk.
     pub(super) fn chunk(&mut self, realm: &str, bytes: &[u8]) -> Result<()> {
         let length = u8::try_from(realm.len()).map_err(Error::internal)?;
         self.record(CHUNK, &[&[length], realm.as_bytes(), bytes])

@@ -4,22 +4,21 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use vdom_core::{Error, ErrorCode, Result};
-use vdom_store::{ChunkId, Store};
+use vdom_store::ChunkId;
 
+use super::MaintainedStore;
 use super::archive::Writer;
 use super::collect::named_by;
 use crate::error::from_store;
 use crate::log_names::{address_of, all_logs};
 use crate::log_reader::LogReader;
 
-/// What a backup holds.
+/// How many logs a backup holds, batches in them, and chunks.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BackupReport {
-    /// How many logs.
     pub logs: u64,
-    /// How many batches in them.
     pub batches: u64,
-    /// How many chunks.
     pub chunks: u64,
 }
 
@@ -32,10 +31,11 @@ pub struct BackupReport {
 /// # Errors
 /// Where the store is damaged, cannot be read, or the file not written.
 pub async fn backup<W: Write>(
-    store: &dyn Store,
+    store: &MaintainedStore,
     file: W,
     mut progress: impl FnMut(u64),
 ) -> Result<(W, BackupReport)> {
+    let store = store.permitted();
     let mut writer = Writer::begin(file)?;
     let mut report = BackupReport::default();
     let mut chunks: BTreeSet<(String, ChunkId)> = BTreeSet::new();

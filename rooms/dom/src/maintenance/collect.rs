@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use vdom_core::limits::CHUNK_GRACE;
 use vdom_core::{BranchAddress, Result};
 use vdom_edge::Environment;
-use vdom_store::{ChunkId, LogEntry, LogFilter, Store};
+use vdom_security::PermittedStore;
+use vdom_store::{ChunkId, LogEntry, LogFilter};
 
+use super::MaintainedStore;
 use crate::branch::checkpoint;
 use crate::error::from_store;
 use crate::log_names::address_of;
@@ -21,7 +23,12 @@ const CHUNKS_PER_PAGE: usize = 1_024;
 ///
 /// # Errors
 /// Where the store is damaged, or cannot be read or written.
-pub async fn collect(store: &dyn Store, environment: &Environment, realm: &str) -> Result<u64> {
+pub async fn collect(
+    store: &MaintainedStore,
+    environment: &Environment,
+    realm: &str,
+) -> Result<u64> {
+    let store = store.permitted();
     let failed = |error| from_store(error, realm);
     let grace_ms = CHUNK_GRACE.as_millis() as u64;
     // Before the logs are read: what is named later was touched later.
@@ -41,7 +48,7 @@ pub async fn collect(store: &dyn Store, environment: &Environment, realm: &str) 
 
 /// What a batch names, and what the checkpoint in it names.
 pub(super) async fn named_by(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     log_entry: &LogEntry,
 ) -> Result<Vec<ChunkId>> {
@@ -57,7 +64,7 @@ pub(super) async fn named_by(
     Ok(named)
 }
 
-async fn named_in(store: &dyn Store, realm: &str) -> Result<HashSet<ChunkId>> {
+async fn named_in(store: PermittedStore<'_>, realm: &str) -> Result<HashSet<ChunkId>> {
     let failed = |error| from_store(error, realm);
     let filter = LogFilter::of_realm(realm);
     let mut named = HashSet::new();

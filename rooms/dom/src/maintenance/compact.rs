@@ -1,13 +1,10 @@
 //! `vdom compact`: what retention no longer asks for makes room, in every branch.
 
-use std::sync::Arc;
-
 use vdom_core::Result;
 use vdom_edge::Environment;
-use vdom_store::Store;
 
+use super::MaintainedStore;
 use super::collect::collect;
-use super::room_over;
 use crate::compaction::{CompactionReport, Retention};
 use crate::error::from_store;
 
@@ -27,13 +24,13 @@ pub struct StoreCompactionReport {
 /// # Errors
 /// Where the store is damaged, or cannot be read or written.
 pub async fn compact(
-    store: Arc<dyn Store>,
+    store: &MaintainedStore,
     environment: &Environment,
     retention: Retention,
     mut progress: impl FnMut(u64),
 ) -> Result<StoreCompactionReport> {
     let failed = |error| from_store(error, "the store");
-    let room = room_over(store.clone(), environment);
+    let room = store.room(environment);
     let mut report = StoreCompactionReport::default();
     let mut changes = 0;
     for address in room.registry.branches_of_all_realms().await? {
@@ -44,9 +41,9 @@ pub async fn compact(
         }
     }
     room.close().await;
-    for realm in store.realms().await.map_err(failed)? {
-        report.chunks += collect(&*store, environment, &realm).await?;
+    for realm in store.permitted().realms().await.map_err(failed)? {
+        report.chunks += collect(store, environment, &realm).await?;
     }
-    store.reclaim().await.map_err(failed)?;
+    store.permitted().reclaim().await.map_err(failed)?;
     Ok(report)
 }

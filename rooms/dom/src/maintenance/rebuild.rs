@@ -1,21 +1,17 @@
 //! `vdom rebuild`: every view anew, from the logs alone.
 
-use std::sync::Arc;
-
 use vdom_core::Result;
 use vdom_edge::Environment;
-use vdom_store::Store;
 
-use super::room_over;
+use super::MaintainedStore;
 use crate::error::from_store;
 use crate::log_names::{address_of, all_logs};
 
-/// What was rebuilt.
+/// Of how many logs the views were rebuilt, and how many revisions those have together.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RebuildReport {
-    /// How many logs.
     pub logs: u64,
-    /// How many revisions they have, all together.
     pub changes: u64,
 }
 
@@ -27,17 +23,17 @@ pub struct RebuildReport {
 /// # Errors
 /// Where a log is damaged, or the store cannot be read or written.
 pub async fn rebuild(
-    store: Arc<dyn Store>,
+    store: &MaintainedStore,
     environment: &Environment,
     mut progress: impl FnMut(u64),
 ) -> Result<RebuildReport> {
-    let logs = all_logs(&*store).await?;
+    let logs = all_logs(store.permitted()).await?;
     // All of them first: a log may read the views of what it continues.
     for log in &logs {
-        let cleared = store.clear_views(log.log_id()).await;
+        let cleared = store.permitted().clear_views(log.log_id()).await;
         cleared.map_err(|error| from_store(error, log.log_id()))?;
     }
-    let room = room_over(store, environment);
+    let room = store.room(environment);
     let mut report = RebuildReport::default();
     for log in &logs {
         report.changes += room.registry.build_views(&address_of(log)?, log.incarnation).await?;

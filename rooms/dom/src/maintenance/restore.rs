@@ -10,22 +10,21 @@ use std::io::{Read, Seek, SeekFrom};
 use vdom_core::dom::change::CHAIN_START;
 use vdom_core::{Error, ErrorCode, Hash, Result};
 use vdom_edge::Environment;
-use vdom_store::{Append, Batch, BatchId, ChunkId, LogDescriptor, LogEntry, LogId, LogName, Store};
+use vdom_security::PermittedStore;
+use vdom_store::{Append, Batch, BatchId, ChunkId, LogDescriptor, LogEntry, LogId, LogName};
 
 use super::archive::{Reader, Record};
-use super::unreadable;
+use super::{MaintainedStore, unreadable};
 use crate::error::from_store;
 use crate::log_names::{address_of, repo_and_branch};
 use crate::records::{ControlRecord, decode_batch, encode_batch};
 
-/// What was restored.
+/// How many logs were restored, batches in them, and chunks; and the branches that go on.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoreReport {
-    /// How many logs.
     pub logs: u64,
-    /// How many batches in them.
     pub batches: u64,
-    /// How many chunks.
     pub chunks: u64,
     /// The branches that go on, and the epoch that each of them begins.
     pub branches: Vec<(String, u64)>,
@@ -38,11 +37,12 @@ pub struct RestoreReport {
 /// Where the backup is damaged, the store holds something already, or cannot be
 /// written; a store that is restored in part is of no use and must be emptied.
 pub async fn restore<F: Read + Seek>(
-    store: &dyn Store,
+    store: &MaintainedStore,
     environment: &Environment,
     mut file: F,
     mut progress: impl FnMut(u64),
 ) -> Result<RestoreReport> {
+    let store = store.permitted();
     let failed = |error| from_store(error, "the store");
     if !store.realms().await.map_err(failed)?.is_empty() {
         return Err(Error::new(
@@ -107,7 +107,7 @@ fn begin<F: Read + Seek>(file: &mut F) -> Result<Reader<std::io::BufReader<&mut 
 
 /// Ends a log and begins the next of its name, which continues it.
 async fn begin_epoch(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     environment: &Environment,
     descriptor: &LogDescriptor,
     last: &LogEntry,
@@ -149,7 +149,7 @@ async fn begin_epoch(
     Ok(epoch)
 }
 
-async fn append(store: &dyn Store, log: LogId, number: u64, batch: &Batch) -> Result<()> {
+async fn append(store: PermittedStore<'_>, log: LogId, number: u64, batch: &Batch) -> Result<()> {
     match store.append(log, number, batch).await {
         Ok(Append::Committed) => Ok(()),
         Ok(Append::Conflict) => Err(Error::new(

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 use vdom_core::dom::change::{CHAIN_START, sha256};
 use vdom_core::{BranchAddress, Hash, Result};
-use vdom_store::{ChunkId, LogDescriptor, LogEntry, LogId, Store, StoreErrorKind};
+use vdom_security::PermittedStore;
+use vdom_store::{ChunkId, LogDescriptor, LogEntry, LogId, StoreErrorKind};
 
+use super::MaintainedStore;
 use crate::branch::checkpoint;
 use crate::content::packs::PackReader;
 use crate::error::from_store;
@@ -15,33 +17,29 @@ use crate::records::{BatchRecord, ControlRecord, decode_batch};
 
 const PAGE_BYTES: usize = 8 << 20;
 
-/// What a verification saw.
+/// How many logs, batches, changes, and different chunks a verification saw, and the first
+/// broken link of each log that has one.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// How many logs.
     pub logs: u64,
-    /// How many batches in them.
     pub batches: u64,
-    /// How many changes in those.
     pub changes: u64,
-    /// How many chunks they name, each counted once.
     pub chunks: u64,
-    /// The first broken link of each log that has one.
     pub findings: Vec<Finding>,
 }
 
 /// A broken link: what comes after it in the same log was not looked at.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The branch, `realm/repo@branch`.
     pub branch: String,
     /// Which log of that name.
     pub incarnation: u64,
-    /// The batch.
     pub batch: u64,
     /// The change, where the batch itself can be read.
     pub revision: Option<u64>,
-    /// What is wrong there.
     pub what: String,
 }
 
@@ -50,7 +48,11 @@ pub struct Finding {
 ///
 /// # Errors
 /// Where the store cannot be read for another reason than damage.
-pub async fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<VerifyReport> {
+pub async fn verify(
+    store: &MaintainedStore,
+    mut progress: impl FnMut(u64),
+) -> Result<VerifyReport> {
+    let store = store.permitted();
     let mut walk = Walk { store, report: VerifyReport::default(), chunks: HashMap::new() };
     for log in all_logs(store).await? {
         walk.report.logs += 1;
@@ -64,7 +66,7 @@ pub async fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<
 }
 
 struct Walk<'a> {
-    store: &'a dyn Store,
+    store: PermittedStore<'a>,
     report: VerifyReport,
     /// Which chunks were looked at, and what is wrong with them.
     chunks: HashMap<(String, ChunkId), Option<String>>,
@@ -198,7 +200,7 @@ fn first_link(record: &BatchRecord) -> Link {
 
 /// The changes of a batch, one after the other.
 async fn changes(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     record: &BatchRecord,
     mut link: Link,

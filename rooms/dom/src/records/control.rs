@@ -17,7 +17,6 @@ pub(crate) enum ControlRecord {
     /// In a first batch: the branch continues another one of the same repo.
     #[n(0)]
     Parent {
-        /// Its name.
         #[n(0)]
         branch: String,
         /// Which log of that name.
@@ -33,7 +32,6 @@ pub(crate) enum ControlRecord {
     /// Another branch continues this one: what it needs must be kept.
     #[n(1)]
     Pin {
-        /// Its log.
         #[cbor(n(0), with = "minicbor::bytes")]
         log: [u8; 32],
         /// The last revision that both have.
@@ -71,7 +69,6 @@ pub(crate) struct Checkpoint {
     /// The rows, in chunks.
     #[n(3)]
     pub pieces: Vec<CheckpointPiece>,
-    /// The incarnation.
     #[n(4)]
     pub epoch: u64,
 }
@@ -79,7 +76,6 @@ pub(crate) struct Checkpoint {
 /// A chunk of rows of one kind, descending by id.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct CheckpointPiece {
-    /// The chunk.
     #[n(0)]
     pub chunk: ContentChunk,
     /// The number of the kind.
@@ -94,13 +90,13 @@ pub(crate) struct CheckpointPiece {
 pub(crate) const LIMIT_ID: &[u8] = b"limit";
 pub(crate) const CHECKPOINT_ID: &[u8] = b"base";
 
-/// A refused write. What stood there is read from the history.
+/// A refused write, as its writer sent it: `asked_*` is what it named, `clock` what the
+/// writer had seen. What stood there is read from the history. Times are ms since the Unix
+/// epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct KeptConflict {
-    /// Its name.
     #[n(0)]
     pub id: ConflictId,
-    /// Why it was refused.
     #[n(1)]
     pub reason: KeptReason,
     /// The node that stood there.
@@ -109,10 +105,8 @@ pub(crate) struct KeptConflict {
     /// The head that it was refused on.
     #[n(3)]
     pub revision: u64,
-    /// When, ms since the Unix epoch.
     #[n(4)]
     pub timestamp_ms: i64,
-    /// Who was refused.
     #[n(5)]
     pub subject: String,
     /// The node that the writer named.
@@ -133,13 +127,10 @@ pub(crate) struct KeptConflict {
     /// Whose clock entry would have moved.
     #[n(11)]
     pub actor: String,
-    /// Who made it.
     #[n(12)]
     pub author: String,
-    /// Why.
     #[n(13)]
     pub message: String,
-    /// Free words.
     #[n(14)]
     pub metadata: BTreeMap<String, String>,
     /// What made it safe to repeat.
@@ -168,7 +159,7 @@ pub(crate) fn encode_record<T: Encode<()>>(record: &T) -> Result<Bytes> {
     minicbor::to_vec(record).map(Bytes::from).map_err(Error::internal)
 }
 
-/// Reads such a row.
+/// Reads what [`encode_record`] wrote.
 pub(crate) fn decode_record<'b, T: Decode<'b, ()>>(value: &'b [u8]) -> Result<T> {
     minicbor::decode(value).map_err(damaged_view)
 }

@@ -12,12 +12,12 @@ use vdom_core::names::is_covered_by;
 use vdom_core::{ChangeSetHeader, Error, ErrorCode, Hash, Result};
 use vdom_store::LogEntry;
 
-use super::{PackPlace, Packed, Record, damaged_batch, damaged_view, manifest_of};
+use super::{PackCursor, Packed, Record, damaged_batch, damaged_view, manifest_of};
 use crate::content::packs::PackReader;
 
 /// Which changes are asked for, and what of them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct ChangeFilter<'a> {
     /// Whole segments; empty: all.
     pub paths: &'a [String],
     /// The epoch that they are shown with.
@@ -28,16 +28,16 @@ pub(crate) struct Asked<'a> {
     pub upto: u64,
 }
 
-/// How far a reader is.
+/// How far a reader of a log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct LogCursor {
     /// Everything up to here was handed on, or is not asked for.
     pub after: u64,
     /// How many changes up to there belong to a change set that goes on.
     of_open_set: u32,
 }
 
-impl Place {
+impl LogCursor {
     /// After a revision that ends a change set, if it is of one.
     pub(crate) fn new(after: u64) -> Self {
         Self { after, of_open_set: 0 }
@@ -58,12 +58,12 @@ impl Place {
     }
 }
 
-/// Hands on what is asked for of a batch after `place`, which goes along, until
+/// Hands on what is asked for of a batch after `cursor`, which goes along, until
 /// `take`, given each, breaks off.
 pub(crate) async fn each_stored(
     log_entry: &LogEntry,
-    asked: Asked<'_>,
-    place: &mut Place,
+    filter: ChangeFilter<'_>,
+    cursor: &mut LogCursor,
     packs: &mut PackReader<'_>,
     take: &mut (impl FnMut(StoredChange) -> ControlFlow<()> + Send),
 ) -> Result<ControlFlow<()>> {
@@ -72,7 +72,7 @@ pub(crate) async fn each_stored(
         return Err(Error::new(ErrorCode::Compacted, "these changes are no longer kept"));
     }
     if let Some(packed) = &manifest.packed {
-        return each_packed(log_entry, packed, asked, place, packs, take).await;
+        return each_packed(log_entry, packed, filter, cursor, packs, take).await;
     }
     let body = &log_entry.batch.body;
     let (mut set, mut offset) = (None, 0);
@@ -87,12 +87,12 @@ pub(crate) async fn each_stored(
             return Err(damaged_batch(log_entry.number, why));
         }
         offset = end;
-        let is_new = record.revision > place.after && record.revision <= asked.upto;
-        place.pass_if(is_new, &record);
-        if is_new && asked.covers(&record) {
-            let diff = asked.diff(&record).then(|| body.slice(start..end));
+        let is_new = record.revision > cursor.after && record.revision <= filter.upto;
+        cursor.pass_if(is_new, &record);
+        if is_new && filter.covers(&record) {
+            let diff = filter.diff(&record).then(|| body.slice(start..end));
             let encoded = log_entry.batch.manifest.slice_ref(encoded);
-            if take(asked.change(encoded, &record, set.clone(), hash, diff)).is_break() {
+            if take(filter.change(encoded, &record, set.clone(), hash, diff)).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -103,8 +103,8 @@ pub(crate) async fn each_stored(
 async fn each_packed(
     log_entry: &LogEntry,
     packed: &Packed,
-    asked: Asked<'_>,
-    place: &mut Place,
+    filter: ChangeFilter<'_>,
+    cursor: &mut LogCursor,
     packs: &mut PackReader<'_>,
     take: &mut (impl FnMut(StoredChange) -> ControlFlow<()> + Send),
 ) -> Result<ControlFlow<()>> {
@@ -112,21 +112,21 @@ async fn each_packed(
     let mut before = log_entry.batch.first_revision - 1;
     for piece in &packed.pieces {
         before += u64::from(piece.count);
-        if before <= place.after {
+        if before <= cursor.after {
             continue;
         }
         let bytes = packs.pack(piece.chunk).await?;
         let records: Vec<Record<'_>> = minicbor::decode(&bytes).map_err(damaged_view)?;
-        let mut diffs = PackPlace::of(piece);
+        let mut diffs = PackCursor::of(piece);
         for stored in Stored::new(records, None)? {
             let (encoded, record, hash) = stored?;
             let part = diffs.next(&packed.packs, record.diff_length)?;
-            let is_new = record.revision > place.after && record.revision <= asked.upto;
-            place.pass_if(is_new, &record);
-            if is_new && asked.covers(&record) {
-                let diff = if asked.diff(&record) { Some(packs.part(&part).await?) } else { None };
+            let is_new = record.revision > cursor.after && record.revision <= filter.upto;
+            cursor.pass_if(is_new, &record);
+            if is_new && filter.covers(&record) {
+                let diff = if filter.diff(&record) { Some(packs.part(&part).await?) } else { None };
                 let encoded = bytes.slice_ref(encoded);
-                if take(asked.change(encoded, &record, set.clone(), hash, diff)).is_break() {
+                if take(filter.change(encoded, &record, set.clone(), hash, diff)).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -135,7 +135,7 @@ async fn each_packed(
     Ok(ControlFlow::Continue(()))
 }
 
-impl Place {
+impl LogCursor {
     fn pass_if(&mut self, is_new: bool, record: &ChangeRecordHead<'_>) {
         if is_new {
             self.pass(record.revision, record.change_set);
@@ -143,7 +143,7 @@ impl Place {
     }
 }
 
-impl Asked<'_> {
+impl ChangeFilter<'_> {
     fn covers(&self, record: &ChangeRecordHead<'_>) -> bool {
         let is_below = |prefix: &String| {
             is_covered_by(record.path, prefix)

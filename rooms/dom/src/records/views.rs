@@ -14,10 +14,10 @@ use vdom_store::{Position, View};
 
 use super::damaged_view;
 
-/// Where a change of a node stands in the log, and perhaps the node after it.
+/// Where a change of a node stands in the log: the number of its batch, and which change
+/// of that; perhaps also the node after it.
 #[derive(Debug)]
 pub(crate) struct HistoryRecord {
-    /// The batch.
     pub number: u64,
     /// Which change of the batch, from 0.
     pub index: u32,
@@ -156,7 +156,7 @@ pub(crate) fn encode_history(record: &HistoryRecord) -> Result<Bytes> {
     with_head(&head, copy.as_deref().unwrap_or_default())
 }
 
-/// Reads a history row.
+/// Reads what [`encode_history`] wrote.
 pub(crate) fn decode_history(value: &Bytes) -> Result<HistoryRecord> {
     let (head, copy): (HistoryHead, Bytes) = split_head(value)?;
     let copy = (!copy.is_empty()).then(|| decode_node(&copy)).transpose()?;

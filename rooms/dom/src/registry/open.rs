@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use vdom_core::dom::change::CHAIN_START;
 use vdom_core::{BranchAddress, BranchName, Error, Result};
-use vdom_security::{Duty, Permit};
-use vdom_store::{LogDescriptor, LogId, Position, Store, Watermark};
+use vdom_security::{Duty, Permit, PermittedStore};
+use vdom_store::{LogDescriptor, LogId, Position, Watermark};
 
 use crate::branch::parent::ParentBranch;
 use crate::branch::usage::{USAGE_ID, Usage};
@@ -28,7 +28,8 @@ impl BranchRegistry {
         address: &BranchAddress,
         create: bool,
     ) -> Result<Branch> {
-        let (incarnation, epoch_min) = match self.last_log(address).await? {
+        let permit = self.permits.of(Duty::ServeBranches).within(&address.realm);
+        let (incarnation, epoch_min) = match self.last_log(&permit, address).await? {
             Some(last) if !last.closed => (last.incarnation, 1),
             None if create => (1, 1),
             Some(last) if create => (last.incarnation + 1, last.epoch + 1),
@@ -48,11 +49,13 @@ impl BranchRegistry {
         let failed = |error| from_store(error, address);
         let descriptor = log_descriptor(address, incarnation);
         let log = descriptor.log_id();
-        let watermark = views_to_go_on_from(&*self.store, address, log).await?;
-        let compaction = known_compaction(&*self.store, address, log).await?;
-        let usage = known_usage(&*self.store, address, log).await?;
+        let permit = self.permits.of(Duty::ServeBranches).within(&address.realm);
+        let store = self.store.with(&permit);
+        let watermark = views_to_go_on_from(store, address, log).await?;
+        let compaction = known_compaction(store, address, log).await?;
+        let usage = known_usage(store, address, log).await?;
         let views = KnownViews { watermark, compaction, usage };
-        let first = self.store.read(log, 1, 1).await.map_err(failed)?;
+        let first = store.read(log, 1, 1).await.map_err(failed)?;
         let parent = match first.first() {
             Some(first) => Box::pin(self.parent_of(address, &decode_batch(first)?)).await?,
             None => None,
@@ -66,12 +69,13 @@ impl BranchRegistry {
                 digest: [0; 32],
                 closed: false,
             },
-            number => self.head_at(address, log, number, watermark).await?,
+            number => head_at(store, address, log, number, watermark).await?,
         };
         Ok(Branch::new(BranchParts {
             address: address.clone(),
             descriptor,
             store: self.store.clone(),
+            permit,
             parent,
             head,
             views,
@@ -98,9 +102,10 @@ impl BranchRegistry {
         let open = match previous_epoch {
             // The same branch: it is being opened right now.
             Some(_) => None,
-            None => {
-                self.get_or_open(&Permit::system(Duty::Derive), &parent_address, false).await.ok()
-            }
+            None => self
+                .get_or_open(self.permits.of(Duty::ServeBranches), &parent_address, false)
+                .await
+                .ok(),
         };
         let branch = match open {
             Some(handle) if handle.branch.descriptor.incarnation == incarnation => {
@@ -109,9 +114,9 @@ impl BranchRegistry {
             // It was deleted since; its log stays.
             _ => {
                 let parent = self.open_log(&parent_address, incarnation, 1).await?;
-                writer::recover(&parent).await?;
+                writer::recover(&parent, self.permits.of(Duty::BuildViews)).await?;
                 // Nobody else does it for a log that has ended.
-                view_builder::complete(&parent).await?;
+                view_builder::complete(&parent, self.permits.of(Duty::BuildViews)).await?;
                 Arc::new(parent)
             }
         };
@@ -119,12 +124,17 @@ impl BranchRegistry {
     }
 
     /// The newest log of a branch.
-    pub(crate) async fn last_log(&self, address: &BranchAddress) -> Result<Option<LastLog>> {
+    pub(crate) async fn last_log(
+        &self,
+        permit: &Permit,
+        address: &BranchAddress,
+    ) -> Result<Option<LastLog>> {
         let failed = |error| from_store(error, address);
-        let last = self.store.find(&log_name(address)).await.map_err(failed)?;
+        let store = self.store.with(permit);
+        let last = store.find(&log_name(address)).await.map_err(failed)?;
         let Some(LogDescriptor { incarnation, .. }) = last else { return Ok(None) };
         let log = log_descriptor(address, incarnation).log_id();
-        let Some(log_entry) = self.store.last(log).await.map_err(failed)? else { return Ok(None) };
+        let Some(log_entry) = store.last(log).await.map_err(failed)? else { return Ok(None) };
         let epoch = decode_batch(&log_entry)?.epoch;
         let (closed, operations) = (log_entry.batch.closing, log_entry.batch.operations);
         Ok(Some(LastLog { incarnation, epoch, closed, operations }))
@@ -142,38 +152,38 @@ impl BranchRegistry {
         incarnation: u64,
     ) -> Result<u64> {
         let branch = self.open_log(address, incarnation, 1).await?;
-        writer::recover(&branch).await?;
-        view_builder::complete(&branch).await?;
+        writer::recover(&branch, self.permits.of(Duty::BuildViews)).await?;
+        view_builder::complete(&branch, self.permits.of(Duty::BuildViews)).await?;
         Ok(branch.head().revision)
     }
+}
 
-    async fn head_at(
-        &self,
-        address: &BranchAddress,
-        log: LogId,
-        number: u64,
-        watermark: Watermark,
-    ) -> Result<Head> {
-        let batches = self.store.read(log, number, 1).await;
-        let batches = batches.map_err(|error| from_store(error, address))?;
-        let log_entry =
-            batches.first().ok_or_else(|| crate::branch::broken_chain(address, number))?;
-        let record = decode_batch(log_entry)?;
-        Ok(Head {
-            epoch: record.epoch,
-            revision: watermark.position.revision,
-            hash: record.hash,
-            number,
-            digest: log_entry.batch.digest(),
-            closed: log_entry.batch.closing,
-        })
-    }
+/// The head after a batch up to which the views are complete.
+async fn head_at(
+    store: PermittedStore<'_>,
+    address: &BranchAddress,
+    log: LogId,
+    number: u64,
+    watermark: Watermark,
+) -> Result<Head> {
+    let batches = store.read(log, number, 1).await;
+    let batches = batches.map_err(|error| from_store(error, address))?;
+    let log_entry = batches.first().ok_or_else(|| crate::branch::broken_chain(address, number))?;
+    let record = decode_batch(log_entry)?;
+    Ok(Head {
+        epoch: record.epoch,
+        revision: watermark.position.revision,
+        hash: record.hash,
+        number,
+        digest: log_entry.batch.digest(),
+        closed: log_entry.batch.closing,
+    })
 }
 
 /// How far the views of a log are complete. Where what follows is compacted, they begin
 /// at the checkpoint that stands in for it.
 async fn views_to_go_on_from(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     log: LogId,
 ) -> Result<Watermark> {
@@ -201,7 +211,7 @@ async fn views_to_go_on_from(
 
 /// How much the views of a log count, and as of when.
 pub(crate) async fn known_usage(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     resource: &impl std::fmt::Display,
     log: LogId,
 ) -> Result<(Usage, Position)> {
@@ -212,7 +222,7 @@ pub(crate) async fn known_usage(
 
 /// What the views know of the compaction of a log.
 async fn known_compaction(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     log: LogId,
 ) -> Result<Compaction> {

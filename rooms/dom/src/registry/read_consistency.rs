@@ -65,7 +65,7 @@ impl BranchHandle {
 
     /// Since the head was last proven; nothing where nobody else can append.
     pub(crate) fn age(&self) -> Duration {
-        if self.branch.store.guarantees().shared {
+        if self.branch.is_shared() {
             self.branch.head_verified_at().elapsed()
         } else {
             Duration::ZERO
@@ -101,7 +101,7 @@ impl BranchHandle {
                 .retry_after(Duration::from_secs(1)));
             }
             let pause = deadline.saturating_duration_since(Instant::now());
-            if branch.store.guarantees().shared {
+            if branch.is_shared() {
                 self.verify_head().await?;
                 // Another gateway's append shows only by asking again.
                 let _ = tokio::time::timeout(pause.min(POLL_EVERY), head.changed()).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
+use vdom_security::Duty;
 use vdom_store::CommitHint;
 
 use crate::registry::BranchRegistry;
@@ -15,11 +16,12 @@ use crate::writer::{BranchHandle, Command};
 const POLL_EVERY: Duration = Duration::from_secs(1);
 const COUNT_USAGE_EVERY: Duration = Duration::from_secs(10);
 
-/// Runs until the room is dropped.
+/// Runs until the registry is dropped.
 pub(crate) async fn run(registry: Weak<BranchRegistry>) {
     let Some(strong) = registry.upgrade() else { return };
     let shared = strong.store.guarantees().shared;
-    let mut hints = shared.then(|| strong.store.commit_hints());
+    let store = strong.store.with(strong.permits.of(Duty::FollowFeed));
+    let mut hints = shared.then(|| store.commit_hints());
     drop(strong);
     let mut poll = tokio::time::interval(POLL_EVERY);
     let mut counted_at = Instant::now();
@@ -60,7 +62,12 @@ async fn poll_all(registry: &BranchRegistry) {
         return;
     }
     let begun = Instant::now();
-    let found = match registry.store.next_batches(&wanted).await {
+    let found = match registry
+        .store
+        .with(registry.permits.of(Duty::FollowFeed))
+        .next_batches(&wanted)
+        .await
+    {
         Ok(found) => found,
         Err(error) => {
             tracing::warn!(%error, "the feed cannot be read: heads grow old until it can");

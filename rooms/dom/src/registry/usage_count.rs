@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use vdom_core::{RealmName, Result};
+use vdom_security::Duty;
 use vdom_store::{LogDescriptor, LogFilter};
 
 use crate::branch::usage::{Quotas, RealmUsage, Usage};
@@ -25,10 +26,11 @@ impl BranchRegistry {
 
     pub(crate) async fn count_usage(&self, realm: &RealmName) -> Result<()> {
         let failed = |error| from_store(error, realm);
+        let store = self.store.with(self.permits.of(Duty::CountUsage));
         let opened = self.opened();
         let filter = LogFilter::of_realm(realm.as_str());
         let mut used = Usage::default();
-        let mut logs = self.store.logs(&filter).await.map_err(failed)?.into_iter().peekable();
+        let mut logs = store.logs(&filter).await.map_err(failed)?.into_iter().peekable();
         while let Some(log) = logs.next() {
             let id = log.log_id();
             if let Some(handle) = opened.iter().find(|handle| handle.branch.log == id) {
@@ -38,13 +40,13 @@ impl BranchRegistry {
                 continue;
             }
             let is_of = |next: &LogDescriptor| next.name == log.name;
-            let last = self.store.last(id).await.map_err(failed)?;
+            let last = store.last(id).await.map_err(failed)?;
             let is_closed = last.is_some_and(|last| last.batch.closing);
             // After a restore, the next log continues one that was closed for that.
             if is_closed && !logs.peek().is_some_and(is_of) {
                 continue;
             }
-            used += known_usage(&*self.store, realm, id).await?.0;
+            used += known_usage(store, realm, id).await?.0;
         }
         self.usage_of(realm).set(used);
         Ok(())

@@ -12,6 +12,8 @@ use vdom_store::{LogDescriptor, LogFilter, LogId, View, Watermark};
 use super::*;
 use crate::CompactionReport;
 use crate::Retention;
+use vdom_security::Duty;
+
 use crate::maintenance::{collect, rebuild, verify};
 use crate::records::{ControlRecord, DocumentView};
 use crate::writer::Command;
@@ -242,14 +244,7 @@ async fn repeated_operations_are_answered_until_thirty_days_have_passed() {
             Ok(())
         },
     );
-    let realm = RealmName::parse("default").expect("valid");
-    let room = DocumentRoom::new(
-        store,
-        environment,
-        Authority::new([realm]),
-        DomMetrics::new(),
-        RoomBounds::default(),
-    );
+    let room = room_in(environment, store, Quotas::default());
     let request =
         |number| WriteDiff { operation_id: Some(operation(number)), ..overwrite("a", "same") };
     let first = accepted(&room, request(1)).await;
@@ -387,7 +382,7 @@ async fn views_that_are_rebuilt_are_the_views_that_were_kept() {
         kept.push(views(&store, log.log_id()).await);
     }
     assert!(kept.iter().any(|(_, rows)| rows.iter().all(|(_, rows)| !rows.is_empty())));
-    let report = rebuild(store.clone(), &environment(), |_| {}).await.expect("rebuilt");
+    let report = rebuild(&maintained(&store), &environment(), |_| {}).await.expect("rebuilt");
     assert_eq!(report.logs, 2);
     for (log, kept) in logs(&store).await.iter().zip(&kept) {
         let rebuilt = views(&store, log.log_id()).await;
@@ -418,13 +413,16 @@ async fn a_store_whose_views_were_lost_behind_a_compaction_opens() {
 async fn a_compacted_store_verifies_and_goes_through_a_backup() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     eventful(&store).await;
-    let report = verify(&*store, |_| {}).await.expect("verified");
+    let report = verify(&maintained(&store), |_| {}).await.expect("verified");
     assert!(report.findings.is_empty(), "{:?}", report.findings);
-    let (file, _) = crate::maintenance::backup(&*store, Vec::new(), |_| {}).await.expect("ok");
+    let (file, _) =
+        crate::maintenance::backup(&maintained(&store), Vec::new(), |_| {}).await.expect("ok");
     let restored: Arc<dyn Store> = Arc::new(MemoryStore::new(2));
     let file = std::io::Cursor::new(&file);
-    crate::maintenance::restore(&*restored, &environment(), file, |_| {}).await.expect("ok");
-    assert!(verify(&*restored, |_| {}).await.expect("verified").findings.is_empty());
+    crate::maintenance::restore(&maintained(&restored), &environment(), file, |_| {})
+        .await
+        .expect("ok");
+    assert!(verify(&maintained(&restored), |_| {}).await.expect("verified").findings.is_empty());
     let (old, new) = (room_over(store), room_over(restored));
     for branch in ["main", "next"] {
         assert_eq!(tree(&new, branch, None).await, tree(&old, branch, None).await);
@@ -448,13 +446,17 @@ async fn chunks_that_nothing_names_are_collected_after_a_day() {
         let now = SystemTime::now() + Duration::from_secs(days * 24 * 60 * 60 + 60);
         Environment::new(move || now, Duration::default, |_| Ok(()))
     };
-    assert_eq!(collect(&*store, &after_days(2), "default").await, Ok(0), "all are named");
+    assert_eq!(
+        collect(&maintained(&store), &after_days(2), "default").await,
+        Ok(0),
+        "all are named"
+    );
     let room = room_over(store.clone());
     compact(&room, 1).await.expect("compacted");
-    assert_eq!(collect(&*store, &after_days(0), "default").await, Ok(0), "too young");
-    assert!(collect(&*store, &after_days(1), "default").await.expect("collected") >= 2);
+    assert_eq!(collect(&maintained(&store), &after_days(0), "default").await, Ok(0), "too young");
+    assert!(collect(&maintained(&store), &after_days(1), "default").await.expect("collected") >= 2);
     assert_eq!(text_at(&room, "kept", None).await, Some(large("k")));
-    assert!(verify(&*store, |_| {}).await.expect("verified").findings.is_empty());
+    assert!(verify(&maintained(&store), |_| {}).await.expect("verified").findings.is_empty());
 }
 
 #[tokio::test]
@@ -466,7 +468,7 @@ async fn an_interrupted_compaction_is_completed_by_the_next() {
     // The limit is appended; then the store is gone.
     let handle = room
         .registry
-        .existing(&vdom_security::Permit::system(vdom_security::Duty::Compact), &address())
+        .existing(room.registry.permits.of(Duty::Compact), &address())
         .await
         .expect("open");
     let limit = handle.ask(|reply| Command::Limit { wanted: 9, reply }).await;
@@ -483,8 +485,8 @@ async fn an_interrupted_compaction_is_completed_by_the_next() {
 async fn a_branch_that_is_being_made_holds_what_it_will_continue() {
     let room = room();
     written(&room).await;
-    let permit = vdom_security::Permit::system(vdom_security::Duty::Compact);
-    let handle = room.registry.existing(&permit, &address()).await.expect("open");
+    let permit = room.registry.permits.of(Duty::Compact);
+    let handle = room.registry.existing(permit, &address()).await.expect("open");
     // The pin is appended; the first batch of the new branch is still to come.
     let next = BranchAddress::parse("", "repo", "next").expect("valid");
     let log = crate::registry::open::log_descriptor(&next, 1).log_id();

@@ -43,8 +43,8 @@ async fn tree(room: &DocumentRoom, branch: &str) -> Vec<(String, u64)> {
     entries.map_ok(shown).try_collect().await.expect("whole")
 }
 
-async fn backed_up(store: &dyn Store) -> Vec<u8> {
-    let (file, report) = backup(store, Vec::new(), |_| {}).await.expect("a backup");
+async fn backed_up(store: &Arc<dyn Store>) -> Vec<u8> {
+    let (file, report) = backup(&maintained(store), Vec::new(), |_| {}).await.expect("a backup");
     assert_eq!((report.logs, report.chunks), (2, 2));
     file
 }
@@ -53,7 +53,7 @@ async fn backed_up(store: &dyn Store) -> Vec<u8> {
 async fn a_sound_store_is_found_sound() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     filled(&store).await;
-    let report = verify(&*store, |_| {}).await.expect("verified");
+    let report = verify(&maintained(&store), |_| {}).await.expect("verified");
     assert_eq!((report.logs, report.changes, report.chunks), (2, 4, 2));
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }
@@ -98,7 +98,7 @@ async fn the_first_broken_link_is_found() {
         }
     })
     .await;
-    let report = verify(&*forged, |_| {}).await.expect("verified");
+    let report = verify(&maintained(&forged), |_| {}).await.expect("verified");
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
     let finding = &report.findings[0];
     assert_eq!((finding.batch, finding.revision), (1, Some(1)));
@@ -111,7 +111,7 @@ async fn the_first_broken_link_is_found() {
         }
     })
     .await;
-    let report = verify(&*lost, |_| {}).await.expect("verified");
+    let report = verify(&maintained(&lost), |_| {}).await.expect("verified");
     assert!(report.findings[0].what.contains("missing"), "{:?}", report.findings);
 }
 
@@ -119,13 +119,13 @@ async fn the_first_broken_link_is_found() {
 async fn a_restored_store_reads_as_the_one_that_was_backed_up() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     let first = filled(&store).await;
-    let file = backed_up(&*store).await;
+    let file = backed_up(&store).await;
     let old = room_over(store);
     let restored: Arc<dyn Store> = Arc::new(MemoryStore::new(2));
-    let report = restore(&*restored, &environment(), Cursor::new(&file), |_| {}).await;
+    let report = restore(&maintained(&restored), &environment(), Cursor::new(&file), |_| {}).await;
     let report = report.expect("restored");
     assert_eq!((report.logs, report.branches.len()), (2, 2));
-    assert!(verify(&*restored, |_| {}).await.expect("verified").findings.is_empty());
+    assert!(verify(&maintained(&restored), |_| {}).await.expect("verified").findings.is_empty());
     let new = room_over(restored);
     for branch in ["main", "next"] {
         assert_eq!(tree(&new, branch).await, tree(&old, branch).await);
@@ -167,17 +167,21 @@ async fn a_restored_store_reads_as_the_one_that_was_backed_up() {
 async fn a_damaged_backup_and_a_store_in_use_are_refused_before_the_first_write() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
     filled(&store).await;
-    let file = backed_up(&*store).await;
-    let error = restore(&*store, &environment(), Cursor::new(&file), |_| {}).await;
+    let file = backed_up(&store).await;
+    let error = restore(&maintained(&store), &environment(), Cursor::new(&file), |_| {}).await;
     assert_eq!(error.expect_err("not empty").code, ErrorCode::FailedPrecondition);
     let step = file.len() / 97;
     for at in (0..file.len()).step_by(step) {
-        let empty = MemoryStore::new(3);
+        let empty: Arc<dyn Store> = Arc::new(MemoryStore::new(3));
         let cut = &file[..at];
-        restore(&empty, &environment(), Cursor::new(cut), |_| {}).await.expect_err("cut");
+        restore(&maintained(&empty), &environment(), Cursor::new(cut), |_| {})
+            .await
+            .expect_err("cut");
         let mut flipped = file.clone();
         flipped[at] ^= 0x10;
-        restore(&empty, &environment(), Cursor::new(flipped), |_| {}).await.expect_err("flipped");
+        restore(&maintained(&empty), &environment(), Cursor::new(flipped), |_| {})
+            .await
+            .expect_err("flipped");
         assert!(empty.realms().await.expect("readable").is_empty(), "nothing was written");
     }
 }

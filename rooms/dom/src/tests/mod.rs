@@ -32,10 +32,11 @@ use vdom_edge::{Caller, ServiceStream};
 use vdom_store::Store;
 use vdom_store::memory::MemoryStore;
 
+use crate::maintenance::MaintainedStore;
 use crate::metrics::DomMetrics;
 use crate::{DocumentRoom, Quotas, RoomBounds};
 use vdom_edge::Environment;
-use vdom_security::Authority;
+use vdom_security::{Authority, GuardedStore};
 
 thread_local! {
     /// Tells the gateways of one test apart, as real randomness does.
@@ -70,9 +71,21 @@ fn room_over(store: Arc<dyn Store>) -> DocumentRoom {
 }
 
 fn room_with(store: Arc<dyn Store>, quotas: Quotas) -> DocumentRoom {
+    room_in(environment(), store, quotas)
+}
+
+fn room_in(environment: Environment, store: Arc<dyn Store>, quotas: Quotas) -> DocumentRoom {
     let realm = RealmName::parse("default").expect("valid");
+    let (authority, permits) = Authority::new([realm]);
     let bounds = RoomBounds { quotas, ..RoomBounds::default() };
-    DocumentRoom::new(store, environment(), Authority::new([realm]), DomMetrics::new(), bounds)
+    let (store, metrics) = (GuardedStore::new(store), DomMetrics::new());
+    DocumentRoom::new(store, environment, authority, permits, metrics, bounds)
+}
+
+/// The store as an operator maintains it.
+fn maintained(store: &Arc<dyn Store>) -> MaintainedStore {
+    let (authority, permits) = Authority::new([]);
+    MaintainedStore::new(GuardedStore::new(store.clone()), authority, permits)
 }
 
 fn room() -> DocumentRoom {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use vdom_core::dom::calls::{BranchSummary, CreateBranch, DeleteBranch, RepoSummary};
 use vdom_core::dom::change::CHAIN_START;
 use vdom_core::{BranchAddress, BranchName, Error, ErrorCode, Hash, RealmName, RepoName, Result};
-use vdom_security::Permit;
-use vdom_store::{Append, Batch, BatchId, LogFilter, LogId, OperationKey, Store};
+use vdom_security::{Permit, PermittedStore};
+use vdom_store::{Append, Batch, BatchId, LogFilter, LogId, OperationKey};
 
 use crate::branch::Branch;
 use crate::branch::point_in_time::{EntryReader, hash_at};
@@ -20,7 +20,10 @@ use crate::verbs::read_snapshot::revision_as_of;
 use crate::writer::{Command, append_until_known};
 
 /// The repos of a realm by name.
-pub(crate) async fn list_repos(store: &dyn Store, realm: &RealmName) -> Result<Vec<RepoSummary>> {
+pub(crate) async fn list_repos(
+    store: PermittedStore<'_>,
+    realm: &RealmName,
+) -> Result<Vec<RepoSummary>> {
     let logs = store
         .logs(&LogFilter::of_realm(realm.as_str()))
         .await
@@ -46,6 +49,7 @@ pub(crate) async fn list_branches(
     let resource = format!("{realm}/{repo}");
     let logs = registry
         .store
+        .with(permit)
         .logs(&logs_of_repo(&realm, &repo))
         .await
         .map_err(|error| from_store(error, &resource))?;
@@ -78,7 +82,7 @@ pub(crate) async fn create(
 ) -> Result<BranchSummary> {
     let address = &request.address;
     let operation = request.operation_id.map(|id| operation_key(permit.subject(), id));
-    let (incarnation, epoch_min) = match registry.last_log(address).await? {
+    let (incarnation, epoch_min) = match registry.last_log(permit, address).await? {
         None => (1, 1),
         Some(last) if last.closed => (last.incarnation + 1, last.epoch + 1),
         Some(last) => {
@@ -105,7 +109,9 @@ pub(crate) async fn create(
         manifest,
         body,
     };
-    if append_until_known(&*registry.store, address, log, 1, &batch).await? == Append::Conflict {
+    if append_until_known(registry.store.with(permit), address, log, 1, &batch).await?
+        == Append::Conflict
+    {
         return repeated_or_exists(registry, permit, address, log, operation).await;
     }
     Ok(summary(&registry.existing(permit, address).await?.branch))
@@ -122,7 +128,7 @@ pub(crate) async fn delete(
     let handle = match registry.existing(permit, address).await {
         Ok(handle) => handle,
         Err(error) if error.code == ErrorCode::NotFound => {
-            let last = registry.last_log(address).await?;
+            let last = registry.last_log(permit, address).await?;
             let repeated = last.is_some_and(|last| {
                 last.closed && operation.is_some_and(|key| last.operations.contains(&key))
             });
@@ -178,7 +184,12 @@ async fn repeated_or_exists(
     log: LogId,
     operation: Option<OperationKey>,
 ) -> Result<BranchSummary> {
-    let first = registry.store.read(log, 1, 1).await.map_err(|error| from_store(error, address))?;
+    let first = registry
+        .store
+        .with(permit)
+        .read(log, 1, 1)
+        .await
+        .map_err(|error| from_store(error, address))?;
     let repeated = first
         .first()
         .is_some_and(|first| operation.is_some_and(|key| first.batch.operations.contains(&key)));

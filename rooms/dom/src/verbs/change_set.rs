@@ -18,7 +18,7 @@ use vdom_core::{
     ChangeSetHeader, ContentChunk, Diff, Error, Hash, NodeKind, Operation, OperationId, Result,
 };
 use vdom_edge::ServiceStream;
-use vdom_security::Permit;
+use vdom_security::{Permit, PermittedStore};
 
 use crate::content::ContentWriter;
 use crate::content::packs::PackWriter;
@@ -42,7 +42,7 @@ pub(crate) async fn write(
     }
     let address = request.address.clone();
     let operation_id = request.operation_id;
-    let proposal = ChangeSetReader::new(registry, &permit, &request)
+    let proposal = ChangeSetReader::new(registry.store.with(&permit), &permit, &request)
         .take(parts)
         .await?
         .proposal(permit, request);
@@ -69,7 +69,7 @@ pub(crate) async fn write_proposal(
 /// Takes the parts of a set: everything is checked, and what is large is stored,
 /// before the next is looked at.
 struct ChangeSetReader<'a> {
-    registry: &'a BranchRegistry,
+    store: PermittedStore<'a>,
     request: &'a WriteDiffs,
     subject: Arc<str>,
     items: Vec<WriteDiff>,
@@ -88,14 +88,14 @@ struct ReceivedSet {
 }
 
 impl<'a> ChangeSetReader<'a> {
-    fn new(registry: &'a BranchRegistry, permit: &Permit, request: &'a WriteDiffs) -> Self {
+    fn new(store: PermittedStore<'a>, permit: &Permit, request: &'a WriteDiffs) -> Self {
         Self {
-            registry,
+            store,
             request,
             subject: permit.subject().clone(),
             items: Vec::new(),
             hashes: Vec::new(),
-            diffs: PackWriter::new(&*registry.store, &request.address),
+            diffs: PackWriter::new(store, &request.address),
             content: None,
             bytes: 0,
             requests: Vec::new(),
@@ -162,7 +162,7 @@ impl<'a> ChangeSetReader<'a> {
             DiffSource::Bson(bytes) => {
                 self.count(bytes.len())?;
                 let parsed = Diff::parse(&bytes).map_err(at)?;
-                let (store, address) = (&*self.registry.store, &self.request.address);
+                let (store, address) = (self.store, &self.request.address);
                 let (_, stored) =
                     store_large_put(store, address, parsed, bytes).await.map_err(at)?;
                 self.add(diff, stored).await
@@ -174,8 +174,7 @@ impl<'a> ChangeSetReader<'a> {
                         "only a FILE takes a streamed content: send a document in a `put` diff",
                     )));
                 }
-                self.content =
-                    Some(ContentWriter::new(&*self.registry.store, &self.request.address));
+                self.content = Some(ContentWriter::new(self.store, &self.request.address));
                 self.items.push(diff);
                 Ok(())
             }

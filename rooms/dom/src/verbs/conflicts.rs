@@ -40,7 +40,7 @@ pub(crate) async fn list(handle: &BranchHandle, request: &ListConflicts) -> Resu
     loop {
         let (from, upto) = (ConflictId([0; 16]), to);
         let rows = branch
-            .store
+            .store()
             .scan_reverse(
                 branch.log,
                 DocumentView::Conflict.kind(),
@@ -208,7 +208,7 @@ async fn shown(
             .context(format!("a kept conflict is about node {node_id}, which was never there")));
     };
     let content = if node.content.len() <= CHUNK_BYTES as u64 {
-        Some(content::load(&*branch.store, &branch.address, &node.content).await?)
+        Some(content::load(branch.store(), &branch.address, &node.content).await?)
     } else {
         None
     };

@@ -13,7 +13,6 @@ use crate::writer::BranchHandle;
 /// How many bytes of diffs an answer takes before it ends early.
 const PAGE_DIFFS_MAX_BYTES: usize = 2 << 20;
 
-/// One page.
 pub(crate) async fn list(handle: &BranchHandle, request: &GetHistory) -> Result<HistoryPage> {
     let branch = &*handle.branch;
     let head = branch.head();

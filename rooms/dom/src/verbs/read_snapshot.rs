@@ -31,7 +31,7 @@ pub(crate) async fn read(handle: &BranchHandle, request: &ReadSnapshot) -> Resul
         ))
         .resource(branch.address.node(&snapshot.node.path)));
     }
-    let bytes = content::load(&*branch.store, &branch.address, &snapshot.node.content).await?;
+    let bytes = content::load(branch.store(), &branch.address, &snapshot.node.content).await?;
     snapshot.node.content = Content::Inline(bytes);
     Ok(snapshot)
 }
@@ -50,13 +50,13 @@ pub(crate) async fn read_content(
         Content::Inline(bytes) => stream::once(async { Ok(bytes) }).boxed(),
         part @ Content::Part(_) => stream::once(async move {
             let branch = &handle.branch;
-            content::load(&*branch.store, &branch.address, &part).await
+            content::load(branch.store(), &branch.address, &part).await
         })
         .boxed(),
         Content::Chunked(chunks) => stream::iter(chunks)
             .then(move |chunk| {
                 let branch = handle.branch.clone();
-                async move { content::load_chunk(&*branch.store, &branch.address, &chunk).await }
+                async move { content::load_chunk(branch.store(), &branch.address, &chunk).await }
             })
             .boxed(),
     };

@@ -52,7 +52,7 @@ async fn entry(
 ) -> Result<TreeEntry> {
     let size_bytes = node.content.len();
     let content = if with_content && size_bytes <= CHUNK_BYTES as u64 {
-        Some(content::load(&*branch.store, &branch.address, &node.content).await?)
+        Some(content::load(branch.store(), &branch.address, &node.content).await?)
     } else {
         None
     };
@@ -183,7 +183,7 @@ impl Walk {
             include_tombstones: true,
             limit: ROWS_PER_PAGE,
         };
-        let rows = branch.store.scan_paths(branch.log, DocumentView::Node.kind(), &range).await;
+        let rows = branch.store().scan_paths(branch.log, DocumentView::Node.kind(), &range).await;
         let rows = rows.map_err(|error| from_store(error, &branch.address))?;
         if as_of.rows_from < as_of.revision {
             let number = branch.head().number;

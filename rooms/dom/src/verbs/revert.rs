@@ -36,11 +36,11 @@ pub(crate) async fn revert(
     let branch = &*handle.branch;
     let (first, last) = (request.first_revision, request.last_revision);
     let subject = permit.subject().clone();
-    let mut diffs = PackWriter::new(&*branch.store, &branch.address);
+    let mut diffs = PackWriter::new(branch.store(), &branch.address);
     let mut items = Vec::new();
     for id in changed_in(branch, first, last).await? {
         let before = match node_at_revision(branch, id, first - 1).await? {
-            Some(node) => Some(content::inline(&*branch.store, &branch.address, node).await?),
+            Some(node) => Some(content::inline(branch.store(), &branch.address, node).await?),
             None => None,
         };
         let after = node_at_revision(branch, id, last).await?;

@@ -1,8 +1,8 @@
 //! `SubscribeChanges`: every change of a branch, in order, once, from anywhere.
 //!
-//! A subscription is only a place in the log. It takes from the tail that the
+//! A subscription is only a cursor into the log. It takes from the tail that the
 //! branch keeps in memory for all its subscribers, and from the log where it
-//! has fallen behind that, so a slow reader costs nothing but its place.
+//! has fallen behind that, so a slow reader costs nothing but its cursor.
 
 mod queue;
 
@@ -26,7 +26,7 @@ use crate::branch::point_in_time::{hash_at, number_of};
 use crate::branch::{AppliedBatch, Branch, Head, broken_chain, history_compacted};
 use crate::error::from_store;
 use crate::metrics::{DomMetrics, Subscribed};
-use crate::records::{Asked, Place, each_stored, event};
+use crate::records::{ChangeFilter, LogCursor, each_stored, event};
 use crate::registry::BranchRegistry;
 use crate::registry::read_consistency::epoch_changed;
 use crate::verbs::read_snapshot::freshness;
@@ -65,7 +65,7 @@ pub(crate) async fn subscribe(
         metrics: registry.metrics.clone(),
         _subscribed: registry.metrics.subscribed(),
         head,
-        place: Place::new(after),
+        cursor: LogCursor::new(after),
         progress_due: Box::pin(tokio::time::sleep_until(now)),
         last_taken: now,
         ended: false,
@@ -92,7 +92,7 @@ struct Watch {
     _subscribed: Subscribed,
     head: watch::Receiver<Head>,
     /// Everything up to here is delivered or in the queue.
-    place: Place,
+    cursor: LogCursor,
     queue: EventQueue,
     /// One timer for as long as the stream is open.
     progress_due: Pin<Box<Sleep>>,
@@ -111,13 +111,13 @@ impl Watch {
             }
             self.head.mark_unchanged();
             let head = self.handle.branch.head();
-            if self.place.after < head.revision {
+            if self.cursor.after < head.revision {
                 self.fetch(head).await?;
                 if self.queue.first().is_some() {
                     continue;
                 }
             }
-            let is_behind = self.place.after < head.revision;
+            let is_behind = self.cursor.after < head.revision;
             if head.closed && !is_behind {
                 return Err(branch_deleted(&self.handle.branch));
             }
@@ -142,14 +142,14 @@ impl Watch {
 
     /// Makes the next changes ready: from memory, else from the log.
     async fn fetch(&mut self, head: Head) -> Result<()> {
-        match self.handle.branch.tail_after(self.place.after) {
+        match self.handle.branch.tail_after(self.cursor.after) {
             Some(batches) => self.take_from_memory(&batches).await,
             None => self.take_from_log(head).await,
         }
     }
 
     async fn take_from_memory(&mut self, batches: &[Arc<AppliedBatch>]) -> Result<()> {
-        let Self { handle, request, place, queue, .. } = self;
+        let Self { handle, request, cursor, queue, .. } = self;
         let branch = &handle.branch;
         let mut packs = branch.packs();
         for batch in batches {
@@ -157,13 +157,13 @@ impl Watch {
                 return Ok(());
             }
             let with_diffs = request.include_diffs;
-            if queue.push_batch(batch, place.after, &request.paths, with_diffs) {
+            if queue.push_batch(batch, cursor.after, &request.paths, with_diffs) {
                 if let Some(Change { revision, change_set, .. }) = batch.last_change() {
-                    place.pass(*revision, *change_set);
+                    cursor.pass(*revision, *change_set);
                 }
                 continue;
             }
-            for applied in batch.after(place.after) {
+            for applied in batch.after(cursor.after) {
                 if queue.is_full() {
                     return Ok(());
                 }
@@ -172,7 +172,7 @@ impl Watch {
                     let event = event(&applied.entry, with_diffs, &mut packs).await?;
                     queue.push(BatchEvent::Change(event));
                 }
-                place.pass(change.revision, change.change_set);
+                cursor.pass(change.revision, change.change_set);
             }
         }
         Ok(())
@@ -180,19 +180,19 @@ impl Watch {
 
     /// A page of the log of this branch, or of the one that it continues.
     async fn take_from_log(&mut self, head: Head) -> Result<()> {
-        let Self { handle, request, place, queue, .. } = self;
+        let Self { handle, request, cursor, queue, .. } = self;
         let branch = &handle.branch;
-        let (owner, upto) = owner_of(branch, place.after + 1, head.revision);
+        let (owner, upto) = owner_of(branch, cursor.after + 1, head.revision);
         let oldest = owner.compaction().limit;
-        if place.after < oldest {
-            return Err(history_compacted(owner, place.after, oldest));
+        if cursor.after < oldest {
+            return Err(history_compacted(owner, cursor.after, oldest));
         }
-        let from = number_of(owner, place.after + 1).await?;
-        let page = owner.store.read(owner.log, from, PAGE_BYTES).await;
+        let from = number_of(owner, cursor.after + 1).await?;
+        let page = owner.store().read(owner.log, from, PAGE_BYTES).await;
         let page = page.map_err(|error| from_store(error, &owner.address))?;
-        let begun = place.after;
+        let begun = cursor.after;
         let mut packs = owner.packs();
-        let asked = Asked {
+        let filter = ChangeFilter {
             paths: &request.paths,
             // To its readers, what a branch continues is its own.
             epoch: head.epoch,
@@ -204,19 +204,19 @@ impl Watch {
             if queue.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         for log_entry in &page {
-            let taken = each_stored(log_entry, asked, place, &mut packs, &mut push).await;
+            let taken = each_stored(log_entry, filter, cursor, &mut packs, &mut push).await;
             match taken {
-                Ok(ControlFlow::Continue(())) if place.after < upto => {}
+                Ok(ControlFlow::Continue(())) if cursor.after < upto => {}
                 Ok(_) => return Ok(()),
                 // It went between the look at the limit and the read.
                 Err(error) if error.code == ErrorCode::Compacted => {
-                    return Err(history_compacted(owner, place.after, owner.compaction().limit));
+                    return Err(history_compacted(owner, cursor.after, owner.compaction().limit));
                 }
                 Err(error) => return Err(error),
             }
         }
         // What the head says is there must be.
-        if place.after == begun { Err(broken_chain(&owner.address, from)) } else { Ok(()) }
+        if cursor.after == begun { Err(broken_chain(&owner.address, from)) } else { Ok(()) }
     }
 
     fn check_token(&self) -> Result<()> {
@@ -259,7 +259,7 @@ impl Watch {
     fn delivered(&self) -> u64 {
         match self.queue.first() {
             Some((revision, of_its_set)) => revision - 1 - u64::from(of_its_set),
-            None => self.place.resume_point(),
+            None => self.cursor.resume_point(),
         }
     }
 }

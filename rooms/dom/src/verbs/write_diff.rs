@@ -27,7 +27,6 @@ pub(crate) fn permit(
     authority.authorize(caller, action, &address.realm, Some(&address.repo))
 }
 
-/// Writes one diff.
 pub(crate) async fn write(
     registry: &BranchRegistry,
     permit: Permit,
@@ -37,7 +36,8 @@ pub(crate) async fn write(
     let (diff, stored) = match &request.diff {
         DiffSource::Bson(bytes) => {
             let diff = Diff::parse(bytes)?;
-            store_large_put(&*registry.store, &request.address, diff, bytes.clone()).await?
+            store_large_put(registry.store.with(&permit), &request.address, diff, bytes.clone())
+                .await?
         }
         DiffSource::Staged(chunks) => staged(chunks.clone()),
         DiffSource::Follows => {
@@ -64,7 +64,7 @@ pub(crate) async fn write_content(
             "only a FILE takes a streamed content: send a document in a `put` diff",
         ));
     }
-    let mut pieces = ContentWriter::new(&*registry.store, &request.address);
+    let mut pieces = ContentWriter::new(registry.store.with(&permit), &request.address);
     while let Some(piece) = content.next().await {
         pieces.add(&piece?).await?;
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use vdom_core::limits::FULL_COPY_EVERY_CHANGES;
 use vdom_core::{ChangeKind, Content, Node, NodeId, NodePath, OperationId, Result};
+use vdom_security::Permit;
 use vdom_store::{Position, View, ViewWrite, Watermark};
 
 use crate::branch::usage::{USAGE_ID, Usage};
@@ -28,10 +29,10 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Runs until it is aborted; the next run goes on from the watermark.
-pub(crate) async fn run(branch: Arc<Branch>) {
+pub(crate) async fn run(branch: Arc<Branch>, permit: Permit) {
     let mut pause = RETRY_PAUSE;
     loop {
-        match write_some(&branch).await {
+        match write_some(&branch, &permit).await {
             Ok(true) => pause = RETRY_PAUSE,
             Ok(false) => {
                 branch.wake_view_builder.notified().await;
@@ -51,15 +52,15 @@ pub(crate) async fn run(branch: Arc<Branch>) {
 }
 
 /// Writes all views that are missing; where [`run`] does not.
-pub(crate) async fn complete(branch: &Branch) -> Result<()> {
-    while write_some(branch).await? {}
+pub(crate) async fn complete(branch: &Branch, permit: &Permit) -> Result<()> {
+    while write_some(branch, permit).await? {}
     Ok(())
 }
 
 /// Writes the views of the oldest batches that lack them; false for none.
-async fn write_some(branch: &Branch) -> Result<bool> {
+async fn write_some(branch: &Branch, permit: &Permit) -> Result<bool> {
     let batches = branch.batches_without_views();
-    let mut rows = Rows::new(branch);
+    let mut rows = Rows::new(branch, permit);
     let mut watermark = None;
     let mut usage = branch.usage_in_views();
     for batch in &batches {
@@ -103,14 +104,15 @@ fn arrivals(changes: &[AppliedChange]) -> HashSet<(OperationId, &NodePath)> {
 /// The rows of some changes, and of their nodes the newest.
 struct Rows<'a> {
     branch: &'a Branch,
+    permit: &'a Permit,
     packs: PackReader<'a>,
     written: Vec<ViewWrite>,
     nodes: HashMap<NodeId, Arc<Node>>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(branch: &'a Branch) -> Self {
-        Self { branch, packs: branch.packs(), written: Vec::new(), nodes: HashMap::new() }
+    fn new(branch: &'a Branch, permit: &'a Permit) -> Self {
+        Self { branch, permit, packs: branch.packs(), written: Vec::new(), nodes: HashMap::new() }
     }
 
     async fn write(&mut self, watermark: Option<Watermark>) -> Result<()> {
@@ -119,7 +121,11 @@ impl<'a> Rows<'a> {
             let node = self.with_inline_content(node).await?;
             rows.push(ViewWrite { kind: DocumentView::Node.kind(), view: node_row(&node)? });
         }
-        let written = self.branch.store.write_views(self.branch.log, &rows, watermark).await;
+        let written = self
+            .branch
+            .store_with(self.permit)
+            .write_views(self.branch.log, &rows, watermark)
+            .await;
         written.map_err(|error| from_store(error, &self.branch.address))
     }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use vdom_core::limits::BATCH_CONTENT_MAX_BYTES;
 use vdom_core::{BranchAddress, Content, ContentChunk, Hash, Result};
-use vdom_store::{Append, Batch, BatchId, ChunkId, LogId, OperationKey, Store, StoreErrorKind};
+use vdom_security::PermittedStore;
+use vdom_store::{Append, Batch, BatchId, ChunkId, LogId, OperationKey, StoreErrorKind};
 
 use crate::branch::{AppliedBatch, AppliedChange, Head};
 use crate::content;
@@ -156,7 +157,7 @@ impl Writer {
             StoredDiff::Packed(_) => None,
         });
         let inline: Option<Vec<_>> = inline.collect();
-        let (store, address) = (&*self.branch.store, &self.branch.address);
+        let (store, address) = (self.branch.store_with(&self.permit), &self.branch.address);
         if let Some(inline) = inline {
             let bytes: usize = inline.iter().map(|(record, diff)| record.len() + diff.len()).sum();
             if bytes <= BATCH_CONTENT_MAX_BYTES {
@@ -204,13 +205,20 @@ impl Writer {
 
     async fn append_until_known(&self, number: u64, batch: &Batch) -> Result<Append> {
         let branch = &self.branch;
-        append_until_known(&*branch.store, &branch.address, branch.log, number, batch).await
+        append_until_known(
+            branch.store_with(&self.permit),
+            &branch.address,
+            branch.log,
+            number,
+            batch,
+        )
+        .await
     }
 }
 
 /// Appends until the outcome is known: the log cannot go on before that.
 pub(crate) async fn append_until_known(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     log: LogId,
     number: u64,

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 use vdom_core::limits::VIEW_LAG_MAX_CHANGES;
 use vdom_core::{Error, Result};
+use vdom_security::Permit;
 
 use crate::branch::{AppliedBatch, Branch, Head, broken_chain};
 use crate::error::from_store;
@@ -20,10 +21,10 @@ pub(crate) async fn catch_up(branch: &Branch) -> Result<()> {
 
 /// As [`catch_up`], before anything else runs: where the views lag far behind, they
 /// are written on the way, so that memory does not hold the whole log.
-pub(crate) async fn recover(branch: &Branch) -> Result<()> {
+pub(crate) async fn recover(branch: &Branch, build_views: &Permit) -> Result<()> {
     while read_on(branch).await? {
         if branch.view_lag_changes() > VIEW_LAG_MAX_CHANGES {
-            view_builder::complete(branch).await?;
+            view_builder::complete(branch, build_views).await?;
         }
     }
     Ok(())
@@ -33,7 +34,7 @@ pub(crate) async fn recover(branch: &Branch) -> Result<()> {
 async fn read_on(branch: &Branch) -> Result<bool> {
     let begun = Instant::now();
     let next = branch.head().number + 1;
-    let batches = branch.store.read(branch.log, next, READ_AHEAD_BYTES).await;
+    let batches = branch.store().read(branch.log, next, READ_AHEAD_BYTES).await;
     let batches = batches.map_err(|error| from_store(error, &branch.address))?;
     if batches.is_empty() {
         return Ok(false);

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use vdom_core::Result;
-use vdom_store::{LogDescriptor, LogId, Store};
+use vdom_security::PermittedStore;
+use vdom_store::{LogDescriptor, LogId};
 
 use crate::branch::Branch;
 use crate::branch::point_in_time::number_of;
@@ -22,7 +23,7 @@ pub(crate) async fn limit(branch: &Branch, wanted: u64) -> Result<u64> {
         for pin in page {
             let revision: u64 = decode_record(&pin.value)?;
             let log = LogId(pin.id[..].try_into().unwrap_or_default());
-            if revision < wanted && is_in_use(&*branch.store, log).await? {
+            if revision < wanted && is_in_use(branch.store(), log).await? {
                 wanted = revision;
             }
         }
@@ -44,7 +45,7 @@ pub(crate) fn own_oldest(branch: &Branch) -> u64 {
 
 /// Whether a branch that continues another still needs what it continues: while it is
 /// being made, is open, was restored since, or is continued itself.
-async fn is_in_use(store: &dyn Store, log: LogId) -> Result<bool> {
+async fn is_in_use(store: PermittedStore<'_>, log: LogId) -> Result<bool> {
     let resource = format!("log {log}");
     let failed = |error| from_store(error, &resource);
     let mut waiting = vec![log];
@@ -76,7 +77,7 @@ async fn is_in_use(store: &dyn Store, log: LogId) -> Result<bool> {
 }
 
 /// The log that a restore lets go on where this one ended.
-async fn restored_from(store: &dyn Store, log: &LogDescriptor) -> Result<Option<LogId>> {
+async fn restored_from(store: PermittedStore<'_>, log: &LogDescriptor) -> Result<Option<LogId>> {
     let next = LogDescriptor { incarnation: log.incarnation + 1, ..log.clone() }.log_id();
     let first = store.read(next, 1, 1).await;
     let first = first.map_err(|error| from_store(error, format_args!("log {next}")))?;
@@ -88,7 +89,7 @@ async fn restored_from(store: &dyn Store, log: &LogDescriptor) -> Result<Option<
 }
 
 pub(crate) async fn batch_at(branch: &Branch, number: u64) -> Result<vdom_store::Batch> {
-    let batches = branch.store.read(branch.log, number, 1).await;
+    let batches = branch.store().read(branch.log, number, 1).await;
     let batches = batches.map_err(|error| from_store(error, &branch.address))?;
     let batch = batches.into_iter().next().map(|log_entry| log_entry.batch);
     batch.ok_or_else(|| crate::branch::broken_chain(&branch.address, number))

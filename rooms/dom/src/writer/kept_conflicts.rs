@@ -98,6 +98,6 @@ pub(crate) async fn conflict_row(
     branch: &Branch,
     id: ConflictId,
 ) -> Result<Option<vdom_store::View>> {
-    let row = branch.store.view(branch.log, DocumentView::Conflict.kind(), id.as_bytes()).await;
+    let row = branch.store().view(branch.log, DocumentView::Conflict.kind(), id.as_bytes()).await;
     row.map_err(|error| from_store(error, &branch.address))
 }

@@ -59,7 +59,7 @@ pub(crate) async fn try_merge(
     }
     let load = |node: &Node| {
         let content = node.content.clone();
-        async move { content::load(&*branch.store, &branch.address, &content).await }
+        async move { content::load(branch.store(), &branch.address, &content).await }
     };
     let old = if diff.needs_content() { load(base).await? } else { Bytes::new() };
     let made = diff::apply(diff, current.kind, &old, &base.attributes)?;
@@ -91,7 +91,7 @@ pub(crate) async fn try_merge(
             let (base, standing) = (load(base).await?, load(current).await?);
             match merge_apart(current.kind, base, standing, proposed).await? {
                 Merged::Clean(bytes) if bytes.len() > CHUNK_BYTES => {
-                    let chunks = content::stage(&*branch.store, &branch.address, &bytes).await?;
+                    let chunks = content::stage(branch.store(), &branch.address, &bytes).await?;
                     Content::Chunked(chunks)
                 }
                 Merged::Clean(bytes) => Content::Inline(bytes),

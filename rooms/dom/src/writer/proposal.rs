@@ -9,28 +9,26 @@ use vdom_core::{
     BranchAddress, ConflictId, ContentChunk, Diff, Error, Hash, NodeId, NodeKind, NodePath,
     Operation, Result, VectorClock,
 };
-use vdom_security::Permit;
-use vdom_store::{OperationKey, Store};
+use vdom_security::{Permit, PermittedStore};
+use vdom_store::OperationKey;
 
 use crate::content;
 use crate::content::packs::StoredDiff;
 
-/// A write that was checked as far as it can be without the branch's state.
+/// A write that was checked as far as it can be without the branch's state. `actor` is
+/// whose clock entry moves, `author` who is shown to have made it.
 #[derive(Clone, Debug)]
 pub(crate) struct Proposal {
     /// The right to make it.
     pub permit: Permit,
     /// Which node, where the writer knows it.
     pub node_id: Option<NodeId>,
-    /// Where.
     pub path: Option<NodePath>,
-    /// What it holds.
     pub kind: Option<NodeKind>,
-    /// How it changes.
     pub diff: Diff,
     /// The diff as it will be stored.
     pub stored: StoredDiff,
-    /// SHA-256 of that.
+    /// SHA-256 of `stored`.
     pub diff_hash: Hash,
     /// The pack that the diff's bytes are a slice of, if they are.
     pub pack: Option<(ContentChunk, Bytes)>,
@@ -38,15 +36,11 @@ pub(crate) struct Proposal {
     pub clock: VectorClock,
     /// What to do when that is not how it stands.
     pub on_conflict: OnConflict,
-    /// Whose clock entry moves.
     pub actor: String,
-    /// Who made it.
     pub author: String,
     /// When it was made, ms since the Unix epoch, where that is another time.
     pub authored_at_ms: Option<i64>,
-    /// Why.
     pub message: String,
-    /// Free words.
     pub metadata: std::collections::BTreeMap<String, String>,
     /// What makes it safe to repeat, and how the store finds it.
     pub operation: Option<(Operation, OperationKey)>,
@@ -61,7 +55,7 @@ pub(crate) struct Proposal {
 /// Moves the content of a large `put` into chunks; refuses other diffs that are
 /// too large to stand in a batch.
 pub(crate) async fn store_large_put(
-    store: &dyn Store,
+    store: PermittedStore<'_>,
     address: &BranchAddress,
     diff: Diff,
     stored: Bytes,

@@ -34,7 +34,7 @@ pub(crate) async fn explain_conflict(
     let Some(current) = branch.node(conflict.node_id).await? else { return Ok(()) };
     let Some(base) = merge_base(branch, &current, clock).await? else { return Ok(()) };
     if base.content.len() <= CHUNK_BYTES as u64 {
-        let content = content::load(&*branch.store, &branch.address, &base.content).await?;
+        let content = content::load(branch.store(), &branch.address, &base.content).await?;
         conflict.base_content = Some(content);
     }
     if conflict.reason == ConflictReason::StaleClock

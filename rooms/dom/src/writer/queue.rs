@@ -14,55 +14,29 @@ use crate::writer::{Proposal, SetProposal};
 
 /// A branch with its writer; the writer ends when the last handle is dropped.
 pub(crate) struct BranchHandle {
-    /// What is shared.
     pub branch: Arc<Branch>,
-    /// The writer's queue.
     pub writer: mpsc::Sender<Command>,
 }
 
-/// What a branch's writer is asked.
+/// What a branch's writer is asked, and where it answers.
 pub(crate) enum Command {
-    /// Write a diff.
-    Write {
-        /// What to write.
-        proposal: Box<Proposal>,
-        /// Where to answer.
-        reply: oneshot::Sender<Result<WriteOutcome>>,
-    },
-    /// Write a change set.
-    WriteSet {
-        /// What to write.
-        proposal: Box<SetProposal>,
-        /// Where to answer.
-        reply: oneshot::Sender<Result<SetOutcome>>,
-    },
+    /// Evaluate one diff, with those that are queued beside it, and append it.
+    Write { proposal: Box<Proposal>, reply: oneshot::Sender<Result<WriteOutcome>> },
+    /// Evaluate a change set and append it, or nothing of it.
+    WriteSet { proposal: Box<SetProposal>, reply: oneshot::Sender<Result<SetOutcome>> },
     /// Append something that is no change.
-    Control {
-        /// What.
-        record: ControlRecord,
-        /// Where to answer.
-        reply: oneshot::Sender<Result<()>>,
-    },
-    /// Let the log say up to which revision it may be compacted; answers that, or 0 for
-    /// nothing.
-    Limit {
-        /// At most this far.
-        wanted: u64,
-        /// Where to answer.
-        reply: oneshot::Sender<Result<u64>>,
-    },
-    /// End the log.
+    Control { record: ControlRecord, reply: oneshot::Sender<Result<()>> },
+    /// Let the log say up to which revision, at most `wanted`, it may be compacted; answers
+    /// that, or 0 for nothing.
+    Limit { wanted: u64, reply: oneshot::Sender<Result<u64>> },
+    /// End the log: the branch is deleted.
     Close {
         /// What makes it safe to repeat.
         operation: Option<OperationKey>,
-        /// Where to answer.
         reply: oneshot::Sender<Result<()>>,
     },
     /// Prove the head, reading on where the log goes on.
-    VerifyHead {
-        /// Where to answer.
-        reply: oneshot::Sender<Result<()>>,
-    },
+    VerifyHead { reply: oneshot::Sender<Result<()>> },
 }
 
 impl BranchHandle {

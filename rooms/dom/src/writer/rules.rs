@@ -118,7 +118,7 @@ impl Staging<'_> {
             .resource(self.branch.address.node(&node.path)));
         }
         let old = if proposal.diff.needs_content() {
-            content::load(&*self.branch.store, &self.branch.address, &node.content).await?
+            content::load(self.branch.store(), &self.branch.address, &node.content).await?
         } else {
             Bytes::new()
         };

@@ -32,7 +32,6 @@ pub(crate) struct SetProposal {
     pub permit: Permit,
     /// What it says of all its changes.
     pub header: Arc<ChangeSetHeader>,
-    /// Who made it.
     pub author: String,
     /// When, ms since the Unix epoch, where that is another time.
     pub authored_at_ms: Option<i64>,
@@ -40,34 +39,28 @@ pub(crate) struct SetProposal {
     pub expected_revision: Option<u64>,
     /// What makes it safe to repeat, and how the store finds it.
     pub operation: Option<(Operation, OperationKey)>,
-    /// Its diffs.
     pub items: Vec<SetItem>,
     /// What holds them, where the batch does not.
     pub packs: Vec<ContentChunk>,
 }
 
-/// A diff of a change set.
+/// A diff of a change set; the fields are those of a proposal.
 #[derive(Debug)]
 pub(crate) struct SetItem {
     /// Which node, where the writer knows it.
     pub node_id: Option<NodeId>,
-    /// Where.
     pub path: Option<NodePath>,
-    /// What it holds.
     pub kind: Option<NodeKind>,
-    /// How it changes.
     pub stored: StoredDiff,
-    /// SHA-256 of that.
+    /// SHA-256 of `stored`.
     pub diff_hash: Hash,
     /// What the writer had seen.
     pub clock: VectorClock,
     /// What to do when that is not how it stands.
     pub on_conflict: OnConflict,
-    /// Whose clock entry moves.
     pub actor: String,
     /// Why, where the set does not say it.
     pub message: String,
-    /// Free words.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -77,7 +70,6 @@ pub(crate) enum SetVerdict {
     Accepted {
         /// The stored records, and what they make.
         changes: Vec<(Vec<u8>, AppliedChange)>,
-        /// The answer.
         written: SetWritten,
     },
     /// It was accepted before.

@@ -234,7 +234,7 @@ impl<'a> Staging<'a> {
         new: diff::NewContent,
         old: &Content,
     ) -> Result<Content> {
-        let (store, address) = (&*self.branch.store, &self.branch.address);
+        let (store, address) = (self.branch.store(), &self.branch.address);
         content::resolve_content(store, address, new, old, proposal.pack.as_ref()).await
     }
 

@@ -26,7 +26,7 @@ impl Verdict {
         !matches!(self, Self::Repeated(_))
     }
 
-    /// How it is counted.
+    /// The outcome that the metrics count it as.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::Accepted(_) => Outcome::Accepted,

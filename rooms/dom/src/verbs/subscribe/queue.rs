@@ -62,7 +62,6 @@ impl EventQueue {
         true
     }
 
-    /// Takes an event.
     pub(super) fn push(&mut self, event: BatchEvent) {
         self.open_bytes += event.bytes();
         self.open.push(event);

@@ -42,7 +42,7 @@ pub(crate) struct Shape {
 
 /// When a call is made.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Pace {
+pub(crate) enum LoadModel {
     /// As soon as an earlier one is answered.
     Closed,
     /// By a schedule, so many a second, whatever the answers do.
@@ -58,13 +58,13 @@ pub(crate) struct Lengths {
 }
 
 /// A protocol as one connection speaks it. Bytes in, bytes out; no I/O.
-pub(crate) trait Conversation {
+pub(crate) trait Protocol {
     /// What a client says first.
-    fn greet(&mut self, out: &mut Vec<u8>);
+    fn start(&mut self, out: &mut Vec<u8>);
     /// Makes a call in a free slot. `false`: flow control forbids it now.
     fn call(&mut self, slot: usize, message: &[u8], out: &mut Vec<u8>) -> bool;
     /// Reads what came and says how many bytes of it are done with.
-    fn hear(
+    fn receive(
         &mut self,
         input: &[u8],
         out: &mut Vec<u8>,
@@ -75,16 +75,16 @@ pub(crate) trait Conversation {
 /// What is called.
 pub(crate) trait Calls {
     /// A connection that has not spoken yet.
-    fn conversation(&self, streams: usize) -> Box<dyn Conversation>;
+    fn protocol(&self, streams: usize) -> Box<dyn Protocol>;
     /// Appends the next request.
     fn next(&mut self, message: &mut Vec<u8>);
     /// Whether an answer is what was asked for; a refused call has an empty one.
     fn accepts(&self, answer: &[u8]) -> bool;
 }
 
-/// What one side did in one turn.
+/// What one side did in its turn.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct Measurement {
     pub(crate) calls_per_second: f64,
     /// In nanoseconds.
     pub(crate) latency: Histogram<u64>,
@@ -106,11 +106,11 @@ pub(crate) fn run(
     address: SocketAddr,
     calls: &mut dyn Calls,
     shape: Shape,
-    pace: Pace,
+    model: LoadModel,
     lengths: Lengths,
-) -> Result<Turn> {
+) -> Result<Measurement> {
     let cpu_before = server.cpu_time()?;
-    let mut generator = Generator::connect(address, calls, shape, pace, lengths)?;
+    let mut generator = Generator::connect(address, calls, shape, model, lengths)?;
     let window = generator.drive(calls, server)?;
     let all_calls = generator.answered;
     drop(generator.connections);
@@ -119,7 +119,7 @@ pub(crate) fn run(
         return Err(format!("{} answered nothing", server.name()).into());
     }
     let length = window.length.as_secs_f64();
-    Ok(Turn {
+    Ok(Measurement {
         calls_per_second: generator.measured as f64 / length,
         latency: generator.latency,
         server_cpu_per_call: cpu.div_f64(all_calls as f64),
@@ -192,23 +192,23 @@ impl Generator {
         address: SocketAddr,
         calls: &dyn Calls,
         shape: Shape,
-        pace: Pace,
+        model: LoadModel,
         lengths: Lengths,
     ) -> Result<Self> {
         let poll = Poll::new()?;
         let mut connections = Vec::with_capacity(shape.connections);
         for index in 0..shape.connections {
-            let conversation = calls.conversation(shape.streams);
-            connections.push(Connection::open(address, conversation, &poll, index, shape.streams)?);
+            let protocol = calls.protocol(shape.streams);
+            connections.push(Connection::open(address, protocol, &poll, index, shape.streams)?);
         }
         // Connections in turn, so that few calls do not crowd on one of them.
         let slots = 0..shape.streams;
         let free = slots.flat_map(|slot| (0..shape.connections).map(move |of| (of, slot)));
         let start = Instant::now();
         let measured_from = start + lengths.warm_up;
-        let schedule = match pace {
-            Pace::Closed => None,
-            Pace::Open(rate) => {
+        let schedule = match model {
+            LoadModel::Closed => None,
+            LoadModel::Open(rate) => {
                 Some(Schedule { interval: Duration::from_secs_f64(1.0 / rate), due: start })
             }
         };

@@ -4,6 +4,7 @@
 mod access_log;
 mod body_drain;
 mod connection;
+mod entered;
 mod listener;
 mod protocol_detect;
 mod request_context;
@@ -16,9 +17,10 @@ pub mod tls;
 mod write_coalescing;
 
 pub use connection::{ServeSettings, serve_connection};
+pub use entered::Entered;
 pub use listener::{Bind, Listener, LocalAddress, Stream};
 pub use request_context::RequestContext;
-pub use request_path::{Entered, RequestPath};
+pub use request_path::RequestPath;
 pub use request_service::RequestService;
 pub use route_label::RouteLabel;
 pub use server::{Drained, Server};

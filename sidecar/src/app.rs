@@ -14,7 +14,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 use tower::Layer;
-use vdom_api::dom::grpc::{Compression, DomServer, server};
+use vdom_api::dom::grpc::{Compression, DocumentServer, document_server};
 use vdom_api::dom::rest;
 use vdom_core::{Error, Result};
 use vdom_edge::caller;
@@ -23,14 +23,14 @@ use vdom_edge::error::{to_response, to_status};
 use vdom_edge::observe::{Metrics, admin};
 use vdom_edge::serve::{Bind, Listener, RequestContext, RequestService, ServeSettings, Server};
 
-use crate::branch::Tolerance;
+use crate::branch::StalenessPolicy;
 use crate::branches::BranchSettings;
 use crate::config::SidecarConfig;
 use crate::fast_path::{FastPath, FastPathService};
 use crate::identity::OwnIdentity;
 use crate::observe::{self, Health};
 use crate::sidecar::{Sidecar, SidecarSettings};
-use crate::upstream::{Reach, Upstream, UpstreamAddress};
+use crate::upstream::{Connectivity, Upstream, UpstreamAddress};
 use crate::workers::{Services, Workers};
 use vdom_edge::Environment;
 
@@ -164,8 +164,8 @@ impl Running {
 fn routes(sidecar: &Sidecar, config: &SidecarConfig) -> Result<(Router, HealthReporter)> {
     let dom = Arc::new(sidecar.clone());
     // Peers are on the same host: compressing would only cost.
-    let calls = server(Arc::clone(&dom), Compression::Never);
-    let path = format!("/{}/{{*call}}", <DomServer<Sidecar> as NamedService>::NAME);
+    let calls = document_server(Arc::clone(&dom), Compression::Never);
+    let path = format!("/{}/{{*call}}", <DocumentServer<Sidecar> as NamedService>::NAME);
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(vdom_proto::FILE_DESCRIPTOR_SET)
@@ -216,7 +216,11 @@ async fn watch(
         if draining.is_cancelled() {
             return;
         }
-        let pause = if sidecar.upstream().reach() == Reach::There { ASK_EVERY } else { LOOK_EVERY };
+        let pause = if sidecar.upstream().connectivity() == Connectivity::There {
+            ASK_EVERY
+        } else {
+            LOOK_EVERY
+        };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = draining.cancelled() => {}
@@ -229,7 +233,7 @@ fn settings(config: &SidecarConfig) -> SidecarSettings {
         cache_max_bytes: config.cache.max_bytes.0,
         branches: BranchSettings {
             max_branches: config.follow.max_branches,
-            tolerance: Tolerance {
+            staleness: StalenessPolicy {
                 stale_after: config.follow.stale_after.0,
                 offline_max: config.follow.offline_rights_max.0,
             },

@@ -27,7 +27,7 @@ pub(crate) fn to_cache(cache: &NodeCache, branch: u64, event: &ChangeEvent, at: 
             cache.remove(KeyRef::Path(branch, old_path.as_str()));
         }
         if before.is_some() {
-            let hint = Slot::At(change.path.clone());
+            let hint = Slot::PathHint(change.path.clone());
             cache.put(branch, NodeKey::Id(change.node_id), hint);
         }
     }

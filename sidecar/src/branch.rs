@@ -5,7 +5,7 @@
 //! reader looks at the head before the cache. So what a reader finds is never
 //! older than the head that its answer names.
 
-mod loads;
+mod single_flight;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,14 +23,14 @@ use crate::apply;
 use crate::cache::{CachedNode, KeyRef, Missing, NodeCache, Position, Slot};
 use vdom_edge::Environment;
 
-pub(crate) use loads::{Joined, Load, Settled};
+pub(crate) use single_flight::{Joined, Load, Settled};
 
 /// How many own writes may wait for their events before the branch is read anew.
 const OWN_WRITES_MAX: usize = 4_096;
 
 /// How long answers from memory are good without the gateway.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tolerance {
+pub(crate) struct StalenessPolicy {
     /// After so long without a confirmation, an answer says that it is stale.
     pub(crate) stale_after: Duration,
     /// After so long, rights that nobody could take away end.
@@ -77,7 +77,7 @@ pub(crate) struct Branch {
     number: u64,
     cache: NodeCache,
     environment: Environment,
-    tolerance: Tolerance,
+    staleness: StalenessPolicy,
     /// Where following began. The epoch never changes: a new one is a new
     /// `Branch`.
     start: OnceLock<Position>,
@@ -87,7 +87,7 @@ pub(crate) struct Branch {
     /// The gateway said that it cannot confirm the head either.
     unconfirmed: AtomicBool,
     /// The newest own write: no read may be older.
-    floor: AtomicU64,
+    min_read_revision: AtomicU64,
     used_at_ms: AtomicU64,
     over: AtomicBool,
     ended: CancellationToken,
@@ -98,7 +98,7 @@ pub(crate) struct Branch {
 /// What changes together with the cache.
 #[derive(Default)]
 struct Guarded {
-    loads: loads::Loads,
+    loads: single_flight::LoadsInFlight,
     /// Own writes whose events have not come yet, by revision.
     own_writes: BTreeMap<u64, NodeId>,
     /// The epoch of an own write that came before the branch had a head.
@@ -112,7 +112,7 @@ impl Branch {
         number: u64,
         cache: NodeCache,
         environment: Environment,
-        tolerance: Tolerance,
+        staleness: StalenessPolicy,
     ) -> Self {
         let now = environment.elapsed_ms();
         Self {
@@ -120,12 +120,12 @@ impl Branch {
             number,
             cache,
             environment,
-            tolerance,
+            staleness,
             start: OnceLock::new(),
             revision: AtomicU64::new(0),
             confirmed_at_ms: AtomicU64::new(now),
             unconfirmed: AtomicBool::new(false),
-            floor: AtomicU64::new(0),
+            min_read_revision: AtomicU64::new(0),
             used_at_ms: AtomicU64::new(now),
             over: AtomicBool::new(false),
             ended: CancellationToken::new(),
@@ -147,13 +147,13 @@ impl Branch {
 
     /// What a read must not be older than, as far as the sidecar's own writes
     /// say.
-    pub(crate) fn floor(&self) -> u64 {
-        self.floor.load(Ordering::Acquire)
+    pub(crate) fn min_read_revision(&self) -> u64 {
+        self.min_read_revision.load(Ordering::Acquire)
     }
 
     /// The answer from memory, where there is one that is good enough.
     pub(crate) fn hit(&self, key: KeyRef<'_>, wanted: Wanted) -> Option<Hit> {
-        let least = wanted.revision.max(self.floor());
+        let least = wanted.revision.max(self.min_read_revision());
         self.look(key, wanted).filter(|hit| hit.revision >= least)
     }
 
@@ -169,7 +169,7 @@ impl Branch {
                     .range(hit.revision + 1..)
                     .any(|(_, written)| *written == node.node().id)
             }
-            Found::Missing(_) => hit.revision < self.floor(),
+            Found::Missing(_) => hit.revision < self.min_read_revision(),
         };
         if own_write_is_newer || hit.revision < wanted.revision {
             return None;
@@ -194,10 +194,10 @@ impl Branch {
         // Before the head: a confirmation is published after the head it is of.
         let age_ms = now.saturating_sub(self.confirmed_at_ms.load(Ordering::Acquire));
         let age = Duration::from_millis(age_ms);
-        if wanted.max_age_ms.is_some_and(|max| age_ms > max) || age > self.tolerance.offline_max {
+        if wanted.max_age_ms.is_some_and(|max| age_ms > max) || age > self.staleness.offline_max {
             return None;
         }
-        let stale = self.unconfirmed.load(Ordering::Relaxed) || age > self.tolerance.stale_after;
+        let stale = self.unconfirmed.load(Ordering::Relaxed) || age > self.staleness.stale_after;
         // Before the cache: see above.
         let head = self.revision.load(Ordering::Acquire);
         let (found, position) = match self.cache.find(key)? {
@@ -211,7 +211,7 @@ impl Branch {
                 let position = missing.position;
                 (Found::Missing(missing), position)
             }
-            Slot::At(_) => return None,
+            Slot::PathHint(_) => return None,
         };
         debug_assert_eq!(position.epoch, epoch);
         Some(Hit {
@@ -271,7 +271,7 @@ impl Branch {
             return false;
         }
         if guarded.floor_epoch.is_some_and(|epoch| epoch != at.epoch) {
-            self.floor.store(0, Ordering::Release);
+            self.min_read_revision.store(0, Ordering::Release);
         }
         self.advance(guarded, at.revision);
         self.unconfirmed.store(freshness.stale, Ordering::Relaxed);
@@ -319,7 +319,7 @@ impl Branch {
             }
             Some(_) => {}
         }
-        self.floor.fetch_max(revision, Ordering::AcqRel);
+        self.min_read_revision.fetch_max(revision, Ordering::AcqRel);
         guarded.loads.raise_all(revision);
     }
 

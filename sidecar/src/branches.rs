@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use vdom_core::BranchAddress;
 
-use crate::branch::{Branch, Tolerance};
+use crate::branch::{Branch, StalenessPolicy};
 use crate::cache::NodeCache;
 use vdom_edge::Environment;
 
@@ -23,7 +23,7 @@ pub(crate) struct BranchSettings {
     /// How many at most.
     pub(crate) max_branches: usize,
     /// How long answers from memory are good without the gateway.
-    pub(crate) tolerance: Tolerance,
+    pub(crate) staleness: StalenessPolicy,
 }
 
 /// See the module.
@@ -90,7 +90,7 @@ impl Branches {
             self.next_number.fetch_add(1, Ordering::Relaxed),
             self.cache.clone(),
             self.environment.clone(),
-            self.settings.tolerance,
+            self.settings.staleness,
         ));
         known.insert(address.clone(), Known::Open(Arc::clone(&branch)));
         Some(branch)

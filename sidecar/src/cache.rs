@@ -109,7 +109,7 @@ pub(crate) enum Slot {
     Missing(Arc<Missing>),
     /// Where a node was seen last, for keys that are ids. A hint: whoever
     /// follows it checks the id that it finds.
-    At(NodePath),
+    PathHint(NodePath),
 }
 
 impl Slot {
@@ -118,7 +118,7 @@ impl Slot {
         match self {
             Self::Node(node) => Some(node.position),
             Self::Missing(missing) => Some(missing.position),
-            Self::At(_) => None,
+            Self::PathHint(_) => None,
         }
     }
 
@@ -126,7 +126,7 @@ impl Slot {
         let bytes = match self {
             Self::Node(node) => node.constant.len(),
             Self::Missing(missing) => missing.error.message.len(),
-            Self::At(path) => path.as_str().len(),
+            Self::PathHint(path) => path.as_str().len(),
         };
         u32::try_from(bytes + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
     }
@@ -232,7 +232,7 @@ impl NodeCache {
     /// The node behind a key; an id is followed to where its node was seen.
     pub(crate) fn find(&self, key: KeyRef<'_>) -> Option<Slot> {
         match (self.slots.get(&key)?, key) {
-            (Slot::At(path), KeyRef::Id(branch, id)) => {
+            (Slot::PathHint(path), KeyRef::Id(branch, id)) => {
                 let there = self.slots.get(&KeyRef::Path(branch, path.as_str()))?;
                 matches!(&there, Slot::Node(found) if found.node.id == id).then_some(there)
             }

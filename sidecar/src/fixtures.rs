@@ -13,7 +13,7 @@ use vdom_core::{
     NodePath, OperationId, VectorClock,
 };
 
-use crate::branch::Tolerance;
+use crate::branch::StalenessPolicy;
 use crate::cache::Position;
 use vdom_edge::Environment;
 
@@ -58,8 +58,8 @@ impl TestClock {
     }
 }
 
-pub(crate) fn tolerance() -> Tolerance {
-    Tolerance { stale_after: Duration::from_secs(3), offline_max: Duration::from_secs(3_600) }
+pub(crate) fn staleness() -> StalenessPolicy {
+    StalenessPolicy { stale_after: Duration::from_secs(3), offline_max: Duration::from_secs(3_600) }
 }
 
 pub(crate) fn node(number: u8, at_path: &str, version: u64, content: &[u8]) -> Node {

@@ -27,7 +27,7 @@ pub(crate) enum Ended {
     /// Nobody has read it for a while.
     Idle,
     /// Its log began anew, or what was missed is no longer kept.
-    Anew(Error),
+    Resync(Error),
     /// The sidecar may not read it any more.
     Denied(Error),
 }
@@ -63,7 +63,7 @@ pub(crate) async fn follow(
             ErrorCode::EpochChanged
             | ErrorCode::Compacted
             | ErrorCode::FailedPrecondition
-            | ErrorCode::NotFound => return Ended::Anew(error),
+            | ErrorCode::NotFound => return Ended::Resync(error),
             _ => {}
         }
         let pause = PAUSE_MIN.saturating_mul(1 << follower.failures.min(16)).min(PAUSE_MAX);

@@ -23,7 +23,7 @@ mod branches;
 mod cache;
 pub mod config;
 #[cfg(test)]
-mod double;
+mod fake_gateway;
 mod fast_path;
 #[cfg(test)]
 mod fixtures;

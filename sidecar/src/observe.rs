@@ -12,7 +12,7 @@ use vdom_edge::observe::Metrics;
 use vdom_edge::observe::admin::{Check, Readiness};
 
 use crate::sidecar::Sidecar;
-use crate::upstream::Reach;
+use crate::upstream::Connectivity;
 
 /// Whether the sidecar can serve.
 pub(crate) struct Health {
@@ -34,14 +34,14 @@ impl Health {
 
 impl Readiness for Health {
     fn checks(&self) -> Vec<Check> {
-        let reach = self.sidecar.upstream().reach();
+        let connectivity = self.sidecar.upstream().connectivity();
         let caches = self.sidecar.upstream().identity().exists();
         let is_draining = self.draining.is_cancelled();
-        let upstream = match reach {
-            Reach::Never => "the gateway has not answered yet".to_owned(),
-            Reach::There => "the gateway answers".to_owned(),
+        let upstream = match connectivity {
+            Connectivity::Never => "the gateway has not answered yet".to_owned(),
+            Connectivity::There => "the gateway answers".to_owned(),
             // Still ready: what is cached is served, and says that it is stale.
-            Reach::Away(for_how_long) => format!(
+            Connectivity::Away(for_how_long) => format!(
                 "the gateway has been away for {} s: only what is cached is served",
                 for_how_long.as_secs()
             ),
@@ -54,7 +54,11 @@ impl Readiness for Health {
                 .to_owned()
         };
         vec![
-            Check { name: "upstream", ready: reach != Reach::Never, detail: upstream },
+            Check {
+                name: "upstream",
+                ready: connectivity != Connectivity::Never,
+                detail: upstream,
+            },
             Check { name: "cache", ready: true, detail: cache },
             Check {
                 name: "lifecycle",
@@ -85,7 +89,7 @@ impl Collector for Figures {
         let branches = self.0.branches().all();
         let ages = branches.iter().filter_map(|branch| branch.age());
         let lag = ages.max().unwrap_or_default().as_secs_f64();
-        let is_there = u64::from(self.0.upstream().reach() == Reach::There);
+        let is_there = u64::from(self.0.upstream().connectivity() == Connectivity::There);
         let counters = [
             ("sidecar_cache_hits", "Reads answered from memory", cache.hits),
             ("sidecar_cache_misses", "Reads that had to ask the gateway", cache.misses),

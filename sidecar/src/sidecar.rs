@@ -115,7 +115,7 @@ impl Sidecar {
                     tracing::warn!(branch = %address, "may no longer be read: {error}");
                     branches.deny(&branch);
                 }
-                Ended::Anew(error) => {
+                Ended::Resync(error) => {
                     tracing::warn!(branch = %address, "to be read anew: {error}");
                     branch.end();
                 }

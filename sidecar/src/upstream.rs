@@ -80,7 +80,7 @@ struct Contact {
 
 /// Whether the gateway is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum Connectivity {
     /// It answered the last call.
     There,
     /// It has never answered.
@@ -111,14 +111,14 @@ impl Upstream {
     }
 
     /// Whether the gateway is there, as far as the last call tells.
-    pub(crate) fn reach(&self) -> Reach {
+    pub(crate) fn connectivity(&self) -> Connectivity {
         let answered = self.contact.answered_at_ms.load(Ordering::Relaxed);
         if answered == 0 {
-            Reach::Never
+            Connectivity::Never
         } else if self.contact.is_away.load(Ordering::Relaxed) {
-            Reach::Away(Duration::from_millis(self.now_ms().saturating_sub(answered)))
+            Connectivity::Away(Duration::from_millis(self.now_ms().saturating_sub(answered)))
         } else {
-            Reach::There
+            Connectivity::There
         }
     }
 
@@ -136,7 +136,7 @@ impl Upstream {
             Ok(_) => self.note(None),
             Err(status) => self.note(Some(&status)),
         }
-        self.reach() == Reach::There
+        self.connectivity() == Connectivity::There
     }
 
     /// A request with the headers that go with every call, and its deadline.

@@ -46,8 +46,8 @@ async fn collect(complaints: ChildStderr) -> String {
 /// listens.
 pub struct ServerProcess {
     pub child: Child,
-    /// What it said.
-    pub said: Value,
+    /// The line of JSON that it prints when it serves.
+    pub ready_line: Value,
 }
 
 impl ServerProcess {
@@ -79,8 +79,8 @@ impl ServerProcess {
             let complaints = complaints.await.unwrap_or_default();
             panic!("vdom ended before it said where it listens: {complaints}");
         };
-        let said = serde_json::from_str(&line).expect("one line of JSON");
-        Self { child, said }
+        let ready_line = serde_json::from_str(&line).expect("one line of JSON");
+        Self { child, ready_line }
     }
 
     /// `vdom up` on a data directory, with ports by the system.
@@ -106,9 +106,9 @@ impl ServerProcess {
 
     /// What it said under `name`, as text.
     pub fn text(&self, name: &str) -> String {
-        match self.said.pointer(&format!("/{}", name.replace('.', "/"))) {
+        match self.ready_line.pointer(&format!("/{}", name.replace('.', "/"))) {
             Some(Value::String(text)) => text.clone(),
-            other => panic!("no text `{name}`: {other:?} in {}", self.said),
+            other => panic!("no text `{name}`: {other:?} in {}", self.ready_line),
         }
     }
 }

@@ -17,7 +17,6 @@ const KNOWN_CYCLES: &[(&str, &[&str])] = &[
     ("api", &["dom/rest/preconditions.rs", "dom/rest/read.rs"]),
     ("core", &["document/build.rs", "document/read.rs"]),
     ("core", &["dom/calls/conflicts.rs", "dom/calls/writes.rs"]),
-    ("edge", &["serve/access_log.rs", "serve/request_path.rs"]),
 ];
 
 /// The path of a module below its crate's root.

@@ -10,7 +10,7 @@ use vdom_proto::v1;
 use vdom_testkit::channel::{AnyChannel, grpc_web, http2, unix};
 use vdom_testkit::raw;
 
-use super::{EVERY_SCOPE, House, Needs, assert_denied, each_missing, tokens};
+use super::{EVERY_SCOPE, Fixture, Needs, assert_denied, each_missing, tokens};
 use crate::refusal::Refusal;
 
 /// A call, a good request of it, and what it needs.
@@ -169,7 +169,7 @@ async fn refusal(channel: &AnyChannel, row: &Row) -> Option<Refusal> {
     refusal.filter(|refusal| !is_in(refusal))
 }
 
-impl House {
+impl Fixture {
     /// The doors that speak gRPC, with this token.
     async fn grpc_doors(&self, token: Option<&str>) -> [(&'static str, AnyChannel); 5] {
         let (gateway, sidecar) = (&self.gateway, &self.sidecar);
@@ -215,9 +215,9 @@ fn every_call_of_the_contract_has_a_row() {
 
 #[tokio::test]
 async fn no_call_takes_a_token_that_is_no_good() {
-    let house = House::start().await;
-    for (kind, token, words) in tokens::refused(&house.keys) {
-        for (what, _, refusal) in house.grpc_refusals(token.as_deref(), rows("")).await {
+    let fixture = Fixture::start().await;
+    for (kind, token, words) in tokens::refused(&fixture.keys) {
+        for (what, _, refusal) in fixture.grpc_refusals(token.as_deref(), rows("")).await {
             let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in with a token {kind}"));
             assert_eq!(refusal.code, "Unauthenticated", "{what}: {kind}: {refusal:?}");
             assert!(refusal.message.contains(words), "{what}: {kind}: {refusal:?}");
@@ -227,11 +227,11 @@ async fn no_call_takes_a_token_that_is_no_good() {
 
 #[tokio::test]
 async fn each_scope_that_a_call_needs_is_asked_for() {
-    let house = House::start().await;
+    let fixture = Fixture::start().await;
     for missing in EVERY_SCOPE.split(' ') {
         let scopes = each_missing(&[missing]).remove(0).1;
-        let token = house.keys.token("anna", &scopes);
-        for (what, needs, refusal) in house.grpc_refusals(Some(&token), rows("")).await {
+        let token = fixture.keys.token("anna", &scopes);
+        for (what, needs, refusal) in fixture.grpc_refusals(Some(&token), rows("")).await {
             let what = format!("{what} without {missing}");
             match needs {
                 Needs::Scopes(needed) if needed.contains(&missing) => {
@@ -248,14 +248,14 @@ async fn each_scope_that_a_call_needs_is_asked_for() {
 
 #[tokio::test]
 async fn the_scopes_that_a_call_needs_are_enough() {
-    let house = House::start().await;
+    let fixture = Fixture::start().await;
     for row in rows("default") {
         let needed = match row.needs {
             Needs::Scopes(needed) => needed.join(" "),
             _ => String::new(),
         };
-        let token = house.keys.token("anna", &needed);
-        for (what, needs, refusal) in house.grpc_refusals(Some(&token), vec![row]).await {
+        let token = fixture.keys.token("anna", &needed);
+        for (what, needs, refusal) in fixture.grpc_refusals(Some(&token), vec![row]).await {
             match needs {
                 Needs::Scopes(_) => assert_eq!(refusal, None, "{what}"),
                 _ => assert_not_offered(refusal.as_ref(), &what),
@@ -266,12 +266,12 @@ async fn the_scopes_that_a_call_needs_are_enough() {
 
 #[tokio::test]
 async fn a_token_opens_no_realm_but_its_own() {
-    let house = House::start().await;
-    let foreign = house.keys.token_for("anna", EVERY_SCOPE, "other");
+    let fixture = Fixture::start().await;
+    let foreign = fixture.keys.token_for("anna", EVERY_SCOPE, "other");
     // A realm that does not exist is refused alike: who may not enter must not
     // learn what exists.
     for realm in ["default", "default-that-is-not"] {
-        for (what, needs, refusal) in house.grpc_refusals(Some(&foreign), rows(realm)).await {
+        for (what, needs, refusal) in fixture.grpc_refusals(Some(&foreign), rows(realm)).await {
             let what = format!("{what} in realm {realm}");
             match needs {
                 Needs::Scopes(_) => {
@@ -286,9 +286,9 @@ async fn a_token_opens_no_realm_but_its_own() {
 
 #[tokio::test]
 async fn a_realm_that_is_not_configured_is_not_found() {
-    let house = House::start().await;
-    let token = house.keys.token_for("anna", EVERY_SCOPE, "nowhere");
-    for (what, needs, refusal) in house.grpc_refusals(Some(&token), rows("")).await {
+    let fixture = Fixture::start().await;
+    let token = fixture.keys.token_for("anna", EVERY_SCOPE, "nowhere");
+    for (what, needs, refusal) in fixture.grpc_refusals(Some(&token), rows("")).await {
         match needs {
             Needs::Scopes(_) => {
                 let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));

@@ -27,13 +27,13 @@ enum Needs {
 const EVERY_SCOPE: &str = "dom.read dom.write dom.author dom.admin";
 
 /// A gateway with tokens, a sidecar before it, and their keys.
-struct House {
+struct Fixture {
     keys: Keys,
     gateway: TestGateway,
     sidecar: TestSidecar,
 }
 
-impl House {
+impl Fixture {
     /// A gateway of the realms `default` and `other` in which something stands,
     /// and a sidecar with an identity of its own.
     async fn start() -> Self {

@@ -10,12 +10,12 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use vdom_testkit::http::{HttpClient, Place};
 
-use super::House;
+use super::Fixture;
 
 #[tokio::test]
 async fn grpc_health_answers_without_a_token() {
-    let house = House::start().await;
-    let channel = channel(&house).await;
+    let fixture = Fixture::start().await;
+    let channel = channel(&fixture).await;
     for service in ["", "virtualdom.v1.MemoryGateway"] {
         let request = HealthCheckRequest { service: service.to_owned() };
         let answer = HealthClient::new(channel.clone()).check(request).await.expect("an answer");
@@ -25,8 +25,8 @@ async fn grpc_health_answers_without_a_token() {
 
 #[tokio::test]
 async fn grpc_reflection_answers_without_a_token() {
-    let house = House::start().await;
-    let mut client = ServerReflectionClient::new(channel(&house).await);
+    let fixture = Fixture::start().await;
+    let mut client = ServerReflectionClient::new(channel(&fixture).await);
     let list = MessageRequest::ListServices(String::new());
     let symbol = MessageRequest::FileContainingSymbol("virtualdom.v1.MemoryGateway".to_owned());
     let requests = [list, symbol].map(|request| ServerReflectionRequest {
@@ -53,8 +53,8 @@ async fn grpc_reflection_answers_without_a_token() {
 
 #[tokio::test]
 async fn health_pages_answer_without_a_token_on_both_http_ports() {
-    let house = House::start().await;
-    for address in [house.gateway.addresses.http, house.gateway.addresses.admin] {
+    let fixture = Fixture::start().await;
+    for address in [fixture.gateway.addresses.http, fixture.gateway.addresses.admin] {
         let client = HttpClient::new(Place::Tcp(address), None);
         for (page, status) in
             [("/health", "ready"), ("/health/ready", "ready"), ("/health/live", "live")]
@@ -66,7 +66,7 @@ async fn health_pages_answer_without_a_token_on_both_http_ports() {
     }
 }
 
-async fn channel(house: &House) -> Channel {
-    let url = house.gateway.grpc_url();
+async fn channel(fixture: &Fixture) -> Channel {
+    let url = fixture.gateway.grpc_url();
     Channel::from_shared(url).expect("a URL").connect().await.expect("a server")
 }

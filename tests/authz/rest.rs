@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use vdom_testkit::http::{HttpAnswer, HttpClient, Place, request};
 
-use super::{EVERY_SCOPE, House, Needs, assert_denied, each_missing, tokens};
+use super::{EVERY_SCOPE, Fixture, Needs, assert_denied, each_missing, tokens};
 use crate::refusal::Refusal;
 
 /// A route as the OpenAPI document names it, a good request of it, and what it
@@ -129,7 +129,7 @@ impl Row {
     }
 }
 
-impl House {
+impl Fixture {
     fn http(&self, token: Option<&str>) -> HttpClient {
         HttpClient::new(Place::Tcp(self.gateway.addresses.http), token)
     }
@@ -194,8 +194,8 @@ async fn refusal(client: &HttpClient, row: &Row, realm: &str) -> Option<Refusal>
 
 #[tokio::test]
 async fn every_documented_route_has_a_row() {
-    let house = House::start().await;
-    let document = house.http(None).get("/v1/openapi.json").await.json();
+    let fixture = Fixture::start().await;
+    let document = fixture.http(None).get("/v1/openapi.json").await.json();
     let paths = document["paths"].as_object().expect("paths");
     let documented: BTreeSet<_> = paths
         .iter()
@@ -213,10 +213,10 @@ async fn every_documented_route_has_a_row() {
 
 #[tokio::test]
 async fn no_route_takes_a_token_that_is_no_good() {
-    let house = House::start().await;
-    for (kind, token, words) in tokens::refused(&house.keys) {
+    let fixture = Fixture::start().await;
+    for (kind, token, words) in tokens::refused(&fixture.keys) {
         for row in rows() {
-            for (what, refusal) in house.rest_refusals(token.as_deref(), &row, "default").await {
+            for (what, refusal) in fixture.rest_refusals(token.as_deref(), &row, "default").await {
                 if row.needs == Needs::Nothing {
                     assert_eq!(refusal, None, "{what}: {kind}");
                     continue;
@@ -231,12 +231,12 @@ async fn no_route_takes_a_token_that_is_no_good() {
 
 #[tokio::test]
 async fn each_scope_that_a_route_needs_is_asked_for() {
-    let house = House::start().await;
+    let fixture = Fixture::start().await;
     for row in rows() {
         let Needs::Scopes(needed) = row.needs else { continue };
         for (missing, rest) in each_missing(needed) {
-            let token = house.keys.token("anna", &rest);
-            for (what, refusal) in house.rest_refusals(Some(&token), &row, "default").await {
+            let token = fixture.keys.token("anna", &rest);
+            for (what, refusal) in fixture.rest_refusals(Some(&token), &row, "default").await {
                 let what = format!("{what} without {missing}");
                 let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
                 assert_denied(&refusal, missing, &what);
@@ -247,15 +247,15 @@ async fn each_scope_that_a_route_needs_is_asked_for() {
 
 #[tokio::test]
 async fn the_scopes_that_a_route_needs_are_enough() {
-    let house = House::start().await;
+    let fixture = Fixture::start().await;
     for row in rows() {
         let needed = match row.needs {
             Needs::Scopes(needed) => needed.join(" "),
             _ => String::new(),
         };
-        let token = house.keys.token("anna", &needed);
-        for (door, client) in house.rest_doors(Some(&token)) {
-            house.restore().await;
+        let token = fixture.keys.token("anna", &needed);
+        for (door, client) in fixture.rest_doors(Some(&token)) {
+            fixture.restore().await;
             let refusal = refusal(&client, &row, "default").await;
             assert_eq!(refusal, None, "{} at {door} with {needed:?}", row.name());
         }
@@ -264,11 +264,11 @@ async fn the_scopes_that_a_route_needs_are_enough() {
 
 #[tokio::test]
 async fn a_token_opens_no_realm_but_its_own() {
-    let house = House::start().await;
-    let foreign = house.keys.token_for("anna", EVERY_SCOPE, "other");
+    let fixture = Fixture::start().await;
+    let foreign = fixture.keys.token_for("anna", EVERY_SCOPE, "other");
     for row in rows().into_iter().filter(|row| row.needs != Needs::Nothing) {
         for realm in ["default", "default-that-is-not"] {
-            for (what, refusal) in house.rest_refusals(Some(&foreign), &row, realm).await {
+            for (what, refusal) in fixture.rest_refusals(Some(&foreign), &row, realm).await {
                 let refusal = refusal.unwrap_or_else(|| panic!("{what} in {realm}: let in"));
                 assert_denied(&refusal, "realm", &what);
             }
@@ -278,10 +278,10 @@ async fn a_token_opens_no_realm_but_its_own() {
 
 #[tokio::test]
 async fn a_realm_that_is_not_configured_is_not_found() {
-    let house = House::start().await;
-    let homeless = house.keys.token_for("anna", EVERY_SCOPE, "nowhere");
+    let fixture = Fixture::start().await;
+    let homeless = fixture.keys.token_for("anna", EVERY_SCOPE, "nowhere");
     for row in rows().into_iter().filter(|row| row.needs != Needs::Nothing) {
-        for (what, refusal) in house.rest_refusals(Some(&homeless), &row, "").await {
+        for (what, refusal) in fixture.rest_refusals(Some(&homeless), &row, "").await {
             let refusal = refusal.unwrap_or_else(|| panic!("{what}: let in"));
             if row.headers.contains(&("if-match", "*")) {
                 // Whatever is missing, the condition cannot hold.
@@ -296,18 +296,18 @@ async fn a_realm_that_is_not_configured_is_not_found() {
 
 #[tokio::test]
 async fn a_header_that_is_no_bearer_token_is_refused() {
-    let house = House::start().await;
-    let token = house.keys.token("anna", EVERY_SCOPE);
+    let fixture = Fixture::start().await;
+    let token = fixture.keys.token("anna", EVERY_SCOPE);
     for header in [format!("Basic {token}"), token.clone(), "Bearer".to_owned(), String::new()] {
         let mut request = request(Method::GET, "/v1/repos", "");
         let value = HeaderValue::try_from(&header).expect("text");
         request.headers_mut().insert("authorization", value);
-        let answer = house.http(None).send(request).await;
+        let answer = fixture.http(None).send(request).await;
         assert_eq!(Refusal::from_http(&answer).code, "Unauthenticated", "{header:?}");
         let text = String::from_utf8_lossy(&answer.body);
         assert!(!text.contains(&token), "the token is repeated: {text}");
     }
-    let answer = house.http(Some(&token)).get("/v1/repos").await;
+    let answer = fixture.http(Some(&token)).get("/v1/repos").await;
     let names: Value = answer.json();
     assert_eq!(names["repos"][0]["name"], "repo");
 }

@@ -1,9 +1,9 @@
 //! Whole histories of git, in and out again.
 
+mod git_round_trip;
 mod history;
 mod repository;
 mod round_trip;
-mod there_and_back;
 
 use std::path::Path;
 

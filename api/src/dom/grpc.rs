@@ -12,7 +12,7 @@ mod subscription;
 pub mod web;
 
 pub use compression::Compression;
-pub use server::{DomServer, server};
+pub use server::{DocumentServer, document_server};
 
 #[cfg(test)]
 mod tests;

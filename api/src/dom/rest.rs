@@ -8,6 +8,7 @@ mod changes;
 mod conflicts;
 mod content;
 mod diff;
+mod entity_tags;
 mod enums;
 mod headers;
 mod history;
@@ -44,40 +45,43 @@ pub const OPENAPI: &str = include_str!("rest/openapi.json");
 
 /// The routes below `/v1/`. They expect the caller in the request's extensions.
 pub fn router<D: DocumentService>(dom: Arc<D>) -> Router {
-    let node = answer(MethodFilter::GET, read::node)
-        .merge(answer(MethodFilter::PUT, write::put))
-        .merge(answer(MethodFilter::PATCH, write::patch))
-        .merge(answer(MethodFilter::DELETE, write::delete))
-        .merge(answer(MethodFilter::POST, write::rename));
-    let branches = answer(MethodFilter::GET, branches::list)
-        .merge(answer(MethodFilter::POST, branches::create));
-    let branch = answer(MethodFilter::GET, branches::read)
-        .merge(answer(MethodFilter::DELETE, branches::delete));
-    let changes = answer(MethodFilter::GET, changes::changes)
-        .merge(answer(MethodFilter::POST, change_sets::write));
+    let node = answer(MethodFilter::GET, read::read_node)
+        .merge(answer(MethodFilter::PUT, write::put_node))
+        .merge(answer(MethodFilter::PATCH, write::patch_node))
+        .merge(answer(MethodFilter::DELETE, write::delete_node))
+        .merge(answer(MethodFilter::POST, write::rename_node));
+    let branches = answer(MethodFilter::GET, branches::list_branches)
+        .merge(answer(MethodFilter::POST, branches::create_branch));
+    let branch = answer(MethodFilter::GET, branches::read_branch)
+        .merge(answer(MethodFilter::DELETE, branches::delete_branch));
+    let changes = answer(MethodFilter::GET, changes::watch_changes)
+        .merge(answer(MethodFilter::POST, change_sets::write_change_set));
     Router::new()
         .route("/v1/openapi.json", get(openapi))
-        .route("/v1/repos", answer(MethodFilter::GET, repos::repos))
+        .route("/v1/repos", answer(MethodFilter::GET, repos::list_repos))
         .route("/v1/repos/{repo}/branches", branches)
         .route("/v1/repos/{repo}/branches/{branch}", branch)
         .route("/v1/repos/{repo}/branches/{branch}/nodes/{*path}", node)
-        .route("/v1/repos/{repo}/branches/{branch}/tree", answer(MethodFilter::GET, tree::tree))
+        .route(
+            "/v1/repos/{repo}/branches/{branch}/tree",
+            answer(MethodFilter::GET, tree::read_tree),
+        )
         .route("/v1/repos/{repo}/branches/{branch}/changes", changes)
         .route(
             "/v1/repos/{repo}/branches/{branch}/reverts",
-            answer(MethodFilter::POST, change_sets::revert),
+            answer(MethodFilter::POST, change_sets::revert_changes),
         )
         .route(
             "/v1/repos/{repo}/branches/{branch}/conflicts",
-            answer(MethodFilter::GET, conflicts::list),
+            answer(MethodFilter::GET, conflicts::list_conflicts),
         )
         .route(
             "/v1/repos/{repo}/branches/{branch}/conflicts/{id}",
-            answer(MethodFilter::POST, conflicts::resolve),
+            answer(MethodFilter::POST, conflicts::resolve_conflict),
         )
         .route(
             "/v1/repos/{repo}/branches/{branch}/history",
-            answer(MethodFilter::GET, history::history),
+            answer(MethodFilter::GET, history::branch_history),
         )
         // Without it a mistyped path would get the console's page, or nothing.
         .route("/v1/{*other}", any(no_such_route))

@@ -8,7 +8,7 @@ use std::time::Instant;
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 
-use super::Conversation;
+use super::Protocol;
 use crate::Result;
 
 const READ_BYTES: usize = 64 << 10;
@@ -26,7 +26,7 @@ pub(super) struct Answer<'a> {
 /// A connection to a server.
 pub(super) struct Connection {
     socket: TcpStream,
-    conversation: Box<dyn Conversation>,
+    protocol: Box<dyn Protocol>,
     input: Vec<u8>,
     /// How much of it has come and is not done with.
     received: usize,
@@ -38,7 +38,7 @@ impl Connection {
     /// Connects, and greets with the first call.
     pub(super) fn open(
         address: SocketAddr,
-        mut conversation: Box<dyn Conversation>,
+        mut protocol: Box<dyn Protocol>,
         poll: &Poll,
         index: usize,
         slots: usize,
@@ -50,14 +50,14 @@ impl Connection {
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut socket, Token(index), interest)?;
         let mut output = Vec::new();
-        conversation.greet(&mut output);
+        protocol.start(&mut output);
         let started = vec![Instant::now(); slots];
-        Ok(Self { socket, conversation, input: Vec::new(), received: 0, output, started })
+        Ok(Self { socket, protocol, input: Vec::new(), received: 0, output, started })
     }
 
     /// Makes a call that counts from `started`. `false`: not now.
     pub(super) fn call(&mut self, slot: usize, message: &[u8], started: Instant) -> bool {
-        let called = self.conversation.call(slot, message, &mut self.output);
+        let called = self.protocol.call(slot, message, &mut self.output);
         if called {
             self.started[slot] = started;
         }
@@ -96,8 +96,8 @@ impl Connection {
             let is_all = read < room.len();
             self.received += read;
             let arrived = Instant::now();
-            let Self { conversation, input, received, output, started, .. } = self;
-            let done = conversation.hear(&input[..*received], output, &mut |slot, message| {
+            let Self { protocol, input, received, output, started, .. } = self;
+            let done = protocol.receive(&input[..*received], output, &mut |slot, message| {
                 answered(Answer { slot, started: started[slot], arrived, message });
             })?;
             input.copy_within(done..*received, 0);

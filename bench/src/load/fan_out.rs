@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use mio::{Events, Poll};
 
 use super::connection::Connection;
-use super::{ANSWERS_DEADLINE, Calls, Conversation, Lengths, Schedule, Turn, Used, latencies};
+use super::{ANSWERS_DEADLINE, Calls, Lengths, Measurement, Protocol, Schedule, Used, latencies};
 use crate::Result;
 use crate::servers::process::ServerProcess;
 
@@ -20,11 +20,11 @@ const WRITER_STREAMS: usize = 16;
 /// How a server is watched.
 pub(crate) trait Watches {
     /// A connection that has not spoken yet.
-    fn conversation(&self) -> Box<dyn Conversation>;
+    fn protocol(&self) -> Box<dyn Protocol>;
     /// What is asked on it, and in which slot: one subscriber each.
     fn requests(&self) -> Vec<(usize, Vec<u8>)>;
     /// Takes a message apart.
-    fn hear(&self, message: &[u8], heard: &mut dyn FnMut(Heard)) -> Result<()>;
+    fn receive(&self, message: &[u8], received: &mut dyn FnMut(Received)) -> Result<()>;
 }
 
 /// Writes that subscribers can tell apart.
@@ -35,7 +35,7 @@ pub(crate) trait Writes: Calls {
 
 /// What a message tells a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum Received {
     /// Nothing happened; the first such message of a subscriber says that its
     /// subscription stands.
     Standing,
@@ -62,7 +62,7 @@ pub(crate) fn run(
     writes: &mut dyn Writes,
     load: FanOut,
     lengths: Lengths,
-) -> Result<Turn> {
+) -> Result<Measurement> {
     let mut audience = Audience::connect(address, watches, writes, load)?;
     audience.subscribe(watches)?;
 
@@ -92,7 +92,7 @@ pub(crate) fn run(
         audience.listen(watches, writes, next)?;
         if let (Some((length, used)), true) = (&window, audience.is_complete()) {
             let cpu = server.cpu_time()?.saturating_sub(cpu_before);
-            return Ok(audience.turn(cpu, *length, *used));
+            return Ok(audience.measurement(cpu, *length, *used));
         }
         if now.saturating_duration_since(end) > ANSWERS_DEADLINE {
             return Err(format!(
@@ -132,14 +132,13 @@ impl Audience {
         load: FanOut,
     ) -> Result<Self> {
         let poll = Poll::new()?;
-        let open = |index, conversation, slots| {
-            Connection::open(address, conversation, &poll, index, slots)
-        };
+        let open =
+            |index, protocol, slots| Connection::open(address, protocol, &poll, index, slots);
         let connections = (0..load.connections)
-            .map(|index| open(index, watches.conversation(), load.subscribers))
+            .map(|index| open(index, watches.protocol(), load.subscribers))
             .collect::<Result<Vec<_>>>()?;
-        let conversation = writes.conversation(WRITER_STREAMS);
-        let writer = open(load.connections, conversation, WRITER_STREAMS)?;
+        let protocol = writes.protocol(WRITER_STREAMS);
+        let writer = open(load.connections, protocol, WRITER_STREAMS)?;
         Ok(Self {
             poll,
             events: Events::with_capacity(1_024),
@@ -181,7 +180,7 @@ impl Audience {
                 let Some(connection) = self.connections.get_mut(index) else { continue };
                 let mut problem = Ok(());
                 connection.receive(&mut |answer| {
-                    let heard = watches.hear(answer.message, &mut |_| {
+                    let received = watches.receive(answer.message, &mut |_| {
                         if let Entry::Occupied(mut slot) = missing.entry((index, answer.slot)) {
                             *slot.get_mut() -= 1;
                             if *slot.get() == 0 {
@@ -189,8 +188,8 @@ impl Audience {
                             }
                         }
                     });
-                    if heard.is_err() {
-                        problem = heard;
+                    if received.is_err() {
+                        problem = received;
                     }
                 })?;
                 problem?;
@@ -233,8 +232,8 @@ impl Audience {
             let (mut delivered, mut measured) = (0, 0);
             connection.receive(&mut |answer| {
                 let arrived = answer.arrived;
-                let heard = watches.hear(answer.message, &mut |heard| {
-                    let Heard::Write(slot) = heard else { return };
+                let received = watches.receive(answer.message, &mut |received| {
+                    let Received::Write(slot) = received else { return };
                     delivered += 1;
                     let due = written_at[slot];
                     if due >= from && due < end {
@@ -243,8 +242,8 @@ impl Audience {
                         latency.saturating_record(nanos as u64);
                     }
                 });
-                if heard.is_err() {
-                    problem = heard;
+                if received.is_err() {
+                    problem = received;
                 }
             })?;
             problem?;
@@ -263,9 +262,9 @@ impl Audience {
         self.delivered >= self.expected()
     }
 
-    fn turn(self, cpu: Duration, length: Duration, used: Used) -> Turn {
+    fn measurement(self, cpu: Duration, length: Duration, used: Used) -> Measurement {
         let seconds = length.as_secs_f64();
-        Turn {
+        Measurement {
             calls_per_second: self.measured as f64 / seconds,
             latency: self.latency,
             server_cpu_per_call: cpu.div_f64(self.delivered.max(1) as f64),

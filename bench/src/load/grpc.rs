@@ -1,7 +1,7 @@
 //! Unary gRPC calls of one method. A refused call is known by its missing
 //! message.
 
-use super::Conversation;
+use super::Protocol;
 use super::http2::{
     self, CREDIT_PART_BYTES, DATA, DEFAULT_WINDOW_BYTES, END_STREAM, FRAME_MAX_BYTES, Frame,
     GOAWAY, HEADERS, MESSAGE_HEADER_BYTES, PING, RST_STREAM, Received, RequestHeaders, SETTINGS,
@@ -49,9 +49,9 @@ impl Grpc {
     }
 }
 
-impl Conversation for Grpc {
-    fn greet(&mut self, out: &mut Vec<u8>) {
-        http2::greet(STREAM_WINDOW_BYTES, out);
+impl Protocol for Grpc {
+    fn start(&mut self, out: &mut Vec<u8>) {
+        http2::start(STREAM_WINDOW_BYTES, out);
     }
 
     fn call(&mut self, slot: usize, message: &[u8], out: &mut Vec<u8>) -> bool {
@@ -71,7 +71,7 @@ impl Conversation for Grpc {
         true
     }
 
-    fn hear(
+    fn receive(
         &mut self,
         input: &[u8],
         out: &mut Vec<u8>,

@@ -76,7 +76,7 @@ impl<'a> Frame<'a> {
 }
 
 /// What a client says first; `stream_window` is each stream's for answers.
-pub(super) fn greet(stream_window: u32, out: &mut Vec<u8>) {
+pub(super) fn start(stream_window: u32, out: &mut Vec<u8>) {
     out.extend(PREFACE);
     let settings = [(SETTING_ENABLE_PUSH, 0), (SETTING_INITIAL_WINDOW, stream_window)];
     frame_header(out, settings.len() * 6, SETTINGS, 0, 0);

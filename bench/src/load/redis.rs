@@ -1,6 +1,6 @@
 //! The Redis protocol as the load generator speaks it: one command at a time.
 
-use super::Conversation;
+use super::Protocol;
 use crate::Result;
 
 /// One connection; a request is a whole command.
@@ -18,15 +18,15 @@ impl Redis {
     }
 }
 
-impl Conversation for Redis {
-    fn greet(&mut self, _: &mut Vec<u8>) {}
+impl Protocol for Redis {
+    fn start(&mut self, _: &mut Vec<u8>) {}
 
     fn call(&mut self, _: usize, message: &[u8], out: &mut Vec<u8>) -> bool {
         out.extend(message);
         true
     }
 
-    fn hear(
+    fn receive(
         &mut self,
         input: &[u8],
         _: &mut Vec<u8>,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 
 use super::connection::Connection;
-use super::{Conversation, Used};
+use super::{Protocol, Used};
 use crate::Result;
 use crate::servers::process::ServerProcess;
 
@@ -27,12 +27,12 @@ pub(crate) struct Replayed {
 pub(crate) fn run(
     server: &ServerProcess,
     address: SocketAddr,
-    conversation: Box<dyn Conversation>,
+    protocol: Box<dyn Protocol>,
     request: &[u8],
     is_last: &mut dyn FnMut(&[u8]) -> Result<bool>,
 ) -> Result<Replayed> {
     let mut poll = Poll::new()?;
-    let mut connection = Connection::open(address, conversation, &poll, 0, 1)?;
+    let mut connection = Connection::open(address, protocol, &poll, 0, 1)?;
     let mut events = Events::with_capacity(8);
     let before = Used::so_far(server)?;
     let start = Instant::now();

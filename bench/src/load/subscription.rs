@@ -1,7 +1,7 @@
 //! gRPC calls whose answers have no end: every message of every stream is handed
 //! out as it comes.
 
-use super::Conversation;
+use super::Protocol;
 use super::http2::{
     self, CREDIT_PART_BYTES, DATA, END_STREAM, Frame, GOAWAY, HEADERS, MESSAGE_HEADER_BYTES, PING,
     RST_STREAM, Received, RequestHeaders, SETTINGS,
@@ -50,9 +50,9 @@ impl Subscription {
     }
 }
 
-impl Conversation for Subscription {
-    fn greet(&mut self, out: &mut Vec<u8>) {
-        http2::greet(STREAM_WINDOW_BYTES, out);
+impl Protocol for Subscription {
+    fn start(&mut self, out: &mut Vec<u8>) {
+        http2::start(STREAM_WINDOW_BYTES, out);
     }
 
     /// Requests are small and few: the default window holds them all.
@@ -67,7 +67,7 @@ impl Conversation for Subscription {
         true
     }
 
-    fn hear(
+    fn receive(
         &mut self,
         input: &[u8],
         out: &mut Vec<u8>,

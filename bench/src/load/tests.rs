@@ -12,7 +12,7 @@ const STALL: Duration = Duration::from_millis(400);
 struct Pings;
 
 impl Calls for Pings {
-    fn conversation(&self, _: usize) -> Box<dyn Conversation> {
+    fn protocol(&self, _: usize) -> Box<dyn Protocol> {
         Box::new(Redis)
     }
 
@@ -44,38 +44,38 @@ fn stalling_server() -> SocketAddr {
     address
 }
 
-fn turn(pace: Pace) -> Option<Turn> {
+fn measurement(model: LoadModel) -> Option<Measurement> {
     let sleep = process::find("sleep")?;
     process::find("setpriv").and(process::find("taskset"))?;
     let folder = tempfile::tempdir().expect("a folder");
     let idle = ServerProcess::start("idle", &sleep, folder.path(), ["60"]).expect("started");
     let shape = Shape { connections: 1, streams: 1 };
     let lengths = Lengths { warm_up: Duration::ZERO, measured: Duration::from_secs(1) };
-    Some(run(&idle, stalling_server(), &mut Pings, shape, pace, lengths).expect("a turn"))
+    Some(run(&idle, stalling_server(), &mut Pings, shape, model, lengths).expect("a turn"))
 }
 
 #[test]
 fn an_open_loop_counts_the_calls_that_a_stall_held_back() {
-    let Some(turn) = turn(Pace::Open(200.0)) else {
+    let Some(measurement) = measurement(LoadModel::Open(200.0)) else {
         println!(
             "skipped: an_open_loop_counts_the_calls_that_a_stall_held_back: no setpriv or taskset"
         );
         return;
     };
-    assert_eq!((turn.latency.len(), turn.refused), (200, 0));
+    assert_eq!((measurement.latency.len(), measurement.refused), (200, 0));
     // The stall holds 80 scheduled calls back, half of them for longer than half of it.
-    let late = turn.latency.count_between(STALL.as_nanos() as u64 / 2, u64::MAX);
+    let late = measurement.latency.count_between(STALL.as_nanos() as u64 / 2, u64::MAX);
     assert!(late >= 40, "{late} calls were late");
 }
 
 #[test]
 fn a_closed_loop_makes_the_next_call_when_one_is_answered() {
-    let Some(turn) = turn(Pace::Closed) else {
+    let Some(measurement) = measurement(LoadModel::Closed) else {
         println!(
             "skipped: a_closed_loop_makes_the_next_call_when_one_is_answered: no setpriv or taskset"
         );
         return;
     };
-    assert!(turn.latency.len() > 20);
-    assert!(turn.latency.max() >= STALL.as_nanos() as u64);
+    assert!(measurement.latency.len() > 20);
+    assert!(measurement.latency.max() >= STALL.as_nanos() as u64);
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::load::Turn;
+use crate::load::Measurement;
 use crate::servers::process::Memory;
 
 /// One side of a load of calls.
@@ -42,17 +42,17 @@ impl Measured {
     }
 
     /// One more round.
-    pub(crate) fn add(&mut self, turn: &Turn) {
-        let quantile = |part| turn.latency.value_at_quantile(part) as f64 / 1e3;
-        self.calls_per_second.push(turn.calls_per_second);
+    pub(crate) fn add(&mut self, measurement: &Measurement) {
+        let quantile = |part| measurement.latency.value_at_quantile(part) as f64 / 1e3;
+        self.calls_per_second.push(measurement.calls_per_second);
         self.p50_us.push(quantile(0.5));
         self.p99_us.push(quantile(0.99));
         self.p999_us.push(quantile(0.999));
-        self.server_cpu_us_per_call.push(turn.server_cpu_per_call.as_secs_f64() * 1e6);
-        self.server_busy.push(turn.server_busy);
-        self.generator_busy.push(turn.generator_busy);
-        self.others_busy.push(turn.others_busy);
-        self.refused += turn.refused;
+        self.server_cpu_us_per_call.push(measurement.server_cpu_per_call.as_secs_f64() * 1e6);
+        self.server_busy.push(measurement.server_busy);
+        self.generator_busy.push(measurement.generator_busy);
+        self.others_busy.push(measurement.others_busy);
+        self.refused += measurement.refused;
     }
 }
 

@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 use std::time::Duration;
 
 use super::*;
-use crate::load::Turn;
+use crate::load::Measurement;
 use crate::servers::process::Memory;
 
 fn side(name: &str, rounds: &[f64]) -> Measured {
@@ -12,7 +12,7 @@ fn side(name: &str, rounds: &[f64]) -> Measured {
     for calls_per_second in rounds {
         let mut latency = Histogram::new(3).expect("a histogram");
         latency.record(2_000_000).expect("in range");
-        side.add(&Turn {
+        side.add(&Measurement {
             calls_per_second: *calls_per_second,
             latency,
             server_cpu_per_call: Duration::from_micros(30),

@@ -3,7 +3,7 @@
 
 use crate::Result;
 use crate::load::fan_out::{self, FanOut};
-use crate::load::{self, Lengths, Pace, Shape, Turn};
+use crate::load::{self, Lengths, LoadModel, Measurement, Shape};
 use crate::report::{Measured, median};
 use crate::rows::{Bench, progress};
 use crate::servers::{Side, WatchedSide};
@@ -15,7 +15,7 @@ const OPEN_LOOP_PART: f64 = 0.5;
 
 /// Every side as fast as it answers.
 pub(super) fn closed(bench: &Bench, sides: &mut [Side], shape: Shape) -> Result<Vec<Measured>> {
-    rounds(bench, sides, shape, Pace::Closed)
+    rounds(bench, sides, shape, LoadModel::Closed)
 }
 
 /// Every side at the same fixed rate: half of what the slowest can do. Returns
@@ -28,7 +28,7 @@ pub(super) fn open(
 ) -> Result<(f64, Vec<Measured>)> {
     let speeds = closed.iter().map(|side| median(&side.calls_per_second));
     let rate = (speeds.fold(f64::INFINITY, f64::min) * OPEN_LOOP_PART).max(1.0);
-    Ok((rate, rounds(bench, sides, shape, Pace::Open(rate))?))
+    Ok((rate, rounds(bench, sides, shape, LoadModel::Open(rate))?))
 }
 
 /// Every side in turns, with its subscribers.
@@ -44,33 +44,38 @@ pub(super) fn watched(
         for (side, measured) in sides.iter_mut().zip(&mut measured) {
             let WatchedSide { process, address, watches, writes, .. } = side;
             let writes = writes.as_mut();
-            let turn = fan_out::run(process, *address, &**watches, writes, load, lengths)?;
-            progress_of(round, &side.name, &turn);
-            measured.add(&turn);
+            let measurement = fan_out::run(process, *address, &**watches, writes, load, lengths)?;
+            progress_of(round, &side.name, &measurement);
+            measured.add(&measurement);
         }
     }
     Ok(measured)
 }
 
-fn rounds(bench: &Bench, sides: &mut [Side], shape: Shape, pace: Pace) -> Result<Vec<Measured>> {
+fn rounds(
+    bench: &Bench,
+    sides: &mut [Side],
+    shape: Shape,
+    model: LoadModel,
+) -> Result<Vec<Measured>> {
     let lengths = Lengths { warm_up: bench.turn / WARM_UP_PART, measured: bench.turn };
     let mut measured: Vec<Measured> =
         sides.iter().map(|side| Measured::new(&side.name, side.durability)).collect();
     for round in 1..=bench.rounds {
         for (side, measured) in sides.iter_mut().zip(&mut measured) {
             let calls = side.calls.as_mut();
-            let turn = load::run(&side.process, side.address, calls, shape, pace, lengths)?;
-            progress_of(round, &side.name, &turn);
-            measured.add(&turn);
+            let measurement = load::run(&side.process, side.address, calls, shape, model, lengths)?;
+            progress_of(round, &side.name, &measurement);
+            measured.add(&measurement);
         }
     }
     Ok(measured)
 }
 
-fn progress_of(round: u32, name: &str, turn: &Turn) {
+fn progress_of(round: u32, name: &str, measurement: &Measurement) {
     progress(&format!(
         "round {round}: {name}: {:.0} calls/s, {:.1} µs of processor per call",
-        turn.calls_per_second,
-        turn.server_cpu_per_call.as_secs_f64() * 1e6,
+        measurement.calls_per_second,
+        measurement.server_cpu_per_call.as_secs_f64() * 1e6,
     ));
 }

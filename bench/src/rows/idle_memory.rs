@@ -3,7 +3,7 @@
 
 use super::Bench;
 use crate::Result;
-use crate::load::{self, Lengths, Pace, Shape};
+use crate::load::{self, Lengths, LoadModel, Shape};
 use crate::report::{Comparison, MemoryUse, Table};
 use crate::servers::{Gateway, Sidecar};
 
@@ -24,8 +24,14 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
     sidecar.fill_cache(bench)?;
     let mut side = sidecar.reads();
     let lengths = Lengths { warm_up: bench.turn / 4, measured: bench.turn };
-    let turn =
-        load::run(&side.process, side.address, side.calls.as_mut(), BURST, Pace::Closed, lengths)?;
+    let measurement = load::run(
+        &side.process,
+        side.address,
+        side.calls.as_mut(),
+        BURST,
+        LoadModel::Closed,
+        lengths,
+    )?;
     memory.push(MemoryUse::new("vdom sidecar, at rest after a burst", side.process.memory()?));
     let promised = [GATEWAY_MAX_MB, SIDECAR_MAX_MB, SIDECAR_MAX_MB];
     let judged = memory.iter().zip(promised);
@@ -40,7 +46,7 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
             "the burst: cached reads over {} connections for {:.0} s, {:.0} calls/s",
             BURST.connections,
             bench.turn.as_secs_f64(),
-            turn.calls_per_second
+            measurement.calls_per_second
         )],
         ..Table::default()
     }])

@@ -10,7 +10,7 @@ use vdom_proto::v1::{OnConflict, ReadSnapshotRequest, WriteDiffRequest};
 
 use crate::Result;
 use crate::load::fan_out::Writes;
-use crate::load::{Calls, Conversation, Grpc, Redis};
+use crate::load::{Calls, Grpc, Protocol, Redis};
 
 /// Of every written value, and of the content that is read.
 pub(crate) const VALUE_BYTES: usize = 1_024;
@@ -46,7 +46,7 @@ pub(super) fn read_request(path: String) -> ReadSnapshotRequest {
 }
 
 impl Calls for Reads {
-    fn conversation(&self, streams: usize) -> Box<dyn Conversation> {
+    fn protocol(&self, streams: usize) -> Box<dyn Protocol> {
         self.connection.open(streams)
     }
 
@@ -101,7 +101,7 @@ pub(crate) fn put_without_content(path: String) -> WriteDiffRequest {
 }
 
 impl Calls for DiffWrites {
-    fn conversation(&self, streams: usize) -> Box<dyn Conversation> {
+    fn protocol(&self, streams: usize) -> Box<dyn Protocol> {
         self.connection.open(streams)
     }
 
@@ -137,7 +137,7 @@ impl EtcdPuts {
 }
 
 impl Calls for EtcdPuts {
-    fn conversation(&self, streams: usize) -> Box<dyn Conversation> {
+    fn protocol(&self, streams: usize) -> Box<dyn Protocol> {
         self.connection.open(streams)
     }
 
@@ -170,7 +170,7 @@ impl RedisSets {
 }
 
 impl Calls for RedisSets {
-    fn conversation(&self, _: usize) -> Box<dyn Conversation> {
+    fn protocol(&self, _: usize) -> Box<dyn Protocol> {
         Box::new(Redis)
     }
 
@@ -201,7 +201,7 @@ impl GrpcConnection {
         Self { authority: address.to_string(), method, token }
     }
 
-    fn open(&self, streams: usize) -> Box<dyn Conversation> {
+    fn open(&self, streams: usize) -> Box<dyn Protocol> {
         Box::new(Grpc::new(self.method, &self.authority, self.token.as_deref(), streams))
     }
 }

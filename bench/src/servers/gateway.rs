@@ -17,7 +17,7 @@ use super::process::{self, Memory, ServerProcess, free_port};
 use super::watches::{self, ChangeStreams};
 use super::{Side, WatchedSide};
 use crate::Result;
-use crate::load::Conversation;
+use crate::load::Protocol;
 use crate::rows::Bench;
 
 /// When a write is answered.
@@ -180,7 +180,7 @@ impl Gateway {
     }
 
     /// A connection that has one stream of changes.
-    pub(crate) fn subscription(&self) -> Box<dyn Conversation> {
+    pub(crate) fn subscription(&self) -> Box<dyn Protocol> {
         Box::new(watches::subscription(&self.address.to_string(), &self.token, 1))
     }
 

@@ -8,8 +8,8 @@ use vdom_proto::v1::change_event::Type;
 
 use super::calls::{BRANCH, REPO, etcd, number_of};
 use crate::Result;
-use crate::load::fan_out::{Heard, Watches};
-use crate::load::{Conversation, Subscription};
+use crate::load::fan_out::{Received, Watches};
+use crate::load::{Protocol, Subscription};
 
 /// What the generator looks at in a `ChangeEvent`; the rest is skipped, which
 /// costs less than a value for each field.
@@ -43,7 +43,7 @@ impl ChangeStreams {
 }
 
 impl Watches for ChangeStreams {
-    fn conversation(&self) -> Box<dyn Conversation> {
+    fn protocol(&self) -> Box<dyn Protocol> {
         Box::new(subscription(&self.authority, &self.token, self.subscribers))
     }
 
@@ -52,11 +52,11 @@ impl Watches for ChangeStreams {
         (0..self.subscribers).map(|slot| (slot, request.encode_to_vec())).collect()
     }
 
-    fn hear(&self, message: &[u8], heard: &mut dyn FnMut(Heard)) -> Result<()> {
+    fn receive(&self, message: &[u8], received: &mut dyn FnMut(Received)) -> Result<()> {
         let event = Path::decode(message)?;
-        heard(match event.kind() {
-            Type::Progress => Heard::Standing,
-            _ => Heard::Write(number_of(event.path.as_bytes())?),
+        received(match event.kind() {
+            Type::Progress => Received::Standing,
+            _ => Received::Write(number_of(event.path.as_bytes())?),
         });
         Ok(())
     }
@@ -93,7 +93,7 @@ impl EtcdWatches {
 }
 
 impl Watches for EtcdWatches {
-    fn conversation(&self) -> Box<dyn Conversation> {
+    fn protocol(&self) -> Box<dyn Protocol> {
         let method = "/etcdserverpb.Watch/Watch";
         Box::new(Subscription::of_many_requests(method, &self.authority, self.streams))
     }
@@ -105,14 +105,14 @@ impl Watches for EtcdWatches {
         (0..self.subscribers).map(|each| (each % self.streams, request.clone())).collect()
     }
 
-    fn hear(&self, message: &[u8], heard: &mut dyn FnMut(Heard)) -> Result<()> {
+    fn receive(&self, message: &[u8], received: &mut dyn FnMut(Received)) -> Result<()> {
         let response = etcd::WatchResponse::decode(message)?;
         if response.created {
-            heard(Heard::Standing);
+            received(Received::Standing);
         }
         for event in response.events {
             let key = event.kv.unwrap_or_default().key;
-            heard(Heard::Write(number_of(&key)?));
+            received(Received::Write(number_of(&key)?));
         }
         Ok(())
     }

@@ -99,6 +99,11 @@ impl BatchEvent {
         }
     }
 
+    /// Whether it is a change, not progress.
+    pub fn is_change(&self) -> bool {
+        !matches!(self, Self::Progress { .. })
+    }
+
     /// About how many bytes it has.
     pub fn bytes(&self) -> usize {
         let (texts, diff) = match self {

@@ -17,8 +17,8 @@ use pin_project_lite::pin_project;
 use tonic::Code;
 use tracing::Span;
 
+use super::entered::Entered;
 use super::request_context::RequestContext;
-use super::request_path::Entered;
 use super::route_label::route_label;
 
 /// The status in log and metrics of a request whose client went away.

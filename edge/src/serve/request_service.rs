@@ -17,8 +17,9 @@ use vdom_core::Error;
 
 use super::access_log::{LoggedBody, Observation, log_panic};
 use super::body_drain::read_to_end;
+use super::entered::Entered;
 use super::request_context::RequestContext;
-use super::request_path::{Entered, RequestPath};
+use super::request_path::RequestPath;
 use crate::caller::{CheckedCaller, RequestId};
 use crate::error::{to_response, to_status};
 use crate::stream::Draining;

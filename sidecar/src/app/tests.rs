@@ -10,16 +10,16 @@ use vdom_proto::v1 as wire;
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
 
 use super::*;
-use crate::double::Double;
+use crate::fake_gateway::FakeGateway;
 
 const NODE: &str = "/v1/repos/app/branches/main/nodes/a";
 
-fn config(double: &Double) -> SidecarConfig {
+fn config(gateway: &FakeGateway) -> SidecarConfig {
     let mut config = SidecarConfig { dev: true, ..SidecarConfig::default() };
     config.listen.address.set_port(0);
     config.listen.admin.set_port(0);
     config.limits.threads = 2;
-    config.upstream.address = double.url();
+    config.upstream.address = gateway.url();
     config
 }
 
@@ -70,11 +70,11 @@ async fn until_ready(running: &Running) {
 
 #[tokio::test]
 async fn every_door_gives_the_same_node() {
-    let double = Double::start().await;
-    double.put("a", b"one");
+    let gateway = FakeGateway::start().await;
+    gateway.put("a", b"one");
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("sidecar.sock");
-    let mut config = config(&double);
+    let mut config = config(&gateway);
     config.listen.unix = Some(socket.clone());
     let running = started(config).await;
 
@@ -101,16 +101,16 @@ async fn every_door_gives_the_same_node() {
     assert!(body.windows(3).any(|window| window == b"one"));
     assert!(body.windows(13).any(|window| window == b"grpc-status:0"), "{body:?}");
 
-    assert_eq!(double.reads().len(), 1, "all but the first came from memory");
+    assert_eq!(gateway.reads().len(), 1, "all but the first came from memory");
     running.drain().await;
     assert!(!socket.exists());
 }
 
 #[tokio::test]
 async fn writes_over_rest_are_seen_over_grpc() {
-    let double = Double::start().await;
-    double.put("a", b"one");
-    let running = started(config(&double)).await;
+    let gateway = FakeGateway::start().await;
+    gateway.put("a", b"one");
+    let running = started(config(&gateway)).await;
     let mut tcp = over_tcp(&running).await;
     assert_eq!(read(&mut tcp, "a").await.content, "one");
     let (head, body) =
@@ -122,15 +122,15 @@ async fn writes_over_rest_are_seen_over_grpc() {
 
 #[tokio::test]
 async fn operators_see_whether_the_gateway_is_there_and_what_is_cached() {
-    let double = Double::start().await;
-    double.put("a", b"one");
-    double.cut();
-    let running = started(config(&double)).await;
+    let gateway = FakeGateway::start().await;
+    gateway.put("a", b"one");
+    gateway.cut();
+    let running = started(config(&gateway)).await;
     let admin = running.addresses().admin;
     let (status, body) = get(admin, "/health/ready").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body.contains("the gateway has not answered yet"), "{body}");
-    double.mend();
+    gateway.mend();
     until_ready(&running).await;
 
     let mut tcp = over_tcp(&running).await;
@@ -148,7 +148,7 @@ async fn operators_see_whether_the_gateway_is_there_and_what_is_cached() {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
 
-    double.cut();
+    gateway.cut();
     tcp.list_repos(wire::ListReposRequest::default()).await.unwrap_err();
     let (status, body) = get(admin, "/health/ready").await;
     assert_eq!(status, StatusCode::OK, "what is cached is served");
@@ -158,8 +158,8 @@ async fn operators_see_whether_the_gateway_is_there_and_what_is_cached() {
 
 #[tokio::test]
 async fn a_path_that_is_nobodys_is_refused_in_the_callers_protocol() {
-    let double = Double::start().await;
-    let running = started(config(&double)).await;
+    let gateway = FakeGateway::start().await;
+    let running = started(config(&gateway)).await;
     let (status, body) = get(running.addresses().tcp, "/v2/nothing").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body.contains("/v2/nothing"), "{body}");
@@ -168,9 +168,9 @@ async fn a_path_that_is_nobodys_is_refused_in_the_callers_protocol() {
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_refused_also_by_a_second_sidecar() {
-    let double = Double::start().await;
-    let first = started(config(&double)).await;
-    let mut second = config(&double);
+    let gateway = FakeGateway::start().await;
+    let first = started(config(&gateway)).await;
+    let mut second = config(&gateway);
     second.listen.address = first.addresses().tcp;
     let Err(error) = start(second, Environment::system()).await else { panic!("taken") };
     assert!(error.message.contains("cannot listen"), "{error}");
@@ -179,13 +179,13 @@ async fn a_port_that_is_taken_is_refused_also_by_a_second_sidecar() {
 
 #[tokio::test]
 async fn requests_in_flight_are_answered_when_it_drains() {
-    let double = Double::start().await;
-    double.put("a", b"one");
-    let running = started(config(&double)).await;
+    let gateway = FakeGateway::start().await;
+    gateway.put("a", b"one");
+    let running = started(config(&gateway)).await;
     let mut tcp = over_tcp(&running).await;
-    double.hold_reads(true);
+    gateway.hold_reads(true);
     let reading = tokio::spawn(async move { read(&mut tcp, "a").await });
-    while double.reads().is_empty() {
+    while gateway.reads().is_empty() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let address = running.addresses().tcp;
@@ -193,7 +193,7 @@ async fn requests_in_flight_are_answered_when_it_drains() {
     while tokio::net::TcpStream::connect(address).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    double.hold_reads(false);
+    gateway.hold_reads(false);
     assert_eq!(reading.await.unwrap().content, "one");
     draining.await.unwrap();
 }
@@ -203,9 +203,9 @@ async fn without_a_token_nobody_is_let_in() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("secret");
     vdom_edge::token::generate_secret_file(&secret).unwrap();
-    let double = Double::start().await;
-    double.put("a", b"one");
-    let mut config = config(&double);
+    let gateway = FakeGateway::start().await;
+    gateway.put("a", b"one");
+    let mut config = config(&gateway);
     config.dev = false;
     config.auth.key_files = vec![secret];
     let running = started(config).await;

@@ -5,11 +5,11 @@ use vdom_core::ChangeKind::{Create, Update};
 use vdom_core::dom::calls::{AckLevel, Snapshot};
 use vdom_core::{Content, ErrorCode, Result, VectorClock};
 
-use super::loads::ReadFrom;
+use super::single_flight::ReadFrom;
 use super::*;
 use crate::cache::NodeKey;
 use crate::fixtures::{
-    EPOCH, EventBuilder, TestClock, address, id, node, path, snapshot, tolerance,
+    EPOCH, EventBuilder, TestClock, address, id, node, path, snapshot, staleness,
 };
 
 const FRESH: Freshness = Freshness { age_ms: 0, stale: false, source: Source::Store };
@@ -24,7 +24,7 @@ impl Setup {
     fn new() -> Self {
         let clock = TestClock::default();
         let cache = NodeCache::new(1 << 20);
-        let branch = Branch::new(address(), 1, cache, clock.environment(), tolerance());
+        let branch = Branch::new(address(), 1, cache, clock.environment(), staleness());
         Self { branch: Arc::new(branch), clock }
     }
 
@@ -231,11 +231,11 @@ fn an_answer_says_how_old_it_is_and_when_it_is_stale() {
     setup.branch.confirm(1, Freshness { stale: true, ..FRESH });
     assert!(freshness(&setup).stale, "the gateway itself cannot confirm the head");
     setup.branch.confirm(1, FRESH);
-    setup.clock.advance(tolerance().stale_after + Duration::from_millis(1));
+    setup.clock.advance(staleness().stale_after + Duration::from_millis(1));
     assert!(freshness(&setup).stale);
     assert!(setup.hit("a", Wanted { max_age_ms: Some(3_000), ..Wanted::default() }).is_none());
-    setup.clock.advance(tolerance().offline_max);
-    assert!(setup.hit("a", Wanted::default()).is_none(), "rights do not outlive the tolerance");
+    setup.clock.advance(staleness().offline_max);
+    assert!(setup.hit("a", Wanted::default()).is_none(), "rights do not outlive the policy");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn that_nothing_is_there_is_only_said_while_it_is_known() {
     let setup = Setup::followed();
     setup.begin("c").settle(Err(Error::not_found("no node `c`")));
     assert!(setup.hit("c", Wanted::default()).is_some());
-    setup.clock.advance(tolerance().stale_after + Duration::from_millis(1));
+    setup.clock.advance(staleness().stale_after + Duration::from_millis(1));
     assert!(setup.hit("c", Wanted::default()).is_none());
 }
 

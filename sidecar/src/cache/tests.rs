@@ -32,7 +32,7 @@ fn an_entry_moves_only_forward() {
 #[test]
 fn an_id_leads_only_to_its_own_node() {
     let cache = NodeCache::new(1 << 20);
-    cache.put(1, NodeKey::Id(id(1)), Slot::At(path("a")));
+    cache.put(1, NodeKey::Id(id(1)), Slot::PathHint(path("a")));
     assert!(cache.find(KeyRef::Id(1, id(1))).is_none(), "nothing is known at the path");
     cache.put(1, NodeKey::Path(path("a")), slot(1, "a", 5, b"one"));
     assert_eq!(content_at(&cache, KeyRef::Id(1, id(1))).as_deref(), Some(&b"one"[..]));

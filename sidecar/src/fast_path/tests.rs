@@ -15,7 +15,7 @@ use std::time::Duration;
 use vdom_edge::serve::RequestContext;
 
 use super::*;
-use crate::branch::{Joined, Tolerance};
+use crate::branch::{Joined, StalenessPolicy};
 use crate::branches::BranchSettings;
 use crate::cache::NodeKey;
 use crate::fixtures::{EPOCH, address, id, node, path, snapshot};
@@ -45,7 +45,7 @@ impl Setup {
             cache_max_bytes: 16 << 20,
             branches: BranchSettings {
                 max_branches: 4,
-                tolerance: Tolerance { stale_after: long, offline_max: long },
+                staleness: StalenessPolicy { stale_after: long, offline_max: long },
             },
             idle_after: long,
         };
@@ -72,7 +72,7 @@ impl Setup {
     }
 
     fn usual(&self) -> RequestService<Router> {
-        let calls = vdom_api::dom::grpc::server(
+        let calls = vdom_api::dom::grpc::document_server(
             Arc::new(self.sidecar.clone()),
             vdom_api::dom::grpc::Compression::Never,
         );

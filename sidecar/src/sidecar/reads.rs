@@ -31,7 +31,7 @@ enum Outcome {
     /// The gateway has to answer the caller itself.
     PassThrough,
     /// The branch has ended meanwhile.
-    Anew,
+    Resync,
 }
 
 impl Sidecar {
@@ -52,7 +52,7 @@ impl Sidecar {
             match self.read_from(&branch, &read).await? {
                 Outcome::Answer(snapshot) => return Ok(Some(*snapshot)),
                 Outcome::PassThrough => return Ok(None),
-                Outcome::Anew => {}
+                Outcome::Resync => {}
             }
         }
         Ok(None)
@@ -82,7 +82,7 @@ impl Sidecar {
         let mut loads = 0;
         loop {
             if branch.is_over() {
-                return Ok(Outcome::Anew);
+                return Ok(Outcome::Resync);
             }
             let key = read.key_ref(branch);
             if let Some(hit) = branch.hit(key, read.wanted) {
@@ -104,13 +104,14 @@ impl Sidecar {
             if !waited && branch.knows(key) {
                 waited = true;
                 let until = read.deadline.min(Instant::now() + FOLLOWER_GRACE);
-                if branch.reaches(read.wanted.revision.max(branch.floor()), until).await {
+                if branch.reaches(read.wanted.revision.max(branch.min_read_revision()), until).await
+                {
                     continue;
                 }
             }
             // A revision means nothing before the epoch is known.
             let wanted = head.map_or(0, |_| read.wanted.revision);
-            let known = head.map_or(0, |head| head.revision).max(branch.floor());
+            let known = head.map_or(0, |head| head.revision).max(branch.min_read_revision());
             if loads == LOADS_MAX {
                 return Err(branch.not_reached(wanted.max(known)));
             }
@@ -119,7 +120,7 @@ impl Sidecar {
             match deadline::within(read.deadline.into_std(), load).await {
                 Ok(snapshot) if head.is_some_and(|head| head.epoch != snapshot.epoch) => {
                     branch.end();
-                    return Ok(Outcome::Anew);
+                    return Ok(Outcome::Resync);
                 }
                 Ok(snapshot) if snapshot.revision >= known.max(read.wanted.revision) => {
                     self.cache().count_miss();
@@ -146,7 +147,7 @@ impl Sidecar {
         match error.code {
             ErrorCode::EpochChanged => {
                 branch.end();
-                Ok(Some(Outcome::Anew))
+                Ok(Some(Outcome::Resync))
             }
             ErrorCode::Unauthenticated | ErrorCode::PermissionDenied => {
                 self.branches().deny(branch);
@@ -166,7 +167,7 @@ impl Sidecar {
                     return Ok(None);
                 }
                 if branch.is_over() {
-                    return Ok(Some(Outcome::Anew));
+                    return Ok(Some(Outcome::Resync));
                 }
                 Err(branch.not_reached(revision))
             }
@@ -217,7 +218,7 @@ impl Sidecar {
                 break;
             }
         }
-        if branch.head().is_none() && branch.floor() == 0 {
+        if branch.head().is_none() && branch.min_read_revision() == 0 {
             // A branch that cannot be read must not take the place of another.
             branch.end();
         }

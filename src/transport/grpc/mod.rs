@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
-use vdom_api::dom::grpc::{Compression, server};
+use vdom_api::dom::grpc::{Compression, document_server};
 use vdom_core::{Error, Result};
 
 use vdom_dom::DocumentRoom;
@@ -18,7 +18,7 @@ pub fn router(room: Arc<DocumentRoom>) -> Result<(Router, HealthReporter)> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(Error::internal)?;
-    let routes = Routes::new(server(room, Compression::WhereAccepted))
+    let routes = Routes::new(document_server(room, Compression::WhereAccepted))
         .add_service(health)
         .add_service(reflection);
     Ok((routes.prepare().into_axum_router(), reporter))

@@ -27,3 +27,6 @@ pub(super) fn library_refusal(status: &Status) -> Option<Error> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

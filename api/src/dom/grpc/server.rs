@@ -18,7 +18,7 @@ use vdom_proto::v1::memory_gateway_server::MemoryGatewayServer;
 
 use super::compression::Compression;
 use super::library_refusal::library_refusal;
-use super::service::DomService;
+use super::service::DocumentCalls;
 use super::subscription::{SUBSCRIBE_CHANGES, SubscribeService};
 use crate::descriptors;
 use crate::dom::DocumentService;
@@ -28,9 +28,12 @@ use vdom_edge::error::to_status;
 
 /// The gRPC service over `dom`, ready for `tonic::service::Routes`. It expects
 /// the caller in the request's extensions.
-pub fn server<D: DocumentService>(dom: Arc<D>, compression: Compression) -> DomServer<D> {
+pub fn document_server<D: DocumentService>(
+    dom: Arc<D>,
+    compression: Compression,
+) -> DocumentServer<D> {
     let subscriptions = SubscribeService::new(Arc::clone(&dom), compression);
-    let mut server = MemoryGatewayServer::new(DomService::new(dom))
+    let mut server = MemoryGatewayServer::new(DocumentCalls::new(dom))
         .max_decoding_message_size(UNARY_MESSAGE_MAX_BYTES)
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Zstd);
@@ -39,27 +42,27 @@ pub fn server<D: DocumentService>(dom: Arc<D>, compression: Compression) -> DomS
             .send_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Zstd);
     }
-    DomServer { subscriptions, server }
+    DocumentServer { subscriptions, server }
 }
 
-/// See [`server`].
-pub struct DomServer<D> {
+/// What [`document_server`] makes: a `tower` service for the paths of the gRPC service.
+pub struct DocumentServer<D> {
     /// In front of the library, whose own method is never reached.
     subscriptions: SubscribeService<D>,
-    server: MemoryGatewayServer<DomService<D>>,
+    server: MemoryGatewayServer<DocumentCalls<D>>,
 }
 
-impl<D> Clone for DomServer<D> {
+impl<D> Clone for DocumentServer<D> {
     fn clone(&self) -> Self {
         Self { subscriptions: self.subscriptions.clone(), server: self.server.clone() }
     }
 }
 
-impl<D> NamedService for DomServer<D> {
-    const NAME: &'static str = <MemoryGatewayServer<DomService<D>> as NamedService>::NAME;
+impl<D> NamedService for DocumentServer<D> {
+    const NAME: &'static str = <MemoryGatewayServer<DocumentCalls<D>> as NamedService>::NAME;
 }
 
-impl<D: DocumentService> Service<Request<Body>> for DomServer<D> {
+impl<D: DocumentService> Service<Request<Body>> for DocumentServer<D> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;

@@ -19,11 +19,11 @@ use crate::dom::response_limit;
 use vdom_edge::stream::until_deadline;
 
 /// The gRPC service over a [`DocumentService`].
-pub(super) struct DomService<D> {
+pub(super) struct DocumentCalls<D> {
     dom: Arc<D>,
 }
 
-impl<D> DomService<D> {
+impl<D> DocumentCalls<D> {
     /// A service that asks `dom`.
     pub(super) fn new(dom: Arc<D>) -> Self {
         Self { dom }
@@ -31,7 +31,7 @@ impl<D> DomService<D> {
 }
 
 #[tonic::async_trait]
-impl<D: DocumentService> MemoryGateway for DomService<D> {
+impl<D: DocumentService> MemoryGateway for DocumentCalls<D> {
     type ReplayDiffsStream = ResponseStream<wire::WriteDiffResponse>;
     type ReadSnapshotsStream = ResponseStream<wire::ReadSnapshotResponse>;
     type ReadSnapshotStreamStream = ResponseStream<wire::SnapshotChunk>;

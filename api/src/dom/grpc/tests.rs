@@ -67,7 +67,7 @@ impl Door {
             transport: "tcp",
             draining: CancellationToken::new(),
         };
-        let routes = Routes::new(server(Arc::clone(&dom), Compression::WhereAccepted));
+        let routes = Routes::new(document_server(Arc::clone(&dom), Compression::WhereAccepted));
         let service = RequestService::new(routes.prepare().into_axum_router(), context);
         let address = "127.0.0.1:0".parse().expect("an address");
         let listener =
@@ -271,7 +271,7 @@ async fn compressed(dom: &Arc<FakeDocumentService>, path: &str, accepted: &str) 
         .body(tonic::body::Body::new(Full::new(message.freeze())))
         .expect("a request");
     request.extensions_mut().insert(CheckedCaller(Ok(caller())));
-    let mut server = server(Arc::clone(dom), Compression::WhereAccepted);
+    let mut server = document_server(Arc::clone(dom), Compression::WhereAccepted);
     let response = server.call(request).await.expect("infallible");
     let encoding = response.headers().get("grpc-encoding");
     let encoding = encoding.map_or("", |value| value.to_str().expect("ASCII")).to_owned();
@@ -306,7 +306,7 @@ async fn a_request_that_never_ends_is_given_up_and_nobodys_is_not_read() {
             .body(tonic::body::Body::new(body))
             .expect("a request")
     };
-    let mut server = server(Arc::new(FakeDocumentService::default()), Compression::Never);
+    let mut server = document_server(Arc::new(FakeDocumentService::default()), Compression::Never);
     let nobody = server.call(endless()).await.expect("infallible");
     assert_eq!(nobody.headers()["grpc-status"], "16");
     let mut request = endless();
@@ -355,7 +355,7 @@ async fn nobody_gets_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_ends_at_the_callers_deadline_or_at_the_default() {
-    let service = service::DomService::new(Arc::new(FakeDocumentService::default()));
+    let service = service::DocumentCalls::new(Arc::new(FakeDocumentService::default()));
     let begun = tokio::time::Instant::now();
     let named = std::time::Instant::now() + Duration::from_secs(5);
     for (deadline, seconds) in [(Some(named), 5), (None, 35)] {

@@ -8,13 +8,13 @@ use tonic::server::NamedService;
 use tonic_web::GrpcWebLayer;
 use tower::Layer;
 
-use super::{Compression, DomServer, server};
+use super::{Compression, DocumentServer, document_server};
 use crate::dom::DocumentService;
 
 /// The routes of gRPC-Web over `dom`.
 pub fn web_router<D: DocumentService>(dom: Arc<D>) -> Router {
-    let path = format!("/{}/{{*call}}", DomServer::<D>::NAME);
-    let service = GrpcWebLayer::new().layer(server(dom, Compression::WhereAccepted));
+    let path = format!("/{}/{{*call}}", DocumentServer::<D>::NAME);
+    let service = GrpcWebLayer::new().layer(document_server(dom, Compression::WhereAccepted));
     Router::new().route_service(&path, service)
 }
 

@@ -25,7 +25,7 @@ struct NewBranch {
 }
 
 /// The branches of a repo.
-pub(super) async fn list<D: DocumentService>(
+pub(super) async fn list_branches<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,
@@ -38,7 +38,7 @@ pub(super) async fn list<D: DocumentService>(
 }
 
 /// Creates a branch, empty or from another.
-pub(super) async fn create<D: DocumentService>(
+pub(super) async fn create_branch<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     body: Body,
@@ -53,7 +53,7 @@ pub(super) async fn create<D: DocumentService>(
         new.at_revision.filter(|revision| *revision > 0),
         call.operation_id(new.operation_id.as_deref())?,
     )?;
-    let location = write::url_of(&request.address);
+    let location = write::branch_url(&request.address);
     let branch = dom.create_branch(&call.caller, request);
     let branch = deadline::within(call.deadline(), branch).await?;
     let mut response = response::json(&to_json::branch(&branch))?;
@@ -65,7 +65,7 @@ pub(super) async fn create<D: DocumentService>(
 }
 
 /// One branch.
-pub(super) async fn read<D: DocumentService>(
+pub(super) async fn read_branch<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,
@@ -83,7 +83,7 @@ pub(super) async fn read<D: DocumentService>(
 }
 
 /// Deletes a branch.
-pub(super) async fn delete<D: DocumentService>(
+pub(super) async fn delete_branch<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,

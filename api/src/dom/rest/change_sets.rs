@@ -56,7 +56,7 @@ struct Revert {
 }
 
 /// Writes a change set: all of its diffs or none.
-pub(super) async fn write<D: DocumentService>(
+pub(super) async fn write_change_set<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     body: Body,
@@ -82,7 +82,7 @@ pub(super) async fn write<D: DocumentService>(
 }
 
 /// Writes the inverse of a range of changes.
-pub(super) async fn revert<D: DocumentService>(
+pub(super) async fn revert_changes<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     body: Body,

@@ -23,7 +23,7 @@ const HEAD: &[u8] = b"retry: 1000\n\n";
 
 /// Watches a branch. `event: change` and `event: progress` carry an id wherever
 /// a reader may resume; `event: problem` is the last before the stream ends.
-pub(super) async fn changes<D: DocumentService>(
+pub(super) async fn watch_changes<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,

@@ -34,7 +34,7 @@ struct Resolve {
 }
 
 /// The conflicts of a branch.
-pub(super) async fn list<D: DocumentService>(
+pub(super) async fn list_conflicts<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,
@@ -57,7 +57,7 @@ pub(super) async fn list<D: DocumentService>(
 }
 
 /// Resolves a conflict.
-pub(super) async fn resolve<D: DocumentService>(
+pub(super) async fn resolve_conflict<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     body: Body,

@@ -17,7 +17,7 @@ use vdom_edge::deadline;
 const HISTORY: [&str; 4] = ["history", "before_revision", "limit", "include_diffs"];
 
 /// The changes of a branch, newest first.
-pub(super) async fn history<D: DocumentService>(
+pub(super) async fn branch_history<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,

@@ -2,69 +2,24 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-use http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use http::header::{IF_MATCH, IF_NONE_MATCH};
 use vdom_core::dom::calls::{
     GetHistory, NodeSelector, OnConflict, ReadAt, ReadSnapshot, Snapshot, WriteContent,
 };
 use vdom_core::limits::HISTORY_PAGE_MAX_CHANGES;
-use vdom_core::{Error, ErrorCode, NodeId, Result, VectorClock};
+use vdom_core::{Error, ErrorCode, Result, VectorClock};
 
+use super::entity_tags::EntityTags;
 use super::headers::entity_tag;
-use super::read;
+use super::read::open_node;
 use super::request::ApiRequest;
 use crate::dom::DocumentService;
-
-/// The entity tags of a condition.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum EntityTags {
-    /// `*`: whatever stands there.
-    Any,
-    /// Nodes in these versions.
-    Of(Vec<(NodeId, u64)>),
-}
-
-impl EntityTags {
-    /// The condition in this header.
-    pub(super) fn parse(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
-        let mut tags = Vec::new();
-        let mut found = false;
-        for value in headers.get_all(name) {
-            found = true;
-            let text = value.to_str().unwrap_or_default();
-            for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
-                if tag == "*" {
-                    return Some(Self::Any);
-                }
-                // A tag that is not ours matches nothing, which is no error.
-                tags.extend(parse_tag(tag));
-            }
-        }
-        found.then_some(Self::Of(tags))
-    }
-
-    /// Whether the node is among them.
-    pub(super) fn match_node(&self, id: NodeId, version: u64) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Of(tags) => tags.contains(&(id, version)),
-        }
-    }
-
-    /// The version of the node that they name.
-    fn version_of(&self, node: NodeId) -> Option<u64> {
-        match self {
-            Self::Any => None,
-            Self::Of(tags) => tags.iter().find(|(id, _)| *id == node).map(|(_, version)| *version),
-        }
-    }
-}
 
 /// Puts the conditions of a request into its write. Without any, the write is
 /// applied to what is there. True where there is one. With `earlier`, `If-Match`
 /// may name a version that is no longer the latest: then the room decides, for a
 /// write that had seen that version.
-pub(super) async fn apply<D: DocumentService>(
+pub(super) async fn apply_preconditions<D: DocumentService>(
     dom: &Arc<D>,
     call: &ApiRequest,
     write: &mut WriteContent,
@@ -146,7 +101,7 @@ async fn current<D: DocumentService>(
         // What a cache has may be older than what the client saw elsewhere.
         at: ReadAt { max_age_ms: Some(0), ..ReadAt::default() },
     };
-    match read::open(dom, &call.caller, request).await {
+    match open_node(dom, &call.caller, request).await {
         Ok((snapshot, _)) => Ok(snapshot),
         Err(error) if error.code == ErrorCode::NotFound => {
             Err(precondition_failed("there is no node here, so If-Match cannot hold".to_owned())
@@ -158,11 +113,4 @@ async fn current<D: DocumentService>(
 
 fn precondition_failed(message: String) -> Error {
     Error::new(ErrorCode::FailedPrecondition, message)
-}
-
-fn parse_tag(tag: &str) -> Option<(NodeId, u64)> {
-    // Proxies weaken tags when they compress.
-    let tag = tag.strip_prefix("W/").unwrap_or(tag);
-    let (id, version) = tag.strip_prefix('"')?.strip_suffix('"')?.split_once('.')?;
-    Some((NodeId::from_hex(id).ok()?, version.parse().ok()?))
 }

@@ -12,7 +12,7 @@ use vdom_core::limits::UNARY_MESSAGE_MAX_BYTES;
 use vdom_core::{Content, Error, ErrorCode, Result};
 
 use super::content::{BSON, BYTES, JSON};
-use super::preconditions::EntityTags;
+use super::entity_tags::EntityTags;
 use super::request::ApiRequest;
 use super::{headers, history, query, response, to_json};
 use crate::dom::DocumentService;
@@ -30,7 +30,7 @@ pub(super) enum Opened {
 }
 
 /// Reads a node; with `?history`, its changes.
-pub(super) async fn node<D: DocumentService>(
+pub(super) async fn read_node<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,
@@ -47,7 +47,7 @@ pub(super) async fn node<D: DocumentService>(
     let not_modified = EntityTags::parse(&call.headers, &IF_NONE_MATCH);
     // The deadline is for finding the node; a large content may take longer.
     let deadline = call.deadline();
-    let opened = open(&dom, &call.caller, request);
+    let opened = open_node(&dom, &call.caller, request);
     let (snapshot, content) = deadline::within(deadline, opened).await?;
 
     let node = &snapshot.node;
@@ -79,7 +79,7 @@ pub(super) async fn node<D: DocumentService>(
 }
 
 /// Opens a node, in pieces where it does not fit one answer.
-pub(super) async fn open<D: DocumentService>(
+pub(super) async fn open_node<D: DocumentService>(
     dom: &Arc<D>,
     caller: &Caller,
     request: ReadSnapshot,

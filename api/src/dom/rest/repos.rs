@@ -13,7 +13,7 @@ use super::{response, to_json};
 use crate::dom::DocumentService;
 
 /// The repos of a realm.
-pub(super) async fn repos<D: DocumentService>(
+pub(super) async fn list_repos<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,

@@ -23,7 +23,7 @@ use vdom_edge::stream::until_deadline;
 const NDJSON: &str = "application/x-ndjson";
 
 /// Reads a subtree: one JSON object, or one line for each node.
-pub(super) async fn tree<D: DocumentService>(
+pub(super) async fn read_tree<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,

@@ -39,7 +39,7 @@ const PATH_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'+');
 
 /// Creates or replaces a node.
-pub(super) async fn put<D: DocumentService>(
+pub(super) async fn put_node<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     body: Body,
@@ -64,7 +64,7 @@ pub(super) async fn put<D: DocumentService>(
 }
 
 /// Edits a node by a diff whose kind the media type names.
-pub(super) async fn patch<D: DocumentService>(
+pub(super) async fn patch_node<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     body: Body,
@@ -87,7 +87,7 @@ pub(super) async fn patch<D: DocumentService>(
 }
 
 /// Deletes a node.
-pub(super) async fn delete<D: DocumentService>(
+pub(super) async fn delete_node<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,
@@ -97,7 +97,7 @@ pub(super) async fn delete<D: DocumentService>(
 }
 
 /// Gives a node another path: `?rename=<to>`.
-pub(super) async fn rename<D: DocumentService>(
+pub(super) async fn rename_node<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,
@@ -170,8 +170,8 @@ fn request(call: &ApiRequest, kind: Option<NodeKind>) -> Result<WriteContent> {
     })
 }
 
-/// Where a branch is.
-pub(super) fn url_of(address: &BranchAddress) -> String {
+/// The path of a branch in URLs.
+pub(super) fn branch_url(address: &BranchAddress) -> String {
     let branch = address.branch.as_str().replace('/', "%2F");
     format!("/v1/repos/{}/branches/{branch}", address.repo)
 }
@@ -195,7 +195,8 @@ async fn condition<D: DocumentService>(
         }
     };
     let merging = rule == Some(OnConflict::Merge);
-    let conditional = preconditions::apply(dom, call, request, merging || request.keep_conflict);
+    let conditional =
+        preconditions::apply_preconditions(dom, call, request, merging || request.keep_conflict);
     let conditional = conditional.await?;
     match rule {
         Some(OnConflict::Overwrite) if conditional => {
@@ -224,7 +225,7 @@ fn written(call: &ApiRequest, written: &Written) -> Result<Response<Body>> {
         *response.status_mut() = StatusCode::CREATED;
         let path = call.path()?;
         let path = utf8_percent_encode(path.as_str(), PATH_ESCAPED);
-        let location = format!("{}/nodes/{path}", url_of(&call.address()?));
+        let location = format!("{}/nodes/{path}", branch_url(&call.address()?));
         if let Ok(location) = HeaderValue::from_str(&location) {
             response.headers_mut().insert(LOCATION, location);
         }

@@ -15,12 +15,12 @@ fn connection(streams: usize) -> Grpc {
 }
 
 /// Bytes done with, answers by slot, and what is said in return.
-type Heard = (usize, Vec<(usize, Vec<u8>)>, Vec<u8>);
+type Received = (usize, Vec<(usize, Vec<u8>)>, Vec<u8>);
 
-fn hear(connection: &mut Grpc, input: &[u8]) -> Heard {
+fn receive(connection: &mut Grpc, input: &[u8]) -> Received {
     let (mut out, mut answers) = (Vec::new(), Vec::new());
     let done = connection
-        .hear(input, &mut out, &mut |slot, answer| answers.push((slot, answer.to_vec())))
+        .receive(input, &mut out, &mut |slot, answer| answers.push((slot, answer.to_vec())))
         .expect("no GOAWAY");
     (done, answers, out)
 }
@@ -52,11 +52,11 @@ fn an_answer_may_come_in_pieces() {
     input.extend(frame(DATA, 0, 1, b"\0\0\0\0\x04he"));
     let whole = input.len();
     input.extend(&frame(DATA, 0, 1, b"re")[..5]);
-    let (done, answers, _) = hear(&mut connection, &input);
+    let (done, answers, _) = receive(&mut connection, &input);
     assert_eq!((done, answers.len()), (whole, 0));
     let mut rest = frame(DATA, 0, 1, b"re");
     rest.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, b".."));
-    assert_eq!(hear(&mut connection, &rest).1, [(0, b"here".to_vec())]);
+    assert_eq!(receive(&mut connection, &rest).1, [(0, b"here".to_vec())]);
 }
 
 #[test]
@@ -64,10 +64,10 @@ fn a_refused_call_has_an_empty_answer() {
     let mut connection = connection(1);
     assert!(connection.call(0, b"", &mut Vec::new()));
     let trailers = frame(HEADERS, END_HEADERS | END_STREAM, 1, b"..");
-    assert_eq!(hear(&mut connection, &trailers).1, [(0, Vec::new())]);
+    assert_eq!(receive(&mut connection, &trailers).1, [(0, Vec::new())]);
     assert!(connection.call(0, b"", &mut Vec::new()));
     let reset = frame(RST_STREAM, 0, 3, &[0; 4]);
-    assert_eq!(hear(&mut connection, &reset).1, [(0, Vec::new())]);
+    assert_eq!(receive(&mut connection, &reset).1, [(0, Vec::new())]);
 }
 
 #[test]
@@ -76,16 +76,16 @@ fn flow_control_is_respected() {
     let message = [0; 16_000];
     let calls = (0..8).filter(|&slot| connection.call(slot, &message, &mut Vec::new())).count();
     assert_eq!(calls, 4, "65,535 bytes hold four of them");
-    hear(&mut connection, &frame(WINDOW_UPDATE, 0, 0, &20_000_u32.to_be_bytes()));
+    receive(&mut connection, &frame(WINDOW_UPDATE, 0, 0, &20_000_u32.to_be_bytes()));
     assert!(connection.call(7, &message, &mut Vec::new()));
 }
 
 #[test]
 fn a_ping_and_settings_are_acknowledged() {
     let mut connection = connection(1);
-    let (_, _, out) = hear(&mut connection, &frame(PING, 0, 0, b"12345678"));
+    let (_, _, out) = receive(&mut connection, &frame(PING, 0, 0, b"12345678"));
     assert_eq!(out, frame(PING, ACK, 0, b"12345678"));
-    let (_, _, out) = hear(&mut connection, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1]));
+    let (_, _, out) = receive(&mut connection, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1]));
     assert_eq!(out, frame(SETTINGS, ACK, 0, b""));
     assert!(!connection.call(0, b"", &mut Vec::new()), "a window of one byte");
 }

@@ -17,13 +17,15 @@ fn data(stream: u32, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-fn hear(subscription: &mut Subscription, input: &[u8]) -> Vec<(usize, Vec<u8>)> {
-    let mut heard = Vec::new();
+fn receive(subscription: &mut Subscription, input: &[u8]) -> Vec<(usize, Vec<u8>)> {
+    let mut received = Vec::new();
     let done = subscription
-        .hear(input, &mut Vec::new(), &mut |slot, message| heard.push((slot, message.to_vec())))
+        .receive(input, &mut Vec::new(), &mut |slot, message| {
+            received.push((slot, message.to_vec()));
+        })
         .expect("no end");
     assert_eq!(done, input.len());
-    heard
+    received
 }
 
 #[test]
@@ -38,13 +40,13 @@ fn messages_are_whole_wherever_frames_cut_them() {
         for next in cut..=messages.len() {
             let mut subscription = subscription();
             let pieces = [&messages[..cut], &messages[cut..next], &messages[next..]];
-            let heard: Vec<_> = pieces
+            let received: Vec<_> = pieces
                 .iter()
-                .flat_map(|piece| hear(&mut subscription, &data(3, piece)))
+                .flat_map(|piece| receive(&mut subscription, &data(3, piece)))
                 .map(|(slot, message)| (slot, String::from_utf8(message).expect("text")))
                 .collect();
             let expected = ["first", "", "a longer one"].map(|text| (1, text.to_owned()));
-            assert_eq!(heard, expected, "cut at {cut} and {next}");
+            assert_eq!(received, expected, "cut at {cut} and {next}");
         }
     }
 }
@@ -54,8 +56,8 @@ fn an_end_is_told() {
     let mut subscription = subscription();
     let mut trailers = Vec::new();
     frame_header(&mut trailers, 0, HEADERS, END_HEADERS | END_STREAM, 1);
-    let heard = subscription.hear(&trailers, &mut Vec::new(), &mut |_, _| {});
-    assert!(heard.is_err());
+    let received = subscription.receive(&trailers, &mut Vec::new(), &mut |_, _| {});
+    assert!(received.is_err());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use vdom_core::dom::calls::{Resolution, SetConflicts, SetWritten};
 use vdom_core::{BranchName, ConflictId, OperationId};
 
 use super::*;
-use crate::double::{CLASH, REVERTED};
+use crate::fake_gateway::{CLASH, REVERTED};
 
 const OPERATION: OperationId = OperationId([9; 16]);
 
@@ -78,10 +78,10 @@ impl Setup {
 #[tokio::test]
 async fn a_set_is_seen_by_the_next_read_even_before_its_events() {
     let setup = Setup::new().await;
-    setup.double.put("a", b"one");
-    setup.double.put("b", b"one");
+    setup.gateway.put("a", b"one");
+    setup.gateway.put("b", b"one");
     assert_eq!((setup.text("a").await, setup.text("b").await), ("one".into(), "one".into()));
-    setup.double.hold_events(true);
+    setup.gateway.hold_events(true);
     let outcome = setup.write_set(whole(vec![part("a", "two"), part("b", "two")])).await.unwrap();
     let written = accepted(outcome);
     assert_eq!((written.first_revision, written.last_revision), (3, 4));
@@ -89,7 +89,7 @@ async fn a_set_is_seen_by_the_next_read_even_before_its_events() {
     let answer = setup.read("a").await.unwrap();
     assert_eq!((text(&answer).as_str(), answer.revision), ("two", 4));
     assert_eq!(setup.text("b").await, "two");
-    let headers = setup.double.sets();
+    let headers = setup.gateway.sets();
     assert_eq!((headers.len(), headers[0].message.as_str()), (1, "why"));
     assert_eq!(headers[0].operation_id.len(), 16, "one was minted");
 }
@@ -97,22 +97,22 @@ async fn a_set_is_seen_by_the_next_read_even_before_its_events() {
 #[tokio::test]
 async fn a_set_whose_answer_was_lost_is_written_once() {
     let setup = Setup::new().await;
-    setup.double.lose_answers(1);
+    setup.gateway.lose_answers(1);
     let outcome = setup.write_set(whole(vec![part("a", "x"), part("b", "y")])).await.unwrap();
     assert_eq!(accepted(outcome).last_revision, 2);
-    assert_eq!(setup.double.revision(), 2);
-    let ids: Vec<_> = setup.double.sets().into_iter().map(|set| set.operation_id).collect();
+    assert_eq!(setup.gateway.revision(), 2);
+    let ids: Vec<_> = setup.gateway.sets().into_iter().map(|set| set.operation_id).collect();
     assert_eq!((ids.len(), &ids[0]), (2, &ids[1]), "it was sent twice");
 }
 
 #[tokio::test]
 async fn a_set_that_streams_is_not_repeated_and_its_caller_is_told() {
     let setup = Setup::new().await;
-    setup.double.lose_answers(1);
+    setup.gateway.lose_answers(1);
     let error = setup.write_set(streamed(whole(vec![part("a", "x")]))).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Unavailable);
     assert!(error.message.contains("it may have been written"), "{error}");
-    assert_eq!(setup.double.sets().len(), 1);
+    assert_eq!(setup.gateway.sets().len(), 1);
 
     let request = WriteDiffs { operation_id: Some(OPERATION), ..set() };
     let pieces = ["half and ", "half"].map(|piece| ChangeSetPart::Content(Bytes::from(piece)));
@@ -135,7 +135,7 @@ async fn a_set_that_breaks_off_is_not_written() {
         let error = setup.write_set(parts).await.unwrap_err();
         assert_eq!(error.message, "broke off");
     }
-    assert_eq!((setup.double.revision(), setup.double.sets().len()), (0, 0));
+    assert_eq!((setup.gateway.revision(), setup.gateway.sets().len()), (0, 0));
 }
 
 #[tokio::test]
@@ -150,18 +150,18 @@ async fn a_conflict_of_a_set_comes_back_without_an_id_of_ours() {
     let local = WriteDiffs { min_ack: AckLevel::Local, ..set() };
     let error = setup.sidecar.write_diffs(&caller(), local, whole(vec![part("a", "x")])).await;
     assert_eq!(error.unwrap_err().code, ErrorCode::Unimplemented);
-    assert_eq!(setup.double.revision(), 0);
+    assert_eq!(setup.gateway.revision(), 0);
 }
 
 #[tokio::test]
 async fn a_revert_and_a_resolution_are_written_once_and_seen_at_once() {
     let setup = Setup::new().await;
     for path in [REVERTED, CLASH] {
-        setup.double.put(path, b"before");
+        setup.gateway.put(path, b"before");
         setup.text(path).await;
     }
-    setup.double.hold_events(true);
-    setup.double.lose_answers(1);
+    setup.gateway.hold_events(true);
+    setup.gateway.lose_answers(1);
     let undone = setup.sidecar.revert_changes(&caller(), revert()).await.unwrap();
     assert_eq!(accepted(undone).last_revision, 3);
     assert_eq!(setup.text(REVERTED).await, REVERTED);
@@ -177,9 +177,9 @@ async fn a_revert_and_a_resolution_are_written_once_and_seen_at_once() {
 #[tokio::test]
 async fn replayed_diffs_are_answered_in_order_and_seen_at_once() {
     let setup = Setup::new().await;
-    setup.double.put("a", b"before");
+    setup.gateway.put("a", b"before");
     setup.text("a").await;
-    setup.double.hold_events(true);
+    setup.gateway.hold_events(true);
     let local = WriteDiff { min_ack: AckLevel::Local, ..put("c", "x") };
     let requests = [put("a", "one"), put("b", "two"), local, put("d", "never")];
     let requests = stream::iter(requests).map(Ok).boxed();
@@ -192,28 +192,28 @@ async fn replayed_diffs_are_answered_in_order_and_seen_at_once() {
     let error = outcomes.next().await.unwrap().unwrap_err();
     assert_eq!(error.code, ErrorCode::Unimplemented);
     assert!(outcomes.next().await.is_none());
-    assert_eq!(setup.double.revision(), 3);
+    assert_eq!(setup.gateway.revision(), 3);
 }
 
 #[tokio::test]
 async fn a_set_without_results_leaves_nothing_old_in_memory() {
     let setup = Setup::new().await;
-    setup.double.put("a", b"before");
+    setup.gateway.put("a", b"before");
     setup.text("a").await;
-    setup.double.hold_events(true);
-    setup.double.leave_results_out();
+    setup.gateway.hold_events(true);
+    setup.gateway.leave_results_out();
     let outcome = setup.write_set(whole(vec![part("a", "after")])).await.unwrap();
     assert_eq!(accepted(outcome).results, []);
     assert_eq!(setup.text("a").await, "after");
-    setup.double.cut();
+    setup.gateway.cut();
     assert_eq!(setup.text("a").await, "after", "what is kept is the newer one");
 }
 
 #[tokio::test]
 async fn the_rest_is_forwarded_as_it_is() {
     let setup = Setup::new().await;
-    setup.double.put("a", b"one");
-    setup.double.put("b", b"two");
+    setup.gateway.put("a", b"one");
+    setup.gateway.put("b", b"two");
     let nodes = ["b", "a"].map(|it| NodeSelector::Path(path(it))).to_vec();
     let request = ReadSnapshots { address: address(), nodes, at: ReadAt::default() };
     let snapshots = setup.sidecar.read_snapshots(&caller(), request).await.unwrap();

@@ -82,7 +82,7 @@ impl EventQueue {
         }
         let events = self.ready.pop_front()?;
         self.ready_bytes -= events.bytes();
-        let changes = events.events().iter().filter(|event| event.revision().is_some()).count();
+        let changes = events.events().iter().filter(|event| event.is_change()).count();
         Some((events, changes as u64))
     }
 

@@ -63,7 +63,7 @@ pub(crate) struct ReadFrom {
 }
 
 #[derive(Default)]
-pub(super) struct Loads {
+pub(super) struct LoadsInFlight {
     running: HashMap<NodeKey, Running>,
     next_number: u64,
 }
@@ -75,7 +75,7 @@ struct Running {
     answer: LoadAnswer,
 }
 
-impl Loads {
+impl LoadsInFlight {
     /// Marks the loads that a change concerns.
     pub(super) fn touch(&mut self, change: &Change, revision: u64) {
         if self.running.is_empty() {
@@ -112,7 +112,7 @@ impl Branch {
     pub(crate) fn join(self: &Arc<Self>, key: &NodeKey, at_least: u64) -> Joined {
         let mut guarded = self.guarded.lock();
         let head = self.head().map_or(0, |head| head.revision);
-        let at_least = at_least.max(head).max(self.floor());
+        let at_least = at_least.max(head).max(self.min_read_revision());
         if let Some(running) = guarded.loads.running.get_mut(key) {
             running.at_least = running.at_least.max(at_least);
             return Joined::Waiting(running.answer.clone());
@@ -201,7 +201,7 @@ impl Load {
         let path = NodeKey::Path(node.path.clone());
         branch.cache.put(branch.number, path, Slot::Node(Arc::new(cached)));
         if let NodeKey::Id(_) = self.key {
-            branch.cache.put(branch.number, self.key.clone(), Slot::At(node.path.clone()));
+            branch.cache.put(branch.number, self.key.clone(), Slot::PathHint(node.path.clone()));
         }
         Kept::Yes
     }

@@ -24,9 +24,9 @@ pub(crate) const CLASH: &str = "clash";
 /// The path that a revert writes.
 pub(crate) const REVERTED: &str = "reverted";
 
-/// The double. Clones are the same gateway.
+/// The gateway. Clones are the same gateway.
 #[derive(Clone)]
-pub(crate) struct Double {
+pub(crate) struct FakeGateway {
     state: Arc<Mutex<State>>,
     /// Counts whatever a waiting call may want to look at again.
     news: watch::Sender<u64>,
@@ -59,7 +59,7 @@ struct State {
     subscriptions: u32,
 }
 
-impl Double {
+impl FakeGateway {
     pub(crate) async fn start() -> Self {
         let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let outer = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -81,21 +81,21 @@ impl Double {
             tokens: Vec::new(),
             subscriptions: 0,
         };
-        let double = Self {
+        let gateway = Self {
             state: Arc::new(Mutex::new(state)),
             news: watch::Sender::new(0),
             line: Arc::new(Mutex::new(Some(CancellationToken::new()))),
             address: outer.local_addr().unwrap(),
         };
         let target = inner.local_addr().unwrap();
-        let server = MemoryGatewayServer::new(double.clone());
+        let server = MemoryGatewayServer::new(gateway.clone());
         tokio::spawn(
             tonic::transport::Server::builder()
                 .add_service(server)
                 .serve_with_incoming(TcpListenerStream::new(inner)),
         );
-        tokio::spawn(carry(outer, target, double.line.clone()));
-        double
+        tokio::spawn(carry(outer, target, gateway.line.clone()));
+        gateway
     }
 
     pub(crate) fn url(&self) -> String {

@@ -1,4 +1,4 @@
-//! The calls of the double.
+//! The calls of the gateway.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use vdom_core::dom::diff::Diff;
 use vdom_proto::v1 as wire;
 use vdom_proto::v1::memory_gateway_server::MemoryGateway;
 
-use super::{CLASH, Double, REVERTED, State, conflict, refused};
+use super::{CLASH, FakeGateway, REVERTED, State, conflict, refused};
 
 type Answer<T> = Result<Response<T>, Status>;
 type AnswerStream<T> = BoxStream<'static, Result<T, Status>>;
@@ -22,7 +22,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 const CONFLICT_ID: [u8; 16] = [5; 16];
 
 #[tonic::async_trait]
-impl MemoryGateway for Double {
+impl MemoryGateway for FakeGateway {
     type ReplayDiffsStream = AnswerStream<wire::WriteDiffResponse>;
     type ReadSnapshotsStream = AnswerStream<wire::ReadSnapshotResponse>;
     type ReadSnapshotStreamStream = AnswerStream<wire::SnapshotChunk>;
@@ -133,13 +133,13 @@ impl MemoryGateway for Double {
         if let Some(error) = self.state.lock().refusal(request.from_epoch) {
             return Err(refused(error));
         }
-        let double = self.clone();
+        let gateway = self.clone();
         let epoch = request.from_epoch;
         let events = stream::unfold(Some(request.from_revision), move |at| {
-            let (double, token) = (double.clone(), token.clone());
+            let (gateway, token) = (gateway.clone(), token.clone());
             async move {
                 let at = at?;
-                let next = double.until(|state| {
+                let next = gateway.until(|state| {
                     let refusal = state.refusal_to_watch(token.as_deref());
                     if let Some(error) = refusal.or_else(|| state.refusal(epoch)) {
                         return Some(Err(refused(error)));
@@ -202,10 +202,10 @@ impl MemoryGateway for Double {
         &self,
         request: Request<Streaming<wire::WriteDiffRequest>>,
     ) -> Answer<Self::ReplayDiffsStream> {
-        let double = self.clone();
+        let gateway = self.clone();
         let answers = request.into_inner().map(move |request| {
             let request = request?;
-            double.write(&request).map_err(refused)
+            gateway.write(&request).map_err(refused)
         });
         Ok(Response::new(answers.boxed()))
     }

@@ -14,7 +14,6 @@ use crate::architecture::{CRATES, root, sources};
 const KNOWN_CYCLES: &[(&str, &[&str])] = &[
     ("api", &["dom/convert/decode/conflicts.rs", "dom/convert/decode/responses.rs"]),
     ("api", &["dom/convert/encode/conflicts.rs", "dom/convert/encode/responses.rs"]),
-    ("api", &["dom/rest/preconditions.rs", "dom/rest/read.rs"]),
     ("core", &["document/build.rs", "document/read.rs"]),
     ("core", &["dom/calls/conflicts.rs", "dom/calls/writes.rs"]),
 ];

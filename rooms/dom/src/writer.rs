@@ -90,9 +90,9 @@ pub(crate) async fn run(
             Some(Command::Write { .. } | Command::VerifyHead { .. }) | None => {}
         }
         if !verifications.is_empty() {
-            let confirmed = writer.verify_head().await;
+            let verified = writer.verify_head().await;
             for reply in verifications {
-                let _ = reply.send(confirmed.clone());
+                let _ = reply.send(verified.clone());
             }
         }
     }
@@ -213,13 +213,13 @@ impl Writer {
 
     async fn verify_head_once(&self) -> Result<bool> {
         let begun = Instant::now();
-        let confirmed =
+        let verified =
             self.branch.store().confirm(self.branch.log, self.branch.head().number).await;
-        let confirmed = confirmed.map_err(|error| from_store(error, &self.branch.address))?;
-        if confirmed {
+        let verified = verified.map_err(|error| from_store(error, &self.branch.address))?;
+        if verified {
             self.branch.head_verified(begun);
         }
-        Ok(confirmed)
+        Ok(verified)
     }
 
     /// Reads and publishes what others appended.

@@ -22,7 +22,6 @@ struct Row {
     title: &'static str,
 }
 
-/// The table.
 const fn row(code: ErrorCode) -> Row {
     const fn row(grpc: Code, http: StatusCode, title: &'static str) -> Row {
         Row { grpc, http, title }

@@ -53,7 +53,6 @@ pub(crate) struct Wanted {
 pub(crate) struct Hit {
     /// The node, or that there is none.
     pub(crate) found: Found,
-    /// The branch's epoch.
     pub(crate) epoch: u64,
     /// The revision that this is as of.
     pub(crate) revision: u64,
@@ -72,7 +71,6 @@ pub(crate) enum Found {
 
 /// A branch that is followed, or about to be.
 pub(crate) struct Branch {
-    /// Its name.
     pub(crate) address: BranchAddress,
     number: u64,
     cache: NodeCache,

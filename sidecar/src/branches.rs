@@ -26,7 +26,6 @@ pub(crate) struct BranchSettings {
     pub(crate) staleness: StalenessPolicy,
 }
 
-/// See the module.
 pub(crate) struct Branches {
     known: RwLock<HashMap<BranchAddress, Known>>,
     next_number: AtomicU64,
@@ -42,7 +41,6 @@ enum Known {
 }
 
 impl Branches {
-    /// None yet.
     pub(crate) fn new(
         cache: NodeCache,
         environment: Environment,

@@ -137,7 +137,6 @@ impl Slot {
 pub(crate) struct Missing {
     /// The gateway's `NotFound`.
     pub(crate) error: Error,
-    /// As of when.
     pub(crate) position: Position,
 }
 
@@ -163,7 +162,6 @@ impl CachedNode {
         Some(Self { node, position, constant })
     }
 
-    /// The node.
     pub(crate) fn node(&self) -> &Node {
         &self.node
     }
@@ -173,7 +171,6 @@ impl CachedNode {
         self.position
     }
 
-    /// Its bytes.
     pub(crate) fn content(&self) -> Bytes {
         match &self.node.content {
             Content::Inline(bytes) => bytes.clone(),
@@ -209,7 +206,6 @@ pub(crate) struct CacheFigures {
     pub(crate) misses: u64,
     /// How many slots there are.
     pub(crate) entries: u64,
-    /// What they weigh.
     pub(crate) bytes: u64,
 }
 

@@ -109,7 +109,6 @@ impl FakeGateway {
         }
     }
 
-    /// Takes connections again.
     pub(crate) fn mend(&self) {
         *self.line.lock() = Some(CancellationToken::new());
     }

@@ -14,7 +14,6 @@ use vdom_edge::Environment;
 
 /// The pause after the first failure; it doubles with each that follows.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The gateway says how far it is every second: after so long it is not there.
 const SILENCE_MAX: Duration = Duration::from_secs(4);

@@ -54,7 +54,6 @@ impl OwnIdentity {
         !matches!(self.kind, Kind::Nobody)
     }
 
-    /// The token.
     pub(crate) fn token(&self) -> Option<Arc<str>> {
         match &self.kind {
             Kind::Nobody | Kind::Anonymous => None,

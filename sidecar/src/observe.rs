@@ -21,7 +21,6 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Of this sidecar.
     pub(crate) fn new(sidecar: Sidecar, draining: CancellationToken) -> Arc<Self> {
         Arc::new(Self { sidecar, draining })
     }

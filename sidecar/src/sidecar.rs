@@ -48,7 +48,6 @@ struct Inner {
 /// How the sidecar keeps nodes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SidecarSettings {
-    /// The cache's size.
     pub(crate) cache_max_bytes: u64,
     /// The branches that are followed.
     pub(crate) branches: BranchSettings,
@@ -77,17 +76,14 @@ impl Sidecar {
         &self.inner.branches
     }
 
-    /// What is kept.
     pub(crate) fn cache(&self) -> &NodeCache {
         &self.inner.cache
     }
 
-    /// The gateway.
     pub(crate) fn upstream(&self) -> &Upstream {
         &self.inner.upstream
     }
 
-    /// Stops following.
     pub(crate) fn stop(&self) {
         for branch in self.inner.branches.all() {
             branch.end();

@@ -97,7 +97,6 @@ impl Workers {
         Ok(Self { address, threads: workers, draining })
     }
 
-    /// Where they listen.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

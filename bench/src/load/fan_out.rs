@@ -47,7 +47,6 @@ pub(crate) enum Received {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FanOut {
     pub(crate) connections: usize,
-    /// On each connection.
     pub(crate) subscribers: usize,
     pub(crate) writes_per_second: f64,
     /// Far more than are under way at a time.

@@ -179,7 +179,6 @@ impl RequestHeaders {
         Self { first, next, were_sent: false }
     }
 
-    /// Opens a stream.
     pub(super) fn write(&mut self, stream: u32, out: &mut Vec<u8>) {
         let headers = if self.were_sent { &self.next } else { &self.first };
         frame_header(out, headers.len(), HEADERS, END_HEADERS, stream);

@@ -24,7 +24,6 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// No round yet.
     pub(crate) fn new(name: &str, durability: &'static str) -> Self {
         Self {
             name: name.to_owned(),
@@ -41,7 +40,6 @@ impl Measured {
         }
     }
 
-    /// One more round.
     pub(crate) fn add(&mut self, measurement: &Measurement) {
         let quantile = |part| measurement.latency.value_at_quantile(part) as f64 / 1e3;
         self.calls_per_second.push(measurement.calls_per_second);
@@ -65,17 +63,14 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// No round yet.
     pub(crate) fn new(name: &str, unit: &'static str) -> Self {
         Self { name: name.to_owned(), unit, rounds: Vec::new() }
     }
 
-    /// Measured once.
     pub(crate) fn once(name: &str, unit: &'static str, value: f64) -> Self {
         Self { name: name.to_owned(), unit, rounds: vec![value] }
     }
 
-    /// One more round.
     pub(crate) fn add(&mut self, value: f64) {
         self.rounds.push(value);
     }

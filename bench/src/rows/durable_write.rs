@@ -71,7 +71,6 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
     Ok(vec![many, scheduled, one])
 }
 
-/// Whether it came.
 fn invite(
     peer: std::result::Result<Side, Missing>,
     sides: &mut Vec<Side>,

@@ -11,7 +11,6 @@ use crate::servers::{Filling, Gateway, VALUE_BYTES};
 const HISTORY: Filling = Filling { nodes: 100_000, changes: 1_000_000, value_bytes: 100 };
 const CACHED: Filling = Filling { nodes: 100_000, changes: 100_000, value_bytes: VALUE_BYTES };
 
-/// What was promised.
 const READY_MAX_SECONDS: f64 = 2.0;
 const IDLE_MAX_MB: f64 = 40.0;
 const CACHED_MAX_MB: f64 = 300.0;

@@ -221,7 +221,6 @@ pub(super) fn number_of(key: &[u8]) -> Result<usize> {
 pub(crate) struct Noise(u64);
 
 impl Noise {
-    /// From the start.
     pub(crate) fn new() -> Self {
         Self(0x9e37_79b9_7f4a_7c15)
     }

@@ -16,7 +16,6 @@ const REST: Duration = Duration::from_millis(250);
 const REST_DEADLINE: Duration = Duration::from_secs(20);
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A running server.
 pub(crate) struct ServerProcess {
     name: String,
     child: Child,

@@ -28,7 +28,6 @@ pub(crate) struct Sidecar {
 }
 
 impl Sidecar {
-    /// Starts it.
     pub(crate) fn start(bench: &Bench, gateway: &Gateway, name: &str) -> Result<Self> {
         let folder = bench.folder.join(name);
         std::fs::create_dir(&folder)?;

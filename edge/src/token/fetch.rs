@@ -43,7 +43,6 @@ impl JwksUrl {
         Ok(Self { uri, client: Client::builder(TokioExecutor::new()).build(connector) })
     }
 
-    /// The set's bytes.
     pub(super) async fn fetch(&self) -> Result<Bytes> {
         let fetched = tokio::time::timeout(FETCH_DEADLINE, self.request()).await;
         fetched.unwrap_or_else(|_| {

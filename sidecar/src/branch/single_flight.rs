@@ -58,7 +58,6 @@ pub(crate) enum Settled {
 pub(crate) struct ReadFrom {
     /// The epoch of the revision.
     pub(crate) epoch: Option<u64>,
-    /// The revision.
     pub(crate) revision: u64,
 }
 

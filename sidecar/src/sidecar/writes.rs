@@ -24,7 +24,6 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
 const OPEN_MAX: u32 = 2;
 
 impl Sidecar {
-    /// Writes one diff.
     pub(super) async fn forward_write(
         &self,
         caller: &Caller,
@@ -53,7 +52,6 @@ impl Sidecar {
         Ok(self.written(&address, outcome, minted))
     }
 
-    /// Resolves a conflict.
     pub(super) async fn forward_resolution(
         &self,
         caller: &Caller,

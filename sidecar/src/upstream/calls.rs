@@ -19,7 +19,6 @@ use vdom_edge::error::from_status;
 use super::{OnBehalfOf, Upstream};
 
 impl Upstream {
-    /// Writes one diff.
     pub(crate) async fn write_diff(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
@@ -45,7 +44,6 @@ impl Upstream {
         decode::snapshot(answer.await?)
     }
 
-    /// Reads many nodes.
     pub(crate) async fn read_snapshots(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
@@ -61,7 +59,6 @@ impl Upstream {
             .boxed())
     }
 
-    /// Reads a subtree.
     pub(crate) async fn read_tree(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
@@ -77,7 +74,6 @@ impl Upstream {
             .boxed())
     }
 
-    /// Watches a branch.
     pub(crate) async fn subscribe(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
@@ -90,7 +86,6 @@ impl Upstream {
         Ok(self.stream(events.await?).and_then(|event| async { decode::event(event) }).boxed())
     }
 
-    /// Lists changes.
     pub(crate) async fn history(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
@@ -130,7 +125,6 @@ impl Upstream {
         answer.await?.branches.into_iter().map(decode::branch_summary).collect()
     }
 
-    /// Creates a branch.
     pub(crate) async fn create_branch(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
@@ -143,7 +137,6 @@ impl Upstream {
         decode::branch_summary(answer.await?.branch.unwrap_or_default())
     }
 
-    /// Deletes a branch.
     pub(crate) async fn delete_branch(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
@@ -169,7 +162,6 @@ impl Upstream {
         decode::set_outcome(answer.await?)
     }
 
-    /// Lists kept conflicts.
     pub(crate) async fn list_conflicts(
         &self,
         on_behalf_of: OnBehalfOf<'_>,

@@ -69,7 +69,6 @@ impl Call {
         }
     }
 
-    /// The refusal.
     pub(super) fn status(&self, error: Error) -> Status {
         to_status(error, &self.caller.request_id)
     }

@@ -12,7 +12,6 @@ use super::content::JSON;
 use super::request::ApiRequest;
 use vdom_edge::deadline;
 
-/// The whole body.
 pub(super) async fn collect(call: &ApiRequest, body: Body) -> Result<Bytes> {
     let collected = async {
         match Limited::new(body, UNARY_MESSAGE_MAX_BYTES).collect().await {

@@ -64,7 +64,6 @@ pub(super) async fn create_branch<D: DocumentService>(
     Ok(response)
 }
 
-/// One branch.
 pub(super) async fn read_branch<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
@@ -82,7 +81,6 @@ pub(super) async fn read_branch<D: DocumentService>(
     response::json(&to_json::branch(branch))
 }
 
-/// Deletes a branch.
 pub(super) async fn delete_branch<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,

@@ -56,7 +56,6 @@ pub(super) async fn list_conflicts<D: DocumentService>(
     response::json(&json!({ "conflicts": conflicts, "more": page.more }))
 }
 
-/// Resolves a conflict.
 pub(super) async fn resolve_conflict<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,

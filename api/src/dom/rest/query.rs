@@ -60,7 +60,6 @@ impl QueryParameters {
         }
     }
 
-    /// A whole number.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>> {
         self.get(name)
             .map(|text| {

@@ -37,7 +37,6 @@ pub(super) fn tree_entry(entry: &TreeEntry) -> Result<Value> {
     Ok(Value::Object(value))
 }
 
-/// An accepted write.
 pub(super) fn written(written: &Written) -> Value {
     json!({
         "node_id": written.node_id.to_string(),
@@ -129,7 +128,6 @@ pub(super) fn conflict(conflict: &Conflict) -> Result<Value> {
     Ok(Value::Object(value))
 }
 
-/// A change.
 pub(super) fn change(event: &ChangeEvent) -> Value {
     let change = &event.change;
     let mut value = object(json!({
@@ -181,12 +179,10 @@ pub(super) fn freshness(freshness: Freshness) -> Value {
     })
 }
 
-/// A repo.
 pub(super) fn repo(repo: &RepoSummary) -> Value {
     json!({ "name": repo.name, "branches": repo.branches })
 }
 
-/// A branch.
 pub(super) fn branch(branch: &BranchSummary) -> Value {
     json!({
         "name": branch.name,

@@ -86,7 +86,6 @@ pub(super) async fn patch_node<D: DocumentService>(
     write(dom, call, diff, None).await
 }
 
-/// Deletes a node.
 pub(super) async fn delete_node<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,

@@ -2,7 +2,6 @@
 
 use crate::dom::convert::encode;
 
-/// Wire types.
 const VARINT: u32 = 0;
 const LENGTH_DELIMITED: u32 = 2;
 /// The largest number that takes one byte.

@@ -213,9 +213,11 @@ where
             };
             let FastPath { path, .. } = &ways.fast;
             let entered = path.enter(&head.headers);
-            let prepared = path.guarded(&entered, || {
-                ways.fast.answer(&entered, &read).filter(|_| failed.is_none())
-            });
+            // A request that broke off is not looked up, nor counted as found.
+            let prepared = match failed {
+                None => path.guarded(&entered, || ways.fast.answer(&entered, &read)),
+                Some(_) => None,
+            };
             if let Some(prepared) = prepared {
                 path.answered(&entered, CALL, PATH);
                 return Poll::Ready(Ok(response(&entered, prepared)));

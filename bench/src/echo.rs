@@ -15,12 +15,13 @@ use tonic::{Request, Response, Status, Streaming};
 use vdom_proto::v1::memory_gateway_server::{MemoryGateway, MemoryGatewayServer};
 use vdom_proto::v1::{
     AckLevel, ChangeEvent, CreateBranchRequest, CreateBranchResponse, DeleteBranchRequest,
-    DeleteBranchResponse, Freshness, GetHistoryRequest, GetHistoryResponse, ListBranchesRequest,
-    ListBranchesResponse, ListConflictsRequest, ListConflictsResponse, ListReposRequest,
-    ListReposResponse, NodeKind, ReadSnapshotRequest, ReadSnapshotResponse, ReadSnapshotsRequest,
-    ReadTreeRequest, ResolveConflictRequest, ResolveConflictResponse, RevertChangesRequest,
-    SessionMessage, SessionUpdate, SnapshotChunk, SubscribeRequest, TreeEntry, VectorClock,
-    WriteDiffRequest, WriteDiffResponse, WriteDiffsChunk, WriteDiffsRequest, WriteDiffsResponse,
+    DeleteBranchResponse, ExplainConflictRequest, ExplainConflictResponse, Freshness,
+    GetHistoryRequest, GetHistoryResponse, ListBranchesRequest, ListBranchesResponse,
+    ListConflictsRequest, ListConflictsResponse, ListReposRequest, ListReposResponse, NodeKind,
+    ReadSnapshotRequest, ReadSnapshotResponse, ReadSnapshotsRequest, ReadTreeRequest,
+    ResolveConflictRequest, ResolveConflictResponse, RevertChangesRequest, SessionMessage,
+    SessionUpdate, SnapshotChunk, SubscribeRequest, TreeEntry, VectorClock, WriteDiffRequest,
+    WriteDiffResponse, WriteDiffsChunk, WriteDiffsRequest, WriteDiffsResponse,
 };
 
 use crate::Result;
@@ -180,6 +181,13 @@ impl MemoryGateway for Echo {
         &self,
         _: Request<ListConflictsRequest>,
     ) -> Answered<ListConflictsResponse> {
+        not_here()
+    }
+
+    async fn explain_conflict(
+        &self,
+        _: Request<ExplainConflictRequest>,
+    ) -> Answered<ExplainConflictResponse> {
         not_here()
     }
 

@@ -43,6 +43,8 @@ pub const CHANGE_SET_RESULTS_MAX: usize = 10_000;
 pub const READ_SNAPSHOTS_MAX_NODES: usize = 10_000;
 /// The most conflicts in one answer.
 pub const CONFLICT_PAGE_MAX: u32 = 100;
+/// The most changes that an explained conflict names.
+pub const EXPLAINED_CHANGES_MAX: u32 = 20;
 /// The most places that a conflict names.
 pub const CONFLICT_MAX_HUNKS: usize = 1_000;
 /// The longest name of a field in a conflict; of a longer one, the nearest

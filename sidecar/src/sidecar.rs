@@ -9,10 +9,10 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use vdom_api::dom::{DocumentService, in_batches};
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, GetHistory,
-    HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
-    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
-    WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
+    BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch,
+    ExplainConflict, GetHistory, HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree,
+    RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe,
+    TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
 use vdom_core::{BranchAddress, RealmName, RepoName, Result};
@@ -235,6 +235,14 @@ impl DocumentService for Sidecar {
         request: ListConflicts,
     ) -> Result<ConflictPage> {
         self.upstream().list_conflicts(OnBehalfOf::Caller(caller), &request).await
+    }
+
+    async fn explain_conflict(
+        &self,
+        caller: &Caller,
+        request: ExplainConflict,
+    ) -> Result<ConflictExplanation> {
+        self.upstream().explain_conflict(OnBehalfOf::Caller(caller), &request).await
     }
 
     async fn resolve_conflict(

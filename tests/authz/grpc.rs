@@ -109,6 +109,12 @@ fn rows(realm: &str) -> Vec<Row> {
         resolution: v1::resolve_conflict_request::Resolution::Ours.into(),
         ..Default::default()
     };
+    let explain = v1::ExplainConflictRequest {
+        realm: realm(),
+        repo: repo(),
+        branch: branch(),
+        conflict_id: vec![7; 16].into(),
+    };
     let create = v1::CreateBranchRequest {
         realm: realm(),
         repo: repo(),
@@ -152,6 +158,7 @@ fn rows(realm: &str) -> Vec<Row> {
         ending(row("RevertChanges", &revert, WRITE), "NotFound"),
         ending(row("RevertChanges", &revert_in_anothers_name, WRITE_AS), "NotFound"),
         row("ListConflicts", &list_conflicts, READ),
+        ending(row("ExplainConflict", &explain, READ), "NotFound"),
         ending(row("ResolveConflict", &resolve, WRITE), "NotFound"),
         ending(row("CreateBranch", &create, WRITE), "AlreadyExists"),
         ending(row("DeleteBranch", &delete, ADMINISTER), "NotFound"),

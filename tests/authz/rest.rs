@@ -86,6 +86,7 @@ fn rows() -> Vec<Row> {
             "NotFound",
         ),
         Row { route: CONFLICTS, ..PLAIN },
+        ending(Row { route: CONFLICT, ..PLAIN }, "NotFound"),
         ending(post(CONFLICT, r#"{"resolution": "ours"}"#), "NotFound"),
         Row { route: "/v1/repos/{repo}/branches/{branch}/history", ..PLAIN },
         PLAIN,

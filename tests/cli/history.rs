@@ -147,6 +147,7 @@ async fn a_kept_conflict_is_listed_shown_and_resolved() {
         );
         let shown = shell.run(&["conflicts", "show", "site", &id[..8]]).await.succeeded().text();
         assert!(shown.contains("-two\n+THEIRS") && shown.contains("In a hurry"), "{shown}");
+        assert!(shown.contains("had not seen:\n#") && shown.contains("Both disagree"), "{shown}");
         shell.run(&["conflicts", "resolve", "site", &id, "--merge"]).await.refused(4, &["a"]);
         let resolve = ["conflicts", "resolve", "site", &id, how];
         shell.run_with(b"one\nBOTH\n", &resolve).await.succeeded();

@@ -26,6 +26,8 @@ pub(super) enum Ask {
     ReadMany { paths: &'static [&'static str] },
     /// Lists the conflicts that were kept.
     Conflicts,
+    /// Explains the conflict that was listed first.
+    Explain,
     /// Resolves the conflict that was listed first.
     Resolve(Resolve),
     /// Lists the branches of the repo.
@@ -148,6 +150,14 @@ pub(super) enum Answer {
     SetConflicts(Vec<Option<String>>),
     /// Conflicts as path and reason.
     Conflicts(Vec<(String, String)>),
+    /// What a conflict is about: its path, the revisions that its writer had not seen,
+    /// whether it merges, and how many places do not.
+    Explanation {
+        path: String,
+        unseen: Vec<u64>,
+        merge: String,
+        hunks: usize,
+    },
     /// A branch with its revision, and where it came from.
     Branch {
         name: String,

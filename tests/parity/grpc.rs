@@ -272,6 +272,7 @@ impl Door for GrpcDoor {
             Ask::Revert { first, last } => self.revert(*first, *last).await,
             Ask::ReadMany { paths } => self.read_many(paths).await,
             Ask::Conflicts => self.conflicts().await,
+            Ask::Explain => self.explain().await,
             Ask::Resolve(how) => self.resolve(*how).await,
             Ask::Branches => self.branches().await,
             Ask::CreateBranch { name, at } => self.create_branch(name, *at).await,

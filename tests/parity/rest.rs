@@ -219,6 +219,7 @@ impl Door for RestDoor {
             Ask::Set(set) => self.set(set).await,
             Ask::Revert { first, last } => self.revert(*first, *last).await,
             Ask::Conflicts => self.conflicts().await,
+            Ask::Explain => self.explain().await,
             Ask::Resolve(how) => self.resolve(*how).await,
             Ask::Branches => self.branches().await,
             Ask::CreateBranch { name, at } => self.create_branch(name, *at).await,

@@ -144,6 +144,16 @@ fn merged_and_resolved() -> Vec<Row> {
         row("no conflict was kept", Ask::Conflicts, Answer::Conflicts(Vec::new())),
         row("a conflict to keep", kept("mine"), Answer::Conflict),
         row("that conflict", Ask::Conflicts, conflict("m", "stale_clock")),
+        row(
+            "what it is about",
+            Ask::Explain,
+            Answer::Explanation {
+                path: "m".to_owned(),
+                unseen: vec![14, 13],
+                merge: "conflicting".to_owned(),
+                hunks: 1,
+            },
+        ),
         row("theirs", Ask::Resolve(Resolve::Theirs), written(6, 4, 15)),
         row("what was refused", read("m", At::Latest), node(6, "m", (4, 15, 15), "mine")),
         row("it is resolved", Ask::Conflicts, Answer::Conflicts(Vec::new())),

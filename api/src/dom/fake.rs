@@ -12,11 +12,12 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use vdom_core::dom::calls::{
-    AckLevel, BranchSummary, ChangeSetPart, Conflict, ConflictPage, ConflictReason, CreateBranch,
-    DeleteBranch, DiffSource, Event, Freshness, GetHistory, HistoryPage, ListConflicts,
-    NodeSelector, OnConflict, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
-    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Source, Subscribe,
-    TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
+    AckLevel, BranchSummary, ChangeSetPart, Conflict, ConflictExplanation, ConflictPage,
+    ConflictReason, CreateBranch, DeleteBranch, DiffSource, Event, ExplainConflict, Freshness,
+    GetHistory, HistoryPage, ListConflicts, NodeSelector, OnConflict, ReadAt, ReadSnapshot,
+    ReadSnapshots, ReadTree, RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges,
+    SetOutcome, Snapshot, Source, Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs,
+    WriteOutcome,
 };
 use vdom_core::dom::diff::Diff;
 use vdom_core::dom::events::EventSlice;
@@ -257,6 +258,14 @@ impl DocumentService for FakeDocumentService {
 
     async fn list_conflicts(&self, _: &Caller, request: ListConflicts) -> Result<ConflictPage> {
         Ok(self.state.lock().list_conflicts(&request))
+    }
+
+    async fn explain_conflict(
+        &self,
+        _: &Caller,
+        request: ExplainConflict,
+    ) -> Result<ConflictExplanation> {
+        self.state.lock().explain(request.id)
     }
 
     async fn resolve_conflict(

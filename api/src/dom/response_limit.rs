@@ -2,7 +2,8 @@
 //! out of those that would not fit.
 
 use vdom_core::dom::calls::{
-    Conflict, ConflictPage, DiffSource, SetOutcome, StoredConflict, WriteDiff, Written,
+    Conflict, ConflictExplanation, ConflictPage, DiffSource, SetOutcome, StoredConflict, WriteDiff,
+    Written,
 };
 use vdom_core::limits::UNARY_MESSAGE_MAX_BYTES;
 
@@ -48,6 +49,23 @@ pub(crate) fn conflict_page(mut page: ConflictPage) -> ConflictPage {
         page.more = true;
     }
     page
+}
+
+/// An explained conflict, its history ended early where it has more than fits;
+/// never before its first change.
+pub(crate) fn conflict_explanation(mut explanation: ConflictExplanation) -> ConflictExplanation {
+    let mut bytes = stored_bytes(&explanation.stored);
+    let changes = &mut explanation.unseen.changes;
+    let fitting = changes.iter().take_while(|event| {
+        bytes += event.change.message.len();
+        bytes <= PART_MAX_BYTES
+    });
+    let fitting = fitting.count().max(1);
+    if fitting < changes.len() {
+        changes.truncate(fitting);
+        explanation.unseen.next_before_revision = changes.last().map(|last| last.change.revision);
+    }
+    explanation
 }
 
 fn result_bytes(written: &Written) -> usize {

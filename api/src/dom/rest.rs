@@ -77,7 +77,8 @@ pub fn router<D: DocumentService>(dom: Arc<D>) -> Router {
         )
         .route(
             "/v1/repos/{repo}/branches/{branch}/conflicts/{id}",
-            answer(MethodFilter::POST, conflicts::resolve_conflict),
+            answer(MethodFilter::GET, conflicts::explain_conflict)
+                .merge(answer(MethodFilter::POST, conflicts::resolve_conflict)),
         )
         .route(
             "/v1/repos/{repo}/branches/{branch}/history",

@@ -4,10 +4,10 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, GetHistory,
-    HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
-    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
-    WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
+    BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch,
+    ExplainConflict, GetHistory, HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree,
+    RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe,
+    TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
 use vdom_core::{RealmName, RepoName, Result};
@@ -106,6 +106,13 @@ pub trait DocumentService: Send + Sync + 'static {
     /// Lists the conflicts that were kept and not resolved.
     async fn list_conflicts(&self, caller: &Caller, request: ListConflicts)
     -> Result<ConflictPage>;
+
+    /// Says what a kept conflict is about now, and whether it would merge.
+    async fn explain_conflict(
+        &self,
+        caller: &Caller,
+        request: ExplainConflict,
+    ) -> Result<ConflictExplanation>;
 
     /// Resolves a kept conflict.
     async fn resolve_conflict(

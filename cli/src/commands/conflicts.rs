@@ -7,11 +7,14 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use vdom_client::{BranchSpec, Client, random_operation_id};
 use vdom_core::limits::CONFLICT_PAGE_MAX;
+use vdom_proto::v1::explain_conflict_response::Merge;
 use vdom_proto::v1::resolve_conflict_request::Resolution;
 use vdom_proto::v1::{
-    ListConflictsRequest, NodeKind, ResolveConflictRequest, StoredConflict, VectorClock,
+    ExplainConflictRequest, ListConflictsRequest, NodeKind, ResolveConflictRequest, StoredConflict,
+    VectorClock,
 };
 
+use super::change;
 use super::diff::text::{DiffSide, unified};
 use super::put::read_input;
 use super::write;
@@ -135,8 +138,43 @@ async fn show(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let client = server.connect().await?;
-    let conflict = find(&client, chosen).await?;
-    output.result(|| record(&conflict), |painter| text(&conflict, painter))?;
+    let found = find(&client, chosen).await?;
+    let request = ExplainConflictRequest {
+        realm: client.realm(),
+        repo: chosen.branch.repo.clone(),
+        branch: chosen.branch.branch.clone(),
+        conflict_id: found.conflict_id.clone(),
+    };
+    let explained = client.raw().explain_conflict(client.unary(request)).await?.into_inner();
+    let unseen = explained.unseen.clone().unwrap_or_default();
+    output.result(
+        || {
+            let mut record = record(&found);
+            record["unseen"] = unseen.changes.iter().map(change::record).collect();
+            record["merge"] = merge_word(explained.merge()).into();
+            record
+        },
+        |painter| {
+            let mut text = text(&found, painter);
+            text.push_str("\n\nWhat its writer had not seen:");
+            for change in &unseen.changes {
+                text.push('\n');
+                text.push_str(&change::lines(change, painter));
+            }
+            if unseen.next_before_revision > 0 {
+                text.push_str("\n(and older ones)");
+            }
+            let outcome = match explained.merge() {
+                Merge::Clean => "Both merge: `--merge` would be written.",
+                Merge::Conflicting => "Both disagree: `--merge` would be refused.",
+                Merge::Impossible | Merge::Unspecified => {
+                    "Nothing is known to merge with: decide with --ours, --theirs or --manual."
+                }
+            };
+            text.extend(["\n\n", outcome]);
+            text
+        },
+    )?;
     Ok(())
 }
 
@@ -303,6 +341,10 @@ fn text(stored: &StoredConflict, painter: &Painter) -> String {
         Err(failure) => failure.message,
     });
     text
+}
+
+fn merge_word(merge: Merge) -> String {
+    merge.as_str_name().trim_start_matches("MERGE_").to_lowercase()
 }
 
 fn printable_lines(text: &str) -> String {

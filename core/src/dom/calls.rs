@@ -21,8 +21,8 @@ pub use checks::{
     checked_metadata, checked_prefixes, checked_revisions,
 };
 pub use conflicts::{
-    Conflict, ConflictHunk, ConflictPage, ConflictReason, ListConflicts, Resolution,
-    ResolveConflict, ResolveOutcome, StoredConflict,
+    Conflict, ConflictExplanation, ConflictHunk, ConflictPage, ConflictReason, ExplainConflict,
+    ListConflicts, MergePreview, Resolution, ResolveConflict, ResolveOutcome, StoredConflict,
 };
 pub use reads::{
     Freshness, NodeSelector, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, Snapshot, Source,

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use vdom_api::dom::DocumentService;
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DeleteBranch, GetHistory,
-    HistoryPage, ListConflicts, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary,
-    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry,
-    WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
+    BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch,
+    ExplainConflict, GetHistory, HistoryPage, ListConflicts, ReadAt, ReadSnapshot, ReadSnapshots,
+    ReadTree, RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot,
+    Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
 use vdom_core::{BranchAddress, RealmName, RepoName, Result};
@@ -23,8 +23,8 @@ use crate::compaction::Retention;
 use crate::metrics::DomMetrics;
 use crate::registry::{BranchRegistry, RoomBounds, remote_feed};
 use crate::verbs::{
-    branches, change_set, conflicts, history, read_snapshot, read_tree, revert, subscribe,
-    write_diff,
+    branches, change_set, conflicts, explain_conflict, history, read_snapshot, read_tree, revert,
+    subscribe, write_diff,
 };
 use crate::writer::BranchHandle;
 
@@ -232,6 +232,15 @@ impl DocumentService for DocumentRoom {
     ) -> Result<ConflictPage> {
         let handle = self.reader(caller, &request.address).await?;
         conflicts::list(&handle, &request).await
+    }
+
+    async fn explain_conflict(
+        &self,
+        caller: &Caller,
+        request: ExplainConflict,
+    ) -> Result<ConflictExplanation> {
+        let handle = self.reader(caller, &request.address).await?;
+        explain_conflict::explain(&handle, &request).await
     }
 
     async fn resolve_conflict(

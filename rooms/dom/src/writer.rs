@@ -5,7 +5,7 @@ mod append;
 mod catch_up;
 mod compaction_limit;
 mod kept_conflicts;
-mod merge;
+pub(crate) mod merge;
 mod proposal;
 mod propose;
 mod queue;

@@ -257,6 +257,13 @@ impl MemoryGateway for FakeGateway {
         Ok(Response::new(wire::ListConflictsResponse { conflicts: vec![kept], more: true }))
     }
 
+    async fn explain_conflict(
+        &self,
+        _: Request<wire::ExplainConflictRequest>,
+    ) -> Answer<wire::ExplainConflictResponse> {
+        Err(not_scripted())
+    }
+
     /// Writes at [`CLASH`], but for OURS.
     async fn resolve_conflict(
         &self,

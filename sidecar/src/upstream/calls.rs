@@ -7,10 +7,10 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use tonic::Streaming;
 use vdom_api::dom::convert::{decode, encode};
 use vdom_core::dom::calls::{
-    BranchSummary, ConflictPage, CreateBranch, DeleteBranch, Event, GetHistory, HistoryPage,
-    ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary, ResolveConflict,
-    ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry, WriteDiff,
-    WriteOutcome,
+    BranchSummary, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch, Event,
+    ExplainConflict, GetHistory, HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree,
+    RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe,
+    TreeEntry, WriteDiff, WriteOutcome,
 };
 use vdom_core::{RealmName, RepoName, Result};
 use vdom_edge::ServiceStream;
@@ -172,6 +172,18 @@ impl Upstream {
             client.list_conflicts(request).await
         });
         decode::conflict_page(answer.await?)
+    }
+
+    pub(crate) async fn explain_conflict(
+        &self,
+        on_behalf_of: OnBehalfOf<'_>,
+        request: &ExplainConflict,
+    ) -> Result<ConflictExplanation> {
+        let message = encode::explain_conflict(request);
+        let answer = self.call(on_behalf_of, message, |mut client, request| async move {
+            client.explain_conflict(request).await
+        });
+        decode::conflict_explanation(answer.await?)
     }
 
     /// Resolves a kept conflict.

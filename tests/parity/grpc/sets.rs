@@ -90,6 +90,26 @@ impl GrpcDoor {
         Ok(self.client.list_conflicts(request).await?.into_inner().conflicts)
     }
 
+    pub(super) async fn explain(&mut self) -> Result<Answer, Status> {
+        let first = self.list_conflicts().await?.swap_remove(0);
+        let request = v1::ExplainConflictRequest {
+            repo: self.repo.clone(),
+            branch: "main".to_owned(),
+            conflict_id: first.conflict_id.clone(),
+            ..Default::default()
+        };
+        let explained = self.client.explain_conflict(request).await?.into_inner();
+        assert_eq!(explained.conflict.as_ref(), Some(&first), "as it is listed");
+        let merge = explained.merge().as_str_name().replace("MERGE_", "").to_lowercase();
+        let unseen = explained.unseen.expect("a history").changes;
+        Ok(Answer::Explanation {
+            path: first.conflict.expect("a conflict").path,
+            unseen: unseen.iter().map(|change| change.revision).collect(),
+            merge,
+            hunks: explained.hunks.len(),
+        })
+    }
+
     pub(super) async fn conflicts(&mut self) -> Result<Answer, Status> {
         let conflicts = self.list_conflicts().await?.into_iter().map(|stored| {
             let conflict = stored.conflict.expect("a conflict");

@@ -88,6 +88,20 @@ impl RestDoor {
         Ok(self.set_answer(&[], &answer))
     }
 
+    pub(super) async fn explain(&mut self) -> Result<Answer, Refusal> {
+        let listed = self.get("conflicts").await?.json();
+        let first = &listed["conflicts"][0];
+        let explained = self.get(&format!("conflicts/{}", text(&first["id"]))).await?.json();
+        assert_eq!(&explained["conflict"], first, "as it is listed");
+        let unseen = list(&explained["unseen"]["changes"]).iter();
+        Ok(Answer::Explanation {
+            path: text(&first["conflict"]["path"]),
+            unseen: unseen.map(|change| change["revision"].as_u64().expect("a revision")).collect(),
+            merge: text(&explained["merge"]),
+            hunks: list(&explained["hunks"]).len(),
+        })
+    }
+
     pub(super) async fn conflicts(&mut self) -> Result<Answer, Refusal> {
         let answer = self.get("conflicts").await?.json();
         let conflicts = list(&answer["conflicts"]).iter();

@@ -6,7 +6,10 @@ mod requests;
 mod responses;
 
 pub use change_sets::{change_set_part, revert_changes, set_outcome, write_diffs};
-pub use conflicts::{conflict_page, list_conflicts, resolve_conflict, resolve_outcome};
+pub use conflicts::{
+    conflict_explanation, conflict_page, explain_conflict, list_conflicts, resolve_conflict,
+    resolve_outcome,
+};
 pub use requests::{
     create_branch, delete_branch, get_history, list_branches, list_repos, read_snapshot,
     read_snapshots, read_tree, subscribe, write_diff,

@@ -3,13 +3,13 @@
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, ConflictPage, CreateBranch, DiffSource, ListConflicts,
-    OnConflict, Resolution, ResolveConflict, ResolveOutcome, RevertChanges, SetConflicts,
-    SetOutcome, SetWritten, WriteDiff, WriteDiffs,
+    BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch, DiffSource,
+    HistoryPage, ListConflicts, MergePreview, OnConflict, Resolution, ResolveConflict,
+    ResolveOutcome, RevertChanges, SetConflicts, SetOutcome, SetWritten, WriteDiff, WriteDiffs,
 };
 use vdom_core::dom::diff::{Diff, PutContent};
 use vdom_core::{
-    ChangeSetPosition, Error, ErrorCode, Hash, Node, OperationId, Result, VectorClock,
+    ChangeSetPosition, ConflictId, Error, ErrorCode, Hash, Node, OperationId, Result, VectorClock,
 };
 
 use super::state::State;
@@ -181,6 +181,21 @@ impl State {
         });
         let conflicts: Vec<_> = wanted.clone().take(request.limit as usize).cloned().collect();
         ConflictPage { more: wanted.count() > conflicts.len(), conflicts }
+    }
+
+    /// Every change counts as one that the writer had not seen, and nothing merges.
+    pub(super) fn explain(&self, id: ConflictId) -> Result<ConflictExplanation> {
+        let stored = self.conflicts.iter().find(|stored| stored.id == id);
+        Ok(ConflictExplanation {
+            stored: stored.ok_or_else(|| Error::not_found("there is no such conflict"))?.clone(),
+            unseen: HistoryPage {
+                changes: self.changes.iter().rev().cloned().collect(),
+                next_before_revision: None,
+                epoch: EPOCH,
+                revision: self.changes.len() as u64,
+            },
+            merge: MergePreview::Conflicting(super::some_conflict().hunks),
+        })
     }
 
     pub(super) fn resolve(

@@ -258,6 +258,19 @@ impl<D: DocumentService> MemoryGateway for DocumentCalls<D> {
         Ok(unary(encode::conflict_page(page)))
     }
 
+    async fn explain_conflict(
+        &self,
+        request: Request<wire::ExplainConflictRequest>,
+    ) -> UnaryResult<wire::ExplainConflictResponse> {
+        let call = Call::new(request.extensions())?;
+        let explanation = async {
+            let request = decode::explain_conflict(request.get_ref(), call.realm())?;
+            self.dom.explain_conflict(&call.caller, request).await
+        };
+        let explanation = response_limit::conflict_explanation(call.within(explanation).await?);
+        Ok(unary(encode::conflict_explanation(explanation)))
+    }
+
     async fn resolve_conflict(
         &self,
         request: Request<wire::ResolveConflictRequest>,

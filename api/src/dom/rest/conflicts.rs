@@ -8,15 +8,15 @@ use http::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use vdom_core::dom::calls::{
-    ListConflicts, Resolution, ResolveConflict, ResolveOutcome, checked_conflict_limit,
-    checked_message,
+    ConflictExplanation, ExplainConflict, ListConflicts, MergePreview, Resolution, ResolveConflict,
+    ResolveOutcome, checked_conflict_limit, checked_message,
 };
 use vdom_core::{ConflictId, Error, Result, VectorClock};
 
 use super::diff::{self, Encoding};
 use super::enums::ResolutionWord;
 use super::request::ApiRequest;
-use super::{body, response, to_json, write};
+use super::{body, history, response, to_json, write};
 use crate::dom::DocumentService;
 use crate::dom::response_limit;
 use vdom_edge::deadline;
@@ -54,6 +54,31 @@ pub(super) async fn list_conflicts<D: DocumentService>(
     let conflicts = page.conflicts.iter().map(to_json::stored_conflict);
     let conflicts: Vec<_> = conflicts.collect::<Result<_>>()?;
     response::json(&json!({ "conflicts": conflicts, "more": page.more }))
+}
+
+/// What a conflict is about now.
+pub(super) async fn explain_conflict<D: DocumentService>(
+    dom: Arc<D>,
+    call: ApiRequest,
+    _: Body,
+) -> Result<Response<Body>> {
+    call.query.allow(&[])?;
+    let request = ExplainConflict { address: call.address()?, id: call.conflict_id()? };
+    let explanation = dom.explain_conflict(&call.caller, request);
+    let explanation = deadline::within(call.deadline(), explanation).await?;
+    let ConflictExplanation { stored, unseen, merge } =
+        response_limit::conflict_explanation(explanation);
+    let (merge, hunks) = match &merge {
+        MergePreview::Clean => ("clean", &[][..]),
+        MergePreview::Conflicting(hunks) => ("conflicting", &hunks[..]),
+        MergePreview::Impossible => ("impossible", &[][..]),
+    };
+    response::json(&json!({
+        "conflict": to_json::stored_conflict(&stored)?,
+        "unseen": history::history_page(&unseen),
+        "merge": merge,
+        "hunks": hunks.iter().map(to_json::hunk).collect::<Vec<_>>(),
+    }))
 }
 
 pub(super) async fn resolve_conflict<D: DocumentService>(

@@ -55,7 +55,7 @@ async fn list_changes<D: DocumentService>(
     response::json(&history_page(&page))
 }
 
-fn history_page(page: &HistoryPage) -> Value {
+pub(super) fn history_page(page: &HistoryPage) -> Value {
     json!({
         "changes": page.changes.iter().map(to_json::change).collect::<Vec<_>>(),
         "next_before_revision": page.next_before_revision,

@@ -238,7 +238,8 @@ fn add_content(
     Ok(())
 }
 
-fn hunk(hunk: &ConflictHunk) -> Value {
+/// A place that cannot be merged.
+pub(super) fn hunk(hunk: &ConflictHunk) -> Value {
     let range = |(start, length)| json!({ "start": start, "length": length });
     json!({
         "base": range(hunk.base),

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{WriteDiff, Written};
+use super::{HistoryPage, WriteDiff, Written};
 use crate::clock::VectorClock;
 use crate::dom::node::NodeKind;
 use crate::identifiers::{ConflictId, NodeId, OperationId};
@@ -94,6 +94,38 @@ pub struct ListConflicts {
 pub struct ConflictPage {
     pub conflicts: Vec<StoredConflict>,
     pub more: bool,
+}
+
+/// A kept conflict to explain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct ExplainConflict {
+    pub address: BranchAddress,
+    pub id: ConflictId,
+}
+
+/// What a kept conflict is about as things stand now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConflictExplanation {
+    /// The conflict as it is listed.
+    pub stored: StoredConflict,
+    /// The changes of the node that the refused writer had not seen, without diffs;
+    /// at most [`EXPLAINED_CHANGES_MAX`](crate::limits::EXPLAINED_CHANGES_MAX).
+    pub unseen: HistoryPage,
+    /// What [`Resolution::Merge`] comes to as of the revision of `unseen`.
+    pub merge: MergePreview,
+}
+
+/// What a merge would come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MergePreview {
+    /// It would be written.
+    Clean,
+    /// The two disagree, at these places of what stands there now; none are named
+    /// where the disagreement has no places, such as two paths.
+    Conflicting(Vec<ConflictHunk>),
+    /// The node is gone, or what the writer had seen of it is no longer known.
+    Impossible,
 }
 
 /// How a conflict ends.

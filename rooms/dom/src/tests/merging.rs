@@ -3,8 +3,8 @@
 use vdom_core::ConflictId;
 use vdom_core::ErrorCode;
 use vdom_core::dom::calls::{
-    ConflictReason, ListConflicts, Resolution, ResolveConflict, ResolveOutcome, RevertChanges,
-    SetOutcome, StoredConflict,
+    ConflictExplanation, ConflictReason, ExplainConflict, ListConflicts, MergePreview, Resolution,
+    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, StoredConflict,
 };
 
 use super::*;
@@ -157,6 +157,48 @@ async fn a_kept_conflict_waits_for_who_resolves_it() {
     assert!(list(&room).await.is_empty());
     let error = resolve(&room, id, Resolution::Ours).await.expect_err("resolved before");
     assert_eq!(error.code, ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn an_explanation_says_what_the_writer_had_not_seen_and_whether_it_merges_now() {
+    let room = room();
+    let seen = put(&room, "a", BASE).await;
+    let other = |content: String| overwrite("a", &content);
+    accepted(&room, other(BASE.replace("one", "ONE"))).await;
+    put(&room, "b", "unrelated").await;
+    let mine =
+        WriteDiff { keep_conflict: true, ..edit(&seen, "a", text(&BASE.replace("one", "eins"))) };
+    let id = conflicted(&room, mine).await.conflict_id.expect("kept");
+    let explain = || async {
+        let request = ExplainConflict { address: address(), id };
+        room.explain_conflict(&caller("anna"), request).await
+    };
+    let unseen = |explained: &ConflictExplanation| {
+        let changes = explained.unseen.changes.iter();
+        changes.map(|event| event.change.revision).collect::<Vec<_>>()
+    };
+    let explained = explain().await.expect("explained");
+    assert_eq!(explained.stored, list(&room).await.remove(0));
+    assert_eq!(unseen(&explained), [2]);
+    assert!(matches!(&explained.merge, MergePreview::Conflicting(hunks) if hunks.len() == 1));
+
+    let back = accepted(&room, other(BASE.replace("five", "FIVE"))).await;
+    let explained = explain().await.expect("explained");
+    assert_eq!(unseen(&explained), [4, 2]);
+    assert_eq!((explained.merge, explained.unseen.revision), (MergePreview::Clean, 4));
+
+    for number in 0..25 {
+        accepted(&room, other(number.to_string())).await;
+    }
+    let explained = explain().await.expect("explained");
+    assert_eq!(unseen(&explained), (10..=29).rev().collect::<Vec<_>>());
+    assert_eq!(explained.unseen.next_before_revision, Some(10));
+
+    let delete = WriteDiff { clock: VectorClock::default(), ..edit(&back, "a", Diff::delete()) };
+    accepted(&room, WriteDiff { on_conflict: OnConflict::Overwrite, ..delete }).await;
+    assert_eq!(explain().await.expect("explained").merge, MergePreview::Impossible);
+    resolve(&room, id, Resolution::Ours).await.expect("resolved");
+    assert_eq!(explain().await.expect_err("resolved").code, ErrorCode::NotFound);
 }
 
 #[tokio::test]

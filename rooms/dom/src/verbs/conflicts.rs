@@ -76,16 +76,7 @@ pub(crate) async fn resolve(
     request: ResolveConflict,
 ) -> Result<ResolveOutcome> {
     let branch = &*handle.branch;
-    views_complete(branch).await?;
-    let row = conflict_row(branch, request.id).await?.filter(|row| row.live);
-    let Some(row) = row else {
-        return Err(Error::not_found(format!(
-            "conflict {} is not open in {}: it was never kept, or somebody resolved it",
-            request.id, branch.address
-        ))
-        .resource(&branch.address));
-    };
-    let kept = decode_record(&row.value)?;
+    let kept = open_conflict(branch, request.id).await?;
     if request.resolution == Resolution::Ours {
         let record = ControlRecord::Resolved(request.id);
         handle.ask(|reply| Command::Control { record, reply }).await?;
@@ -95,6 +86,22 @@ pub(crate) async fn resolve(
     match propose(handle, proposal).await? {
         WriteOutcome::Written(written) => Ok(ResolveOutcome::Resolved(Some(written))),
         WriteOutcome::Conflicted(conflict) => Ok(ResolveOutcome::Conflicted(conflict)),
+    }
+}
+
+/// A conflict that nobody has resolved.
+///
+/// # Errors
+/// `NotFound` where there is none.
+pub(super) async fn open_conflict(branch: &Branch, id: ConflictId) -> Result<KeptConflict> {
+    views_complete(branch).await?;
+    match conflict_row(branch, id).await?.filter(|row| row.live) {
+        Some(row) => decode_record(&row.value),
+        None => Err(Error::not_found(format!(
+            "conflict {id} is not open in {}: it was never kept, or somebody resolved it",
+            branch.address
+        ))
+        .resource(&branch.address)),
     }
 }
 
@@ -167,7 +174,7 @@ async fn resolution(
 }
 
 /// The conflict as it is listed: what stood there is read from the history.
-async fn stored(branch: &Branch, kept: KeptConflict) -> Result<StoredConflict> {
+pub(super) async fn stored(branch: &Branch, kept: KeptConflict) -> Result<StoredConflict> {
     // Where that is compacted, as it stood at the oldest revision that is kept.
     let revision = kept.revision.max(branch.oldest_revision());
     let node = node_at_revision(branch, kept.node_id, revision).await?;

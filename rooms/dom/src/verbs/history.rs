@@ -64,7 +64,7 @@ async fn node_id(branch: &Branch, selector: &NodeSelector, newest: u64) -> Resul
     }
 }
 
-async fn of_node(
+pub(super) async fn of_node(
     branch: &Branch,
     id: NodeId,
     newest: u64,

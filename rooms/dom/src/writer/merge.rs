@@ -8,7 +8,7 @@ use vdom_core::dom::calls::ConflictHunk;
 use vdom_core::dom::diff;
 use vdom_core::dom::diff::NewContent;
 use vdom_core::dom::merge::{Merged, merge, merge_attributes};
-use vdom_core::limits::{CHUNK_BYTES, MERGE_MAX_BYTES};
+use vdom_core::limits::MERGE_MAX_BYTES;
 use vdom_core::{Content, Diff, Error, Node, NodeKind, Result, VectorClock};
 
 use crate::branch::Branch;
@@ -21,7 +21,7 @@ const IN_PLACE_MAX_BYTES: usize = 64 << 10;
 /// What trying to merge comes to.
 #[derive(Debug)]
 pub(crate) enum MergeAttempt {
-    /// The node as both writers want it.
+    /// The node as both writers want it, its merged content at hand.
     Clean(Box<Node>),
     /// Where they disagree; nothing is said of what has no places, such as two paths.
     Conflicting(Vec<ConflictHunk>),
@@ -90,10 +90,6 @@ pub(crate) async fn try_merge(
         NewContent::Bytes(proposed) => {
             let (base, standing) = (load(base).await?, load(current).await?);
             match merge_apart(current.kind, base, standing, proposed).await? {
-                Merged::Clean(bytes) if bytes.len() > CHUNK_BYTES => {
-                    let chunks = content::stage(branch.store(), &branch.address, &bytes).await?;
-                    Content::Chunked(chunks)
-                }
                 Merged::Clean(bytes) => Content::Inline(bytes),
                 Merged::Conflicting(hunks) => return Ok(MergeAttempt::Conflicting(hunks)),
             }

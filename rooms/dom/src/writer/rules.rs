@@ -7,6 +7,7 @@ use bytes::Bytes;
 use vdom_core::dom::calls::{Conflict, ConflictReason, OnConflict, Written};
 use vdom_core::dom::change::sha256;
 use vdom_core::dom::diff;
+use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{
     ChangeKind, ClockOrdering, Content, Diff, Error, ErrorCode, Node, NodeKind, Result,
 };
@@ -149,7 +150,7 @@ impl Staging<'_> {
         let attempt = merge::try_merge(self.branch, base.as_deref(), &node, &proposal.diff).await;
         let attempt =
             attempt.map_err(|error| error.resource(self.branch.address.node(&node.path)))?;
-        let merged = match attempt {
+        let mut merged = match attempt {
             MergeAttempt::Clean(merged) => merged,
             MergeAttempt::BaseMissing => {
                 return Ok(self.conflict(ConflictReason::StaleClock, &node));
@@ -162,6 +163,12 @@ impl Staging<'_> {
                 return Ok(verdict);
             }
         };
+        if let Content::Inline(bytes) = &merged.content
+            && bytes.len() > CHUNK_BYTES
+        {
+            let chunks = content::stage(self.branch.store(), &self.branch.address, bytes).await?;
+            merged.content = Content::Chunked(chunks);
+        }
         let stored = match Diff::restore(Some(&node), Some(&merged))? {
             Some(stored) => stored,
             // Both made the same of it. In a set, a change that changes nothing keeps

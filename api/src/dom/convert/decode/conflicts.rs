@@ -2,9 +2,9 @@
 //! a client does.
 
 use vdom_core::dom::calls::{
-    Conflict, ConflictHunk, ConflictPage, ConflictReason, ListConflicts, Resolution,
-    ResolveConflict, ResolveOutcome, StoredConflict, WriteOutcome, checked_conflict_limit,
-    checked_message, checked_prefixes,
+    Conflict, ConflictExplanation, ConflictHunk, ConflictPage, ConflictReason, ExplainConflict,
+    ListConflicts, MergePreview, Resolution, ResolveConflict, ResolveOutcome, StoredConflict,
+    WriteOutcome, checked_conflict_limit, checked_message, checked_prefixes,
 };
 use vdom_core::{ConflictId, Error, NodeId, NodePath, OperationId, RealmName, Result};
 use vdom_proto::v1 as wire;
@@ -22,6 +22,17 @@ pub fn list_conflicts(
         paths: checked_prefixes(&request.paths)?,
         limit: checked_conflict_limit(request.limit)?,
         after: checks::conflict_id(&request.after_conflict_id)?,
+    })
+}
+
+/// A conflict to explain.
+pub fn explain_conflict(
+    request: &wire::ExplainConflictRequest,
+    caller_realm: Option<&RealmName>,
+) -> Result<ExplainConflict> {
+    Ok(ExplainConflict {
+        address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
+        id: ConflictId::from_slice(&request.conflict_id)?,
     })
 }
 
@@ -58,6 +69,27 @@ pub fn conflict_page(answer: wire::ListConflictsResponse) -> Result<ConflictPage
     readable("ListConflictsResponse", || {
         let conflicts = answer.conflicts.into_iter().map(stored_conflict).collect::<Result<_>>()?;
         Ok(ConflictPage { conflicts, more: answer.more })
+    })
+}
+
+/// What a conflict is about.
+pub fn conflict_explanation(answer: wire::ExplainConflictResponse) -> Result<ConflictExplanation> {
+    use wire::explain_conflict_response::Merge as Wire;
+    readable("ExplainConflictResponse", || {
+        let missing = |what: &str| Error::invalid(format!("{what} is missing"));
+        let merge = match checks::known_enum("merge", answer.merge)? {
+            Wire::Clean => MergePreview::Clean,
+            Wire::Conflicting => {
+                MergePreview::Conflicting(answer.hunks.into_iter().map(hunk).collect())
+            }
+            Wire::Impossible => MergePreview::Impossible,
+            Wire::Unspecified => return Err(Error::invalid("merge is unspecified")),
+        };
+        Ok(ConflictExplanation {
+            stored: stored_conflict(answer.conflict.ok_or_else(|| missing("conflict"))?)?,
+            unseen: responses::history_page(answer.unseen.ok_or_else(|| missing("unseen"))?)?,
+            merge,
+        })
     })
 }
 

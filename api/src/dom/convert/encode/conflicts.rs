@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use vdom_core::dom::calls::{
-    Conflict, ConflictHunk, ConflictPage, ConflictReason, ListConflicts, Resolution,
-    ResolveConflict, ResolveOutcome, StoredConflict, WriteOutcome,
+    Conflict, ConflictExplanation, ConflictHunk, ConflictPage, ConflictReason, ExplainConflict,
+    ListConflicts, MergePreview, Resolution, ResolveConflict, ResolveOutcome, StoredConflict,
+    WriteOutcome,
 };
 use vdom_proto::v1 as wire;
 
@@ -21,6 +22,16 @@ pub fn list_conflicts(request: &ListConflicts) -> wire::ListConflictsRequest {
             .after
             .map(|id| Bytes::copy_from_slice(id.as_bytes()))
             .unwrap_or_default(),
+    }
+}
+
+/// A conflict to explain.
+pub fn explain_conflict(request: &ExplainConflict) -> wire::ExplainConflictRequest {
+    wire::ExplainConflictRequest {
+        realm: request.address.realm.to_string(),
+        repo: request.address.repo.to_string(),
+        branch: request.address.branch.to_string(),
+        conflict_id: Bytes::copy_from_slice(request.id.as_bytes()),
     }
 }
 
@@ -51,6 +62,24 @@ pub fn conflict_page(page: ConflictPage) -> wire::ListConflictsResponse {
     wire::ListConflictsResponse {
         conflicts: page.conflicts.into_iter().map(stored_conflict).collect(),
         more: page.more,
+    }
+}
+
+/// What a conflict is about.
+pub fn conflict_explanation(explanation: ConflictExplanation) -> wire::ExplainConflictResponse {
+    use wire::explain_conflict_response::Merge as Wire;
+    let ConflictExplanation { stored, unseen, merge } = explanation;
+    let (merge, hunks) = match merge {
+        MergePreview::Clean => (Wire::Clean, Vec::new()),
+        MergePreview::Conflicting(hunks) => (Wire::Conflicting, hunks),
+        MergePreview::Impossible => (Wire::Impossible, Vec::new()),
+    };
+    let address = stored.request.address.clone();
+    wire::ExplainConflictResponse {
+        conflict: Some(stored_conflict(stored)),
+        unseen: Some(responses::history_page(unseen, &address)),
+        merge: merge.into(),
+        hunks: hunks.into_iter().map(hunk).collect(),
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use vdom_core::dom::calls::{
-    AckLevel, BranchSummary, ChangeEvent, ChangeSetPart, Conflict, ConflictHunk, ConflictPage,
-    ConflictReason, CreateBranch, DeleteBranch, DiffSource, Event, Freshness, GetHistory,
-    HistoryPage, ListConflicts, NodeSelector, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree,
-    RepoSummary, Resolution, ResolveConflict, ResolveOutcome, ResumePoint, RevertChanges,
-    SetConflicts, SetOutcome, SetWritten, Snapshot, Source, StoredConflict, Subscribe, TreeEntry,
-    WriteDiff, WriteDiffs, WriteOutcome, Written,
+    AckLevel, BranchSummary, ChangeEvent, ChangeSetPart, Conflict, ConflictExplanation,
+    ConflictHunk, ConflictPage, ConflictReason, CreateBranch, DeleteBranch, DiffSource, Event,
+    ExplainConflict, Freshness, GetHistory, HistoryPage, ListConflicts, MergePreview, NodeSelector,
+    ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary, Resolution, ResolveConflict,
+    ResolveOutcome, ResumePoint, RevertChanges, SetConflicts, SetOutcome, SetWritten, Snapshot,
+    Source, StoredConflict, Subscribe, TreeEntry, WriteDiff, WriteDiffs, WriteOutcome, Written,
 };
 use vdom_core::{
     BranchAddress, BranchName, Change, ChangeKind, ChangeSetPosition, ConflictId, Content, Hash,
@@ -311,6 +311,8 @@ async fn requests_about_sets_branches_and_conflicts_come_back_as_they_were() {
         after: Some(ConflictId([3; 16])),
     };
     assert_eq!(decode::list_conflicts(&encode::list_conflicts(&list), None), Ok(list));
+    let explain = ExplainConflict { address: address(), id: ConflictId([3; 16]) };
+    assert_eq!(decode::explain_conflict(&encode::explain_conflict(&explain), None), Ok(explain));
     for resolution in [
         Resolution::Ours,
         Resolution::Theirs,
@@ -382,7 +384,24 @@ fn answers_about_sets_branches_and_conflicts_come_back_as_they_were() {
         }],
         more: true,
     };
-    assert_eq!(decode::conflict_page(encode::conflict_page(page.clone())), Ok(page));
+    assert_eq!(decode::conflict_page(encode::conflict_page(page.clone())), Ok(page.clone()));
+    let hunk = ConflictHunk { current: (3, 4), field: "/a".to_owned(), ..Default::default() };
+    for merge in [
+        MergePreview::Clean,
+        MergePreview::Conflicting(Vec::new()),
+        MergePreview::Conflicting(vec![hunk]),
+        MergePreview::Impossible,
+    ] {
+        let unseen = HistoryPage {
+            changes: Vec::new(),
+            next_before_revision: Some(4),
+            epoch: 7,
+            revision: 12,
+        };
+        let explanation = ConflictExplanation { stored: page.conflicts[0].clone(), unseen, merge };
+        let wire = encode::conflict_explanation(explanation.clone());
+        assert_eq!(decode::conflict_explanation(wire), Ok(explanation));
+    }
     let contradiction = wire::WriteDiffsResponse {
         success: true,
         results: vec![wire::WriteDiffResponse::default()],

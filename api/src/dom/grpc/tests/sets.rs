@@ -283,6 +283,19 @@ async fn a_conflict_is_kept_listed_and_resolved() {
     let status = door.client.list_conflicts(list(Bytes::new(), 101)).await.expect_err("refused");
     assert_eq!(status.code(), Code::InvalidArgument);
 
+    let explain = |conflict_id: Bytes| wire::ExplainConflictRequest {
+        repo: "vdom".to_owned(),
+        branch: "main".to_owned(),
+        conflict_id,
+        ..Default::default()
+    };
+    let explained = door.client.explain_conflict(explain(conflict_id.clone())).await;
+    let explained = explained.expect("an explanation").into_inner();
+    assert_eq!(explained.conflict.as_ref(), Some(&page.conflicts[0]));
+    assert_eq!(explained.unseen.expect("a history").changes.len(), 1);
+    let status = door.client.explain_conflict(explain(Bytes::new())).await.expect_err("refused");
+    assert_eq!(status.code(), Code::InvalidArgument);
+
     let resolve = |resolution: Resolution, content: &'static [u8]| wire::ResolveConflictRequest {
         repo: "vdom".to_owned(),
         branch: "main".to_owned(),

@@ -1,0 +1,54 @@
+//! `ExplainConflict`: what a kept conflict is about as things stand now.
+
+use bytes::Bytes;
+use vdom_core::dom::calls::{ConflictExplanation, ExplainConflict, HistoryPage, MergePreview};
+use vdom_core::limits::EXPLAINED_CHANGES_MAX;
+use vdom_core::{Diff, Result};
+
+use crate::records::event;
+use crate::verbs::conflicts::{open_conflict, stored};
+use crate::verbs::history;
+use crate::writer::BranchHandle;
+use crate::writer::merge::{MergeAttempt, merge_base, try_merge};
+
+pub(crate) async fn explain(
+    handle: &BranchHandle,
+    request: &ExplainConflict,
+) -> Result<ConflictExplanation> {
+    let branch = &*handle.branch;
+    let kept = open_conflict(branch, request.id).await?;
+    let (id, clock) = (kept.node_id, kept.clock.clone());
+    let diff = Diff::parse_stored(&Bytes::copy_from_slice(&kept.diff))?;
+    let stored = stored(branch, kept).await?;
+    let head = branch.head();
+    let current = branch.node(id).await?;
+    let base = match &current {
+        Some(node) => merge_base(branch, node, &clock).await?,
+        None => None,
+    };
+    let merge = match current.as_ref().filter(|node| node.live) {
+        None => MergePreview::Impossible,
+        Some(node) => match try_merge(branch, base.as_deref(), node, &diff).await? {
+            MergeAttempt::Clean(_) => MergePreview::Clean,
+            MergeAttempt::Conflicting(hunks) => MergePreview::Conflicting(hunks),
+            MergeAttempt::BaseMissing => MergePreview::Impossible,
+        },
+    };
+    let seen = base.map_or(0, |base| base.changed_revision);
+    let limit = EXPLAINED_CHANGES_MAX as usize;
+    let mut entries = history::of_node(branch, id, head.revision, limit + 1).await?;
+    entries.retain(|entry| entry.change.revision > seen);
+    let mut changes = Vec::with_capacity(limit.min(entries.len()));
+    let mut packs = branch.packs();
+    for entry in entries.iter().take(limit) {
+        changes.push(event(entry, false, &mut packs).await?);
+    }
+    let last = changes.last().filter(|_| entries.len() > limit);
+    let unseen = HistoryPage {
+        next_before_revision: last.map(|event| event.change.revision),
+        changes,
+        epoch: head.epoch,
+        revision: head.revision,
+    };
+    Ok(ConflictExplanation { stored, unseen, merge })
+}

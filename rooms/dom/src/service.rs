@@ -19,7 +19,7 @@ use vdom_edge::{Caller, Environment, ServiceStream};
 use vdom_security::{Action, Authority, GuardedStore, Permit, SystemPermits};
 
 use crate::compaction;
-use crate::compaction::Retention;
+use crate::compaction::{CompactionReport, Retention};
 use crate::metrics::DomMetrics;
 use crate::registry::{BranchRegistry, RoomBounds, remote_feed};
 use crate::verbs::{
@@ -69,6 +69,19 @@ impl DocumentRoom {
     /// Compacts the history of every branch as retention says, looking that often.
     pub fn keep_compacted(&self, retention: Retention, every: Duration) {
         tokio::spawn(compaction::run(Arc::downgrade(&self.registry), retention, every));
+    }
+
+    /// Compacts one branch now, as far as retention and those who continue it allow; `None`
+    /// where there is nothing to take out. Who tests or operates a room decides when.
+    ///
+    /// # Errors
+    /// Where the branch is damaged, or its log cannot be read or written.
+    pub async fn compact(
+        &self,
+        address: &BranchAddress,
+        retention: Retention,
+    ) -> Result<Option<CompactionReport>> {
+        self.registry.compact(address, retention, 1).await
     }
 
     fn permit(&self, caller: &Caller, action: Action, address: &BranchAddress) -> Result<Permit> {

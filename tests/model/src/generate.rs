@@ -1,0 +1,205 @@
+//! From a seed to a scenario.
+
+use crate::random::Random;
+use crate::steps::{Action, At, Edit, OnConflict, Resolution, Scenario, Seen, Step, Who, Write};
+
+/// The scenario of a seed.
+pub fn scenario(seed: u64, steps: usize) -> Scenario {
+    let mut random = Random::new(seed);
+    let gateways = [1, 1, 2, 2, 3][random.below(5) as usize];
+    let mut style = Style {
+        branches: [1, 2, 3, 5][random.below(4) as usize],
+        paths: [1, 2, 4, 7][random.below(4) as usize],
+        gateways,
+        large: random.percent(2),
+        restores: random.percent(20),
+        sleeps: random.percent(15),
+        compacts: random.percent(60),
+        random,
+    };
+    let delay_ms = [0, 0, 3, 20][style.random.below(4) as usize];
+    let lost_views = [0, 0, 0, 30][style.random.below(4) as usize];
+    let lose_hints = style.random.percent(40);
+    let quota_nodes = if gateways == 1 && lost_views == 0 && style.random.percent(20) {
+        3 + style.random.small(6)
+    } else {
+        0
+    };
+    let steps = (0..steps).map(|number| style.step(number)).collect();
+    Scenario { seed, gateways, delay_ms, lost_views, lose_hints, quota_nodes, steps }
+}
+
+/// What a scenario does more of, and less.
+struct Style {
+    random: Random,
+    branches: u8,
+    paths: u8,
+    gateways: u8,
+    large: bool,
+    restores: bool,
+    sleeps: bool,
+    compacts: bool,
+}
+
+impl Style {
+    fn step(&mut self, number: usize) -> Step {
+        if number < 3 {
+            return Step::Call(Who { branch: 0, ..self.who() }, Action::Write(self.write()));
+        }
+        match self.random.below(100) {
+            0..60 => Step::Call(self.who(), self.action()),
+            60..68 => Step::Race((self.who(), self.action()), (self.who(), self.action())),
+            68..72 => {
+                Step::Crash { who: self.who(), action: self.action(), at: self.random.small(16) }
+            }
+            72..80 => Step::Retry {
+                gateway: self.random.small(3),
+                back: self.random.small(8),
+                altered: self.random.percent(20),
+            },
+            80..84 => Step::Subscribe {
+                who: self.who(),
+                number: self.random.small(3),
+                back: self.random.percent(70).then(|| self.random.small(12)),
+                path: self.random.percent(30).then(|| self.path()),
+            },
+            84..89 => Step::Take { number: self.random.small(3), events: 1 + self.random.small(6) },
+            89..91 => Step::Idle { seconds: self.seconds() },
+            91..94 => Step::Restart {
+                gateway: self.random.small(self.gateways),
+                orderly: self.random.percent(40),
+            },
+            94..96 => Step::LoseAnswers {
+                appends: 1 + self.random.small(3),
+                after: self.random.percent(50),
+            },
+            96 if self.restores => Step::Backup,
+            97 if self.restores => Step::Restore,
+            98 => Step::Verify,
+            99 if self.random.percent(30) => Step::Rebuild,
+            99 => Step::Collect,
+            // Whatever is left out where the scenario has none of it.
+            _ => Step::Take { number: self.random.small(3), events: 1 },
+        }
+    }
+
+    fn seconds(&mut self) -> u8 {
+        if self.sleeps {
+            [2, 65, 130][self.random.below(3) as usize]
+        } else {
+            1 + self.random.small(3)
+        }
+    }
+
+    fn who(&mut self) -> Who {
+        Who {
+            gateway: self.random.small(3),
+            client: self.random.small(3),
+            branch: self.random.small(self.branches),
+        }
+    }
+
+    fn path(&mut self) -> u8 {
+        self.random.small(self.paths)
+    }
+
+    fn action(&mut self) -> Action {
+        let named = self.random.percent(60);
+        match self.random.below(100) {
+            0..48 => Action::Write(self.write()),
+            48..56 => {
+                let items = 1 + self.random.below(4);
+                Action::Set {
+                    items: (0..items).map(|_| self.write()).collect(),
+                    named,
+                    expected: self.random.percent(15),
+                }
+            }
+            56..61 => Action::Revert {
+                back: self.random.small(6),
+                count: 1 + self.random.small(4),
+                on_conflict: self.on_conflict(),
+                named,
+            },
+            61..65 => Action::Resolve {
+                which: self.random.small(4),
+                resolution: match self.random.below(4) {
+                    0 => Resolution::Ours,
+                    1 => Resolution::Theirs,
+                    2 => Resolution::Merge,
+                    _ => Resolution::Manual(self.random.small(9)),
+                },
+                named,
+            },
+            65..71 if self.branches > 1 => Action::Fork {
+                from: self.random.percent(90).then(|| self.random.small(self.branches)),
+                back: self.random.percent(60).then(|| self.random.small(10)),
+                named,
+            },
+            71..73 if self.branches > 1 => Action::DeleteBranch { named },
+            73..83 => {
+                Action::Read { path: self.path(), by_id: self.random.percent(40), at: self.at() }
+            }
+            83..88 => Action::Tree { at: self.at() },
+            88..91 => Action::History { path: self.random.percent(60).then(|| self.path()) },
+            91..93 => Action::Conflicts,
+            93..94 => Action::Branches,
+            94..100 if self.compacts => Action::Compact { keep: self.random.small(8) },
+            _ => Action::Read { path: 0, by_id: false, at: self.at() },
+        }
+    }
+
+    fn at(&mut self) -> At {
+        match self.random.below(10) {
+            0..2 => At::Known,
+            2..4 => At::Confirmed,
+            4..6 => At::AtLeastNewest,
+            6 => At::AfterOperation,
+            _ => At::Back(self.random.small(101)),
+        }
+    }
+
+    fn on_conflict(&mut self) -> OnConflict {
+        match self.random.below(10) {
+            0..3 => OnConflict::Reject,
+            3..7 => OnConflict::Merge,
+            _ => OnConflict::Overwrite,
+        }
+    }
+
+    fn write(&mut self) -> Write {
+        let edit = self.edit();
+        Write {
+            path: self.path(),
+            seen: match self.random.below(20) {
+                0..4 => Seen::Nothing,
+                4..11 => Seen::AllBut(0),
+                11..19 => Seen::AllBut(1 + self.random.small(3)),
+                _ => Seen::Ahead,
+            },
+            edit,
+            on_conflict: self.on_conflict(),
+            keep: self.random.percent(25),
+            named: self.random.percent(60),
+            second_actor: self.random.percent(15),
+        }
+    }
+
+    fn edit(&mut self) -> Edit {
+        let value = self.random.small(4);
+        match self.random.below(100) {
+            0..48 => Edit::Line(self.random.small(9), value),
+            48..58 => Edit::Insert(self.random.small(20), value),
+            58..66 => Edit::Field(self.random.small(4), value),
+            66..72 => Edit::Attribute(self.random.small(3), value),
+            72..74 => Edit::NoAttribute(self.random.small(3)),
+            74..82 => Edit::Delete,
+            82..96 => {
+                let then = self.random.percent(40).then(|| (self.random.small(9), value));
+                Edit::Rename(self.path(), then)
+            }
+            _ if self.large => Edit::Large(value),
+            _ => Edit::Line(self.random.small(9), value),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Many seeds, and the scenarios that once failed.
+
+mod seeds;

@@ -1,0 +1,90 @@
+//! Many seeds, on every core.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use crate::driver::run;
+use crate::generate::scenario;
+use crate::meetings::Meetings;
+use crate::shrink::{as_test, shrink};
+
+const SEEDS: u64 = 20_000;
+const STEPS: usize = 60;
+/// So many seeds reach every meeting that is required.
+const SEEDS_THAT_MEET_ALL: u64 = 10_000;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Not `eprintln!`, which the test runner keeps to itself.
+fn say(text: &str) {
+    std::io::stderr().write_all(text.as_bytes()).expect("standard error");
+}
+
+#[test]
+fn the_room_is_what_the_model_says() {
+    let first = number("VDOM_MODEL_SEED").unwrap_or(0);
+    let seeds = number("VDOM_MODEL_SEEDS").unwrap_or(SEEDS);
+    let steps = number("VDOM_MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
+    let next = AtomicU64::new(first);
+    let stop = AtomicBool::new(false);
+    let meetings = Mutex::new(Meetings::default());
+    let failures = Mutex::new(Vec::new());
+    #[expect(clippy::disallowed_methods, reason = "it tells how fast it is")]
+    let begun = std::time::Instant::now();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut met = Meetings::default();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + seeds || stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    if number("VDOM_MODEL_TRACE").is_some() {
+                        say(&format!("seed {seed}\n"));
+                    }
+                    let report = run(&scenario(seed, steps));
+                    if number("VDOM_MODEL_TRACE").is_some() {
+                        say(&format!("done {seed}\n"));
+                    }
+                    met.add(&report.meetings);
+                    if let Some(failure) = report.failure {
+                        failures.lock().expect("no panic").push((seed, failure));
+                        if number("VDOM_MODEL_GO_ON").is_none() {
+                            stop.store(true, Ordering::Relaxed);
+                        }
+                    }
+                }
+                meetings.lock().expect("no panic").add(&met);
+            });
+        }
+    });
+    let tried = next.load(Ordering::Relaxed).min(first + seeds) - first;
+    let seconds = begun.elapsed().as_secs_f64();
+    let meetings = meetings.into_inner().expect("no panic");
+    say(&format!("{meetings}{tried} seeds in {seconds:.1} s: {:.0}/s\n", tried as f64 / seconds));
+    let mut failures = failures.into_inner().expect("no panic");
+    failures.sort();
+    let mut shown = String::new();
+    let shrunk_max = number("VDOM_MODEL_SHRINK").unwrap_or(1) as usize;
+    for (seed, (at, why)) in &failures {
+        let why: String = why.chars().take(400).collect();
+        writeln!(shown, "seed {seed}, step {at}: {why}").expect("text");
+    }
+    for (seed, _) in failures.iter().take(shrunk_max) {
+        let (scenario, why) = shrink(&scenario(*seed, steps));
+        let why: String = why.chars().take(3_000).collect();
+        writeln!(shown, "\nseed {seed}, as a test:\n\n{}\n{why}", as_test(&scenario))
+            .expect("text");
+    }
+    assert!(failures.is_empty(), "{} of {tried} seeds failed\n{shown}", failures.len());
+    if first == 0 && tried >= SEEDS_THAT_MEET_ALL {
+        assert_eq!(meetings.missing(), [], "these never met");
+    }
+}

@@ -69,7 +69,7 @@ impl Default for ServeSettings {
 
 /// Serves one connection to its end. Once `draining` is cancelled, requests in
 /// flight are still answered and no more are taken.
-pub async fn serve_connection<S, B>(
+pub(super) async fn serve_connection<S, B>(
     stream: Stream,
     service: S,
     settings: &ServeSettings,

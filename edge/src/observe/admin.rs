@@ -17,7 +17,7 @@ use crate::error::to_response;
 /// One thing that readiness depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Such as `store`.
+    /// A word for probes and dashboards, such as `store`.
     pub name: &'static str,
     /// Whether it lets requests be served.
     pub ready: bool,

@@ -11,13 +11,13 @@ use super::listener::{Listener, LocalAddress, Stream};
 /// How long to pause when the system has no more sockets to give.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// A source of connections.
+/// A source of connections that a [`Server`](super::Server) serves.
 pub trait Accept: Send + 'static {
     /// The next connection. What cannot be accepted is logged, and the next one waited
     /// for; pending for ever where no more will come. Nothing is lost when it is dropped.
     fn accept(&mut self) -> impl Future<Output = Stream> + Send;
 
-    /// Where it listens itself.
+    /// Where it listens itself; `None` where it only takes over.
     fn local_address(&self) -> Option<LocalAddress> {
         None
     }

@@ -37,7 +37,7 @@ const HTTP2_SEND_BUFFER_BYTES: usize = 1 << 20;
 /// What a connection may do.
 #[derive(Clone, Debug)]
 pub struct ServeSettings {
-    /// `None`: plain text.
+    /// With which certificates TLS is spoken; `None`: plain text.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// How many connections a server holds; more wait to be accepted.
     pub max_connections: usize,
@@ -49,7 +49,7 @@ pub struct ServeSettings {
     pub keep_alive_every: Duration,
     /// How long a probe may stay unanswered.
     pub keep_alive_deadline: Duration,
-    /// Where connections are counted.
+    /// Where open connections are counted; `None`: nowhere.
     pub metrics: Option<Arc<RequestMetrics>>,
 }
 

@@ -16,12 +16,12 @@ use super::accept::Accept;
 use super::connection::{ServeSettings, serve_connection};
 use super::listener::LocalAddress;
 
-/// How a server ended.
+/// Whether a server answered all that it had taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Every request was answered.
+    /// Every request in flight was answered.
     Clean,
-    /// The deadline came first.
+    /// The deadline came before the last answer.
     Cut {
         /// How many connections were cut off.
         connections: usize,

@@ -19,6 +19,7 @@ use vdom_core::limits::COMPACTION_MIN_CHANGES;
 use vdom_core::{BranchAddress, ErrorCode, Hash, Result};
 use vdom_edge::Environment;
 use vdom_security::{Duty, Permit};
+use vdom_store::Position;
 
 use crate::branch::point_in_time::{EntryReader, hash_at, number_of};
 use crate::branch::row_pages::RowPages;
@@ -179,15 +180,19 @@ async fn write_checkpoint(
             if log_entry.batch.operations.is_empty() {
                 continue;
             }
-            let entries = decode_batch(&log_entry)?.all(&mut branch.packs()).await?;
-            for row in idempotency::rows(&entries, now_ms)? {
+            let record = decode_batch(&log_entry)?;
+            let entries = record.all(&mut branch.packs()).await?;
+            let position =
+                Position { epoch: record.epoch, revision: log_entry.batch.first_revision };
+            let answered = &record.control_records;
+            for row in idempotency::rows(&entries, answered, position, now_ms)? {
                 writer.add(DocumentView::Operation, row).await?;
             }
         }
     }
     let checkpoint = writer.finish(&point, hash_at(branch, limit).await?).await?;
-    let record = ControlRecord::Checkpoint(Box::new(checkpoint.clone()));
-    handle.ask(|reply| Command::Control { record, reply }).await?;
+    let records = vec![ControlRecord::Checkpoint(Box::new(checkpoint.clone()))];
+    handle.ask(|reply| Command::Control { records, reply }).await?;
     Ok(Arc::new(checkpoint))
 }
 

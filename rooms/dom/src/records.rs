@@ -10,6 +10,7 @@
 
 mod control;
 mod kinds;
+mod recorded_result;
 mod stored;
 mod views;
 
@@ -18,6 +19,7 @@ pub(crate) use control::{
     decode_record, encode_record,
 };
 pub(crate) use kinds::DocumentView;
+pub(crate) use recorded_result::RecordedResult;
 pub(crate) use stored::{ChangeFilter, LogCursor, each_stored};
 pub(crate) use views::{
     HistoryRecord, PathHistoryRecord, decode_history, decode_node, encode_history, history_id,

@@ -9,6 +9,7 @@ pub(crate) mod merge;
 mod proposal;
 mod propose;
 mod queue;
+mod recorded;
 mod rules;
 mod set_proposal;
 mod staging;
@@ -17,10 +18,11 @@ mod verdict;
 pub(crate) use append::append_until_known;
 pub(crate) use catch_up::{catch_up, recover};
 pub(crate) use compaction_limit::{batch_at, own_oldest};
-pub(crate) use kept_conflicts::conflict_row;
+pub(crate) use kept_conflicts::{answered, conflict_row};
 pub(crate) use proposal::{Proposal, request_hash, staged, store_large_put};
 pub(crate) use propose::{explain_conflict, propose};
 pub(crate) use queue::{BranchHandle, Command};
+pub(crate) use recorded::recorded;
 pub(crate) use set_proposal::{SetItem, SetProposal, located};
 
 use std::sync::Arc;
@@ -78,14 +80,14 @@ pub(crate) async fn run(
             Some(Command::WriteSet { proposal, reply }) => {
                 let _ = reply.send(writer.write_set(&proposal).await);
             }
-            Some(Command::Control { record, reply }) => {
-                let _ = reply.send(writer.append_control_record(Some(record), None).await);
+            Some(Command::Control { records, reply }) => {
+                let _ = reply.send(writer.append_control_records(records).await);
             }
             Some(Command::Limit { wanted, reply }) => {
                 let _ = reply.send(writer.append_limit(wanted).await);
             }
             Some(Command::Close { operation, reply }) => {
-                let _ = reply.send(writer.append_control_record(None, operation).await);
+                let _ = reply.send(writer.close(operation).await);
             }
             Some(Command::Write { .. } | Command::VerifyHead { .. }) | None => {}
         }
@@ -164,14 +166,17 @@ impl Writer {
         self.wait_for_views().await;
         loop {
             self.check_open()?;
-            let verdict =
-                set_proposal::evaluate(&self.branch, self.environment.now_ms(), proposal).await;
+            let now_ms = self.environment.now_ms();
+            let verdict = set_proposal::evaluate(&self.branch, now_ms, proposal).await;
             let begun = Instant::now();
             let proven = match &verdict {
                 // The append proves an acceptance.
                 Ok(SetVerdict::Accepted { .. } | SetVerdict::Repeated(_)) => true,
+                Ok(SetVerdict::Same(_)) if proposal.operation.is_some() => true,
                 Err(error) if concerns_the_store(error) => return Err(error.clone()),
-                Ok(SetVerdict::Conflicted(_)) | Err(_) => self.verify_head_once().await?,
+                Ok(SetVerdict::Same(_) | SetVerdict::Conflicted(_)) | Err(_) => {
+                    self.verify_head_once().await?
+                }
             };
             if !proven {
                 self.catch_up().await?;
@@ -185,6 +190,19 @@ impl Writer {
                         continue;
                     }
                     (Outcome::Accepted, Ok(SetOutcome::Written(written)))
+                }
+                Ok(SetVerdict::Same(written)) => {
+                    let stands = written.results.first();
+                    let answered = proposal
+                        .operation
+                        .map(|operation| kept_conflicts::answered(operation, now_ms, stands));
+                    if let Some(answered) = answered
+                        && !self.append(Vec::new(), Vec::new(), vec![answered], begun).await?
+                    {
+                        self.catch_up().await?;
+                        continue;
+                    }
+                    (Outcome::Repeated, Ok(SetOutcome::Written(written)))
                 }
                 Ok(SetVerdict::Repeated(written)) => {
                     (Outcome::Repeated, Ok(SetOutcome::Written(written)))

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
+use vdom_core::dom::diff::PutContent;
 use vdom_core::{
-    ConflictId, ContentChunk, Error, Hash, NodeId, NodeKind, NodePath, OperationId, Result,
+    ConflictId, ContentChunk, Diff, Error, Hash, NodeId, NodeKind, NodePath, OperationId, Result,
     VectorClock,
 };
+use vdom_store::{ChunkId, OperationKey};
 
-use super::damaged_view;
+use super::{RecordedResult, damaged_view};
 
 /// What a batch says besides changes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -51,6 +53,41 @@ pub(crate) enum ControlRecord {
     /// What stands in for compacted changes.
     #[n(5)]
     Checkpoint(#[n(0)] Box<Checkpoint>),
+    /// A request was answered without a change: it is answered so again.
+    #[n(6)]
+    Answered {
+        /// The operation key, by subject and id.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        key: [u8; 16],
+        #[n(1)]
+        result: Box<RecordedResult>,
+    },
+}
+
+impl ControlRecord {
+    /// The contents in chunks that it names itself; those that the rows of a checkpoint
+    /// name are in its pieces.
+    ///
+    /// # Errors
+    /// `DataLoss` where the diff of a kept conflict cannot be read.
+    pub(crate) fn named_chunks(&self) -> Result<Vec<ChunkId>> {
+        match self {
+            Self::Conflict(kept) => kept.named_chunks(),
+            Self::Checkpoint(checkpoint) => {
+                let chunks = checkpoint.pieces.iter().map(|piece| piece.chunk);
+                Ok(chunks.map(|chunk| ChunkId(chunk.hash.0)).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// What finds it among the operations of its batch.
+    pub(crate) fn operation_key(&self) -> Option<OperationKey> {
+        match self {
+            Self::Answered { key, .. } => Some(OperationKey(*key)),
+            _ => None,
+        }
+    }
 }
 
 /// What stands in for the changes up to a revision: the rows of the views as they were
@@ -136,6 +173,22 @@ pub(crate) struct KeptConflict {
     /// What made it safe to repeat.
     #[n(15)]
     pub operation_id: Option<OperationId>,
+}
+
+impl KeptConflict {
+    /// The content that was refused, where it is in chunks.
+    ///
+    /// # Errors
+    /// `DataLoss` where the diff cannot be read.
+    pub(crate) fn named_chunks(&self) -> Result<Vec<ChunkId>> {
+        let diff = Diff::parse_stored(&Bytes::copy_from_slice(&self.diff))?;
+        Ok(match diff.put() {
+            Some(PutContent::Chunks(chunks)) => {
+                chunks.iter().map(|chunk| ChunkId(chunk.hash.0)).collect()
+            }
+            _ => Vec::new(),
+        })
+    }
 }
 
 /// Why a kept write was refused.

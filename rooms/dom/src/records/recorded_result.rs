@@ -24,6 +24,9 @@ pub(crate) struct RecordedResult {
     /// What became of its diffs: of all, or where they are too many, of the first.
     #[n(5)]
     results: Vec<RecordedAnswer>,
+    /// Of a request that had nothing to write: the time of what stands there.
+    #[n(6)]
+    stands_since_ms: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -64,6 +67,7 @@ impl RecordedResult {
             first_revision: stands.map_or(0, |written| written.revision),
             size: stands.iter().len() as u32,
             results: stands.map(answer).into_iter().collect(),
+            stands_since_ms: stands.map(|written| written.timestamp_ms),
         }
         .within_row_limit()
     }
@@ -78,7 +82,7 @@ impl RecordedResult {
             first_revision: self.first_revision,
             last_revision: (self.first_revision + u64::from(self.size)).saturating_sub(1),
             ack: AckLevel::Committed,
-            timestamp_ms: self.timestamp_ms,
+            timestamp_ms: self.stands_since_ms.unwrap_or(self.timestamp_ms),
             operation_id: None,
             results: results.map(|(index, answer)| self.answer(index as u64, answer)).collect(),
         }
@@ -105,6 +109,7 @@ impl RecordedResult {
                 first_revision: first.revision,
                 size,
                 results: kept.iter().map(|entry| answer(&entry.change)).collect(),
+                stands_since_ms: None,
             }
             .within_row_limit(),
         )
@@ -131,7 +136,7 @@ impl RecordedResult {
             revision: self.first_revision + index,
             ack: AckLevel::Committed,
             merged: answer.merged,
-            timestamp_ms: self.timestamp_ms,
+            timestamp_ms: self.stands_since_ms.unwrap_or(self.timestamp_ms),
             operation_id: (index == 0).then_some(self.operation.id),
         }
     }

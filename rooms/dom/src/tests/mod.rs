@@ -8,6 +8,7 @@ mod maintenance;
 mod merging;
 mod quotas;
 mod reading;
+mod retries;
 mod watching;
 mod watching_encoded;
 mod writing;

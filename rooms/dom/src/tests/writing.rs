@@ -222,3 +222,22 @@ async fn many_writers_get_every_revision_once() {
 async fn put_number(room: &DocumentRoom, number: u32) -> u64 {
     put(room, &format!("n/{number}"), "x").await.revision
 }
+
+#[tokio::test]
+async fn nobody_writes_as_an_actor_that_is_the_name_of_another_subject() {
+    let room = room();
+    let written = put(&room, "a", "1").await;
+    let as_anna = || WriteDiff {
+        actor: Some("anna".to_owned()),
+        ..edit(&written, "a", Diff::put_file(b"2"))
+    };
+    let refused = async || room.write_diff(&caller("bob"), as_anna()).await.expect_err("hers").code;
+    assert_eq!(refused().await, ErrorCode::PermissionDenied);
+    let handle = room
+        .registry
+        .existing(&room.registry.permits.of(vdom_security::Duty::Compact).clone(), &address())
+        .await
+        .expect("open");
+    handle.branch.views_complete(1).await;
+    assert_eq!(refused().await, ErrorCode::PermissionDenied, "once the views are written, too");
+}

@@ -108,11 +108,20 @@ struct Rows<'a> {
     packs: PackReader<'a>,
     written: Vec<ViewWrite>,
     nodes: HashMap<NodeId, Arc<Node>>,
+    /// When each wrote last, and for whom.
+    actors: HashMap<String, (Position, String)>,
 }
 
 impl<'a> Rows<'a> {
     fn new(branch: &'a Branch, permit: &'a Permit) -> Self {
-        Self { branch, permit, packs: branch.packs(), written: Vec::new(), nodes: HashMap::new() }
+        Self {
+            branch,
+            permit,
+            packs: branch.packs(),
+            written: Vec::new(),
+            nodes: HashMap::new(),
+            actors: HashMap::new(),
+        }
     }
 
     async fn write(&mut self, watermark: Option<Watermark>) -> Result<()> {
@@ -120,6 +129,11 @@ impl<'a> Rows<'a> {
         for node in std::mem::take(&mut self.nodes).into_values() {
             let node = self.with_inline_content(node).await?;
             rows.push(ViewWrite { kind: DocumentView::Node.kind(), view: node_row(&node)? });
+        }
+        for (actor, (position, subject)) in std::mem::take(&mut self.actors) {
+            let (id, value) = (Bytes::from(actor), Bytes::from(subject));
+            let view = View { id, path: None, live: true, position, value };
+            rows.push(ViewWrite { kind: DocumentView::Actor.kind(), view });
         }
         let written = self
             .branch
@@ -151,7 +165,8 @@ impl<'a> Rows<'a> {
                 ControlRecord::Checkpoint(checkpoint) => {
                     (DocumentView::Compaction, CHECKPOINT_ID, true, encode_record(checkpoint)?)
                 }
-                ControlRecord::Parent { .. } => continue,
+                // Found in its batch, by the operation.
+                ControlRecord::Answered { .. } | ControlRecord::Parent { .. } => continue,
             };
             let id = Bytes::copy_from_slice(id);
             let view = View { id, path: None, live, position, value };
@@ -209,10 +224,7 @@ impl<'a> Rows<'a> {
             let id = path_history_id(old_path, change.revision);
             add(DocumentView::PathHistory, id, encode_record(&PathHistoryRecord { holder: None })?);
         }
-        if change.actor != change.subject {
-            let id = Bytes::copy_from_slice(change.actor.as_bytes());
-            add(DocumentView::Actor, id, Bytes::copy_from_slice(change.subject.as_bytes()));
-        }
+        self.actors.insert(change.actor.clone(), (position, change.subject.clone()));
         self.nodes.insert(change.node_id, applied.node.clone());
         Ok(())
     }

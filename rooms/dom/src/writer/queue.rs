@@ -24,8 +24,8 @@ pub(crate) enum Command {
     Write { proposal: Box<Proposal>, reply: oneshot::Sender<Result<WriteOutcome>> },
     /// Evaluate a change set and append it, or nothing of it.
     WriteSet { proposal: Box<SetProposal>, reply: oneshot::Sender<Result<SetOutcome>> },
-    /// Append something that is no change.
-    Control { record: ControlRecord, reply: oneshot::Sender<Result<()>> },
+    /// Append a batch of what is no change.
+    Control { records: Vec<ControlRecord>, reply: oneshot::Sender<Result<()>> },
     /// Let the log say up to which revision, at most `wanted`, it may be compacted; answers
     /// that, or 0 for nothing.
     Limit { wanted: u64, reply: oneshot::Sender<Result<u64>> },

@@ -121,6 +121,7 @@ impl Branch {
                 tail: VecDeque::new(),
                 tail_events: 0,
                 tail_bytes: 0,
+                unwritten_bytes: 0,
                 nodes: HashMap::new(),
                 paths: HashMap::new(),
                 actors: HashMap::new(),
@@ -218,6 +219,11 @@ impl Branch {
     /// How many changes the views lack.
     pub(crate) fn view_lag_changes(&self) -> u64 {
         self.head().revision.saturating_sub(self.watermark().position.revision)
+    }
+
+    /// By how many bytes, of diffs and what they make, the views are behind.
+    pub(crate) fn view_lag_bytes(&self) -> usize {
+        self.state.read().unwritten_bytes
     }
 
     /// Waits until the views have all that the log says up to this batch.
@@ -402,9 +408,12 @@ impl Branch {
             }
         }
         self.take_control_records(&batch.control_records);
-        self.usage.grow(batch.growth());
+        self.usage.grow(self.usage_after(Usage::default(), &batch.changes));
         state.tail_events += batch.changes.len();
         state.tail_bytes += batch.bytes();
+        if head.number > state.watermark.number {
+            state.unwritten_bytes += batch.bytes();
+        }
         state.tail.push_back(Arc::new(batch));
         state.trim();
         state.head_verified_at = state.head_verified_at.max(head_verified_at);
@@ -468,6 +477,13 @@ impl Branch {
             return;
         }
         *self.usage_in_views.lock() = (usage, watermark.position);
+        state.unwritten_bytes = state
+            .tail
+            .iter()
+            .rev()
+            .take_while(|batch| batch.head.number > watermark.number)
+            .map(|batch| batch.bytes())
+            .sum();
         state.watermark = watermark;
         let revision = watermark.position.revision;
         state.nodes.retain(|_, node| node.changed_revision > revision);

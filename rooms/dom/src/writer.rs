@@ -21,7 +21,7 @@ pub(crate) use compaction_limit::{batch_at, own_oldest};
 pub(crate) use kept_conflicts::{answered, conflict_row};
 pub(crate) use proposal::{Proposal, request_hash, staged, store_large_put};
 pub(crate) use propose::{explain_conflict, propose};
-pub(crate) use queue::{BranchHandle, Command};
+pub(crate) use queue::{BranchHandle, Command, CommandQueue, Queued};
 pub(crate) use recorded::recorded;
 pub(crate) use set_proposal::{SetItem, SetProposal, located};
 
@@ -30,7 +30,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use vdom_core::dom::calls::{SetOutcome, WriteOutcome};
-use vdom_core::limits::{BATCH_CONTENT_MAX_BYTES, BATCH_MAX_CHANGES, VIEW_LAG_MAX_CHANGES};
+use vdom_core::limits::{
+    BATCH_CONTENT_MAX_BYTES, BATCH_MAX_CHANGES, VIEW_LAG_MAX_BYTES, VIEW_LAG_MAX_CHANGES,
+};
 use vdom_core::{Error, Result};
 use vdom_edge::Environment;
 use vdom_security::Permit;
@@ -45,7 +47,7 @@ use crate::writer::verdict::{Verdict, concerns_the_store};
 /// Runs until every handle of the branch is dropped.
 pub(crate) async fn run(
     branch: Arc<Branch>,
-    mut queue: mpsc::Receiver<Command>,
+    mut queue: mpsc::Receiver<Queued>,
     permit: Permit,
     environment: Environment,
     metrics: DomMetrics,
@@ -56,8 +58,10 @@ pub(crate) async fn run(
         let mut verifications = Vec::new();
         let mut alone = None;
         let mut bytes = 0;
+        let mut places = Vec::new();
         let mut next = Some(first);
-        while let Some(command) = next {
+        while let Some(Queued { command, place }) = next {
+            places.push(place);
             match command {
                 Command::Write { proposal, reply } => {
                     bytes += proposal.stored.len();
@@ -248,7 +252,9 @@ impl Writer {
     async fn wait_for_views(&self) {
         loop {
             let caught_up = self.branch.views_advanced.notified();
-            if self.branch.view_lag_changes() <= VIEW_LAG_MAX_CHANGES {
+            if self.branch.view_lag_changes() <= VIEW_LAG_MAX_CHANGES
+                && self.branch.view_lag_bytes() <= VIEW_LAG_MAX_BYTES
+            {
                 return;
             }
             self.branch.flush_requested.notify_one();

@@ -20,6 +20,8 @@ pub(super) struct BranchState {
     pub tail: VecDeque<Arc<AppliedBatch>>,
     pub tail_events: usize,
     pub tail_bytes: usize,
+    /// Of the tail, what the views do not have yet.
+    pub unwritten_bytes: usize,
     pub nodes: HashMap<NodeId, Arc<Node>>,
     pub paths: HashMap<NodePath, Occupancy>,
     pub actors: HashMap<String, (u64, Arc<str>)>,

@@ -372,3 +372,21 @@ async fn a_repeated_revert_gets_its_first_answer_and_a_bad_range_is_refused() {
         assert_eq!(error.code, code, "{first} to {last}: {error}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_revert_where_views_are_ahead_of_the_known_log_undoes_what_it_names_alone() {
+    let store = MemoryStore::shared(1);
+    store.lose_commit_hints(true);
+    let (here, there) = (room_over(Arc::new(store.peer())), room_over(Arc::new(store.peer())));
+    put(&here, "a", "one").await;
+    put(&here, "b", "b").await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    read_at(&there, "b", ReadAt::default()).await.expect("open there");
+    accepted(&here, overwrite("a", "two")).await;
+    accepted(&here, overwrite("a", "three")).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(text_at(&there, "a", Some(3)).await.as_deref(), Some("two"));
+    let outcome = there.revert_changes(&caller("anna"), reverting(3, 3)).await.expect("answered");
+    assert!(matches!(outcome, SetOutcome::Conflicted(_)), "it changed since: {outcome:?}");
+    assert_eq!(text_at(&here, "a", None).await.as_deref(), Some("three"));
+}

@@ -10,6 +10,7 @@ pub(crate) mod node_cache;
 mod overlay;
 pub(crate) mod parent;
 pub(crate) mod point_in_time;
+mod removed_rows;
 mod replay;
 pub(crate) mod row_pages;
 pub(crate) mod usage;

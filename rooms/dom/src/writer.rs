@@ -132,7 +132,14 @@ impl Writer {
             self.check_open()?;
             let proposals: Vec<_> = pending.iter().map(|(proposal, _)| &**proposal).collect();
             let mut staging = Staging::new(&self.branch, self.environment.now_ms());
-            let mut verdicts = staging.evaluate(&proposals).await?;
+            let mut verdicts = match staging.evaluate(&proposals).await {
+                // What it needed may have been compacted: the log says so by now.
+                Err(_) if !self.verify_head_once().await? => {
+                    self.catch_up().await?;
+                    continue;
+                }
+                verdicts => verdicts?,
+            };
             let begun = Instant::now();
             let changes = std::mem::take(&mut staging.changes);
             let control_records = kept_conflicts::control_records(
@@ -170,7 +177,6 @@ impl Writer {
             let proven = match &verdict {
                 // The append proves an acceptance.
                 Ok(SetVerdict::Accepted { .. } | SetVerdict::Repeated(_)) => true,
-                Err(error) if concerns_the_store(error) => return Err(error.clone()),
                 Ok(SetVerdict::Conflicted(_)) | Err(_) => self.verify_head_once().await?,
             };
             if !proven {
@@ -192,6 +198,7 @@ impl Writer {
                 Ok(SetVerdict::Conflicted(conflicts)) => {
                     (Outcome::Conflicted, Ok(SetOutcome::Conflicted(conflicts)))
                 }
+                Err(error) if concerns_the_store(&error) => return Err(error),
                 Err(error) => (Outcome::Refused, Err(error)),
             };
             self.metrics.evaluated(outcome);

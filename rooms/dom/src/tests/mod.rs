@@ -8,6 +8,7 @@ mod maintenance;
 mod merging;
 mod quotas;
 mod reading;
+mod two_gateways;
 mod watching;
 mod watching_encoded;
 mod writing;

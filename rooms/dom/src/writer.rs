@@ -84,6 +84,9 @@ pub(crate) async fn run(
             Some(Command::Limit { wanted, reply }) => {
                 let _ = reply.send(writer.append_limit(wanted).await);
             }
+            Some(Command::Checkpoint { checkpoint, built_on, reply }) => {
+                let _ = reply.send(writer.append_checkpoint(checkpoint, built_on).await);
+            }
             Some(Command::Close { operation, reply }) => {
                 let _ = reply.send(writer.append_control_record(None, operation).await);
             }

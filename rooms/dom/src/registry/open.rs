@@ -193,12 +193,15 @@ async fn views_to_go_on_from(
     if next.first().is_none_or(|next| next.batch.compacted_from.is_none()) {
         return Ok(watermark);
     }
-    let mut newest = None;
+    let mut newest: Option<Box<Checkpoint>> = None;
     let mut pages = LogReader::new(store, log, watermark.number + 1, address);
     while let Some(page) = pages.next().await? {
         for log_entry in &page {
             for control in decode_batch(log_entry)?.control_records {
-                if let ControlRecord::Checkpoint(checkpoint) = control {
+                // Of two up to one revision, the first was written from all rows.
+                if let ControlRecord::Checkpoint(checkpoint) = control
+                    && newest.as_ref().is_none_or(|known| known.revision < checkpoint.revision)
+                {
                     newest = Some(checkpoint);
                 }
             }

@@ -2,11 +2,15 @@
 
 use futures::TryStreamExt;
 use vdom_core::dom::calls::ReadTree;
-use vdom_core::{Error, ErrorCode};
+use vdom_core::{Error, ErrorCode, Hash};
+use vdom_security::Duty;
 
 use super::branches::{branch, set_in};
 use super::*;
 use crate::Retention;
+use crate::maintenance::rebuild;
+use crate::records::Checkpoint;
+use crate::writer::{BranchHandle, Command};
 
 /// Compacts a branch of a room but for its newest changes; answers the oldest revision kept.
 pub(super) async fn compact_in(room: &DocumentRoom, on: &str, keep: u64) -> Option<u64> {
@@ -160,4 +164,78 @@ async fn a_fork_reads_what_another_gateway_compacted_down_to_where_it_begins() {
     assert_eq!(settled(|| text_in(&there, "next", "a", None)).await.as_deref(), Ok("a1"));
     let entries = settled(|| tree(&there, "next", None)).await;
     assert_eq!(entries, Ok(vec!["a=a1".to_owned(), "b=b1".to_owned()]));
+}
+
+async fn handle(room: &DocumentRoom) -> Arc<BranchHandle> {
+    let permit = room.registry.permits.of(Duty::Compact);
+    room.registry.existing(permit, &address()).await.expect("open")
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_gateways_that_compact_one_branch_keep_one_checkpoint() {
+    let store = MemoryStore::shared(1);
+    store.lose_commit_hints(true);
+    let shared: Arc<dyn Store> = Arc::new(store.peer());
+    let named = || WriteDiff { operation_id: Some(operation(4)), ..overwrite("op", "1") };
+    {
+        let room = room_over(shared.clone());
+        put(&room, "a", "a1").await;
+        accepted(&room, named()).await;
+        for number in 3..=9 {
+            set_in(&room, "main", "a", &format!("a{number}")).await;
+        }
+        // What comes after the limit does not say the content.
+        let seen = read_at(&room, "a", ReadAt::default()).await.expect("there").node;
+        let rename = Diff::rename(&path("b"), None);
+        let rename = WriteDiff { path: None, node_id: Some(seen.id), ..write("a", rename) };
+        accepted(&room, WriteDiff { clock: seen.clock.clone(), ..rename }).await;
+        room.close().await;
+    }
+    let (here, there) = (room_over(Arc::new(store.peer())), room_over(Arc::new(store.peer())));
+    let limit = handle(&here).await.ask(|reply| Command::Limit { wanted: 9, reply }).await;
+    assert_eq!(limit, Ok(9));
+    let at = ReadAt { max_age_ms: Some(0), ..ReadAt::default() };
+    read_at(&there, "op", at).await.expect("hears of the limit");
+    let kept = Ok(vec!["a=a9".to_owned(), "op=1".to_owned()]);
+    assert_eq!(compact_in(&here, "main", 1).await, Some(9));
+    assert_eq!(tree(&here, "main", Some(9)).await, kept);
+    // There a checkpoint was being written, of rows that were removed meanwhile.
+    let (epoch, hash, pieces) = (1, Hash::default(), Vec::new());
+    let late = Box::new(Checkpoint { revision: 9, number: 9, hash, pieces, epoch });
+    let append = |reply| Command::Checkpoint { checkpoint: late, built_on: 0, reply };
+    handle(&there).await.ask(append).await.expect("not needed");
+    compact_in(&there, "main", 1).await;
+    assert_eq!(tree(&there, "main", Some(9)).await, kept);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    here.close().await;
+    there.close().await;
+    assert_eq!(tree(&room_over(shared.clone()), "main", Some(9)).await, kept);
+
+    rebuild(&maintained(&shared), &environment(), |_| {}).await.expect("rebuilt");
+    let room = room_over(shared);
+    assert_eq!(tree(&room, "main", Some(9)).await, kept);
+    assert_eq!(tree(&room, "main", None).await, Ok(vec!["b=a9".to_owned(), "op=1".to_owned()]));
+    assert_eq!(accepted(&room, named()).await.revision, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compaction_that_goes_on_after_views_were_lost_keeps_every_node() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
+    let room = room_over(store.clone());
+    for number in 1..=6 {
+        set_in(&room, "main", &format!("n{number}"), "x").await;
+    }
+    let handle = handle(&room).await;
+    handle.ask(|reply| Command::Limit { wanted: 4, reply }).await.expect("appended");
+    // Views need not survive a power cut, the log does.
+    store.clear_views(handle.branch.log).await.expect("cleared");
+    drop((handle, room));
+    let room = room_over(store.clone());
+    assert_eq!(compact_in(&room, "main", 1).await, Some(4));
+    room.close().await;
+    drop(room);
+    rebuild(&maintained(&store), &environment(), |_| {}).await.expect("rebuilt");
+    let room = room_over(store);
+    assert_eq!(tree(&room, "main", None).await.expect("a tree").len(), 6);
+    assert_eq!(tree(&room, "main", Some(4)).await.expect("a tree").len(), 4);
 }

@@ -15,8 +15,8 @@ use crate::branch::{AppliedBatch, AppliedChange, Branch};
 use crate::content::packs::PackReader;
 use crate::error::from_store;
 use crate::records::{
-    CHECKPOINT_ID, ControlRecord, DocumentView, HistoryRecord, LIMIT_ID, PathHistoryRecord,
-    encode_history, encode_record, history_id, node_row, path_history_id,
+    CHECKPOINT_ID, Checkpoint, ControlRecord, DocumentView, HistoryRecord, LIMIT_ID,
+    PathHistoryRecord, encode_history, encode_record, history_id, node_row, path_history_id,
 };
 
 const ROWS_PER_WRITE_MAX: usize = 8_192;
@@ -148,6 +148,8 @@ impl<'a> Rows<'a> {
                 ControlRecord::Limit(revision) => {
                     (DocumentView::Compaction, LIMIT_ID, true, encode_record(revision)?)
                 }
+                // Of two up to one revision, the first was written from all rows.
+                ControlRecord::Checkpoint(checkpoint) if !self.is_standing(checkpoint) => continue,
                 ControlRecord::Checkpoint(checkpoint) => {
                     (DocumentView::Compaction, CHECKPOINT_ID, true, encode_record(checkpoint)?)
                 }
@@ -158,6 +160,12 @@ impl<'a> Rows<'a> {
             self.written.push(ViewWrite { kind: kind.kind(), view });
         }
         Ok(())
+    }
+
+    /// Whether a checkpoint is the newest, or was when it came.
+    fn is_standing(&self, checkpoint: &Checkpoint) -> bool {
+        let newest = self.branch.compaction().checkpoint;
+        newest.is_none_or(|newest| newest.revision > checkpoint.revision || *newest == *checkpoint)
     }
 
     /// How much the nodes take.

@@ -128,7 +128,7 @@ impl Branch {
             }),
             compaction: RwLock::new(compaction),
             head: watch::Sender::new(head),
-            retired: AtomicBool::new(head.closed),
+            retired: AtomicBool::new(false),
         }
     }
 
@@ -152,9 +152,9 @@ impl Branch {
         self.retired.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the branch must be opened anew.
+    /// Whether the branch must be opened anew: its log has ended, or can no longer be followed.
     pub(crate) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Relaxed)
+        self.head().closed || self.retired.load(Ordering::Relaxed)
     }
 
     /// The end of the log as far as it is known here.
@@ -387,9 +387,6 @@ impl Branch {
     /// Makes a committed batch visible. Only the writer calls it, in order.
     pub(crate) fn publish(&self, batch: AppliedBatch, head_verified_at: Instant) {
         let head = batch.head;
-        if head.closed {
-            self.retire();
-        }
         let mut state = self.state.write();
         for applied in &batch.changes {
             state.overlay(applied);

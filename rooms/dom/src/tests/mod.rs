@@ -4,6 +4,7 @@ mod branches;
 mod change_sets;
 mod compaction;
 mod faults;
+mod forks;
 mod maintenance;
 mod merging;
 mod quotas;

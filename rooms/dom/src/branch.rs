@@ -417,6 +417,14 @@ impl Branch {
         self.parent.as_ref().map_or(0, |parent| parent.revision)
     }
 
+    /// The branch whose own log has `revision`.
+    pub(crate) fn owner_of(&self, revision: u64) -> &Self {
+        match &self.parent {
+            Some(parent) if revision <= parent.revision => parent.branch.owner_of(revision),
+            _ => self,
+        }
+    }
+
     /// How much the nodes take as far as the views count.
     pub(crate) fn usage_in_views(&self) -> Usage {
         self.usage_in_views.lock().0

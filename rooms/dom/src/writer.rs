@@ -6,6 +6,7 @@ mod catch_up;
 mod compaction_limit;
 mod kept_conflicts;
 pub(crate) mod merge;
+mod pins;
 mod proposal;
 mod propose;
 mod queue;

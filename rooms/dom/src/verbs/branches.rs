@@ -2,6 +2,7 @@
 //! `DeleteBranch`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use vdom_core::dom::calls::{BranchSummary, CreateBranch, DeleteBranch, RepoSummary};
 use vdom_core::dom::change::CHAIN_START;
@@ -17,7 +18,10 @@ use crate::records::{ControlRecord, encode_batch, operation_key};
 use crate::registry::BranchRegistry;
 use crate::registry::open::log_descriptor;
 use crate::verbs::read_snapshot::revision_as_of;
-use crate::writer::{Command, append_until_known};
+use crate::writer::{BranchHandle, Command, append_until_known};
+
+/// Far less than pins are kept for branches that do not come.
+const CREATE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// The repos of a realm by name.
 pub(crate) async fn list_repos(
@@ -91,6 +95,7 @@ pub(crate) async fn create(
         }
     };
     let log = log_descriptor(address, incarnation).log_id();
+    let begun_ms = registry.environment.now_ms();
     let (revision, hash, control_records) = match &request.from {
         None => (0, CHAIN_START, Vec::new()),
         Some(from) => leave(registry, permit, &request, from, log).await?,
@@ -109,6 +114,12 @@ pub(crate) async fn create(
         manifest,
         body,
     };
+    let took_ms = registry.environment.now_ms().saturating_sub(begun_ms);
+    if u128::try_from(took_ms).unwrap_or(0) > CREATE_MAX.as_millis() {
+        // What it was to continue may be compacted before it is there.
+        return Err(Error::unavailable(format!("creating {address} took too long: try again"))
+            .resource(address));
+    }
     if append_until_known(registry.store.with(permit), address, log, 1, &batch).await?
         == Append::Conflict
     {
@@ -165,8 +176,7 @@ async fn leave(
     }
     branch.check_kept(revision)?;
     let hash = hash_at(branch, revision).await?;
-    let record = ControlRecord::Pin { log: log.0, revision };
-    handle.ask(|reply| Command::Control { record, reply }).await?;
+    pin(registry, permit, &handle, log, revision).await?;
     let parent = ControlRecord::Parent {
         branch: from.to_string(),
         incarnation: branch.descriptor.incarnation,
@@ -174,6 +184,35 @@ async fn leave(
         previous_epoch: None,
     };
     Ok((revision, hash, vec![parent]))
+}
+
+/// Pins a revision for the branch of `log` where it lives, so that it is kept there. A log that
+/// has ended is not compacted; then the branch that is left says who needs what it continues.
+async fn pin(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    handle: &BranchHandle,
+    log: LogId,
+    revision: u64,
+) -> Result<()> {
+    let made_at_ms = Some(registry.environment.now_ms());
+    let record = ControlRecord::Pin { log: log.0, revision, made_at_ms };
+    let owner = handle.branch.owner_of(revision);
+    if owner.log != handle.branch.log && !owner.head().closed {
+        match registry.existing(permit, &owner.address).await {
+            Ok(live) if live.branch.log == owner.log => {
+                let record = record.clone();
+                match live.ask(|reply| Command::Control { record, reply }).await {
+                    Err(error) if error.code == ErrorCode::NotFound => {}
+                    pinned => return pinned,
+                }
+            }
+            Ok(_) => {}
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    handle.ask(|reply| Command::Control { record, reply }).await
 }
 
 /// The answer about a branch that exists: the first one again, or a refusal.

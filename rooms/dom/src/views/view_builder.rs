@@ -16,7 +16,8 @@ use crate::content::packs::PackReader;
 use crate::error::from_store;
 use crate::records::{
     CHECKPOINT_ID, Checkpoint, ControlRecord, DocumentView, HistoryRecord, LIMIT_ID,
-    PathHistoryRecord, encode_history, encode_record, history_id, node_row, path_history_id,
+    PathHistoryRecord, encode_history, encode_pin, encode_record, history_id, node_row,
+    path_history_id, pin_id,
 };
 
 const ROWS_PER_WRITE_MAX: usize = 8_192;
@@ -134,6 +135,7 @@ impl<'a> Rows<'a> {
     fn add_control_records(&mut self, batch: &AppliedBatch) -> Result<()> {
         let position = Position { epoch: batch.head.epoch, revision: batch.head.number };
         for control in &batch.control_records {
+            let pin;
             let (kind, id, live, value) = match control {
                 ControlRecord::Conflict(conflict) => {
                     let value = encode_record(conflict)?;
@@ -142,8 +144,9 @@ impl<'a> Rows<'a> {
                 ControlRecord::Resolved(id) => {
                     (DocumentView::Conflict, id.as_bytes(), false, Bytes::new())
                 }
-                ControlRecord::Pin { log, revision } => {
-                    (DocumentView::Pin, &log[..], true, encode_record(revision)?)
+                ControlRecord::Pin { log, revision, made_at_ms } => {
+                    pin = pin_id(log, *revision);
+                    (DocumentView::Pin, &pin[..], true, encode_pin(*revision, *made_at_ms)?)
                 }
                 ControlRecord::Limit(revision) => {
                     (DocumentView::Compaction, LIMIT_ID, true, encode_record(revision)?)

@@ -70,11 +70,12 @@ impl Writer {
 
     /// Appends how far the log may be compacted: 0 for nothing.
     pub(super) async fn append_limit(&self, wanted: u64) -> Result<u64> {
+        let now_ms = self.environment.now_ms();
         loop {
             self.check_open()?;
             let head = self.branch.head();
             self.branch.views_complete(head.number).await;
-            let limit = compaction_limit::limit(&self.branch, wanted).await?;
+            let limit = compaction_limit::limit(&self.branch, wanted, now_ms).await?;
             if limit == 0
                 || self.try_append_control_record(Some(ControlRecord::Limit(limit)), None).await?
             {

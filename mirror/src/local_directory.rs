@@ -177,7 +177,7 @@ impl LocalDirectory {
             (LocalEntry::File(found), Some(expected)) if found == *expected => {
                 self.keep_permissions(staged, path)?;
                 match self.exchange(staged, path, expected)? {
-                    Exchange::Done => return self.installed(path),
+                    Exchange::Done => return Ok(self.installed(path)),
                     Exchange::Refused => return Ok(None),
                     Exchange::NotOffered => ExistingFile::Overwrite,
                 }
@@ -203,13 +203,13 @@ impl LocalDirectory {
             }
             Err(error) => return Err(error),
         }
-        self.installed(path)
+        Ok(self.installed(path))
     }
 
-    fn installed(&self, path: &[u8]) -> io::Result<Option<FileStat>> {
+    fn installed(&self, path: &[u8]) -> Option<FileStat> {
         match self.stat(path) {
-            LocalEntry::File(stat) => Ok(Some(stat)),
-            LocalEntry::Nothing | LocalEntry::Unusable(_) => Ok(None),
+            LocalEntry::File(stat) => Some(stat),
+            LocalEntry::Nothing | LocalEntry::Unusable(_) => None,
         }
     }
 

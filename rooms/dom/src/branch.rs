@@ -10,6 +10,7 @@ pub(crate) mod node_cache;
 mod overlay;
 pub(crate) mod parent;
 pub(crate) mod point_in_time;
+mod removed_rows;
 mod replay;
 pub(crate) mod row_pages;
 pub(crate) mod usage;
@@ -128,7 +129,7 @@ impl Branch {
             }),
             compaction: RwLock::new(compaction),
             head: watch::Sender::new(head),
-            retired: AtomicBool::new(head.closed),
+            retired: AtomicBool::new(false),
         }
     }
 
@@ -152,9 +153,9 @@ impl Branch {
         self.retired.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the branch must be opened anew.
+    /// Whether the branch must be opened anew: its log has ended, or can no longer be followed.
     pub(crate) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Relaxed)
+        self.head().closed || self.retired.load(Ordering::Relaxed)
     }
 
     /// The end of the log as far as it is known here.
@@ -392,9 +393,6 @@ impl Branch {
     /// Makes a committed batch visible. Only the writer calls it, in order.
     pub(crate) fn publish(&self, batch: AppliedBatch, head_verified_at: Instant) {
         let head = batch.head;
-        if head.closed {
-            self.retire();
-        }
         let mut state = self.state.write();
         for applied in &batch.changes {
             state.overlay(applied);
@@ -426,6 +424,14 @@ impl Branch {
     /// The last own revision of what this branch continues.
     pub(crate) fn inherited_revision(&self) -> u64 {
         self.parent.as_ref().map_or(0, |parent| parent.revision)
+    }
+
+    /// The branch whose own log has `revision`.
+    pub(crate) fn owner_of(&self, revision: u64) -> &Self {
+        match &self.parent {
+            Some(parent) if revision <= parent.revision => parent.branch.owner_of(revision),
+            _ => self,
+        }
     }
 
     /// How much the nodes take as far as the views count.

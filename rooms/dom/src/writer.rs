@@ -6,6 +6,7 @@ mod catch_up;
 mod compaction_limit;
 mod kept_conflicts;
 pub(crate) mod merge;
+mod pins;
 mod proposal;
 mod propose;
 mod queue;
@@ -90,6 +91,9 @@ pub(crate) async fn run(
             Some(Command::Limit { wanted, reply }) => {
                 let _ = reply.send(writer.append_limit(wanted).await);
             }
+            Some(Command::Checkpoint { checkpoint, built_on, reply }) => {
+                let _ = reply.send(writer.append_checkpoint(checkpoint, built_on).await);
+            }
             Some(Command::Close { operation, reply }) => {
                 let _ = reply.send(writer.close(operation).await);
             }
@@ -138,7 +142,14 @@ impl Writer {
             self.check_open()?;
             let proposals: Vec<_> = pending.iter().map(|(proposal, _)| &**proposal).collect();
             let mut staging = Staging::new(&self.branch, self.environment.now_ms());
-            let mut verdicts = staging.evaluate(&proposals).await?;
+            let mut verdicts = match staging.evaluate(&proposals).await {
+                // What it needed may have been compacted: the log says so by now.
+                Err(_) if !self.verify_head_once().await? => {
+                    self.catch_up().await?;
+                    continue;
+                }
+                verdicts => verdicts?,
+            };
             let begun = Instant::now();
             let changes = std::mem::take(&mut staging.changes);
             let control_records = kept_conflicts::control_records(
@@ -177,7 +188,6 @@ impl Writer {
                 // The append proves an acceptance.
                 Ok(SetVerdict::Accepted { .. } | SetVerdict::Repeated(_)) => true,
                 Ok(SetVerdict::Same(_)) if proposal.operation.is_some() => true,
-                Err(error) if concerns_the_store(error) => return Err(error.clone()),
                 Ok(SetVerdict::Same(_) | SetVerdict::Conflicted(_)) | Err(_) => {
                     self.verify_head_once().await?
                 }
@@ -214,6 +224,7 @@ impl Writer {
                 Ok(SetVerdict::Conflicted(conflicts)) => {
                     (Outcome::Conflicted, Ok(SetOutcome::Conflicted(conflicts)))
                 }
+                Err(error) if concerns_the_store(&error) => return Err(error),
                 Err(error) => (Outcome::Refused, Err(error)),
             };
             self.metrics.evaluated(outcome);

@@ -31,7 +31,8 @@ pub(crate) enum ControlRecord {
         #[n(3)]
         previous_epoch: Option<u64>,
     },
-    /// Another branch continues this one: what it needs must be kept.
+    /// Another branch continues this one: what it needs must be kept. Racing creators of that
+    /// branch each leave one; which counts, its first batch says.
     #[n(1)]
     Pin {
         #[cbor(n(0), with = "minicbor::bytes")]
@@ -39,6 +40,9 @@ pub(crate) enum ControlRecord {
         /// The last revision that both have.
         #[n(1)]
         revision: u64,
+        /// When its creator left it, ms since the Unix epoch; not always known.
+        #[n(2)]
+        made_at_ms: Option<i64>,
     },
     /// A write was refused, and is kept until someone resolves it.
     #[n(2)]

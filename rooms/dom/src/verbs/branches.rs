@@ -2,6 +2,7 @@
 //! `DeleteBranch`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use vdom_core::dom::calls::{BranchSummary, CreateBranch, DeleteBranch, RepoSummary};
@@ -20,10 +21,13 @@ use crate::records::{ControlRecord, encode_batch, operation_key};
 use crate::registry::BranchRegistry;
 use crate::registry::open::log_descriptor;
 use crate::verbs::read_snapshot::revision_as_of;
-use crate::writer::{Command, answered, append_until_known, recorded};
+use crate::writer::{BranchHandle, Command, answered, append_until_known, recorded};
 
 /// A request that is repeated is one of the last few that a name has seen.
 const INCARNATIONS_LOOKED_AT: usize = 16;
+
+/// Far less than pins are kept for branches that do not come.
+const CREATE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// The repos of a realm by name.
 pub(crate) async fn list_repos(
@@ -106,6 +110,7 @@ pub(crate) async fn create(
         }
     };
     let log = log_descriptor(address, incarnation).log_id();
+    let begun_ms = registry.environment.now_ms();
     let (revision, hash, control_records) = match &request.from {
         None => (0, CHAIN_START, Vec::new()),
         Some(from) => leave(registry, permit, &request, from, log).await?,
@@ -127,6 +132,12 @@ pub(crate) async fn create(
         manifest,
         body,
     };
+    let took_ms = registry.environment.now_ms().saturating_sub(begun_ms);
+    if u128::try_from(took_ms).unwrap_or(0) > CREATE_MAX.as_millis() {
+        // What it was to continue may be compacted before it is there.
+        return Err(Error::unavailable(format!("creating {address} took too long: try again"))
+            .resource(address));
+    }
     if append_until_known(registry.store.with(permit), address, log, 1, &batch).await?
         == Append::Conflict
     {
@@ -189,9 +200,7 @@ async fn leave(
     }
     branch.check_kept(revision)?;
     let hash = hash_at(branch, revision).await?;
-    let record = ControlRecord::Pin { log: log.0, revision };
-    let records = vec![record];
-    handle.ask(|reply| Command::Control { records, reply }).await?;
+    pin(registry, permit, &handle, log, revision).await?;
     let parent = ControlRecord::Parent {
         branch: from.to_string(),
         incarnation: branch.descriptor.incarnation,
@@ -199,6 +208,36 @@ async fn leave(
         previous_epoch: None,
     };
     Ok((revision, hash, vec![parent]))
+}
+
+/// Pins a revision for the branch of `log` where it lives, so that it is kept there. A log that
+/// has ended is not compacted; then the branch that is left says who needs what it continues.
+async fn pin(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    handle: &BranchHandle,
+    log: LogId,
+    revision: u64,
+) -> Result<()> {
+    let made_at_ms = Some(registry.environment.now_ms());
+    let record = ControlRecord::Pin { log: log.0, revision, made_at_ms };
+    let records = vec![record];
+    let owner = handle.branch.owner_of(revision);
+    if owner.log != handle.branch.log && !owner.head().closed {
+        match registry.existing(permit, &owner.address).await {
+            Ok(live) if live.branch.log == owner.log => {
+                let records = records.clone();
+                match live.ask(|reply| Command::Control { records, reply }).await {
+                    Err(error) if error.code == ErrorCode::NotFound => {}
+                    pinned => return pinned,
+                }
+            }
+            Ok(_) => {}
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    handle.ask(|reply| Command::Control { records, reply }).await
 }
 
 /// The answer about a branch that exists: the first one again, or a refusal.

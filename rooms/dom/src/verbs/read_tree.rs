@@ -234,6 +234,8 @@ impl Walk {
         for id in touched_after(&self.branch.clone(), as_of.rows_from).await? {
             self.take_earlier(id, as_of.revision).await?;
         }
+        // A node may be missing whose tombstone was removed before the walk came by.
+        self.branch.check_rows_at(as_of.revision).await?;
         Ok(Stage::Done)
     }
 

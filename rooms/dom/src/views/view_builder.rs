@@ -15,8 +15,9 @@ use crate::branch::{AppliedBatch, AppliedChange, Branch};
 use crate::content::packs::PackReader;
 use crate::error::from_store;
 use crate::records::{
-    CHECKPOINT_ID, ControlRecord, DocumentView, HistoryRecord, LIMIT_ID, PathHistoryRecord,
-    encode_history, encode_record, history_id, node_row, path_history_id,
+    CHECKPOINT_ID, Checkpoint, ControlRecord, DocumentView, HistoryRecord, LIMIT_ID,
+    PathHistoryRecord, encode_history, encode_pin, encode_record, history_id, node_row,
+    path_history_id, pin_id,
 };
 
 const ROWS_PER_WRITE_MAX: usize = 8_192;
@@ -148,6 +149,7 @@ impl<'a> Rows<'a> {
     fn add_control_records(&mut self, batch: &AppliedBatch) -> Result<()> {
         let position = Position { epoch: batch.head.epoch, revision: batch.head.number };
         for control in &batch.control_records {
+            let pin;
             let (kind, id, live, value) = match control {
                 ControlRecord::Conflict(conflict) => {
                     let value = encode_record(conflict)?;
@@ -156,12 +158,15 @@ impl<'a> Rows<'a> {
                 ControlRecord::Resolved(id) => {
                     (DocumentView::Conflict, id.as_bytes(), false, Bytes::new())
                 }
-                ControlRecord::Pin { log, revision } => {
-                    (DocumentView::Pin, &log[..], true, encode_record(revision)?)
+                ControlRecord::Pin { log, revision, made_at_ms } => {
+                    pin = pin_id(log, *revision);
+                    (DocumentView::Pin, &pin[..], true, encode_pin(*revision, *made_at_ms)?)
                 }
                 ControlRecord::Limit(revision) => {
                     (DocumentView::Compaction, LIMIT_ID, true, encode_record(revision)?)
                 }
+                // Of two up to one revision, the first was written from all rows.
+                ControlRecord::Checkpoint(checkpoint) if !self.is_standing(checkpoint) => continue,
                 ControlRecord::Checkpoint(checkpoint) => {
                     (DocumentView::Compaction, CHECKPOINT_ID, true, encode_record(checkpoint)?)
                 }
@@ -173,6 +178,12 @@ impl<'a> Rows<'a> {
             self.written.push(ViewWrite { kind: kind.kind(), view });
         }
         Ok(())
+    }
+
+    /// Whether a checkpoint is the newest, or was when it came.
+    fn is_standing(&self, checkpoint: &Checkpoint) -> bool {
+        let newest = self.branch.compaction().checkpoint;
+        newest.is_none_or(|newest| newest.revision > checkpoint.revision || *newest == *checkpoint)
     }
 
     /// How much the nodes take.

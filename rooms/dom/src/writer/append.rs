@@ -13,7 +13,9 @@ use crate::branch::{AppliedBatch, AppliedChange, Head};
 use crate::content;
 use crate::content::packs::{PackWriter, StoredDiff};
 use crate::error::from_store;
-use crate::records::{ControlRecord, Packed, Piece, encode_batch, encode_packed, encode_piece};
+use crate::records::{
+    Checkpoint, ControlRecord, Packed, Piece, encode_batch, encode_packed, encode_piece,
+};
 use crate::writer::{Writer, compaction_limit};
 
 /// The changes of a large set are kept in chunks of about this size.
@@ -73,14 +75,34 @@ impl Writer {
 
     /// Appends how far the log may be compacted: 0 for nothing.
     pub(super) async fn append_limit(&self, wanted: u64) -> Result<u64> {
+        let now_ms = self.environment.now_ms();
         loop {
             self.check_open()?;
             let head = self.branch.head();
             self.branch.views_complete(head.number).await;
-            let limit = compaction_limit::limit(&self.branch, wanted).await?;
+            let limit = compaction_limit::limit(&self.branch, wanted, now_ms).await?;
             if limit == 0 || self.try_append_control_records(&[ControlRecord::Limit(limit)]).await?
             {
                 return Ok(limit);
+            }
+            self.catch_up().await?;
+        }
+    }
+
+    /// Appends a checkpoint where none came since the one that it was built on: who wrote
+    /// that one may have removed rows that this one would lack.
+    pub(super) async fn append_checkpoint(
+        &self,
+        checkpoint: Box<Checkpoint>,
+        built_on: u64,
+    ) -> Result<()> {
+        let record = [ControlRecord::Checkpoint(checkpoint)];
+        loop {
+            let newest = self.branch.compaction().checkpoint;
+            if newest.map_or(0, |newest| newest.number) != built_on
+                || self.try_append_control_records(&record).await?
+            {
+                return Ok(());
             }
             self.catch_up().await?;
         }

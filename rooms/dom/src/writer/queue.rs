@@ -11,7 +11,7 @@ use vdom_store::OperationKey;
 
 use crate::branch::Branch;
 use crate::content::packs::StoredDiff;
-use crate::records::ControlRecord;
+use crate::records::{Checkpoint, ControlRecord};
 use crate::writer::{Proposal, SetProposal};
 
 /// A branch with its writer; the writer ends when the last handle is dropped.
@@ -68,6 +68,9 @@ pub(crate) enum Command {
     /// Let the log say up to which revision, at most `wanted`, it may be compacted; answers
     /// that, or 0 for nothing.
     Limit { wanted: u64, reply: oneshot::Sender<Result<u64>> },
+    /// Let the log name a checkpoint, unless another one stands there than that of batch
+    /// `built_on` (0: none), which it was built on.
+    Checkpoint { checkpoint: Box<Checkpoint>, built_on: u64, reply: oneshot::Sender<Result<()>> },
     /// End the log: the branch is deleted.
     Close {
         /// What makes it safe to repeat.

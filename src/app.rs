@@ -98,7 +98,12 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
     let (grpc_routes, health) = grpc::router(room.clone())?;
     let http_routes = http::router(room.clone(), &config.web, metrics.clone(), lifecycle.clone())?;
     let admin_routes = vdom_edge::observe::admin::router(metrics.clone(), lifecycle.clone());
-    tokio::spawn(lifecycle.watch(health, vdom_api::health_services()));
+    let looked_after = lifecycle.clone();
+    let look = move || {
+        let lifecycle = looked_after.clone();
+        async move { lifecycle.look().await }
+    };
+    tokio::spawn(vdom_api::report_health(health, lifecycle, draining.clone(), look));
 
     let addresses = Addresses { grpc: tcp(&grpc)?, http: tcp(&http)?, admin: tcp(&admin)? };
     let context = RequestContext {
@@ -138,11 +143,7 @@ impl Gateway {
         tracing::info!("gateway drains");
         self.draining.cancel();
         let drains = self.servers.into_iter().map(|server| server.drain(self.drain_deadline));
-        for drained in futures::future::join_all(drains).await {
-            if let Drained::Cut { connections } = drained {
-                tracing::warn!(connections, "connections were cut off at the drain's deadline");
-            }
-        }
+        futures::future::join_all(drains).await.into_iter().collect::<Drained>().log();
         // Views that stay behind are completed at the next start.
         if tokio::time::timeout(self.drain_deadline, self.room.close()).await.is_err() {
             tracing::warn!("views are not complete: the next start completes them");

@@ -51,7 +51,7 @@ impl Descriptors {
 }
 
 /// The services that gRPC health speaks about: the whole server, then each by its name.
-pub fn health_services() -> &'static [&'static str] {
+pub(crate) fn health_services() -> &'static [&'static str] {
     &DESCRIPTORS.health_services
 }
 

@@ -6,10 +6,11 @@
 
 mod descriptors;
 pub mod dom;
+mod grpc_services;
 
 use vdom_edge::serve::RouteLabel;
 
-pub use descriptors::health_services;
+pub use grpc_services::{report_health, with_health_and_reflection};
 
 /// How metrics and access logs name the calls of all rooms, over gRPC and over REST.
 pub fn route_labels() -> &'static [RouteLabel] {

@@ -105,12 +105,16 @@ pub const TOKEN_LEEWAY: Duration = Duration::from_secs(5);
 pub const TOKEN_MAX_BYTES: usize = 8 << 10;
 /// How long a branch waits for its writer's queue, in writes.
 pub const WRITER_QUEUE_MAX_WRITES: usize = 4_096;
+/// The same, in bytes of diffs; more wait before the queue.
+pub const WRITER_QUEUE_MAX_BYTES: usize = 32 << 20;
 /// The most contents that one batch takes, in bytes; leaves room for its head.
 pub const BATCH_CONTENT_MAX_BYTES: usize = 3 << 20;
 /// The most changes that one batch takes.
 pub const BATCH_MAX_CHANGES: usize = 1_024;
 /// How far views may lag behind their log before appends wait, in changes.
 pub const VIEW_LAG_MAX_CHANGES: u64 = 16_384;
+/// The same, in bytes of diffs and of the contents that they make.
+pub const VIEW_LAG_MAX_BYTES: usize = 64 << 20;
 
 // Windows must differ (equal ones deadlock a lone slow stream), and a batch
 // must be able to carry any diff that a unary message can.

@@ -15,11 +15,11 @@ pub struct Caller {
     pub subject: Arc<str>,
     /// The tenant of the token; `None` in dev mode: any.
     pub realm: Option<RealmName>,
-    /// The token's rights.
+    /// What the token allows, before any policy is asked.
     pub scopes: Scopes,
     /// When the caller stops waiting; `None` of a stream without one.
     pub deadline: Option<Instant>,
-    /// When the token ends.
+    /// When the token ends; streams end with it. `None`: never.
     pub expires_at: Option<SystemTime>,
     /// The time of day when the request came.
     pub received_at: SystemTime,

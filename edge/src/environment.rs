@@ -39,7 +39,7 @@ impl Environment {
         Self { now: Arc::new(now), elapsed: Arc::new(elapsed), fill: Arc::new(fill) }
     }
 
-    /// The time.
+    /// The wall clock, for timestamps and expiry; it may jump.
     pub fn now(&self) -> SystemTime {
         (self.now)()
     }
@@ -61,7 +61,10 @@ impl Environment {
         longest / 2 + (longest / 2).mul_f64(f64::from(share) / f64::from(u32::MAX))
     }
 
-    /// Random bytes.
+    /// Random bytes of the system's generator, fit for secrets.
+    ///
+    /// # Errors
+    /// `Internal` where the system has none to give.
     pub fn random<const LENGTH: usize>(&self) -> Result<[u8; LENGTH]> {
         let mut bytes = [0; LENGTH];
         (self.fill)(&mut bytes)?;

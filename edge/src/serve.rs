@@ -1,6 +1,7 @@
 //! Serving: listeners, connections with their limits, draining, and the path
 //! of every request.
 
+mod accept;
 mod access_log;
 mod body_drain;
 mod connection;
@@ -16,7 +17,8 @@ mod server;
 pub mod tls;
 mod write_coalescing;
 
-pub use connection::{ServeSettings, serve_connection};
+pub use accept::{Accept, HandedOver};
+pub use connection::ServeSettings;
 pub use entered::Entered;
 pub use listener::{Bind, Listener, LocalAddress, Stream};
 pub use request_context::RequestContext;

@@ -21,7 +21,7 @@ use tree::Tree;
 /// The largest settings file.
 const FILE_MAX_BYTES: u64 = 1 << 20;
 
-/// Where settings come from.
+/// Where settings come from; the later wins: the file, the environment, the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// TOML (`.toml`) or YAML (`.yaml`, `.yml`).

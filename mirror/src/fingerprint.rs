@@ -63,4 +63,10 @@ impl FileStat {
             changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
         })
     }
+
+    /// Whether it is still the same file with the same content. A new name alone moves
+    /// the time of the last change, and nothing else.
+    pub(crate) fn is_same_under_another_name(&self, other: &Self) -> bool {
+        Self { changed_ns: other.changed_ns, ..*self } == *other
+    }
 }

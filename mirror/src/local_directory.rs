@@ -40,6 +40,16 @@ pub(crate) enum LocalEntry {
     Unusable(UnusableEntry),
 }
 
+/// What became of a swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exchange {
+    Done,
+    /// Something else stood there by then, and does again.
+    Refused,
+    /// The file system cannot.
+    NotOffered,
+}
+
 /// Something that cannot be mirrored, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UnusableEntry {
@@ -166,7 +176,11 @@ impl LocalDirectory {
             (LocalEntry::Nothing, None) => ExistingFile::Refuse,
             (LocalEntry::File(found), Some(expected)) if found == *expected => {
                 self.keep_permissions(staged, path)?;
-                ExistingFile::Overwrite
+                match self.exchange(staged, path, expected)? {
+                    Exchange::Done => return Ok(self.installed(path)),
+                    Exchange::Refused => return Ok(None),
+                    Exchange::NotOffered => ExistingFile::Overwrite,
+                }
             }
             (LocalEntry::Unusable(entry), _) => return Err(io::Error::other(Error::from(entry))),
             _ => return Ok(None),
@@ -189,10 +203,35 @@ impl LocalDirectory {
             }
             Err(error) => return Err(error),
         }
+        Ok(self.installed(path))
+    }
+
+    fn installed(&self, path: &[u8]) -> Option<FileStat> {
         match self.stat(path) {
-            LocalEntry::File(stat) => Ok(Some(stat)),
-            LocalEntry::Nothing | LocalEntry::Unusable(_) => Ok(None),
+            LocalEntry::File(stat) => Some(stat),
+            LocalEntry::Nothing | LocalEntry::Unusable(_) => None,
         }
+    }
+
+    /// Swaps a staged file in, and looks at what came out: what somebody wrote since the
+    /// last look goes back.
+    fn exchange(
+        &self,
+        staged: &StagedFile,
+        path: &[u8],
+        expected: &FileStat,
+    ) -> io::Result<Exchange> {
+        match self.confined_dir.exchange(&staged.folder, &staged.name, path) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Exchange::NotOffered),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Exchange::Refused),
+            Err(error) => return Err(error),
+        }
+        if matches!(staged.stat(), Ok(Some(out)) if out.is_same_under_another_name(expected)) {
+            return Ok(Exchange::Done);
+        }
+        self.confined_dir.exchange(&staged.folder, &staged.name, path)?;
+        Ok(Exchange::Refused)
     }
 
     /// Removes a file that still stands as it was seen; false: it does not.
@@ -200,8 +239,29 @@ impl LocalDirectory {
         if self.stat(path.as_bytes()) != LocalEntry::File(*seen) {
             return Ok(false);
         }
-        self.confined_dir.remove(path.as_bytes())?;
-        Ok(true)
+        self.take_out(path, seen)
+    }
+
+    /// Moves a file out, looks at it there, and only then lets it go: what somebody wrote
+    /// since the last look goes back.
+    fn take_out(&self, path: &LocalPath, seen: &FileStat) -> io::Result<bool> {
+        let out = self.state_dir.staged();
+        match self.confined_dir.take_out(path.as_bytes(), &out.folder, &out.name) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        if matches!(out.stat(), Ok(Some(out)) if out.is_same_under_another_name(seen)) {
+            self.confined_dir.prune(path.as_bytes())?;
+            return Ok(true);
+        }
+        let back = ExistingFile::Refuse;
+        match self.confined_dir.take_in(&out.folder, &out.name, path.as_bytes(), back) {
+            Ok(()) => Ok(false),
+            // Somebody has written there once more: that is the newest.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes the branch's version that was laid beside a file.

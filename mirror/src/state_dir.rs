@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use vdom_git::node_path::RESERVED_FOLDER;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::fingerprint::FileStat;
 
 /// More files than this are made durable by one call for all of the file system.
 const SYNC_ONE_BY_ONE_MAX: usize = 32;
@@ -121,9 +122,19 @@ impl StateDir {
         Ok(())
     }
 
-    fn staged(&self) -> StagedFile {
+    /// A name in the mirror's own folder that nothing has yet.
+    pub(crate) fn staged(&self) -> StagedFile {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         StagedFile { folder: self.incoming.clone(), name: number.to_string() }
+    }
+}
+
+impl StagedFile {
+    /// What stands there, links themselves included.
+    pub(crate) fn stat(&self) -> io::Result<Option<FileStat>> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = openat(&self.folder, self.name.as_str(), flags, Mode::empty())?;
+        Ok(FileStat::of(&File::from(found).metadata()?))
     }
 }
 

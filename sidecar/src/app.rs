@@ -10,7 +10,6 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 use tower::Layer;
@@ -93,7 +92,10 @@ pub async fn start(config: SidecarConfig, environment: Environment) -> Result<Ru
     let health = Health::new(sidecar.clone(), draining.clone());
     let (routes, reporter) = routes(&sidecar, &config)?;
     tokio::spawn(identity.keep_fresh(draining.clone()));
-    tokio::spawn(watch(sidecar.clone(), health.clone(), reporter, draining.clone()));
+    let looked_after = sidecar.clone();
+    tokio::spawn(vdom_api::report_health(reporter, health.clone(), draining.clone(), move || {
+        look(looked_after.clone())
+    }));
 
     let context = |transport| RequestContext {
         tokens: tokens.clone(),
@@ -150,10 +152,7 @@ impl Running {
     pub async fn drain(self) {
         tracing::info!("sidecar drains");
         self.draining.cancel();
-        let connections = self.workers.drain(self.drain_deadline).await;
-        if connections > 0 {
-            tracing::warn!(connections, "connections were cut off at the drain's deadline");
-        }
+        self.workers.drain(self.drain_deadline).await.log();
         self.sidecar.stop();
         self.admin.drain(Duration::from_secs(1)).await;
         tracing::info!("sidecar has ended");
@@ -166,13 +165,7 @@ fn routes(sidecar: &Sidecar, config: &SidecarConfig) -> Result<(Router, HealthRe
     // Peers are on the same host: compressing would only cost.
     let calls = document_server(Arc::clone(&dom), Compression::Never);
     let path = format!("/{}/{{*call}}", <DocumentServer<Sidecar> as NamedService>::NAME);
-    let (reporter, health) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(vdom_proto::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(Error::internal)?;
-    let other_services = Routes::new(health).add_service(reflection);
+    let (other_services, reporter) = vdom_api::with_health_and_reflection(Routes::default())?;
     let calls = Router::new()
         .route_service(&path, GrpcWebLayer::new().layer(calls))
         .merge(rest::router(dom));
@@ -197,34 +190,12 @@ async fn nothing_here(request: axum::extract::Request) -> http::Response<axum::b
     }
 }
 
-/// Looks for the gateway while nothing else does, and tells gRPC health.
-async fn watch(
-    sidecar: Sidecar,
-    health: Arc<Health>,
-    reporter: HealthReporter,
-    draining: CancellationToken,
-) {
-    loop {
-        if !draining.is_cancelled() {
-            sidecar.upstream().probe().await;
-        }
-        let status =
-            if health.is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in vdom_api::health_services() {
-            reporter.set_service_status(*service, status).await;
-        }
-        if draining.is_cancelled() {
-            return;
-        }
-        let pause = if sidecar.upstream().connectivity() == Connectivity::There {
-            ASK_EVERY
-        } else {
-            LOOK_EVERY
-        };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = draining.cancelled() => {}
-        }
+/// Looks for the gateway while nothing else does; answers after how long to look again.
+async fn look(sidecar: Sidecar) -> Duration {
+    sidecar.upstream().probe().await;
+    match sidecar.upstream().connectivity() {
+        Connectivity::There => ASK_EVERY,
+        _ => LOOK_EVERY,
     }
 }
 

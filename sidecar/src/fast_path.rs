@@ -268,7 +268,7 @@ fn response<B>(entered: &Entered, prepared: Prepared) -> Response<FastPathBody<B
     let mut response = Response::new(FastPathBody::Prepared(prepared));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, GRPC);
-    entered.name_in(headers);
+    entered.name_if_seen_in(headers);
     response
 }
 

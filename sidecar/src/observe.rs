@@ -24,18 +24,12 @@ impl Health {
     pub(crate) fn new(sidecar: Sidecar, draining: CancellationToken) -> Arc<Self> {
         Arc::new(Self { sidecar, draining })
     }
-
-    /// Whether every check passes.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.checks().iter().all(|check| check.ready)
-    }
 }
 
 impl Readiness for Health {
     fn checks(&self) -> Vec<Check> {
         let connectivity = self.sidecar.upstream().connectivity();
         let caches = self.sidecar.upstream().identity().exists();
-        let is_draining = self.draining.is_cancelled();
         let upstream = match connectivity {
             Connectivity::Never => "the gateway has not answered yet".to_owned(),
             Connectivity::There => "the gateway answers".to_owned(),
@@ -59,11 +53,7 @@ impl Readiness for Health {
                 detail: upstream,
             },
             Check { name: "cache", ready: true, detail: cache },
-            Check {
-                name: "lifecycle",
-                ready: !is_draining,
-                detail: if is_draining { "draining" } else { "serving" }.to_owned(),
-            },
+            Check::lifecycle(self.draining.is_cancelled()),
         ]
     }
 }

@@ -7,20 +7,19 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::net::UnixStream;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::Service;
 use vdom_core::{Error, ErrorCode, Result};
-use vdom_edge::serve::{Bind, Drained, Listener, ServeSettings, Server, Stream, serve_connection};
+use vdom_edge::serve::{
+    Accept, Bind, Drained, HandedOver, Listener, ServeSettings, Server, Stream,
+};
 
 /// How many accepted connections of the unix socket wait for their thread.
 const HANDED_OUT_MAX: usize = 128;
@@ -76,7 +75,7 @@ pub(crate) struct Workers {
 struct Worker {
     thread: JoinHandle<()>,
     drain: oneshot::Sender<Duration>,
-    drained: oneshot::Receiver<usize>,
+    drained: oneshot::Receiver<Drained>,
     handed_out: mpsc::Sender<StdUnixStream>,
 }
 
@@ -92,7 +91,7 @@ impl Workers {
         let draining = CancellationToken::new();
         let mut workers = Vec::with_capacity(threads);
         for number in 0..threads.max(1) {
-            workers.push(Worker::start(number, address, services(), &draining).await?);
+            workers.push(Worker::start(number, address, services()).await?);
         }
         Ok(Self { address, threads: workers, draining })
     }
@@ -102,39 +101,31 @@ impl Workers {
     }
 
     /// Hands the connections of a unix socket to the threads in turn.
-    pub(crate) fn hand_out(&self, listener: Listener) {
+    pub(crate) fn hand_out(&self, mut listener: Listener) {
         let queues: Vec<_> = self.threads.iter().map(|worker| worker.handed_out.clone()).collect();
         let draining = self.draining.clone();
         tokio::spawn(async move {
             for queue in queues.iter().cycle() {
                 let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
+                    accepted = Accept::accept(&mut listener) => accepted,
                     () = draining.cancelled() => return,
                 };
-                let moved = match accepted {
-                    Ok(Stream::Unix(stream)) => stream.into_std(),
-                    Ok(Stream::Tcp(_)) => continue,
-                    Err(error) => Err(error),
-                };
-                match moved {
+                let Stream::Unix(stream) = accepted else { continue };
+                match stream.into_std() {
                     Ok(stream) => {
                         if queue.send(stream).await.is_err() {
                             return;
                         }
                     }
-                    Err(error) => {
-                        tracing::warn!("a connection was not accepted: {error}");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
+                    Err(error) => tracing::warn!("a connection was not handed over: {error}"),
                 }
             }
         });
     }
 
     /// Takes no more connections and requests, lets those in flight end, and
-    /// cuts off what is left after `deadline`; answers how many connections that
-    /// were.
-    pub(crate) async fn drain(self, deadline: Duration) -> usize {
+    /// cuts off what is left after `deadline`.
+    pub(crate) async fn drain(self, deadline: Duration) -> Drained {
         self.draining.cancel();
         let mut ended = Vec::new();
         for worker in self.threads {
@@ -142,15 +133,15 @@ impl Workers {
             let _ = worker.drain.send(deadline);
             ended.push((worker.drained, worker.thread));
         }
-        let mut cut = 0;
+        let mut all = Vec::new();
         for (drained, thread) in ended {
-            cut += drained.await.unwrap_or(0);
+            all.push(drained.await.unwrap_or(Drained::Clean));
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
                 tracing::error!("a serving thread panicked");
             }
         }
-        cut
+        all.into_iter().collect()
     }
 }
 
@@ -159,13 +150,11 @@ impl Worker {
         number: usize,
         address: SocketAddr,
         services: Services<T, U>,
-        draining: &CancellationToken,
     ) -> Result<Self> {
         let (started, is_started) = oneshot::channel();
         let (drain, drain_wanted) = oneshot::channel();
         let (drained_sender, drained) = oneshot::channel();
         let (handed_out, connections) = mpsc::channel(HANDED_OUT_MAX);
-        let draining = draining.clone();
         let serve = async move {
             let bind = Bind::Tcp { address, reuse_port: true };
             let listener = match Listener::bind(&bind).await {
@@ -177,30 +166,13 @@ impl Worker {
                 }
             };
             let Services { tcp, unix, settings } = services;
-            let server = Server::start(listener, tcp, settings.clone());
-            let tasks = TaskTracker::new();
-            let cut = CancellationToken::new();
-            let taking = take(connections, unix, Arc::new(settings), &tasks, &draining, &cut);
+            let tcp = Server::start(listener, tcp, settings.clone());
+            let unix = Server::start(HandedOver(connections), unix, settings);
             let _ = started.send(Ok(()));
-            let deadline = tokio::select! {
-                deadline = drain_wanted => deadline,
-                () = taking => return,
-            };
             // Dropped instead: stop at once.
-            let Ok(deadline) = deadline else { return };
-            tasks.close();
-            let unix_drained = tokio::time::timeout(deadline, tasks.wait());
-            let (tcp_drained, unix_drained) = tokio::join!(server.drain(deadline), unix_drained);
-            let mut left = match tcp_drained {
-                Drained::Clean => 0,
-                Drained::Cut { connections } => connections,
-            };
-            if unix_drained.is_err() {
-                left += tasks.len();
-                cut.cancel();
-                tasks.wait().await;
-            }
-            let _ = drained_sender.send(left);
+            let Ok(deadline) = drain_wanted.await else { return };
+            let (tcp, unix) = tokio::join!(tcp.drain(deadline), unix.drain(deadline));
+            let _ = drained_sender.send([tcp, unix].into_iter().collect());
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -213,39 +185,6 @@ impl Worker {
         is_started.await.map_err(Error::internal)??;
         Ok(Self { thread, drain, drained, handed_out })
     }
-}
-
-/// Serves the connections that are handed to this thread; pending until the
-/// handing out ends for good.
-async fn take<U: Serve + Sync>(
-    mut connections: mpsc::Receiver<StdUnixStream>,
-    service: U,
-    settings: Arc<ServeSettings>,
-    tasks: &TaskTracker,
-    draining: &CancellationToken,
-    cut: &CancellationToken,
-) {
-    let free = Arc::new(Semaphore::new(settings.max_connections));
-    while let Some(stream) = connections.recv().await {
-        let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
-        let stream = match UnixStream::from_std(stream) {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!("a connection was not taken over: {error}");
-                continue;
-            }
-        };
-        let (service, settings) = (service.clone(), Arc::clone(&settings));
-        let (draining, cut) = (draining.clone(), cut.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = serve_connection(Stream::Unix(stream), service, &settings, draining) => {}
-                () = cut.cancelled() => {}
-            }
-            drop(permit);
-        });
-    }
-    std::future::pending::<()>().await;
 }
 
 /// The address with a port of its own. Listeners that share an address do not

@@ -3,3 +3,4 @@
 mod agreement;
 mod outage;
 mod own_writes;
+mod uploads;

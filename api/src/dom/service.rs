@@ -17,7 +17,7 @@ use vdom_edge::{Caller, ServiceStream};
 /// The calls of the document room. Every one checks the caller's rights itself.
 #[async_trait]
 pub trait DocumentService: Send + Sync + 'static {
-    /// Writes one diff.
+    /// Writes one diff. A conflict is an answer, not an error.
     async fn write_diff(&self, caller: &Caller, request: WriteDiff) -> Result<WriteOutcome>;
 
     /// Writes one `put` whose content, of up to 100 MB, arrives in pieces.
@@ -83,7 +83,7 @@ pub trait DocumentService: Send + Sync + 'static {
         request: Subscribe,
     ) -> Result<ServiceStream<EventSlice>>;
 
-    /// Lists changes, newest first.
+    /// Lists the changes of a node or of a branch, newest first.
     async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage>;
 
     /// Lists the repos of a realm by name.
@@ -114,7 +114,7 @@ pub trait DocumentService: Send + Sync + 'static {
         request: ExplainConflict,
     ) -> Result<ConflictExplanation>;
 
-    /// Resolves a kept conflict.
+    /// Ends a kept conflict, by a write where its resolution needs one.
     async fn resolve_conflict(
         &self,
         caller: &Caller,

@@ -27,13 +27,13 @@ pub const CHAIN_START: Hash = Hash([0; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ChangeKind {
-    /// A new node.
+    /// A node that was not there, with its first content.
     #[n(1)]
     Create,
-    /// New content or attributes.
+    /// Other content or attributes of a node, at the same path.
     #[n(2)]
     Update,
-    /// A tombstone.
+    /// The node is gone; its tombstone keeps id and clock.
     #[n(3)]
     Delete,
     /// A new path, perhaps with new content.
@@ -44,7 +44,7 @@ pub enum ChangeKind {
 /// The write that a change answers, so that repeating it answers the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Operation {
-    /// From the client.
+    /// Chosen by the client, which repeats it to retry.
     #[n(0)]
     pub id: OperationId,
     /// Of the request: the same id with another digest is refused.
@@ -58,7 +58,7 @@ pub struct ChangeSetPosition {
     /// The same for all changes of the set.
     #[n(0)]
     pub id: OperationId,
-    /// From 0.
+    /// Its place in the set, from 0.
     #[n(1)]
     pub index: u32,
     /// How many changes the set has.
@@ -80,13 +80,13 @@ pub struct ChangeSetHeader {
 /// How a diff is sealed; the store keeps it as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Encryption {
-    /// Such as `AES-256-GCM`.
+    /// By its registered name, such as `AES-256-GCM`.
     #[n(0)]
     pub algorithm: String,
     /// Which key, never the key.
     #[n(1)]
     pub key_id: String,
-    /// The nonce.
+    /// Never used twice with one key.
     #[cbor(n(2), with = "minicbor::bytes")]
     pub nonce: Vec<u8>,
 }
@@ -109,7 +109,7 @@ pub struct Change {
     /// The size of the diff in bytes.
     #[n(4)]
     pub diff_length: u32,
-    /// Which node.
+    /// The node that changed; stays through renames.
     #[n(5)]
     pub node_id: NodeId,
     /// What the node holds.
@@ -130,13 +130,13 @@ pub struct Change {
     /// The node's clock after the change.
     #[n(11)]
     pub clock: VectorClock,
-    /// Whose clock entry moved.
+    /// Whose entry of the node's clock moved by one.
     #[n(12)]
     pub actor: String,
-    /// Who made it.
+    /// Who made the change, as its sender says.
     #[n(13)]
     pub author: String,
-    /// Who was authenticated.
+    /// Who was authenticated when it was sent.
     #[n(14)]
     pub subject: String,
     /// Why it was made.
@@ -181,7 +181,10 @@ impl Change {
         record
     }
 
-    /// Reads a stored record.
+    /// Reads a record as [`Self::encode`] wrote it.
+    ///
+    /// # Errors
+    /// `DataLoss` where it is cut short or of no known form.
     pub fn decode(record: &[u8]) -> Result<Self> {
         minicbor::decode(record).map_err(|error| {
             Error::new(ErrorCode::DataLoss, "a stored change cannot be read").context(error)
@@ -200,7 +203,7 @@ pub fn chain_hash(record: &[u8]) -> Hash {
     Hash(hasher.finalize().into())
 }
 
-/// SHA-256 of bytes.
+/// SHA-256 (FIPS 180-4), of which contents and the chain of changes are named.
 pub fn sha256(bytes: &[u8]) -> Hash {
     Hash(Sha256::digest(bytes).into())
 }

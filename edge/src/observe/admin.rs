@@ -17,7 +17,7 @@ use crate::error::to_response;
 /// One thing that readiness depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Such as `store`.
+    /// A word for probes and dashboards, such as `store`.
     pub name: &'static str,
     /// Whether it lets requests be served.
     pub ready: bool,
@@ -25,10 +25,23 @@ pub struct Check {
     pub detail: String,
 }
 
+impl Check {
+    /// Whether requests are still taken.
+    pub fn lifecycle(is_draining: bool) -> Self {
+        let detail = if is_draining { "draining" } else { "serving" }.to_owned();
+        Self { name: "lifecycle", ready: !is_draining, detail }
+    }
+}
+
 /// Whether the process can serve.
 pub trait Readiness: Send + Sync + 'static {
     /// Everything that it depends on, now.
     fn checks(&self) -> Vec<Check>;
+
+    /// Whether every check passes.
+    fn is_ready(&self) -> bool {
+        self.checks().iter().all(|check| check.ready)
+    }
 }
 
 /// `/health`, `/health/live`, `/health/ready` and `/metrics`.

@@ -65,7 +65,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// Counts requests and connections.
+/// Requests by route, code and time, and open connections. Cheap to update from any thread.
 #[derive(Debug)]
 pub struct RequestMetrics {
     requests: Family<RequestLabels, Counter>,
@@ -116,7 +116,7 @@ impl RequestMetrics {
         metrics
     }
 
-    /// A request has begun.
+    /// Counts a request in, as one in flight.
     pub fn started(&self) {
         self.in_flight.inc();
     }
@@ -134,13 +134,13 @@ impl RequestMetrics {
         self.latency.get_or_create(&CallLabels { call, transport }).observe(latency.as_secs_f64());
     }
 
-    /// A connection was accepted.
+    /// Counts a connection in, as one that is open.
     pub fn connected(&self) {
         self.connections.inc();
         self.connections_open.inc();
     }
 
-    /// A connection has ended.
+    /// Counts a connection out; once for each [`Self::connected`].
     pub fn disconnected(&self) {
         self.connections_open.dec();
     }

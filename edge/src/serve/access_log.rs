@@ -53,7 +53,7 @@ impl Observation {
         Self {
             context,
             span,
-            request_id: Arc::clone(&entered.request_id),
+            request_id: Arc::clone(entered.request_id()),
             method: request.method().clone(),
             uri: request.uri().clone(),
             call,
@@ -201,7 +201,7 @@ pub(super) fn answered_at_once(
         path,
         latency_ms = latency.as_secs_f64() * 1_000.0,
         user = entered.token.as_ref().map_or("-", |token| &*token.identity.subject),
-        request_id = %entered.request_id,
+        request_id = %entered.request_id(),
         "request answered from memory"
     );
 }

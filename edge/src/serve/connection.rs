@@ -37,7 +37,7 @@ const HTTP2_SEND_BUFFER_BYTES: usize = 1 << 20;
 /// What a connection may do.
 #[derive(Clone, Debug)]
 pub struct ServeSettings {
-    /// `None`: plain text.
+    /// With which certificates TLS is spoken; `None`: plain text.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// How many connections a server holds; more wait to be accepted.
     pub max_connections: usize,
@@ -49,7 +49,7 @@ pub struct ServeSettings {
     pub keep_alive_every: Duration,
     /// How long a probe may stay unanswered.
     pub keep_alive_deadline: Duration,
-    /// Where connections are counted.
+    /// Where open connections are counted; `None`: nowhere.
     pub metrics: Option<Arc<RequestMetrics>>,
 }
 
@@ -69,7 +69,7 @@ impl Default for ServeSettings {
 
 /// Serves one connection to its end. Once `draining` is cancelled, requests in
 /// flight are still answered and no more are taken.
-pub async fn serve_connection<S, B>(
+pub(super) async fn serve_connection<S, B>(
     stream: Stream,
     service: S,
     settings: &ServeSettings,

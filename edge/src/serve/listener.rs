@@ -15,7 +15,7 @@ use vdom_core::{Error, ErrorCode, Result};
 /// How many connections wait to be accepted.
 const BACKLOG: u32 = 1_024;
 
-/// Where to listen.
+/// An address to listen on, and who may reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bind {
     /// A TCP address; port 0 lets the system choose.
@@ -25,7 +25,7 @@ pub enum Bind {
         /// Whether several listeners share the address (`SO_REUSEPORT`).
         reuse_port: bool,
     },
-    /// A unix socket.
+    /// A unix socket, by its path.
     Unix {
         /// Where.
         path: PathBuf,
@@ -34,17 +34,17 @@ pub enum Bind {
     },
 }
 
-/// Where a listener listens.
+/// Where a listener listens, with the port that the system chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalAddress {
-    /// A TCP address.
+    /// An address with the port that was asked for or chosen.
     Tcp(SocketAddr),
-    /// A unix socket.
+    /// A unix socket, by its path.
     Unix(PathBuf),
 }
 
 impl LocalAddress {
-    /// The TCP address.
+    /// The address, unless it is a unix socket.
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
@@ -97,6 +97,9 @@ impl Listener {
     }
 
     /// The next connection.
+    ///
+    /// # Errors
+    /// Where the system has no more sockets, or the peer left at once: accept again.
     pub async fn accept(&self) -> io::Result<Stream> {
         match &self.socket {
             Socket::Tcp(listener) => {
@@ -110,7 +113,7 @@ impl Listener {
     }
 }
 
-/// An accepted connection.
+/// An accepted connection, over whatever it came.
 #[derive(Debug)]
 pub enum Stream {
     /// Over TCP.

@@ -13,13 +13,13 @@ use crate::token::TokenVerifier;
 /// What the path of a request needs to know.
 #[derive(Clone)]
 pub struct RequestContext {
-    /// Who may call.
+    /// What tokens are checked with.
     pub tokens: TokenVerifier,
     /// The clock that tokens are checked against, and randomness for request ids.
     pub environment: Environment,
     /// How metrics and access logs name the calls of the service.
     pub route_labels: &'static [RouteLabel],
-    /// Where requests are counted.
+    /// Where requests and their times are counted.
     pub metrics: Arc<RequestMetrics>,
     /// Such as `tcp`, `tls`, `unix`: a label of metrics.
     pub transport: &'static str,

@@ -1,24 +1,43 @@
 //! The id that ties the log lines of one request together, across programs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// The response header that carries it.
-pub(super) const REQUEST_ID: &str = "x-request-id";
+pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The longest id that is taken from a client.
 const REQUEST_ID_MAX_BYTES: usize = 128;
 
-/// The trace id of a `traceparent`, else a sane `x-request-id`, else one made
-/// from `random`.
-fn request_id(headers: &HeaderMap, random: impl FnOnce() -> [u8; 16]) -> Arc<str> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    header("traceparent")
+/// The id of one request: the client's, else a number that is written out once somebody
+/// wants to see it.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId {
+    text: OnceLock<Arc<str>>,
+    number: u128,
+}
+
+impl RequestId {
+    pub(super) fn text(&self) -> &Arc<str> {
+        self.text.get_or_init(|| hexadecimal(self.number.to_be_bytes()))
+    }
+
+    /// Whether anybody has seen it: the client, who brought it, or the log.
+    pub(super) fn is_seen(&self) -> bool {
+        self.text.get().is_some()
+    }
+}
+
+/// The trace id of a `traceparent`, else a sane `x-request-id`.
+fn of_client(headers: &HeaderMap) -> Option<Arc<str>> {
+    let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    header(&TRACEPARENT)
         .and_then(trace_id)
-        .or_else(|| header(REQUEST_ID).filter(|id| is_sane(id)))
-        .map_or_else(|| hexadecimal(random()), Arc::from)
+        .or_else(|| header(&REQUEST_ID).filter(|id| is_sane(id)))
+        .map(Arc::from)
 }
 
 /// The second part of `00-<trace id>-<span id>-<flags>` (W3C Trace Context).
@@ -45,23 +64,23 @@ fn is_sane(id: &str) -> bool {
 
 /// Ids that no client brought: random where they begin, counted on from there.
 pub(super) struct RequestIds {
-    seed: [u8; 16],
+    first: u128,
     next: AtomicU64,
 }
 
 impl RequestIds {
     /// Ids that begin at these random bytes.
     pub(super) fn new(seed: [u8; 16]) -> Self {
-        Self { seed, next: AtomicU64::new(0) }
+        Self { first: u128::from_be_bytes(seed), next: AtomicU64::new(0) }
     }
 
     /// The id that the client names, else a new one of 32 hexadecimal digits.
-    pub(super) fn of(&self, headers: &HeaderMap) -> Arc<str> {
-        request_id(headers, || {
-            let mut id = u128::from_be_bytes(self.seed);
-            id = id.wrapping_add(u128::from(self.next.fetch_add(1, Ordering::Relaxed)));
-            id.to_be_bytes()
-        })
+    pub(super) fn of(&self, headers: &HeaderMap) -> RequestId {
+        let next = || u128::from(self.next.fetch_add(1, Ordering::Relaxed));
+        match of_client(headers) {
+            Some(id) => RequestId { text: OnceLock::from(id), number: 0 },
+            None => RequestId { text: OnceLock::new(), number: self.first.wrapping_add(next()) },
+        }
     }
 }
 
@@ -81,10 +100,10 @@ mod tests {
 
     fn id(name: &'static str, value: &'static str) -> Arc<str> {
         let headers = HeaderMap::from_iter([(
-            http::HeaderName::from_static(name),
+            HeaderName::from_static(name),
             HeaderValue::from_static(value),
         )]);
-        request_id(&headers, || [0xab; 16])
+        RequestIds::new([0xab; 16]).of(&headers).text().clone()
     }
 
     #[test]
@@ -98,13 +117,16 @@ mod tests {
         assert_eq!(&*id("x-request-id", "job-7.a_b:c"), "job-7.a_b:c");
         assert_eq!(&*id("x-request-id", "two words"), made);
         assert_eq!(&*id("x-request-id", ""), made);
-        assert_eq!(&*request_id(&HeaderMap::new(), || [0xab; 16]), made);
+        let ids = RequestIds::new([0xab; 16]);
+        let id = ids.of(&HeaderMap::new());
+        assert!(!id.is_seen(), "nobody has asked for it");
+        assert_eq!((&**id.text(), id.is_seen()), (made, true));
     }
 
     #[test]
     fn ids_that_no_client_brought_follow_one_another() {
         let ids = RequestIds::new([0xff; 16]);
-        let of_nobody = || ids.of(&HeaderMap::new());
+        let of_nobody = || ids.of(&HeaderMap::new()).text().clone();
         assert_eq!(&*of_nobody(), "ffffffffffffffffffffffffffffffff");
         assert_eq!(&*of_nobody(), "00000000000000000000000000000000");
         assert_eq!(&*of_nobody(), "00000000000000000000000000000001");

@@ -3,7 +3,7 @@
 //! | layer | why |
 //! |---|---|
 //! | limits | nothing is decoded that is too large: heads, streams and connections are held to theirs by `connection.rs`, messages by the adapters |
-//! | request id | one id ties the log lines of a request together, across programs, and is in its answer |
+//! | request id | one id ties the log lines of a request together, across programs, and is in its answer; in one from memory where the caller or the log has seen it |
 //! | identity | who calls is known before anyone answers; a refusal travels along, so that each adapter says it in its own protocol and what is open to all needs no exception |
 //! | deadline | nobody works for a caller who has stopped waiting |
 //! | access log, metrics | one line and one measurement a request, whatever becomes of it |
@@ -16,7 +16,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::access_log::{self, log_panic};
 use super::entered::Entered;
@@ -24,6 +24,8 @@ use super::request_context::RequestContext;
 use super::request_id::RequestIds;
 use crate::deadline::{self, parse_grpc_timeout};
 use crate::token::CachingVerifier;
+
+static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The layers that every request passes. Clones share what they remember.
 #[derive(Clone)]
@@ -58,7 +60,7 @@ impl RequestPath {
         let request_id = ids.of(headers);
         let received_at = context.environment.now();
         let token = tokens.verify(headers, received_at, started);
-        let deadline = match headers.get("grpc-timeout") {
+        let deadline = match headers.get(&GRPC_TIMEOUT) {
             None => Ok(None),
             Some(timeout) => parse_grpc_timeout(timeout.to_str().unwrap_or_default())
                 // A time that cannot be represented never comes.
@@ -71,7 +73,7 @@ impl RequestPath {
     /// tells.
     pub fn guarded<T>(&self, entered: &Entered, answer: impl FnOnce() -> Option<T>) -> Option<T> {
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| {
-            log_panic(panic.as_ref(), &entered.request_id);
+            log_panic(panic.as_ref(), entered.request_id());
             None
         })
     }

@@ -67,12 +67,12 @@ where
         // Request id, identity, deadline: where they are not known already.
         let entered = request.extensions_mut().remove::<Entered>();
         let entered = entered.unwrap_or_else(|| self.path.enter(request.headers()));
-        let span = tracing::info_span!("request", request_id = &*entered.request_id);
+        let span = tracing::info_span!("request", request_id = &**entered.request_id());
         let caller = entered.caller();
         let user =
             caller.as_ref().map_or_else(|_| Arc::from("-"), |caller| Arc::clone(&caller.subject));
         let extensions = request.extensions_mut();
-        extensions.insert(RequestId(Arc::clone(&entered.request_id)));
+        extensions.insert(RequestId(Arc::clone(entered.request_id())));
         extensions.insert(CheckedCaller(caller));
         // Streams without an end of their own learn from this that we drain.
         extensions.insert(Draining(context.draining.clone()));
@@ -89,8 +89,8 @@ where
             let mut response = match AssertUnwindSafe(answer).catch_unwind().await {
                 Ok(Ok(response)) => response,
                 Err(panic) => {
-                    log_panic(panic.as_ref(), &entered.request_id);
-                    fault(is_grpc, &entered.request_id)
+                    log_panic(panic.as_ref(), entered.request_id());
+                    fault(is_grpc, entered.request_id())
                 }
             };
             entered.name_in(response.headers_mut());

@@ -1,4 +1,4 @@
-//! A server: accepts connections from one listener until it drains.
+//! A server: accepts connections from one place until it drains.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,37 +12,63 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use super::accept::Accept;
 use super::connection::{ServeSettings, serve_connection};
-use super::listener::{Listener, LocalAddress};
+use super::listener::LocalAddress;
 
-/// How long to pause when the system has no more sockets to give.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
-
-/// How a server ended.
+/// Whether a server answered all that it had taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Every request was answered.
+    /// Every request in flight was answered.
     Clean,
-    /// The deadline came first.
+    /// The deadline came before the last answer.
     Cut {
         /// How many connections were cut off.
         connections: usize,
     },
 }
 
+impl Drained {
+    /// How many connections were cut off.
+    pub fn cut(self) -> usize {
+        match self {
+            Self::Clean => 0,
+            Self::Cut { connections } => connections,
+        }
+    }
+
+    /// Tells operators where requests were not answered.
+    pub fn log(self) {
+        if let Self::Cut { connections } = self {
+            tracing::warn!(connections, "connections were cut off at the drain's deadline");
+        }
+    }
+}
+
+impl FromIterator<Self> for Drained {
+    /// How several servers ended together.
+    fn from_iter<I: IntoIterator<Item = Self>>(all: I) -> Self {
+        match all.into_iter().map(Self::cut).sum() {
+            0 => Self::Clean,
+            connections => Self::Cut { connections },
+        }
+    }
+}
+
 /// A running server. Dropping it stops it at once.
 #[derive(Debug)]
 pub struct Server {
-    address: LocalAddress,
+    address: Option<LocalAddress>,
     draining: CancellationToken,
     cut: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Server {
-    /// Begins to serve `listener` on the current runtime.
-    pub fn start<S, B>(listener: Listener, service: S, settings: ServeSettings) -> Self
+    /// Begins to serve what `connections` has to accept, on the current runtime.
+    pub fn start<A, S, B>(mut connections: A, service: S, settings: ServeSettings) -> Self
     where
+        A: Accept,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
             + Clone
             + Send
@@ -53,7 +79,7 @@ impl Server {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let server = Self {
-            address: listener.local_address().clone(),
+            address: connections.local_address(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -66,21 +92,13 @@ impl Server {
             loop {
                 let accepted = async {
                     let permit = Arc::clone(&free).acquire_owned().await.ok()?;
-                    Some((listener.accept().await, permit))
+                    Some((connections.accept().await, permit))
                 };
                 let accepted = tokio::select! {
                     accepted = accepted => accepted,
                     () = draining.cancelled() => return,
                 };
-                let Some((accepted, permit)) = accepted else { return };
-                let stream = match accepted {
-                    Ok(stream) => stream,
-                    Err(error) => {
-                        tracing::warn!("a connection was not accepted: {error}");
-                        tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
-                        continue;
-                    }
-                };
+                let Some((stream, permit)) = accepted else { return };
                 let (service, settings) = (service.clone(), Arc::clone(&settings));
                 let (draining, cut) = (draining.clone(), cut.clone());
                 tasks.spawn(async move {
@@ -102,9 +120,9 @@ impl Server {
         server
     }
 
-    /// Where it listens.
-    pub fn local_address(&self) -> &LocalAddress {
-        &self.address
+    /// Where it listens; `None` where another thread does that for it.
+    pub fn local_address(&self) -> Option<&LocalAddress> {
+        self.address.as_ref()
     }
 
     /// Cancelled when the server begins to drain.

@@ -42,7 +42,7 @@ async fn listen() -> Listener {
 }
 
 fn address(server: &Server) -> SocketAddr {
-    server.local_address().tcp().expect("TCP")
+    server.local_address().and_then(LocalAddress::tcp).expect("TCP")
 }
 
 fn context(metrics: &Metrics) -> RequestContext {

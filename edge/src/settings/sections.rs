@@ -8,11 +8,11 @@ use vdom_core::Result;
 
 use crate::token::{TokenSettings, TokenVerifier};
 
-/// Which tokens are good.
+/// Section `auth`: what a token must say, and where its keys are.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
-    /// What `iss` must be.
+    /// What claim `iss` must be, byte for byte.
     pub issuer: String,
     /// What `aud` must be or hold.
     pub audience: String,
@@ -26,11 +26,11 @@ pub struct AuthConfig {
     pub jwks_refresh_seconds: u64,
 }
 
-/// Log lines.
+/// Section `log`: which lines are written, and how.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// `human` or `json`.
+    /// `human` for terminals, `json` for collectors.
     pub format: String,
     /// A level or directives, such as `info,vdom=debug`.
     pub filter: String,

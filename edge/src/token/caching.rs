@@ -28,7 +28,7 @@ pub struct CachingVerifier {
 /// A token that was good, or none where none is needed.
 #[derive(Clone, Debug)]
 pub struct VerifiedToken {
-    /// Who it speaks for.
+    /// Who the token speaks for, and with which rights.
     pub identity: Identity,
     /// The token itself, for a sidecar that forwards; never logged.
     pub bearer: Option<Arc<str>>,
@@ -41,7 +41,7 @@ struct Recent {
 }
 
 impl CachingVerifier {
-    /// Nobody remembered yet.
+    /// A verifier that remembers nobody yet.
     pub fn new(verifier: TokenVerifier) -> Self {
         Self { verifier, recent: Mutex::default() }
     }

@@ -9,13 +9,13 @@ use vdom_core::{Error, ErrorCode, RealmName};
 /// Who a token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Claim `sub`.
+    /// Claim `sub`: who calls.
     pub subject: Arc<str>,
     /// Claim `realm`, else `default`; `None` of the anonymous one: any.
     pub realm: Option<RealmName>,
-    /// Claims `scope` and `scp`.
+    /// Claims `scope` and `scp`, together.
     pub scopes: Scopes,
-    /// Claim `exp`.
+    /// Claim `exp`; `None`: it does not end.
     pub expires_at: Option<SystemTime>,
 }
 

@@ -21,13 +21,13 @@ use vdom_core::access::Scopes;
 /// What a token shall say.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// For whom.
+    /// Claim `sub`: whom the token speaks for.
     pub subject: String,
     /// In which realm; `None`: `default`.
     pub realm: Option<RealmName>,
-    /// With which rights.
+    /// Claim `scope`: what it allows.
     pub scopes: Scopes,
-    /// For how long.
+    /// How long after now `exp` is.
     pub lifetime: Duration,
 }
 

@@ -26,10 +26,10 @@ const REMEMBERED_TOKENS_MAX: usize = 256;
 /// fetches for the sake of an unknown key id.
 const FETCH_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// Which tokens are good.
+/// What a token must say, and with which keys it may be signed.
 #[derive(Clone, Debug, Default)]
 pub struct TokenSettings {
-    /// What `iss` must be.
+    /// What claim `iss` must be, byte for byte.
     pub issuer: String,
     /// What `aud` must be or hold.
     pub audience: String,

@@ -74,6 +74,24 @@ impl ConfinedDir {
         }
     }
 
+    /// Swaps a finished file of another folder with the one at this path, in one step;
+    /// false where the file system cannot.
+    pub fn exchange(&self, from: impl AsFd, name: &str, path: &[u8]) -> io::Result<bool> {
+        let (folder, to) = self.existing_folder_of(path)?.ok_or_else(not_found)?;
+        match renameat_with(&from, name, &folder, to, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Moves what is at this path to another folder of the same file system, where the
+    /// name is free.
+    pub fn take_out(&self, path: &[u8], into: impl AsFd, name: &str) -> io::Result<()> {
+        let (folder, from) = self.existing_folder_of(path)?.ok_or_else(not_found)?;
+        Ok(renameat_with(&folder, from, &into, name, RenameFlags::NOREPLACE)?)
+    }
+
     /// Moves a file within the directory, where its new path is free.
     pub fn rename(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
         let (old_folder, old_name) = self.existing_folder_of(from)?.ok_or_else(not_found)?;
@@ -94,7 +112,7 @@ impl ConfinedDir {
 
     /// Removes the folders of a path, from the innermost on, as far as they are
     /// empty.
-    fn prune(&self, path: &[u8]) -> io::Result<()> {
+    pub fn prune(&self, path: &[u8]) -> io::Result<()> {
         let mut path = path;
         while let Some(end) = path.iter().rposition(|byte| *byte == b'/') {
             path = &path[..end];

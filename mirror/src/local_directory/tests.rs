@@ -55,6 +55,30 @@ fn what_nobody_has_seen_is_not_written_over() {
 }
 
 #[test]
+fn what_was_written_after_the_look_goes_back_to_its_place() {
+    let (root, directory) = directory();
+    let file = root.path().join("a/b");
+    directory.install(&staged(&directory, "1", false), b"a/b", None).expect("brought");
+    let seen = stat(&directory, "a/b");
+    let incoming = staged(&directory, "2", false);
+    fs::write(&file, "edited").expect("written");
+    // Both have looked before the edit.
+    let swapped = directory.exchange(&incoming, b"a/b", &seen).expect("swapped");
+    assert_eq!(swapped, Exchange::Refused);
+    assert_eq!(fs::read_to_string(&file).expect("there"), "edited");
+    assert!(!directory.take_out(&path("a/b"), &seen).expect("looked"));
+    assert_eq!(fs::read_to_string(&file).expect("there"), "edited");
+
+    let seen = stat(&directory, "a/b");
+    assert_eq!(directory.exchange(&incoming, b"a/b", &seen).expect("swapped"), Exchange::Done);
+    assert_eq!(fs::read_to_string(&file).expect("there"), "2");
+    fs::remove_file(&file).expect("removed");
+    let swapped = directory.exchange(&incoming, b"a/b", &seen).expect("swapped");
+    assert_eq!(swapped, Exchange::Refused, "it is gone");
+    assert!(!directory.take_out(&path("a/b"), &seen).expect("looked"));
+}
+
+#[test]
 fn only_the_executable_bit_of_a_file_is_the_branchs() {
     let (root, directory) = directory();
     let file = root.path().join("secret");

@@ -10,6 +10,7 @@ pub(crate) mod node_cache;
 mod overlay;
 pub(crate) mod parent;
 pub(crate) mod point_in_time;
+mod removed_rows;
 mod replay;
 pub(crate) mod row_pages;
 pub(crate) mod usage;
@@ -121,13 +122,14 @@ impl Branch {
                 tail: VecDeque::new(),
                 tail_events: 0,
                 tail_bytes: 0,
+                unwritten_bytes: 0,
                 nodes: HashMap::new(),
                 paths: HashMap::new(),
                 actors: HashMap::new(),
             }),
             compaction: RwLock::new(compaction),
             head: watch::Sender::new(head),
-            retired: AtomicBool::new(head.closed),
+            retired: AtomicBool::new(false),
         }
     }
 
@@ -151,9 +153,9 @@ impl Branch {
         self.retired.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the branch must be opened anew.
+    /// Whether the branch must be opened anew: its log has ended, or can no longer be followed.
     pub(crate) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Relaxed)
+        self.head().closed || self.retired.load(Ordering::Relaxed)
     }
 
     /// The end of the log as far as it is known here.
@@ -218,6 +220,11 @@ impl Branch {
     /// How many changes the views lack.
     pub(crate) fn view_lag_changes(&self) -> u64 {
         self.head().revision.saturating_sub(self.watermark().position.revision)
+    }
+
+    /// By how many bytes, of diffs and what they make, the views are behind.
+    pub(crate) fn view_lag_bytes(&self) -> usize {
+        self.state.read().unwritten_bytes
     }
 
     /// Waits until the views have all that the log says up to this batch.
@@ -386,9 +393,6 @@ impl Branch {
     /// Makes a committed batch visible. Only the writer calls it, in order.
     pub(crate) fn publish(&self, batch: AppliedBatch, head_verified_at: Instant) {
         let head = batch.head;
-        if head.closed {
-            self.retire();
-        }
         let mut state = self.state.write();
         for applied in &batch.changes {
             state.overlay(applied);
@@ -402,9 +406,12 @@ impl Branch {
             }
         }
         self.take_control_records(&batch.control_records);
-        self.usage.grow(batch.growth());
+        self.usage.grow(self.usage_after(Usage::default(), &batch.changes));
         state.tail_events += batch.changes.len();
         state.tail_bytes += batch.bytes();
+        if head.number > state.watermark.number {
+            state.unwritten_bytes += batch.bytes();
+        }
         state.tail.push_back(Arc::new(batch));
         state.trim();
         state.head_verified_at = state.head_verified_at.max(head_verified_at);
@@ -417,6 +424,14 @@ impl Branch {
     /// The last own revision of what this branch continues.
     pub(crate) fn inherited_revision(&self) -> u64 {
         self.parent.as_ref().map_or(0, |parent| parent.revision)
+    }
+
+    /// The branch whose own log has `revision`.
+    pub(crate) fn owner_of(&self, revision: u64) -> &Self {
+        match &self.parent {
+            Some(parent) if revision <= parent.revision => parent.branch.owner_of(revision),
+            _ => self,
+        }
     }
 
     /// How much the nodes take as far as the views count.
@@ -468,6 +483,13 @@ impl Branch {
             return;
         }
         *self.usage_in_views.lock() = (usage, watermark.position);
+        state.unwritten_bytes = state
+            .tail
+            .iter()
+            .rev()
+            .take_while(|batch| batch.head.number > watermark.number)
+            .map(|batch| batch.bytes())
+            .sum();
         state.watermark = watermark;
         let revision = watermark.position.revision;
         state.nodes.retain(|_, node| node.changed_revision > revision);

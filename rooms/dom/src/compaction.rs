@@ -16,20 +16,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use vdom_core::limits::COMPACTION_MIN_CHANGES;
-use vdom_core::{BranchAddress, ErrorCode, Hash, Result};
+use vdom_core::{BranchAddress, Error, ErrorCode, Hash, Result};
 use vdom_edge::Environment;
 use vdom_security::{Duty, Permit};
+use vdom_store::Position;
 
 use crate::branch::point_in_time::{EntryReader, hash_at, number_of};
 use crate::branch::row_pages::RowPages;
 use crate::branch::{Branch, checkpoint, idempotency};
 use crate::error::from_store;
-use crate::records::{Checkpoint, ControlRecord, DocumentView, decode_batch, encode_compacted};
+use crate::records::{Checkpoint, DocumentView, decode_batch, encode_compacted};
 use crate::registry::BranchRegistry;
 use crate::writer::{BranchHandle, Command, batch_at, own_oldest};
 
 const PAGE_BYTES: usize = 8 << 20;
 const ROWS_PER_DELETION: usize = 1_024;
+const VIEWS_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// How much of the history is kept at least; what is beyond both is compacted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +106,8 @@ pub(crate) async fn compact_branch(
     min_changes: u64,
 ) -> Result<Option<CompactionReport>> {
     let branch = &*handle.branch;
+    // What another gateway has done of it is not to be done again.
+    handle.verify_head().await?;
     let known = branch.compaction();
     let wanted = wanted(branch, retention, environment.now_ms()).await?;
     // What an earlier compaction has begun is completed first.
@@ -119,11 +123,17 @@ pub(crate) async fn compact_branch(
     } else {
         handle.ask(|reply| Command::Limit { wanted, reply }).await?
     };
-    if limit <= known.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.revision) {
+    if limit == 0 {
         return Ok(None);
     }
-    let checkpoint = write_checkpoint(handle, environment, limit).await?;
-    finish(branch, permit, environment, &checkpoint).await
+    loop {
+        let known = branch.compaction().checkpoint;
+        let covers = |checkpoint: &&Arc<Checkpoint>| checkpoint.revision >= limit;
+        if let Some(checkpoint) = known.as_ref().filter(covers) {
+            return finish(branch, permit, environment, checkpoint).await;
+        }
+        write_checkpoint(handle, environment, limit, known.as_deref()).await?;
+    }
 }
 
 /// Up to which revision retention asks for nothing.
@@ -158,18 +168,23 @@ async fn last_before(branch: &Branch, before_ms: i64) -> Result<u64> {
     Ok(low)
 }
 
-/// Writes what stands in for the changes up to `limit`, and lets the log name it.
+/// Writes what stands in for the changes up to `limit`, and lets the log name it unless
+/// another checkpoint than `known` stands there by now: this one may lack what that stands
+/// in for.
 async fn write_checkpoint(
     handle: &BranchHandle,
     environment: &Environment,
     limit: u64,
-) -> Result<Arc<Checkpoint>> {
+    known: Option<&Checkpoint>,
+) -> Result<()> {
     let branch = &*handle.branch;
     let now_ms = environment.now_ms();
     let number = number_of(branch, limit).await?;
+    // A row that is still to be written would be missing.
+    views_complete(branch, number).await?;
     let mut point = CompactionPoint::after(branch, limit, number, now_ms).await?;
     let mut writer = CheckpointWriter::new(branch);
-    writer.add_views(&mut point).await?;
+    // Before the rows: what is compacted meanwhile has become rows before that.
     let mut next = first_whole(branch, number).await?;
     while next <= number {
         for log_entry in
@@ -179,16 +194,33 @@ async fn write_checkpoint(
             if log_entry.batch.operations.is_empty() {
                 continue;
             }
-            let entries = decode_batch(&log_entry)?.all(&mut branch.packs()).await?;
-            for row in idempotency::rows(&entries, now_ms)? {
+            let record = decode_batch(&log_entry)?;
+            let entries = record.all(&mut branch.packs()).await?;
+            let position =
+                Position { epoch: record.epoch, revision: log_entry.batch.first_revision };
+            let answered = &record.control_records;
+            for row in idempotency::rows(&entries, answered, position, now_ms)? {
                 writer.add(DocumentView::Operation, row).await?;
             }
         }
     }
-    let checkpoint = writer.finish(&point, hash_at(branch, limit).await?).await?;
-    let record = ControlRecord::Checkpoint(Box::new(checkpoint.clone()));
-    handle.ask(|reply| Command::Control { record, reply }).await?;
-    Ok(Arc::new(checkpoint))
+    writer.add_views(&mut point).await?;
+    let checkpoint = Box::new(writer.finish(&point, hash_at(branch, limit).await?).await?);
+    let built_on = known.map_or(0, |known| known.number);
+    handle.ask(|reply| Command::Checkpoint { checkpoint, built_on, reply }).await
+}
+
+/// Waits until the rows of all batches up to this one are written.
+async fn views_complete(branch: &Branch, number: u64) -> Result<()> {
+    let complete = tokio::time::timeout(VIEWS_WAIT_MAX, branch.views_complete(number)).await;
+    complete.map_err(|_| {
+        let wait = VIEWS_WAIT_MAX.as_secs();
+        let error = Error::unavailable(format!(
+            "{} is not compacted now: its views were not written within {wait} s",
+            branch.address
+        ));
+        error.resource(&branch.address).retry_after(VIEWS_WAIT_MAX)
+    })
 }
 
 /// Takes out what a checkpoint stands in for; `None` where nothing was left to do.
@@ -216,6 +248,10 @@ async fn finish(
             }
             next = log_entry.number + 1;
             let record = decode_batch(&log_entry)?;
+            if record.compacted().is_some() {
+                // By another gateway, just now.
+                continue;
+            }
             let entries = record.all(&mut branch.packs()).await?;
             let hashes: Vec<Hash> = entries.iter().map(|entry| entry.hash).collect();
             report.changes += hashes.len() as u64;

@@ -72,12 +72,7 @@ pub(crate) async fn load_chunk(
     let found = store.chunk(address.realm.as_str(), id).await;
     match found.map_err(|error| from_store(error, address))? {
         Some(bytes) if bytes.len() == chunk.length as usize => Ok(bytes),
-        found => Err(Error::new(
-            ErrorCode::DataLoss,
-            format!("a content of {address} has lost a chunk: restore it from a backup"),
-        )
-        .resource(address)
-        .context(format!(
+        found => Err(lost_chunk(address).context(format!(
             "chunk {}: {:?} bytes",
             chunk.hash,
             found.map(|bytes| bytes.len())
@@ -136,6 +131,33 @@ pub(crate) async fn stage_chunk(
     let stored = store.put_chunk(address.realm.as_str(), ChunkId(hash.0), piece).await;
     stored.map_err(|error| from_store(error, address))?;
     Ok(chunk)
+}
+
+/// Makes sure of chunks that are named anew: nobody collects them for a while.
+///
+/// # Errors
+/// `DataLoss` where one is gone.
+pub(crate) async fn touch(
+    store: PermittedStore<'_>,
+    address: &BranchAddress,
+    chunks: &[ChunkId],
+) -> Result<()> {
+    let failed = |error| from_store(error, address);
+    for id in chunks {
+        let Some(bytes) = store.chunk(address.realm.as_str(), *id).await.map_err(failed)? else {
+            return Err(lost_chunk(address).context(format!("chunk {id:?} is gone")));
+        };
+        store.put_chunk(address.realm.as_str(), *id, bytes).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn lost_chunk(address: &BranchAddress) -> Error {
+    Error::new(
+        ErrorCode::DataLoss,
+        format!("a content of {address} has lost a chunk: restore it from a backup"),
+    )
+    .resource(address)
 }
 
 /// Takes a content in pieces: staged as it comes, so that memory holds no more than

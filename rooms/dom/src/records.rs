@@ -10,6 +10,7 @@
 
 mod control;
 mod kinds;
+mod recorded_result;
 mod stored;
 mod views;
 
@@ -18,10 +19,11 @@ pub(crate) use control::{
     decode_record, encode_record,
 };
 pub(crate) use kinds::DocumentView;
+pub(crate) use recorded_result::RecordedResult;
 pub(crate) use stored::{ChangeFilter, LogCursor, each_stored};
 pub(crate) use views::{
-    HistoryRecord, PathHistoryRecord, decode_history, decode_node, encode_history, history_id,
-    node_row, path_history_id,
+    HistoryRecord, PathHistoryRecord, Pin, decode_history, decode_node, decode_pin, encode_history,
+    encode_pin, history_id, node_row, path_history_id, pin_id,
 };
 
 use std::sync::Arc;
@@ -173,7 +175,10 @@ pub(crate) fn encode_packed(
 
 /// The manifest that is left of a batch whose changes are compacted.
 pub(crate) fn encode_compacted(record: &BatchRecord, hashes: &[Hash]) -> Result<Bytes> {
-    let is_kept = |control: &&ControlRecord| matches!(control, ControlRecord::Parent { .. });
+    // A pin of what the branch continues may come before what is compacted.
+    let is_kept = |control: &&ControlRecord| {
+        matches!(control, ControlRecord::Parent { .. } | ControlRecord::Pin { .. })
+    };
     let manifest = Manifest {
         version: MANIFEST_VERSION,
         epoch: record.epoch,
@@ -230,6 +235,14 @@ fn manifest_of(log_entry: &LogEntry) -> Result<Manifest<'_>> {
 }
 
 impl BatchRecord {
+    /// Whether it is the first of a log with which a restore goes on where another ended.
+    pub(crate) fn is_restored(&self) -> bool {
+        let is_of_restore = |control: &ControlRecord| {
+            matches!(control, ControlRecord::Parent { previous_epoch: Some(_), .. })
+        };
+        self.control_records.iter().any(is_of_restore)
+    }
+
     /// The hashes of its changes, where they are all that is left of them.
     pub(crate) fn compacted(&self) -> Option<&[Hash]> {
         match &self.changes {

@@ -14,9 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
-use vdom_core::limits::WRITER_QUEUE_MAX_WRITES;
 use vdom_core::{BranchAddress, Error, RealmName, Result};
 use vdom_edge::Environment;
 use vdom_security::{Authority, Duty, GuardedStore, Permit, SystemPermits};
@@ -29,7 +28,7 @@ use crate::metrics::DomMetrics;
 use crate::registry::open::no_such_branch;
 use crate::views::view_builder;
 use crate::writer;
-use crate::writer::BranchHandle;
+use crate::writer::{BranchHandle, CommandQueue};
 
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
@@ -197,7 +196,7 @@ impl BranchRegistry {
         let branch = Arc::new(self.open_branch(address, create).await?);
         let build_views = self.permits.of(Duty::BuildViews).within(&address.realm);
         writer::recover(&branch, &build_views).await?;
-        let (writer, queue) = mpsc::channel(WRITER_QUEUE_MAX_WRITES);
+        let (writer, queue) = CommandQueue::new();
         let append = self.permits.of(Duty::Append).within(&address.realm);
         let (environment, metrics) = (self.environment.clone(), self.metrics.clone());
         tokio::spawn(writer::run(branch.clone(), queue, append, environment, metrics));

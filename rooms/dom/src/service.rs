@@ -262,7 +262,6 @@ impl DocumentService for DocumentRoom {
         request: ResolveConflict,
     ) -> Result<ResolveOutcome> {
         let permit = self.permit(caller, Action::Write, &request.address)?;
-        let handle = self.registry.existing(&permit, &request.address).await?;
-        conflicts::resolve(&handle, permit, request).await
+        conflicts::resolve(&self.registry, permit, request).await
     }
 }

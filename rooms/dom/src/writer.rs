@@ -6,9 +6,11 @@ mod catch_up;
 mod compaction_limit;
 mod kept_conflicts;
 pub(crate) mod merge;
+mod pins;
 mod proposal;
 mod propose;
 mod queue;
+mod recorded;
 mod rules;
 mod set_proposal;
 mod staging;
@@ -17,10 +19,11 @@ mod verdict;
 pub(crate) use append::append_until_known;
 pub(crate) use catch_up::{catch_up, recover};
 pub(crate) use compaction_limit::{batch_at, own_oldest};
-pub(crate) use kept_conflicts::conflict_row;
+pub(crate) use kept_conflicts::{answered, conflict_row};
 pub(crate) use proposal::{Proposal, request_hash, staged, store_large_put};
 pub(crate) use propose::{explain_conflict, propose};
-pub(crate) use queue::{BranchHandle, Command};
+pub(crate) use queue::{BranchHandle, Command, CommandQueue, Queued};
+pub(crate) use recorded::recorded;
 pub(crate) use set_proposal::{SetItem, SetProposal, located};
 
 use std::sync::Arc;
@@ -28,7 +31,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use vdom_core::dom::calls::{SetOutcome, WriteOutcome};
-use vdom_core::limits::{BATCH_CONTENT_MAX_BYTES, BATCH_MAX_CHANGES, VIEW_LAG_MAX_CHANGES};
+use vdom_core::limits::{
+    BATCH_CONTENT_MAX_BYTES, BATCH_MAX_CHANGES, VIEW_LAG_MAX_BYTES, VIEW_LAG_MAX_CHANGES,
+};
 use vdom_core::{Error, Result};
 use vdom_edge::Environment;
 use vdom_security::Permit;
@@ -43,7 +48,7 @@ use crate::writer::verdict::{Verdict, concerns_the_store};
 /// Runs until every handle of the branch is dropped.
 pub(crate) async fn run(
     branch: Arc<Branch>,
-    mut queue: mpsc::Receiver<Command>,
+    mut queue: mpsc::Receiver<Queued>,
     permit: Permit,
     environment: Environment,
     metrics: DomMetrics,
@@ -54,8 +59,10 @@ pub(crate) async fn run(
         let mut verifications = Vec::new();
         let mut alone = None;
         let mut bytes = 0;
+        let mut places = Vec::new();
         let mut next = Some(first);
-        while let Some(command) = next {
+        while let Some(Queued { command, place }) = next {
+            places.push(place);
             match command {
                 Command::Write { proposal, reply } => {
                     bytes += proposal.stored.len();
@@ -78,14 +85,17 @@ pub(crate) async fn run(
             Some(Command::WriteSet { proposal, reply }) => {
                 let _ = reply.send(writer.write_set(&proposal).await);
             }
-            Some(Command::Control { record, reply }) => {
-                let _ = reply.send(writer.append_control_record(Some(record), None).await);
+            Some(Command::Control { records, reply }) => {
+                let _ = reply.send(writer.append_control_records(records).await);
             }
             Some(Command::Limit { wanted, reply }) => {
                 let _ = reply.send(writer.append_limit(wanted).await);
             }
+            Some(Command::Checkpoint { checkpoint, built_on, reply }) => {
+                let _ = reply.send(writer.append_checkpoint(checkpoint, built_on).await);
+            }
             Some(Command::Close { operation, reply }) => {
-                let _ = reply.send(writer.append_control_record(None, operation).await);
+                let _ = reply.send(writer.close(operation).await);
             }
             Some(Command::Write { .. } | Command::VerifyHead { .. }) | None => {}
         }
@@ -132,7 +142,14 @@ impl Writer {
             self.check_open()?;
             let proposals: Vec<_> = pending.iter().map(|(proposal, _)| &**proposal).collect();
             let mut staging = Staging::new(&self.branch, self.environment.now_ms());
-            let mut verdicts = staging.evaluate(&proposals).await?;
+            let mut verdicts = match staging.evaluate(&proposals).await {
+                // What it needed may have been compacted: the log says so by now.
+                Err(_) if !self.verify_head_once().await? => {
+                    self.catch_up().await?;
+                    continue;
+                }
+                verdicts => verdicts?,
+            };
             let begun = Instant::now();
             let changes = std::mem::take(&mut staging.changes);
             let control_records = kept_conflicts::control_records(
@@ -164,14 +181,16 @@ impl Writer {
         self.wait_for_views().await;
         loop {
             self.check_open()?;
-            let verdict =
-                set_proposal::evaluate(&self.branch, self.environment.now_ms(), proposal).await;
+            let now_ms = self.environment.now_ms();
+            let verdict = set_proposal::evaluate(&self.branch, now_ms, proposal).await;
             let begun = Instant::now();
             let proven = match &verdict {
                 // The append proves an acceptance.
                 Ok(SetVerdict::Accepted { .. } | SetVerdict::Repeated(_)) => true,
-                Err(error) if concerns_the_store(error) => return Err(error.clone()),
-                Ok(SetVerdict::Conflicted(_)) | Err(_) => self.verify_head_once().await?,
+                Ok(SetVerdict::Same(_)) if proposal.operation.is_some() => true,
+                Ok(SetVerdict::Same(_) | SetVerdict::Conflicted(_)) | Err(_) => {
+                    self.verify_head_once().await?
+                }
             };
             if !proven {
                 self.catch_up().await?;
@@ -186,12 +205,26 @@ impl Writer {
                     }
                     (Outcome::Accepted, Ok(SetOutcome::Written(written)))
                 }
+                Ok(SetVerdict::Same(written)) => {
+                    let stands = written.results.first();
+                    let answered = proposal
+                        .operation
+                        .map(|operation| kept_conflicts::answered(operation, now_ms, stands));
+                    if let Some(answered) = answered
+                        && !self.append(Vec::new(), Vec::new(), vec![answered], begun).await?
+                    {
+                        self.catch_up().await?;
+                        continue;
+                    }
+                    (Outcome::Repeated, Ok(SetOutcome::Written(written)))
+                }
                 Ok(SetVerdict::Repeated(written)) => {
                     (Outcome::Repeated, Ok(SetOutcome::Written(written)))
                 }
                 Ok(SetVerdict::Conflicted(conflicts)) => {
                     (Outcome::Conflicted, Ok(SetOutcome::Conflicted(conflicts)))
                 }
+                Err(error) if concerns_the_store(&error) => return Err(error),
                 Err(error) => (Outcome::Refused, Err(error)),
             };
             self.metrics.evaluated(outcome);
@@ -230,7 +263,9 @@ impl Writer {
     async fn wait_for_views(&self) {
         loop {
             let caught_up = self.branch.views_advanced.notified();
-            if self.branch.view_lag_changes() <= VIEW_LAG_MAX_CHANGES {
+            if self.branch.view_lag_changes() <= VIEW_LAG_MAX_CHANGES
+                && self.branch.view_lag_bytes() <= VIEW_LAG_MAX_BYTES
+            {
                 return;
             }
             self.branch.flush_requested.notify_one();

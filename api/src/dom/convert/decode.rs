@@ -1,6 +1,8 @@
 //! From the wire: every name and limit of a request is checked here; bytes are
 //! moved, never copied.
 
+#![expect(missing_docs, reason = "each reads the message of its name")]
+
 mod change_sets;
 mod checks;
 mod conflicts;

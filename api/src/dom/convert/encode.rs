@@ -1,5 +1,7 @@
 //! To the wire: responses of a server, requests of a client. Bytes are moved.
 
+#![expect(missing_docs, reason = "each makes the message of its name")]
+
 mod change_sets;
 mod conflicts;
 mod requests;

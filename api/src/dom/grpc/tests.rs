@@ -73,7 +73,7 @@ impl Door {
         let listener =
             Listener::bind(&Bind::Tcp { address, reuse_port: false }).await.expect("a listener");
         let server = Server::start(listener, service, ServeSettings::default());
-        let url = format!("http://{}", server.local_address());
+        let url = format!("http://{}", server.local_address().expect("a listener"));
         let client = MemoryGatewayClient::connect(url).await.expect("connected");
         Self { dom, metrics, client, _server: server }
     }

@@ -47,7 +47,8 @@ async fn tls_speaks_http2_and_http1_and_drops_who_does_not_shake_hands() {
         ..ServeSettings::default()
     };
     let server = Server::start(listener, router, settings);
-    let port = server.local_address().tcp().expect("TCP").port();
+    let port =
+        server.local_address().and_then(crate::serve::LocalAddress::tcp).expect("TCP").port();
 
     let mut roots = RootCertStore::empty();
     roots.add(files.certificate.clone()).expect("a root");

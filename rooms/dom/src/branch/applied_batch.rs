@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use vdom_core::dom::calls::ChangeEvent;
 use vdom_core::dom::events::{BatchEvent, EventBatch};
 use vdom_core::limits::CHUNK_BYTES;
-use vdom_core::{BranchAddress, Change, Node};
+use vdom_core::{BranchAddress, Change, Content, Node};
 
 use crate::branch::Head;
 use crate::branch::usage::Usage;
@@ -39,7 +39,11 @@ impl AppliedChange {
             StoredDiff::Inline(bytes) => bytes.len(),
             StoredDiff::Packed(_) => 0,
         };
-        diff + 512
+        let content = match &self.node.content {
+            Content::Inline(bytes) => bytes.len(),
+            Content::Part(_) | Content::Chunked(_) => 0,
+        };
+        diff + content + 512
     }
 }
 
@@ -63,11 +67,6 @@ impl AppliedBatch {
     /// The last of its changes.
     pub(crate) fn last_change(&self) -> Option<&Change> {
         self.changes.last().map(|applied| &*applied.entry.change)
-    }
-
-    /// By how much the branch grew.
-    pub(super) fn growth(&self) -> Usage {
-        self.changes.iter().fold(Usage::default(), |sum, applied| sum + applied.growth)
     }
 
     /// About how much memory it takes.

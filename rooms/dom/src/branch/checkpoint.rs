@@ -9,7 +9,9 @@ use vdom_store::{LogId, Position, View, ViewWrite, Watermark};
 use crate::branch::Branch;
 use crate::content::packs::PackReader;
 use crate::error::from_store;
-use crate::records::{Checkpoint, CheckpointPiece, DocumentView, decode_node, decode_record};
+use crate::records::{
+    Checkpoint, CheckpointPiece, DocumentView, KeptConflict, decode_node, decode_record,
+};
 
 /// The kinds of rows that a checkpoint holds.
 pub(crate) const KINDS: [DocumentView; 7] = [
@@ -73,7 +75,7 @@ pub(crate) async fn install_all(
     Ok(watermark)
 }
 
-/// The contents in chunks that the nodes of a checkpoint name.
+/// The contents in chunks that the nodes and conflicts of a checkpoint name.
 pub(crate) async fn named_contents(
     store: PermittedStore<'_>,
     address: &BranchAddress,
@@ -81,11 +83,16 @@ pub(crate) async fn named_contents(
 ) -> Result<Vec<vdom_store::ChunkId>> {
     let mut packs = PackReader::new(store, address);
     let mut named = Vec::new();
-    for piece in
-        checkpoint.pieces.iter().filter(|piece| piece.kind == DocumentView::Node.kind().number)
-    {
+    let (nodes, conflicts) =
+        (DocumentView::Node.kind().number, DocumentView::Conflict.kind().number);
+    for piece in &checkpoint.pieces {
+        if piece.kind != nodes && piece.kind != conflicts {
+            continue;
+        }
         for row in read_piece(&mut packs, piece).await? {
-            if let Content::Chunked(chunks) = decode_node(&row.value.into())?.content {
+            if piece.kind == conflicts {
+                named.extend(decode_record::<KeptConflict>(&row.value)?.named_chunks()?);
+            } else if let Content::Chunked(chunks) = decode_node(&row.value.into())?.content {
                 named.extend(chunks.iter().map(|chunk| vdom_store::ChunkId(chunk.hash.0)));
             }
         }

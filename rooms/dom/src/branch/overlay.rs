@@ -20,6 +20,8 @@ pub(super) struct BranchState {
     pub tail: VecDeque<Arc<AppliedBatch>>,
     pub tail_events: usize,
     pub tail_bytes: usize,
+    /// Of the tail, what the views do not have yet.
+    pub unwritten_bytes: usize,
     pub nodes: HashMap<NodeId, Arc<Node>>,
     pub paths: HashMap<NodePath, Occupancy>,
     pub actors: HashMap<String, (u64, Arc<str>)>,
@@ -42,9 +44,11 @@ impl BranchState {
         let holder = node.live.then_some(node.id);
         self.occupy(&node.path, revision, holder, node.id);
         self.nodes.insert(node.id, node.clone());
-        self.actors
-            .entry(change.actor.clone())
-            .or_insert_with(|| (revision, change.subject.as_str().into()));
+        // A subject's own name is its own, whoever used it before.
+        if change.actor == change.subject || !self.actors.contains_key(&change.actor) {
+            let owner = (revision, change.subject.as_str().into());
+            self.actors.insert(change.actor.clone(), owner);
+        }
     }
 
     fn occupy(&mut self, path: &NodePath, revision: u64, holder: Option<NodeId>, by: NodeId) {

@@ -1,6 +1,7 @@
 //! What a branch has from the branch that it was created from: everything up to the
 //! revision where it left it. Nothing is copied; what is older is read there.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use vdom_core::{BranchName, Node, NodeId, NodePath, Result};
@@ -17,6 +18,10 @@ pub(crate) struct ParentBranch {
     pub revision: u64,
     /// The epoch before a restore, where this is the same branch.
     pub previous_epoch: Option<u64>,
+    /// What keeps the other branch open, so that it hears of its limits and checkpoints;
+    /// `None` where its log has ended.
+    #[expect(dead_code, reason = "it is held, not read")]
+    pub kept_open: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl ParentBranch {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vdom_core::dom::change::CHAIN_START;
 use vdom_core::limits::FULL_COPY_EVERY_CHANGES;
-use vdom_core::{Change, ErrorCode, Hash, Node, NodeId, NodePath, Result, VectorClock};
+use vdom_core::{Change, Error, ErrorCode, Hash, Node, NodeId, NodePath, Result, VectorClock};
 use vdom_store::{LogEntry, View};
 
 use crate::branch::{Branch, checkpoint, history_compacted};
@@ -35,12 +35,12 @@ pub(crate) async fn node_at_revision(
         return Ok(Some(node));
     }
     loop {
+        // Again each time: the checkpoint may have come after the last look.
+        branch.check_kept(revision)?;
         let checkpoint = branch.compaction().checkpoint;
         match replayed(branch, checkpoint.as_deref(), id, revision).await {
             // What it rests on was compacted meanwhile: there is a checkpoint for that now.
-            Err(error)
-                if error.code == ErrorCode::Compacted
-                    && branch.compaction().checkpoint != checkpoint => {}
+            Err(error) if branch.is_outdated(checkpoint.as_deref(), &error) => {}
             node => return node,
         }
     }
@@ -54,7 +54,10 @@ async fn replayed(
     id: NodeId,
     revision: u64,
 ) -> Result<Option<Arc<Node>>> {
-    let rows = history_rows(branch, id, revision, FULL_COPY_EVERY_CHANGES as usize + 1).await?;
+    let limit = FULL_COPY_EVERY_CHANGES as usize + 1;
+    let (from, to) = (history_id(id, 0), history_id(id, revision));
+    let rows = scan(branch, DocumentView::History, &from, &to, limit).await?;
+    branch.check_rows(checkpoint, revision).await?;
     let covered = checkpoint.map_or(0, |checkpoint| checkpoint.revision);
     let mut replay = Vec::new();
     let mut copy = None;
@@ -77,6 +80,10 @@ async fn replayed(
     let mut reader = EntryReader::new(branch);
     for (number, index) in replay.into_iter().rev() {
         let entry = reader.entry(number, index).await?;
+        let version = node.as_ref().map_or(0, |node| node.version);
+        if entry.change.version != version + 1 {
+            return Err(version_missing(branch, &entry.change, version));
+        }
         let after = branch.node_after(node.as_deref(), &entry, reader.packs()).await?;
         node = Some(Arc::new(after));
     }
@@ -103,11 +110,8 @@ pub(crate) async fn path_at_revision(
         return Ok(Some(node));
     }
     let (from, to) = (path_history_id(path, 0), path_history_id(path, revision));
-    let rows = branch
-        .store()
-        .scan_reverse(branch.log, DocumentView::PathHistory.kind(), &from, &to, 1)
-        .await;
-    let rows = rows.map_err(|error| from_store(error, &branch.address))?;
+    let rows = whole_rows(branch, DocumentView::PathHistory, &from, &to, 1, revision).await?;
+    branch.check_kept(revision)?;
     let holder = match (rows.first(), &branch.parent) {
         (Some(row), _) => decode_record::<PathHistoryRecord>(&row.value)?.holder,
         (None, Some(parent)) => parent.node_at(path).await?.map(|node| node.id),
@@ -132,11 +136,7 @@ pub(crate) async fn last_at(
         return Ok(Some(node.id));
     }
     let (from, to) = (path_history_id(path, 0), path_history_id(path, revision));
-    let rows = branch
-        .store()
-        .scan_reverse(branch.log, DocumentView::PathHistory.kind(), &from, &to, 2)
-        .await;
-    for row in rows.map_err(|error| from_store(error, &branch.address))? {
+    for row in whole_rows(branch, DocumentView::PathHistory, &from, &to, 2, revision).await? {
         if let Some(holder) = decode_record::<PathHistoryRecord>(&row.value)?.holder {
             return Ok(Some(holder));
         }
@@ -330,7 +330,8 @@ pub(crate) async fn changed_at(
     if revisions.len() < limit {
         let upto = revision.min(watermark);
         let oldest = branch.compaction().limit;
-        let rows = history_rows(branch, id, upto, limit - revisions.len()).await?;
+        let (from, to, rest) = (history_id(id, 0), history_id(id, upto), limit - revisions.len());
+        let rows = whole_rows(branch, DocumentView::History, &from, &to, rest, upto).await?;
         let kept = rows.iter().map(|row| row.position.revision).filter(|at| *at > oldest);
         revisions.extend(kept);
     }
@@ -341,18 +342,49 @@ pub(crate) async fn changed_at(
     Ok(revisions)
 }
 
-async fn history_rows(
+/// Rows about `revision`, newest first, none of which was removed before they were read.
+async fn whole_rows(
     branch: &Branch,
-    id: NodeId,
+    kind: DocumentView,
+    from: &[u8],
+    to: &[u8],
+    limit: usize,
     revision: u64,
+) -> Result<Vec<View>> {
+    loop {
+        let checkpoint = branch.compaction().checkpoint;
+        let rows = scan(branch, kind, from, to, limit).await?;
+        match branch.check_rows(checkpoint.as_deref(), revision).await {
+            Err(error) if branch.is_outdated(checkpoint.as_deref(), &error) => {}
+            checked => return checked.map(|()| rows),
+        }
+    }
+}
+
+async fn scan(
+    branch: &Branch,
+    kind: DocumentView,
+    from: &[u8],
+    to: &[u8],
     limit: usize,
 ) -> Result<Vec<View>> {
-    let (from, to) = (history_id(id, 0), history_id(id, revision));
-    let rows = branch
-        .store()
-        .scan_reverse(branch.log, DocumentView::History.kind(), &from, &to, limit)
-        .await;
+    let rows = branch.store().scan_reverse(branch.log, kind.kind(), from, to, limit).await;
     rows.map_err(|error| from_store(error, &branch.address))
+}
+
+/// The refusal of a state whose changes do not follow one another.
+fn version_missing(branch: &Branch, change: &Change, version: u64) -> Error {
+    let (id, revision) = (change.node_id, change.revision);
+    Error::new(
+        ErrorCode::Compacted,
+        format!(
+            "what node {id} of {} was before revision {revision} is no longer kept: read it anew \
+             and go on from there",
+            branch.address
+        ),
+    )
+    .resource(&branch.address)
+    .context(format!("version {} comes after version {version}", change.version))
 }
 
 /// The last node in the part of the log that has no views yet, at or before

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use vdom_core::dom::diff;
 use vdom_core::{Change, ChangeKind, Content, Node, NodeId, Result, VectorClock};
 
+use crate::branch::point_in_time::node_at_revision;
 use crate::branch::usage::Usage;
 use crate::branch::{AppliedChange, Branch};
 use crate::content;
@@ -24,25 +25,26 @@ impl Branch {
             let id = entry.change.node_id;
             let before = match latest.get(&id) {
                 Some(node) => Some(node.clone()),
-                None => self.node(id).await?,
+                None => self.node_at_head(id, entry.change.revision).await?,
             };
-            let inherited = self.inherited_revision();
-            let (node, growth) = match before {
-                // The views may be ahead of what is applied here.
-                Some(node) if node.changed_revision >= entry.change.revision => {
-                    (node, Usage::default())
-                }
-                before => {
-                    let before = before.as_deref();
-                    let node = Arc::new(self.node_after(before, &entry, &mut packs).await?);
-                    let growth = Usage::growth(before, &node, inherited);
-                    (node, growth)
-                }
-            };
+            let before = before.as_deref();
+            let node = Arc::new(self.node_after(before, &entry, &mut packs).await?);
+            let growth = Usage::growth(before, &node, self.inherited_revision());
             latest.insert(id, node.clone());
             changes.push(AppliedChange { entry, node, growth });
         }
         Ok(changes)
+    }
+
+    /// The node that the change at `revision`, the next one about it, is made of. The views
+    /// may be ahead of the head that is known here: then the history tells.
+    async fn node_at_head(&self, id: NodeId, revision: u64) -> Result<Option<Arc<Node>>> {
+        match self.node(id).await? {
+            Some(node) if node.changed_revision >= revision => {
+                node_at_revision(self, id, self.head().revision).await
+            }
+            node => Ok(node),
+        }
     }
 
     /// Reads the packs of the branch's change sets.

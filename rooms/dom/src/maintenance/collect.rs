@@ -53,10 +53,9 @@ pub(super) async fn named_by(
     log_entry: &LogEntry,
 ) -> Result<Vec<ChunkId>> {
     let mut named = log_entry.batch.chunks.clone();
-    if named.is_empty() {
-        return Ok(named);
-    }
     for control in decode_batch(log_entry)?.control_records {
+        // Batches of earlier versions do not name those of kept conflicts.
+        named.extend(control.named_chunks()?);
         if let ControlRecord::Checkpoint(checkpoint) = control {
             named.extend(checkpoint::named_contents(store, address, &checkpoint).await?);
         }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
+use vdom_core::dom::diff::PutContent;
 use vdom_core::{
-    ConflictId, ContentChunk, Error, Hash, NodeId, NodeKind, NodePath, OperationId, Result,
+    ConflictId, ContentChunk, Diff, Error, Hash, NodeId, NodeKind, NodePath, OperationId, Result,
     VectorClock,
 };
+use vdom_store::{ChunkId, OperationKey};
 
-use super::damaged_view;
+use super::{RecordedResult, damaged_view};
 
 /// What a batch says besides changes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -29,7 +31,8 @@ pub(crate) enum ControlRecord {
         #[n(3)]
         previous_epoch: Option<u64>,
     },
-    /// Another branch continues this one: what it needs must be kept.
+    /// Another branch continues this one: what it needs must be kept. Racing creators of that
+    /// branch each leave one; which counts, its first batch says.
     #[n(1)]
     Pin {
         #[cbor(n(0), with = "minicbor::bytes")]
@@ -37,6 +40,9 @@ pub(crate) enum ControlRecord {
         /// The last revision that both have.
         #[n(1)]
         revision: u64,
+        /// When its creator left it, ms since the Unix epoch; not always known.
+        #[n(2)]
+        made_at_ms: Option<i64>,
     },
     /// A write was refused, and is kept until someone resolves it.
     #[n(2)]
@@ -51,6 +57,41 @@ pub(crate) enum ControlRecord {
     /// What stands in for compacted changes.
     #[n(5)]
     Checkpoint(#[n(0)] Box<Checkpoint>),
+    /// A request was answered without a change: it is answered so again.
+    #[n(6)]
+    Answered {
+        /// The operation key, by subject and id.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        key: [u8; 16],
+        #[n(1)]
+        result: Box<RecordedResult>,
+    },
+}
+
+impl ControlRecord {
+    /// The contents in chunks that it names itself; those that the rows of a checkpoint
+    /// name are in its pieces.
+    ///
+    /// # Errors
+    /// `DataLoss` where the diff of a kept conflict cannot be read.
+    pub(crate) fn named_chunks(&self) -> Result<Vec<ChunkId>> {
+        match self {
+            Self::Conflict(kept) => kept.named_chunks(),
+            Self::Checkpoint(checkpoint) => {
+                let chunks = checkpoint.pieces.iter().map(|piece| piece.chunk);
+                Ok(chunks.map(|chunk| ChunkId(chunk.hash.0)).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// What finds it among the operations of its batch.
+    pub(crate) fn operation_key(&self) -> Option<OperationKey> {
+        match self {
+            Self::Answered { key, .. } => Some(OperationKey(*key)),
+            _ => None,
+        }
+    }
 }
 
 /// What stands in for the changes up to a revision: the rows of the views as they were
@@ -136,6 +177,22 @@ pub(crate) struct KeptConflict {
     /// What made it safe to repeat.
     #[n(15)]
     pub operation_id: Option<OperationId>,
+}
+
+impl KeptConflict {
+    /// The content that was refused, where it is in chunks.
+    ///
+    /// # Errors
+    /// `DataLoss` where the diff cannot be read.
+    pub(crate) fn named_chunks(&self) -> Result<Vec<ChunkId>> {
+        let diff = Diff::parse_stored(&Bytes::copy_from_slice(&self.diff))?;
+        Ok(match diff.put() {
+            Some(PutContent::Chunks(chunks)) => {
+                chunks.iter().map(|chunk| ChunkId(chunk.hash.0)).collect()
+            }
+            _ => Vec::new(),
+        })
+    }
 }
 
 /// Why a kept write was refused.

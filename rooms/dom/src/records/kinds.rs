@@ -40,7 +40,7 @@ pub(crate) enum DocumentView {
     PathHistory,
     /// A refused write that was kept, or that it is resolved. `id` = conflict id.
     Conflict,
-    /// A branch that continues this one. `id` = its log.
+    /// A branch that continues this one. `id` = its log and the revision (big-endian).
     Pin,
     /// What was answered under an operation id whose change is compacted. `id` = the
     /// operation's key.

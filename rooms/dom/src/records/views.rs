@@ -10,7 +10,7 @@ use vdom_core::{
     Content, ContentChunk, Error, Node, NodeId, NodeKind, NodePath, Result, VectorClock,
 };
 
-use vdom_store::{Position, View};
+use vdom_store::{LogId, Position, View};
 
 use super::damaged_view;
 
@@ -39,6 +39,44 @@ pub(crate) fn path_history_id(path: &NodePath, revision: u64) -> Bytes {
     id.put_slice(&Sha256::digest(path.as_str())[..16]);
     id.put_u64(revision);
     id.freeze()
+}
+
+/// A branch that continues this one, as its creator pinned it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pin {
+    /// Of the other branch.
+    pub log: LogId,
+    /// The last revision that both have.
+    pub revision: u64,
+    /// Ms since the Unix epoch; not always known.
+    pub made_at_ms: Option<i64>,
+}
+
+/// The id of a row about a pin.
+pub(crate) fn pin_id(log: &[u8; 32], revision: u64) -> Bytes {
+    let mut id = BytesMut::with_capacity(40);
+    id.put_slice(log);
+    id.put_u64(revision);
+    id.freeze()
+}
+
+/// The value of a row about a pin: its revision, and after that when it was made.
+pub(crate) fn encode_pin(revision: u64, made_at_ms: Option<i64>) -> Result<Bytes> {
+    let mut value = minicbor::to_vec(revision).map_err(Error::internal)?;
+    minicbor::encode(made_at_ms, &mut value).map_err(Error::internal)?;
+    Ok(value.into())
+}
+
+/// Reads a row about a pin; the oldest ones have the log alone as id, and the revision alone as
+/// value.
+pub(crate) fn decode_pin(row: &View) -> Result<Pin> {
+    let log = row.id.get(..32).and_then(|id| id.try_into().ok());
+    let log = LogId(log.ok_or_else(|| damaged_view("a pin names no log"))?);
+    let mut value = minicbor::Decoder::new(&row.value);
+    let revision = value.u64().map_err(damaged_view)?;
+    let is_at_end = value.position() == row.value.len();
+    let made_at_ms = if is_at_end { None } else { value.decode().map_err(damaged_view)? };
+    Ok(Pin { log, revision, made_at_ms })
 }
 
 /// Who holds a path from a revision on.

@@ -1,9 +1,11 @@
 //! Brings a branch into memory: as its views know it, and what it continues.
 
+use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use vdom_core::dom::change::CHAIN_START;
-use vdom_core::{BranchAddress, BranchName, Error, Result};
+use vdom_core::{BranchAddress, BranchName, Error, ErrorCode, Result};
 use vdom_security::{Duty, Permit, PermittedStore};
 use vdom_store::{LogDescriptor, LogId, Position, Watermark};
 
@@ -20,6 +22,10 @@ use crate::records::{
 use crate::registry::{BranchRegistry, LastLog};
 use crate::views::view_builder;
 use crate::writer;
+use crate::writer::BranchHandle;
+
+/// Who waits longer for a branch that another one continues is told to try again.
+const PARENT_OPEN_MAX: Duration = Duration::from_secs(30);
 
 impl BranchRegistry {
     /// The branch as its views know it; the rest of its log is read next.
@@ -99,28 +105,49 @@ impl BranchRegistry {
         let Some((name, incarnation, revision, previous_epoch)) = named else { return Ok(None) };
         let name = BranchName::parse(name)?;
         let parent_address = BranchAddress { branch: name.clone(), ..address.clone() };
-        let open = match previous_epoch {
-            // The same branch: it is being opened right now.
-            Some(_) => None,
-            None => self
-                .get_or_open(self.permits.of(Duty::ServeBranches), &parent_address, false)
-                .await
-                .ok(),
+        let live = self.live_parent(&parent_address, incarnation).await?;
+        let (branch, kept_open) = if let Some(handle) = live {
+            let branch = handle.branch.clone();
+            (branch, Some(handle as Arc<dyn Any + Send + Sync>))
+        } else {
+            // Its log has ended, and stays.
+            let parent = self.open_log(&parent_address, incarnation, 1).await?;
+            writer::recover(&parent, self.permits.of(Duty::BuildViews)).await?;
+            // Nobody else does it for a log that has ended.
+            view_builder::complete(&parent, self.permits.of(Duty::BuildViews)).await?;
+            (Arc::new(parent), None)
         };
-        let branch = match open {
-            Some(handle) if handle.branch.descriptor.incarnation == incarnation => {
-                handle.branch.clone()
+        Ok(Some(ParentBranch { branch, name, revision, previous_epoch, kept_open }))
+    }
+
+    /// A branch that another one continues, open for as long as the answer is held; `None`
+    /// where the log that is continued has ended.
+    async fn live_parent(
+        &self,
+        address: &BranchAddress,
+        incarnation: u64,
+    ) -> Result<Option<Arc<BranchHandle>>> {
+        let permit = self.permits.of(Duty::ServeBranches);
+        let last = self.last_log(permit, address).await?;
+        // First, as the name may be that of the branch that is being opened right now.
+        if last.is_none_or(|last| last.closed || last.incarnation != incarnation) {
+            return Ok(None);
+        }
+        let open = self.get_or_open(permit, address, false);
+        let open = tokio::time::timeout(PARENT_OPEN_MAX, open).await.map_err(|_| {
+            Error::unavailable(format!("{address}, which is continued, is still opened: try again"))
+                .resource(address)
+                .retry_after(Duration::from_secs(1))
+        })?;
+        match open {
+            Ok(handle) => {
+                let is_it = handle.branch.descriptor.incarnation == incarnation;
+                Ok(Some(handle).filter(|handle| is_it && !handle.branch.head().closed))
             }
-            // It was deleted since; its log stays.
-            _ => {
-                let parent = self.open_log(&parent_address, incarnation, 1).await?;
-                writer::recover(&parent, self.permits.of(Duty::BuildViews)).await?;
-                // Nobody else does it for a log that has ended.
-                view_builder::complete(&parent, self.permits.of(Duty::BuildViews)).await?;
-                Arc::new(parent)
-            }
-        };
-        Ok(Some(ParentBranch { branch, name, revision, previous_epoch }))
+            // It was deleted just now.
+            Err(error) if error.code == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The newest log of a branch.
@@ -193,12 +220,15 @@ async fn views_to_go_on_from(
     if next.first().is_none_or(|next| next.batch.compacted_from.is_none()) {
         return Ok(watermark);
     }
-    let mut newest = None;
+    let mut newest: Option<Box<Checkpoint>> = None;
     let mut pages = LogReader::new(store, log, watermark.number + 1, address);
     while let Some(page) = pages.next().await? {
         for log_entry in &page {
             for control in decode_batch(log_entry)?.control_records {
-                if let ControlRecord::Checkpoint(checkpoint) = control {
+                // Of two up to one revision, the first was written from all rows.
+                if let ControlRecord::Checkpoint(checkpoint) = control
+                    && newest.as_ref().is_none_or(|known| known.revision < checkpoint.revision)
+                {
                     newest = Some(checkpoint);
                 }
             }

@@ -11,7 +11,7 @@ use vdom_security::Duty;
 use vdom_store::CommitHint;
 
 use crate::registry::BranchRegistry;
-use crate::writer::{BranchHandle, Command};
+use crate::writer::BranchHandle;
 
 const POLL_EVERY: Duration = Duration::from_secs(1);
 const COUNT_USAGE_EVERY: Duration = Duration::from_secs(10);
@@ -86,8 +86,7 @@ async fn poll_all(registry: &BranchRegistry) {
 /// Makes the writer read on. A full queue needs no command: its next append reads
 /// on by itself.
 fn wake(handle: &Arc<BranchHandle>) {
-    let (reply, _) = tokio::sync::oneshot::channel();
-    let _ = handle.writer.try_send(Command::VerifyHead { reply });
+    handle.writer.request_verification();
 }
 
 /// The next commit hint; `None` where some were missed, which a poll makes good.

@@ -9,11 +9,11 @@ use vdom_core::{BranchName, ErrorCode};
 
 use super::*;
 
-fn branch(name: &str) -> BranchAddress {
+pub(super) fn branch(name: &str) -> BranchAddress {
     BranchAddress::parse("", "repo", name).expect("valid")
 }
 
-fn from(name: &str, parent: &str, at_revision: Option<u64>) -> CreateBranch {
+pub(super) fn from(name: &str, parent: &str, at_revision: Option<u64>) -> CreateBranch {
     CreateBranch {
         address: branch(name),
         from: Some(BranchName::parse(parent).expect("valid")),
@@ -22,16 +22,21 @@ fn from(name: &str, parent: &str, at_revision: Option<u64>) -> CreateBranch {
     }
 }
 
-async fn fork(room: &DocumentRoom, name: &str, parent: &str, at: Option<u64>) -> BranchSummary {
+pub(super) async fn fork(
+    room: &DocumentRoom,
+    name: &str,
+    parent: &str,
+    at: Option<u64>,
+) -> BranchSummary {
     room.create_branch(&caller("anna"), from(name, parent, at)).await.expect("created")
 }
 
-async fn delete(room: &DocumentRoom, name: &str) -> Result<()> {
+pub(super) async fn delete(room: &DocumentRoom, name: &str) -> Result<()> {
     let request = DeleteBranch { address: branch(name), operation_id: None };
     room.delete_branch(&caller("anna"), request).await
 }
 
-async fn set_in(room: &DocumentRoom, on: &str, at: &str, content: &str) -> Written {
+pub(super) async fn set_in(room: &DocumentRoom, on: &str, at: &str, content: &str) -> Written {
     accepted(room, WriteDiff { address: branch(on), ..overwrite(at, content) }).await
 }
 

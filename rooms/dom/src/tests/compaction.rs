@@ -490,7 +490,7 @@ async fn a_branch_that_is_being_made_holds_what_it_will_continue() {
     // The pin is appended; the first batch of the new branch is still to come.
     let next = BranchAddress::parse("", "repo", "next").expect("valid");
     let log = crate::registry::open::log_descriptor(&next, 1).log_id();
-    let record = ControlRecord::Pin { log: log.0, revision: 5 };
-    handle.ask(|reply| Command::Control { record, reply }).await.expect("pinned");
+    let records = vec![ControlRecord::Pin { log: log.0, revision: 5, made_at_ms: None }];
+    handle.ask(|reply| Command::Control { records, reply }).await.expect("pinned");
     assert_eq!(compact(&room, 1).await.expect("compacted").oldest_revision, 5);
 }

@@ -1,13 +1,16 @@
 //! MERGE, conflicts that are kept, and reverts.
 
-use vdom_core::ConflictId;
-use vdom_core::ErrorCode;
 use vdom_core::dom::calls::{
     ConflictExplanation, ConflictReason, ExplainConflict, ListConflicts, MergePreview, Resolution,
     ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, StoredConflict,
 };
+use vdom_core::dom::diff::TextOperation;
+use vdom_core::limits::CHUNK_BYTES;
+use vdom_core::{ConflictId, ErrorCode};
 
 use super::*;
+use crate::Retention;
+use crate::maintenance::{backup, collect, verify};
 
 const BASE: &str = "one\ntwo\nthree\nfour\nfive\n";
 
@@ -202,6 +205,92 @@ async fn an_explanation_says_what_the_writer_had_not_seen_and_whether_it_merges_
 }
 
 #[tokio::test]
+async fn theirs_is_what_the_writer_made_of_what_it_had_seen() {
+    let there =
+        [TextOperation::Retain(6), TextOperation::Delete(5), TextOperation::insert("there")];
+    let there = Diff::text(&there);
+    let renamed = Diff::rename(&path("b"), Some(&there));
+    let attributed = Diff::attributes_then([("mode", "x")], [], Some(&there)).expect("valid");
+    for (number, (diff, at, content)) in [
+        (there.clone(), "a", "hello there\n"),
+        (renamed, "b", "hello there\n"),
+        (attributed, "a", "hello there\n"),
+        (Diff::rename(&path("b"), None), "b", "# title\nhello world\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let room = room();
+        let first = put(&room, "a", "hello world\n").await;
+        let owner = Diff::attributes_then([("owner", "bob")], [], None).expect("valid");
+        let second = accepted(&room, edit(&first, "a", text("# title\nhello world\n"))).await;
+        accepted(&room, edit(&second, "a", owner)).await;
+        let stale = WriteDiff { keep_conflict: true, ..edit(&first, "a", diff) };
+        let id = conflicted(&room, stale).await.conflict_id.expect("kept");
+        let outcome = resolve(&room, id, Resolution::Theirs).await.expect("an answer");
+        assert!(matches!(outcome, ResolveOutcome::Resolved(Some(_))), "{number}: {outcome:?}");
+        let read = read_at(&room, at, ReadAt::default()).await.expect("it is there");
+        assert_eq!(text_of(&read), content, "{number}");
+        assert_eq!(read.node.attributes.get("owner").map(String::as_str), Some("bob"));
+        assert!(list(&room).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn theirs_of_a_node_that_is_gone_creates_it_and_of_what_stands_there_writes_nothing() {
+    let room = room();
+    let edit_of = |word: &str| Diff::text(&[TextOperation::insert(word)]);
+    let first = put(&room, "a", "world").await;
+    let second = accepted(&room, edit(&first, "a", text("hello world"))).await;
+    let keep = async |diff| {
+        let stale = WriteDiff { keep_conflict: true, ..edit(&first, "a", diff) };
+        conflicted(&room, stale).await.conflict_id.expect("kept")
+    };
+    let same = keep(edit_of("hello ")).await;
+    let outcome = resolve(&room, same, Resolution::Theirs).await;
+    assert_eq!(outcome, Ok(ResolveOutcome::Resolved(None)));
+    let gone = keep(edit_of("old ")).await;
+    accepted(&room, edit(&second, "a", Diff::delete())).await;
+    let outcome = resolve(&room, gone, Resolution::Theirs).await.expect("an answer");
+    assert!(matches!(outcome, ResolveOutcome::Resolved(Some(_))), "{outcome:?}");
+    assert_eq!(text_at(&room, "a", None).await.as_deref(), Some("old world"));
+    assert!(list(&room).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_large_content_that_was_refused_outlives_collection_and_compaction() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
+    let room = room_over(store.clone());
+    let first = put(&room, "a", "one").await;
+    accepted(&room, edit(&first, "a", text("two"))).await;
+    let large = "x".repeat(CHUNK_BYTES + 1);
+    let stale = WriteDiff { keep_conflict: true, ..edit(&first, "a", text(&large)) };
+    let id = conflicted(&room, stale).await.conflict_id.expect("kept");
+    let days = std::cell::Cell::new(0);
+    let collected = async || {
+        days.set(days.get() + 2);
+        let now = SystemTime::now() + Duration::from_secs(days.get() * 24 * 60 * 60);
+        let later = Environment::new(move || now, Duration::default, |_| Ok(()));
+        collect(&maintained(&store), &later, "default").await.expect("collected")
+    };
+    assert_eq!(collected().await, 0);
+    for number in 0..5 {
+        accepted(&room, overwrite("a", &number.to_string())).await;
+    }
+    let keep = Retention { changes: Some(1), age: None };
+    let compacted = room.registry.compact(&address(), keep, 1).await.expect("compacted");
+    assert!(compacted.is_some());
+    collected().await;
+    let (_, report) = backup(&maintained(&store), Vec::new(), |_| {}).await.expect("a backup");
+    assert!(report.chunks >= 2, "{report:?}");
+    let outcome = resolve(&room, id, Resolution::Theirs).await.expect("an answer");
+    assert!(matches!(outcome, ResolveOutcome::Resolved(Some(_))), "{outcome:?}");
+    let read = read_at(&room, "a", ReadAt::default()).await.expect("it is there");
+    assert_eq!(read.node.content.len(), large.len() as u64);
+    assert_eq!(verify(&maintained(&store), |_| {}).await.expect("verified").findings, []);
+}
+
+#[tokio::test]
 async fn ours_and_manual_end_a_conflict_too() {
     let room = room();
     let seen = changed_by_another(&room).await;
@@ -282,4 +371,22 @@ async fn a_repeated_revert_gets_its_first_answer_and_a_bad_range_is_refused() {
         let error = revert(&room, reverting(first, last)).await.expect_err("refused");
         assert_eq!(error.code, code, "{first} to {last}: {error}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revert_where_views_are_ahead_of_the_known_log_undoes_what_it_names_alone() {
+    let store = MemoryStore::shared(1);
+    store.lose_commit_hints(true);
+    let (here, there) = (room_over(Arc::new(store.peer())), room_over(Arc::new(store.peer())));
+    put(&here, "a", "one").await;
+    put(&here, "b", "b").await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    read_at(&there, "b", ReadAt::default()).await.expect("open there");
+    accepted(&here, overwrite("a", "two")).await;
+    accepted(&here, overwrite("a", "three")).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(text_at(&there, "a", Some(3)).await.as_deref(), Some("two"));
+    let outcome = there.revert_changes(&caller("anna"), reverting(3, 3)).await.expect("answered");
+    assert!(matches!(outcome, SetOutcome::Conflicted(_)), "it changed since: {outcome:?}");
+    assert_eq!(text_at(&here, "a", None).await.as_deref(), Some("three"));
 }

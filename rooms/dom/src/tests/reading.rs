@@ -1,8 +1,8 @@
 //! `ReadSnapshot`, `ReadTree`, `GetHistory`, lists: latest and earlier states.
 
-use futures::TryStreamExt;
-use vdom_core::dom::calls::{GetHistory, ReadTree, TreeEntry};
-use vdom_core::{Error, ErrorCode, RepoName};
+use futures::{StreamExt, TryStreamExt};
+use vdom_core::dom::calls::{CreateBranch, GetHistory, ReadTree, TreeEntry};
+use vdom_core::{BranchName, Error, ErrorCode, RepoName};
 
 use super::*;
 
@@ -202,4 +202,45 @@ async fn repos_and_branches_are_listed() {
     let branches = room.list_branches(&caller("anna"), realm, repo).await.expect("listed");
     let names: Vec<_> = branches.iter().map(|branch| (&*branch.name, branch.revision)).collect();
     assert_eq!(names, [("feature/x", 1), ("main", 1)]);
+}
+
+#[tokio::test]
+async fn a_tree_of_a_fork_keeps_what_changes_while_it_is_read() {
+    let room = room();
+    for at in ["a", "b", "c", "d"] {
+        put(&room, at, "1").await;
+    }
+    let next = BranchAddress::parse("", "repo", "next").expect("valid");
+    let create = CreateBranch {
+        address: next.clone(),
+        from: Some(BranchName::parse("main").expect("valid")),
+        at_revision: None,
+        operation_id: None,
+    };
+    room.create_branch(&caller("anna"), create).await.expect("created");
+    let set = |at, content| WriteDiff { address: next.clone(), ..overwrite(at, content) };
+    accepted(&room, set("a", "1")).await;
+    let request = ReadTree {
+        address: next.clone(),
+        prefix: String::new(),
+        at: ReadAt::default(),
+        include_content: true,
+    };
+    let mut entries = room.read_tree(&caller("anna"), request).await.expect("a tree");
+    let mut seen = Vec::new();
+    while let Some(entry) = entries.next().await {
+        let entry = entry.expect("readable");
+        let content = String::from_utf8_lossy(entry.content.as_deref().unwrap_or_default());
+        seen.push(format!("{}={content}@{}", entry.node.path, entry.revision));
+        if seen.len() == 2 {
+            accepted(&room, set("c", "2")).await;
+            let moved = WriteDiff {
+                address: next.clone(),
+                on_conflict: OnConflict::Overwrite,
+                ..write("d", Diff::rename(&path("0"), None))
+            };
+            accepted(&room, moved).await;
+        }
+    }
+    assert_eq!(seen, ["a=1@5", "b=1@5", "c=1@5", "d=1@5"]);
 }

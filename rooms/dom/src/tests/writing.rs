@@ -2,7 +2,9 @@
 
 use vdom_core::dom::calls::ConflictReason;
 use vdom_core::dom::diff::TextOperation;
+use vdom_core::limits::{CHUNK_BYTES, VIEW_LAG_MAX_BYTES};
 use vdom_core::{ErrorCode, NodeId, NodeKind};
+use vdom_store::memory::ViewFaults;
 
 use super::*;
 
@@ -221,4 +223,48 @@ async fn many_writers_get_every_revision_once() {
 
 async fn put_number(room: &DocumentRoom, number: u32) -> u64 {
     put(room, &format!("n/{number}"), "x").await.revision
+}
+
+#[tokio::test]
+async fn nobody_writes_as_an_actor_that_is_the_name_of_another_subject() {
+    let room = room();
+    let written = put(&room, "a", "1").await;
+    let as_anna = || WriteDiff {
+        actor: Some("anna".to_owned()),
+        ..edit(&written, "a", Diff::put_file(b"2"))
+    };
+    let refused = async || room.write_diff(&caller("bob"), as_anna()).await.expect_err("hers").code;
+    assert_eq!(refused().await, ErrorCode::PermissionDenied);
+    let handle = room
+        .registry
+        .existing(&room.registry.permits.of(vdom_security::Duty::Compact).clone(), &address())
+        .await
+        .expect("open");
+    handle.branch.views_complete(1).await;
+    assert_eq!(refused().await, ErrorCode::PermissionDenied, "once the views are written, too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_wait_while_the_views_lack_more_bytes_than_memory_should_hold() {
+    let store = MemoryStore::new(1);
+    let room = room_over(Arc::new(store.peer()));
+    store.disturb_views(ViewFaults { lost: 100, late: 0 });
+    let content = "x".repeat(CHUNK_BYTES - 1_024);
+    let written = Arc::new(AtomicU64::new(0));
+    for number in 0..100 {
+        let (room, written) = (room.clone(), written.clone());
+        let diff = Diff::put_file(content.as_bytes());
+        tokio::spawn(async move {
+            accepted(&room, write(&number.to_string(), diff)).await;
+            written.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let early = written.load(Ordering::Relaxed);
+    // Each is in memory as a diff and as a content.
+    let most = (VIEW_LAG_MAX_BYTES / (2 * CHUNK_BYTES) + 4) as u64;
+    assert!((1..=most).contains(&early), "{early} were written, at most {most} fit");
+    store.disturb_views(ViewFaults::default());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(written.load(Ordering::Relaxed), 100, "they only waited");
 }

@@ -2,10 +2,14 @@
 //! `DeleteBranch`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use vdom_core::dom::calls::{BranchSummary, CreateBranch, DeleteBranch, RepoSummary};
 use vdom_core::dom::change::CHAIN_START;
-use vdom_core::{BranchAddress, BranchName, Error, ErrorCode, Hash, RealmName, RepoName, Result};
+use vdom_core::{
+    BranchAddress, BranchName, Error, ErrorCode, Hash, Operation, RealmName, RepoName, Result,
+};
 use vdom_security::{Permit, PermittedStore};
 use vdom_store::{Append, Batch, BatchId, LogFilter, LogId, OperationKey};
 
@@ -17,7 +21,13 @@ use crate::records::{ControlRecord, encode_batch, operation_key};
 use crate::registry::BranchRegistry;
 use crate::registry::open::log_descriptor;
 use crate::verbs::read_snapshot::revision_as_of;
-use crate::writer::{Command, append_until_known};
+use crate::writer::{BranchHandle, Command, answered, append_until_known, recorded};
+
+/// A request that is repeated is one of the last few that a name has seen.
+const INCARNATIONS_LOOKED_AT: usize = 16;
+
+/// Far less than pins are kept for branches that do not come.
+const CREATE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// The repos of a realm by name.
 pub(crate) async fn list_repos(
@@ -81,20 +91,33 @@ pub(crate) async fn create(
     request: CreateBranch,
 ) -> Result<BranchSummary> {
     let address = &request.address;
-    let operation = request.operation_id.map(|id| operation_key(permit.subject(), id));
+    let operation = request.operation_id.map(|id| {
+        let operation = Operation { id, request: request_hash(&request) };
+        (operation, operation_key(permit.subject(), id))
+    });
     let (incarnation, epoch_min) = match registry.last_log(permit, address).await? {
         None => (1, 1),
-        Some(last) if last.closed => (last.incarnation + 1, last.epoch + 1),
+        Some(last) if last.closed => {
+            if let Some((operation, key)) = operation {
+                refuse_if_made_before(registry, permit, &request, last.incarnation, operation, key)
+                    .await?;
+            }
+            (last.incarnation + 1, last.epoch + 1)
+        }
         Some(last) => {
             let log = log_descriptor(address, last.incarnation).log_id();
             return repeated_or_exists(registry, permit, address, log, operation).await;
         }
     };
     let log = log_descriptor(address, incarnation).log_id();
+    let begun_ms = registry.environment.now_ms();
     let (revision, hash, control_records) = match &request.from {
         None => (0, CHAIN_START, Vec::new()),
         Some(from) => leave(registry, permit, &request, from, log).await?,
     };
+    let mut control_records = control_records;
+    let now_ms = registry.environment.now_ms();
+    control_records.extend(operation.map(|operation| answered(operation, now_ms, None)));
     let (manifest, body) = encode_batch(registry.new_epoch(epoch_min), hash, &[], control_records)?;
     let batch = Batch {
         id: BatchId(registry.environment.random()?),
@@ -102,13 +125,19 @@ pub(crate) async fn create(
         descriptor: Some(log_descriptor(address, incarnation)),
         first_revision: revision + 1,
         count: 0,
-        operations: operation.into_iter().collect(),
+        operations: operation.into_iter().map(|(_, key)| key).collect(),
         chunks: Vec::new(),
         closing: false,
         compacted_from: None,
         manifest,
         body,
     };
+    let took_ms = registry.environment.now_ms().saturating_sub(begun_ms);
+    if u128::try_from(took_ms).unwrap_or(0) > CREATE_MAX.as_millis() {
+        // What it was to continue may be compacted before it is there.
+        return Err(Error::unavailable(format!("creating {address} took too long: try again"))
+            .resource(address));
+    }
     if append_until_known(registry.store.with(permit), address, log, 1, &batch).await?
         == Append::Conflict
     {
@@ -136,6 +165,12 @@ pub(crate) async fn delete(
         }
         Err(error) => return Err(error),
     };
+    if let Some(key) = operation {
+        let incarnation = handle.branch.descriptor.incarnation;
+        if was_deleted_by(registry, permit, address, incarnation, key).await? {
+            return Ok(());
+        }
+    }
     handle.ask(|reply| Command::Close { operation, reply }).await
 }
 
@@ -165,8 +200,7 @@ async fn leave(
     }
     branch.check_kept(revision)?;
     let hash = hash_at(branch, revision).await?;
-    let record = ControlRecord::Pin { log: log.0, revision };
-    handle.ask(|reply| Command::Control { record, reply }).await?;
+    pin(registry, permit, &handle, log, revision).await?;
     let parent = ControlRecord::Parent {
         branch: from.to_string(),
         incarnation: branch.descriptor.incarnation,
@@ -176,25 +210,48 @@ async fn leave(
     Ok((revision, hash, vec![parent]))
 }
 
+/// Pins a revision for the branch of `log` where it lives, so that it is kept there. A log that
+/// has ended is not compacted; then the branch that is left says who needs what it continues.
+async fn pin(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    handle: &BranchHandle,
+    log: LogId,
+    revision: u64,
+) -> Result<()> {
+    let made_at_ms = Some(registry.environment.now_ms());
+    let record = ControlRecord::Pin { log: log.0, revision, made_at_ms };
+    let records = vec![record];
+    let owner = handle.branch.owner_of(revision);
+    if owner.log != handle.branch.log && !owner.head().closed {
+        match registry.existing(permit, &owner.address).await {
+            Ok(live) if live.branch.log == owner.log => {
+                let records = records.clone();
+                match live.ask(|reply| Command::Control { records, reply }).await {
+                    Err(error) if error.code == ErrorCode::NotFound => {}
+                    pinned => return pinned,
+                }
+            }
+            Ok(_) => {}
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    handle.ask(|reply| Command::Control { records, reply }).await
+}
+
 /// The answer about a branch that exists: the first one again, or a refusal.
 async fn repeated_or_exists(
     registry: &BranchRegistry,
     permit: &Permit,
     address: &BranchAddress,
     log: LogId,
-    operation: Option<OperationKey>,
+    operation: Option<(Operation, OperationKey)>,
 ) -> Result<BranchSummary> {
-    let first = registry
-        .store
-        .with(permit)
-        .read(log, 1, 1)
-        .await
-        .map_err(|error| from_store(error, address))?;
-    let repeated = first
-        .first()
-        .is_some_and(|first| operation.is_some_and(|key| first.batch.operations.contains(&key)));
     let handle = registry.existing(permit, address).await?;
-    if repeated {
+    if recorded(&handle, operation, registry.environment.now_ms()).await?.is_some()
+        || made_by(registry, permit, address, log, operation.map(|(_, key)| key)).await?
+    {
         return Ok(summary(&handle.branch));
     }
     let head = handle.branch.head();
@@ -204,6 +261,82 @@ async fn repeated_or_exists(
     )
     .resource(address)
     .at(head.epoch, head.revision))
+}
+
+/// Whether the first batch of a log carries the operation; those of earlier versions say
+/// no more of it.
+async fn made_by(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    address: &BranchAddress,
+    log: LogId,
+    operation: Option<OperationKey>,
+) -> Result<bool> {
+    let Some(key) = operation else { return Ok(false) };
+    let first = registry.store.with(permit).read(log, 1, 1).await;
+    let first = first.map_err(|error| from_store(error, address))?;
+    Ok(first.first().is_some_and(|first| first.batch.operations.contains(&key)))
+}
+
+/// A request that comes again after somebody deleted what it had created does not
+/// create it again.
+async fn refuse_if_made_before(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    request: &CreateBranch,
+    last: u64,
+    operation: Operation,
+    key: OperationKey,
+) -> Result<()> {
+    let address = &request.address;
+    for incarnation in (1..=last).rev().take(INCARNATIONS_LOOKED_AT) {
+        let log = log_descriptor(address, incarnation).log_id();
+        if made_by(registry, permit, address, log, Some(key)).await? {
+            return Err(Error::new(
+                ErrorCode::FailedPrecondition,
+                format!(
+                    "branch `{}` was created under operation_id {} and deleted since: use a new \
+                     one to create it again",
+                    address.branch, operation.id
+                ),
+            )
+            .resource(address));
+        }
+    }
+    Ok(())
+}
+
+/// Whether an earlier log of this name ended with the operation.
+async fn was_deleted_by(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    address: &BranchAddress,
+    before: u64,
+    key: OperationKey,
+) -> Result<bool> {
+    for incarnation in (1..before).rev().take(INCARNATIONS_LOOKED_AT) {
+        let log = log_descriptor(address, incarnation).log_id();
+        let last = registry.store.with(permit).last(log).await;
+        let last = last.map_err(|error| from_store(error, address))?;
+        if last.is_some_and(|last| last.batch.operations.contains(&key)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What makes two creations of one name the same: what they continue.
+fn request_hash(request: &CreateBranch) -> Hash {
+    let mut hasher = Sha256::new_with_prefix(b"vdom.create_branch.1");
+    let from = request.from.as_ref().map(BranchName::as_str).unwrap_or_default();
+    hasher.update((from.len() as u64).to_be_bytes());
+    hasher.update(from);
+    hasher.update(request.at_revision.map_or([0; 9], |revision| {
+        let mut bytes = [1; 9];
+        bytes[1..].copy_from_slice(&revision.to_be_bytes());
+        bytes
+    }));
+    Hash(hasher.finalize().into())
 }
 
 fn summary(branch: &Branch) -> BranchSummary {

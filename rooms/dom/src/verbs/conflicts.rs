@@ -1,16 +1,21 @@
 //! `ListConflicts` and `ResolveConflict`: refused writes that are kept until someone
 //! decides.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use vdom_core::dom::calls::{
     Conflict, ConflictPage, ConflictReason, DiffSource, ListConflicts, OnConflict, Resolution,
     ResolveConflict, ResolveOutcome, StoredConflict, WriteDiff, WriteOutcome,
 };
 use vdom_core::dom::change::sha256;
+use vdom_core::dom::diff;
 use vdom_core::limits::{CHUNK_BYTES, CONFLICT_PAGE_MAX};
-use vdom_core::{ConflictId, Diff, Error, Node, Operation, Result, VectorClock};
+use vdom_core::{ConflictId, Diff, Error, ErrorCode, Hash, Node, Operation, Result, VectorClock};
 use vdom_security::Permit;
+use vdom_store::OperationKey;
 
 use crate::branch::Branch;
 use crate::branch::point_in_time::node_at_revision;
@@ -20,8 +25,10 @@ use crate::error::from_store;
 use crate::records::{
     ControlRecord, DocumentView, KeptConflict, KeptReason, decode_record, operation_key,
 };
+use crate::registry::BranchRegistry;
+use crate::writer::merge::merge_base;
 use crate::writer::{
-    BranchHandle, Command, Proposal, conflict_row, explain_conflict, propose, request_hash,
+    BranchHandle, Command, Proposal, answered, conflict_row, explain_conflict, propose, recorded,
 };
 
 const ROWS_PER_PAGE: usize = 256;
@@ -71,19 +78,32 @@ pub(crate) async fn list(handle: &BranchHandle, request: &ListConflicts) -> Resu
 
 /// Ends a conflict as it is told to.
 pub(crate) async fn resolve(
-    handle: &BranchHandle,
+    registry: &BranchRegistry,
     permit: Permit,
     request: ResolveConflict,
 ) -> Result<ResolveOutcome> {
+    let handle = registry.existing(&permit, &request.address).await?;
     let branch = &*handle.branch;
-    let kept = open_conflict(branch, request.id).await?;
-    if request.resolution == Resolution::Ours {
-        let record = ControlRecord::Resolved(request.id);
-        handle.ask(|reply| Command::Control { record, reply }).await?;
-        return Ok(ResolveOutcome::Resolved(None));
+    let now_ms = registry.environment.now_ms();
+    let operation = request.operation_id.map(|id| {
+        let operation = Operation { id, request: request_hash(&request) };
+        (operation, operation_key(permit.subject(), id))
+    });
+    if let Some(first) = recorded(&handle, operation, now_ms).await? {
+        return Ok(ResolveOutcome::Resolved(first.written()));
     }
-    let proposal = resolution(branch, permit, request, kept).await?;
-    match propose(handle, proposal).await? {
+    let kept = open_conflict(branch, request.id).await?;
+    let written = match request.resolution {
+        Resolution::Ours => None,
+        _ => resolution(branch, permit, &request, kept, operation).await?,
+    };
+    let Some(proposal) = written else {
+        let mut records = vec![ControlRecord::Resolved(request.id)];
+        records.extend(operation.map(|operation| answered(operation, now_ms, None)));
+        handle.ask(|reply| Command::Control { records, reply }).await?;
+        return Ok(ResolveOutcome::Resolved(None));
+    };
+    match propose(&handle, proposal).await? {
         WriteOutcome::Written(written) => Ok(ResolveOutcome::Resolved(Some(written))),
         WriteOutcome::Conflicted(conflict) => Ok(ResolveOutcome::Conflicted(conflict)),
     }
@@ -105,34 +125,51 @@ pub(super) async fn open_conflict(branch: &Branch, id: ConflictId) -> Result<Kep
     }
 }
 
-/// The write that resolves a conflict.
+/// The write that resolves a conflict; `None` where nothing has to be written.
 async fn resolution(
     branch: &Branch,
     permit: Permit,
-    request: ResolveConflict,
+    request: &ResolveConflict,
     kept: KeptConflict,
-) -> Result<Proposal> {
-    let current = branch.node(kept.node_id).await?.filter(|node| node.live);
+    operation: Option<(Operation, OperationKey)>,
+) -> Result<Option<Proposal>> {
+    let found = branch.node(kept.node_id).await?;
+    let current = found.clone().filter(|node| node.live);
     let seen = match &current {
         Some(node) if request.clock.is_empty() => node.clock.clone(),
         Some(_) => request.clock.clone(),
         // What stood there is gone: what was refused may be created.
         None => VectorClock::default(),
     };
-    let (stored, clock, on_conflict) = match request.resolution {
-        Resolution::Theirs => (kept.diff.into(), seen, OnConflict::Reject),
-        Resolution::Merge => (kept.diff.into(), kept.clock, OnConflict::Merge),
+    let refused = Bytes::from(kept.diff.clone());
+    content::touch(branch.store(), &branch.address, &kept.named_chunks()?).await?;
+    let mut path = kept.asked_path.clone();
+    let (stored, clock, on_conflict) = match &request.resolution {
+        Resolution::Theirs => {
+            let base = match &found {
+                Some(node) => merge_base(branch, node, &kept.clock).await?,
+                None => None,
+            };
+            path = path.or_else(|| base.as_ref().map(|base| base.path.clone()));
+            let Some(stored) =
+                theirs(branch, &refused, base.as_deref(), current.as_deref(), request.id).await?
+            else {
+                return Ok(None);
+            };
+            (stored, seen, OnConflict::Reject)
+        }
+        Resolution::Merge => (refused, kept.clock, OnConflict::Merge),
         Resolution::Manual(content) => {
             let kind = current.as_ref().map(|node| node.kind).or(kept.asked_kind);
             let put = if kind.is_some_and(vdom_core::NodeKind::is_document) {
-                Diff::put_document(&content)
+                Diff::put_document(content)
             } else {
-                Diff::put_file(&content)
+                Diff::put_file(content)
             };
             Diff::parse(&put)?;
             (put, seen, OnConflict::Reject)
         }
-        Resolution::Ours => return Err(Error::internal("nothing is written for OURS")),
+        Resolution::Ours => return Ok(None),
     };
     if stored.len() > CHUNK_BYTES {
         return Err(Error::too_large(format!(
@@ -140,19 +177,10 @@ async fn resolution(
              conflict with OURS"
         )));
     }
-    let node_id = current.as_ref().map(|node| node.id);
-    let path = match &current {
-        Some(_) => None,
-        None => kept.asked_path.clone(),
-    };
     let subject = permit.subject().clone();
-    let operation = request.operation_id.map(|id| {
-        let request = request_hash(node_id, path.as_ref(), &stored);
-        (Operation { id, request }, operation_key(&subject, id))
-    });
-    Ok(Proposal {
-        node_id,
-        path,
+    Ok(Some(Proposal {
+        node_id: current.as_ref().map(|node| node.id),
+        path: path.filter(|_| current.is_none()),
         kind: current.map(|node| node.kind).or(kept.asked_kind),
         diff: Diff::parse_stored(&stored)?,
         diff_hash: sha256(&stored),
@@ -163,14 +191,73 @@ async fn resolution(
         actor: subject.to_string(),
         author: subject.to_string(),
         authored_at_ms: None,
-        message: request.message,
+        message: request.message.clone(),
         metadata: kept.metadata,
         operation,
         merged: false,
         keep_conflict: false,
         resolves: Some(request.id),
         permit,
-    })
+    }))
+}
+
+/// What makes of the node as it stands what was refused: an edit of a content is one of
+/// the content that it was made of. `None` where that stands there already.
+async fn theirs(
+    branch: &Branch,
+    refused: &Bytes,
+    base: Option<&Node>,
+    current: Option<&Node>,
+    id: ConflictId,
+) -> Result<Option<Bytes>> {
+    let diff = Diff::parse_stored(refused)?;
+    let Some(stands) = current.or(base) else { return Ok(Some(refused.clone())) };
+    let made_of = match base.filter(|base| base.live) {
+        _ if !diff.needs_content() => Bytes::new(),
+        Some(base) => content::load(branch.store(), &branch.address, &base.content).await?,
+        None => {
+            return Err(Error::new(
+                ErrorCode::FailedPrecondition,
+                format!(
+                    "what conflict {id} was made of is no longer kept, and its {} means nothing \
+                     without: resolve it with OURS or MANUAL",
+                    diff.kind_name()
+                ),
+            )
+            .resource(&branch.address));
+        }
+    };
+    let made = diff::apply(&diff, stands.kind, &made_of, &stands.attributes)
+        .map_err(|error| error.resource(branch.address.node(&stands.path)))?;
+    if made.deleted {
+        return Ok(current.map(|_| Diff::delete()));
+    }
+    let (store, address) = (branch.store(), &branch.address);
+    let wanted = Node {
+        content: content::resolve_content(store, address, made.content, &stands.content, None)
+            .await?,
+        attributes: made.attributes.unwrap_or_else(|| stands.attributes.clone()),
+        path: made.path.unwrap_or_else(|| stands.path.clone()),
+        live: true,
+        ..stands.clone()
+    };
+    let wanted = content::inline(store, address, Arc::new(wanted)).await?;
+    Diff::restore(current, Some(&wanted))
+}
+
+/// What makes two resolutions the same: of which conflict, and how.
+fn request_hash(request: &ResolveConflict) -> Hash {
+    let mut hasher = Sha256::new_with_prefix(b"vdom.resolve.1");
+    hasher.update(request.id.as_bytes());
+    let (way, content) = match &request.resolution {
+        Resolution::Ours => (0, &[][..]),
+        Resolution::Theirs => (1, &[][..]),
+        Resolution::Merge => (2, &[][..]),
+        Resolution::Manual(content) => (3, &content[..]),
+    };
+    hasher.update([way]);
+    hasher.update(content);
+    Hash(hasher.finalize().into())
 }
 
 /// The conflict as it is listed: what stood there is read from the history.
@@ -178,7 +265,7 @@ pub(super) async fn stored(branch: &Branch, kept: KeptConflict) -> Result<Stored
     // Where that is compacted, as it stood at the oldest revision that is kept.
     let revision = kept.revision.max(branch.oldest_revision());
     let node = node_at_revision(branch, kept.node_id, revision).await?;
-    let diff = bytes::Bytes::from(kept.diff);
+    let diff = Bytes::from(kept.diff);
     let mut conflict = shown(branch, &kept.reason, kept.node_id, node.as_deref()).await?;
     conflict.conflict_id = Some(kept.id);
     conflict.operation_id = kept.operation_id;

@@ -104,7 +104,7 @@ impl Tree {
                     break;
                 };
                 let is_replaced = match &self.own {
-                    Some(own) => own.branch.has_changed(node.id).await?,
+                    Some(own) => own.has_own(node.id).await?,
                     None => false,
                 };
                 if !is_replaced {
@@ -152,6 +152,20 @@ struct As {
 }
 
 impl Walk {
+    /// Whether a node has changed in this branch itself, up to the revision.
+    async fn has_own(&self, id: NodeId) -> Result<bool> {
+        if !self.branch.has_changed(id).await? {
+            return Ok(false);
+        }
+        let node = point_in_time::node_at_revision(&self.branch, id, self.revision).await?;
+        Ok(node.is_some_and(|node| self.is_own(&node)))
+    }
+
+    fn is_own(&self, node: &Node) -> bool {
+        let inherited = self.branch.parent.as_ref().map_or(0, |parent| parent.revision);
+        node.changed_revision > inherited
+    }
+
     async fn next(&mut self) -> Result<Option<Arc<Node>>> {
         loop {
             if let Some(node) = self.ready.pop_front() {
@@ -220,6 +234,8 @@ impl Walk {
         for id in touched_after(&self.branch.clone(), as_of.rows_from).await? {
             self.take_earlier(id, as_of.revision).await?;
         }
+        // A node may be missing whose tombstone was removed before the walk came by.
+        self.branch.check_rows_at(as_of.revision).await?;
         Ok(Stage::Done)
     }
 
@@ -228,8 +244,11 @@ impl Walk {
             return Ok(());
         }
         let node = point_in_time::node_at_revision(&self.branch, id, revision).await?;
-        let prefix = &self.prefix;
-        self.ready.extend(node.filter(|node| node.live && node.path.is_covered_by(prefix)));
+        // What had not changed here then comes with what the branch continues.
+        let is_wanted = |node: &Arc<Node>| {
+            node.live && node.path.is_covered_by(&self.prefix) && self.is_own(node)
+        };
+        self.ready.extend(node.filter(is_wanted));
         Ok(())
     }
 }

@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use vdom_core::dom::calls::{OnConflict, RevertChanges, SetOutcome};
+use vdom_core::dom::calls::{OnConflict, RevertChanges, SetOutcome, SetWritten};
 use vdom_core::dom::change::{ChangeSetHeader, sha256};
+use vdom_core::dom::diff::PutContent;
 use vdom_core::limits::CHANGE_SET_MAX_DIFFS;
 use vdom_core::{Diff, Error, ErrorCode, Hash, Node, NodeId, Operation, Result, VectorClock};
 use vdom_security::Permit;
+use vdom_store::ChunkId;
 
 use crate::branch::Branch;
 use crate::branch::point_in_time::{EntryReader, node_at_revision};
@@ -23,7 +25,7 @@ use crate::records::operation_key;
 use crate::registry::BranchRegistry;
 use crate::registry::read_consistency::epoch_changed;
 use crate::verbs::change_set::write_proposal;
-use crate::writer::{BranchHandle, SetItem, SetProposal};
+use crate::writer::{BranchHandle, SetItem, SetProposal, recorded};
 
 /// Writes the inverse of the range.
 pub(crate) async fn revert(
@@ -32,10 +34,17 @@ pub(crate) async fn revert(
     request: RevertChanges,
 ) -> Result<SetOutcome> {
     let handle = registry.existing(&permit, &request.address).await?;
-    check_range(&handle, &request).await?;
     let branch = &*handle.branch;
     let (first, last) = (request.first_revision, request.last_revision);
     let subject = permit.subject().clone();
+    let operation = request
+        .operation_id
+        .map(|id| (Operation { id, request: request_hash(&request) }, operation_key(&subject, id)));
+    if let Some(first) = recorded(&handle, operation, registry.environment.now_ms()).await? {
+        let operation_id = request.operation_id;
+        return Ok(SetOutcome::Written(SetWritten { operation_id, ..first.set_written() }));
+    }
+    check_range(&handle, &request).await?;
     let mut diffs = PackWriter::new(branch.store(), &branch.address);
     let mut items = Vec::new();
     for id in changed_in(branch, first, last).await? {
@@ -45,6 +54,10 @@ pub(crate) async fn revert(
         };
         let after = node_at_revision(branch, id, last).await?;
         let Some((item, diff)) = inverse(branch, &request, before, after).await? else { continue };
+        if let Some(PutContent::Chunks(chunks)) = Diff::parse_stored(&diff)?.put() {
+            let chunks: Vec<_> = chunks.iter().map(|chunk| ChunkId(chunk.hash.0)).collect();
+            content::touch(branch.store(), &branch.address, &chunks).await?;
+        }
         let item = Inverse { actor: subject.to_string(), hash: sha256(&diff), ..item };
         diffs.add(diff).await?;
         items.push(item);
@@ -69,9 +82,6 @@ pub(crate) async fn revert(
         message: String::new(),
         metadata: BTreeMap::new(),
     });
-    let operation = request
-        .operation_id
-        .map(|id| (Operation { id, request: request_hash(&request) }, operation_key(&subject, id)));
     let message = match request.message.as_str() {
         "" => format!("Revert revisions {first} to {last}"),
         message => message.to_owned(),

@@ -15,8 +15,9 @@ use crate::branch::{AppliedBatch, AppliedChange, Branch};
 use crate::content::packs::PackReader;
 use crate::error::from_store;
 use crate::records::{
-    CHECKPOINT_ID, ControlRecord, DocumentView, HistoryRecord, LIMIT_ID, PathHistoryRecord,
-    encode_history, encode_record, history_id, node_row, path_history_id,
+    CHECKPOINT_ID, Checkpoint, ControlRecord, DocumentView, HistoryRecord, LIMIT_ID,
+    PathHistoryRecord, encode_history, encode_pin, encode_record, history_id, node_row,
+    path_history_id, pin_id,
 };
 
 const ROWS_PER_WRITE_MAX: usize = 8_192;
@@ -108,11 +109,20 @@ struct Rows<'a> {
     packs: PackReader<'a>,
     written: Vec<ViewWrite>,
     nodes: HashMap<NodeId, Arc<Node>>,
+    /// When each wrote last, and for whom.
+    actors: HashMap<String, (Position, String)>,
 }
 
 impl<'a> Rows<'a> {
     fn new(branch: &'a Branch, permit: &'a Permit) -> Self {
-        Self { branch, permit, packs: branch.packs(), written: Vec::new(), nodes: HashMap::new() }
+        Self {
+            branch,
+            permit,
+            packs: branch.packs(),
+            written: Vec::new(),
+            nodes: HashMap::new(),
+            actors: HashMap::new(),
+        }
     }
 
     async fn write(&mut self, watermark: Option<Watermark>) -> Result<()> {
@@ -120,6 +130,11 @@ impl<'a> Rows<'a> {
         for node in std::mem::take(&mut self.nodes).into_values() {
             let node = self.with_inline_content(node).await?;
             rows.push(ViewWrite { kind: DocumentView::Node.kind(), view: node_row(&node)? });
+        }
+        for (actor, (position, subject)) in std::mem::take(&mut self.actors) {
+            let (id, value) = (Bytes::from(actor), Bytes::from(subject));
+            let view = View { id, path: None, live: true, position, value };
+            rows.push(ViewWrite { kind: DocumentView::Actor.kind(), view });
         }
         let written = self
             .branch
@@ -134,6 +149,7 @@ impl<'a> Rows<'a> {
     fn add_control_records(&mut self, batch: &AppliedBatch) -> Result<()> {
         let position = Position { epoch: batch.head.epoch, revision: batch.head.number };
         for control in &batch.control_records {
+            let pin;
             let (kind, id, live, value) = match control {
                 ControlRecord::Conflict(conflict) => {
                     let value = encode_record(conflict)?;
@@ -142,22 +158,32 @@ impl<'a> Rows<'a> {
                 ControlRecord::Resolved(id) => {
                     (DocumentView::Conflict, id.as_bytes(), false, Bytes::new())
                 }
-                ControlRecord::Pin { log, revision } => {
-                    (DocumentView::Pin, &log[..], true, encode_record(revision)?)
+                ControlRecord::Pin { log, revision, made_at_ms } => {
+                    pin = pin_id(log, *revision);
+                    (DocumentView::Pin, &pin[..], true, encode_pin(*revision, *made_at_ms)?)
                 }
                 ControlRecord::Limit(revision) => {
                     (DocumentView::Compaction, LIMIT_ID, true, encode_record(revision)?)
                 }
+                // Of two up to one revision, the first was written from all rows.
+                ControlRecord::Checkpoint(checkpoint) if !self.is_standing(checkpoint) => continue,
                 ControlRecord::Checkpoint(checkpoint) => {
                     (DocumentView::Compaction, CHECKPOINT_ID, true, encode_record(checkpoint)?)
                 }
-                ControlRecord::Parent { .. } => continue,
+                // Found in its batch, by the operation.
+                ControlRecord::Answered { .. } | ControlRecord::Parent { .. } => continue,
             };
             let id = Bytes::copy_from_slice(id);
             let view = View { id, path: None, live, position, value };
             self.written.push(ViewWrite { kind: kind.kind(), view });
         }
         Ok(())
+    }
+
+    /// Whether a checkpoint is the newest, or was when it came.
+    fn is_standing(&self, checkpoint: &Checkpoint) -> bool {
+        let newest = self.branch.compaction().checkpoint;
+        newest.is_none_or(|newest| newest.revision > checkpoint.revision || *newest == *checkpoint)
     }
 
     /// How much the nodes take.
@@ -209,10 +235,7 @@ impl<'a> Rows<'a> {
             let id = path_history_id(old_path, change.revision);
             add(DocumentView::PathHistory, id, encode_record(&PathHistoryRecord { holder: None })?);
         }
-        if change.actor != change.subject {
-            let id = Bytes::copy_from_slice(change.actor.as_bytes());
-            add(DocumentView::Actor, id, Bytes::copy_from_slice(change.subject.as_bytes()));
-        }
+        self.actors.insert(change.actor.clone(), (position, change.subject.clone()));
         self.nodes.insert(change.node_id, applied.node.clone());
         Ok(())
     }

@@ -13,7 +13,9 @@ use crate::branch::{AppliedBatch, AppliedChange, Head};
 use crate::content;
 use crate::content::packs::{PackWriter, StoredDiff};
 use crate::error::from_store;
-use crate::records::{ControlRecord, Packed, Piece, encode_batch, encode_packed, encode_piece};
+use crate::records::{
+    Checkpoint, ControlRecord, Packed, Piece, encode_batch, encode_packed, encode_piece,
+};
 use crate::writer::{Writer, compaction_limit};
 
 /// The changes of a large set are kept in chunks of about this size.
@@ -45,11 +47,16 @@ impl Writer {
             self.encode(head.epoch, hash, &changes, packs, control_records.clone()).await?;
         let mut chunks = chunks(&changes);
         chunks.extend(stored.chunks);
+        let mut operations = operation_keys(&changes);
+        for control in &control_records {
+            chunks.extend(control.named_chunks()?);
+            operations.extend(control.operation_key());
+        }
         chunks.sort_unstable();
         chunks.dedup();
         let batch = Batch {
             count: changes.len() as u32,
-            operations: operation_keys(&changes),
+            operations,
             chunks,
             manifest: stored.manifest,
             body: stored.body,
@@ -68,13 +75,13 @@ impl Writer {
 
     /// Appends how far the log may be compacted: 0 for nothing.
     pub(super) async fn append_limit(&self, wanted: u64) -> Result<u64> {
+        let now_ms = self.environment.now_ms();
         loop {
             self.check_open()?;
             let head = self.branch.head();
             self.branch.views_complete(head.number).await;
-            let limit = compaction_limit::limit(&self.branch, wanted).await?;
-            if limit == 0
-                || self.try_append_control_record(Some(ControlRecord::Limit(limit)), None).await?
+            let limit = compaction_limit::limit(&self.branch, wanted, now_ms).await?;
+            if limit == 0 || self.try_append_control_records(&[ControlRecord::Limit(limit)]).await?
             {
                 return Ok(limit);
             }
@@ -82,45 +89,75 @@ impl Writer {
         }
     }
 
-    /// Appends a batch without changes: a control record, or the end of the log.
-    pub(super) async fn append_control_record(
+    /// Appends a checkpoint where none came since the one that it was built on: who wrote
+    /// that one may have removed rows that this one would lack.
+    pub(super) async fn append_checkpoint(
         &self,
-        control: Option<ControlRecord>,
-        operation: Option<OperationKey>,
+        checkpoint: Box<Checkpoint>,
+        built_on: u64,
     ) -> Result<()> {
-        while !self.try_append_control_record(control.clone(), operation).await? {
+        let record = [ControlRecord::Checkpoint(checkpoint)];
+        loop {
+            let newest = self.branch.compaction().checkpoint;
+            if newest.map_or(0, |newest| newest.number) != built_on
+                || self.try_append_control_records(&record).await?
+            {
+                return Ok(());
+            }
+            self.catch_up().await?;
+        }
+    }
+
+    /// Appends a batch without changes.
+    pub(super) async fn append_control_records(&self, records: Vec<ControlRecord>) -> Result<()> {
+        while !self.try_append_control_records(&records).await? {
             self.catch_up().await?;
         }
         Ok(())
     }
 
-    /// The same, once; false where another batch stands at its number.
-    async fn try_append_control_record(
-        &self,
-        control: Option<ControlRecord>,
-        operation: Option<OperationKey>,
-    ) -> Result<bool> {
-        self.check_open()?;
-        if let Some(ControlRecord::Pin { revision, .. }) = &control {
-            self.branch.check_kept(*revision)?;
+    /// Appends the end of the log.
+    pub(super) async fn close(&self, operation: Option<OperationKey>) -> Result<()> {
+        loop {
+            self.check_open()?;
+            let operations = operation.into_iter().collect();
+            let end = Batch { operations, closing: true, ..self.next_batch(self.branch.head())? };
+            if self.try_append_without_changes(end, Vec::new()).await? {
+                return Ok(());
+            }
+            self.catch_up().await?;
         }
+    }
+
+    /// Appends a batch without changes, once; false where another batch stands at its number.
+    async fn try_append_control_records(&self, records: &[ControlRecord]) -> Result<bool> {
+        self.check_open()?;
+        let (mut operations, mut chunks) = (Vec::new(), Vec::new());
+        for record in records {
+            if let ControlRecord::Pin { revision, .. } = record {
+                self.branch.check_kept(*revision)?;
+            }
+            operations.extend(record.operation_key());
+            chunks.extend(record.named_chunks()?);
+        }
+        let batch = Batch { operations, chunks, ..self.next_batch(self.branch.head())? };
+        self.try_append_without_changes(batch, records.to_vec()).await
+    }
+
+    async fn try_append_without_changes(
+        &self,
+        batch: Batch,
+        control_records: Vec<ControlRecord>,
+    ) -> Result<bool> {
         let head = self.branch.head();
         let begun = Instant::now();
-        let closing = control.is_none();
-        let control_records: Vec<_> = control.iter().cloned().collect();
         let (manifest, body) = encode_batch(head.epoch, head.hash, &[], control_records.clone())?;
-        let operations = operation.into_iter().collect();
-        let pieces = match &control {
-            Some(ControlRecord::Checkpoint(checkpoint)) => checkpoint.pieces.as_slice(),
-            _ => &[],
-        };
-        let chunks = pieces.iter().map(|piece| ChunkId(piece.chunk.hash.0)).collect();
-        let batch = Batch { operations, chunks, closing, manifest, body, ..self.next_batch(head)? };
+        let batch = Batch { manifest, body, ..batch };
         let number = head.number + 1;
         if self.append_until_known(number, &batch).await? == Append::Conflict {
             return Ok(false);
         }
-        let head = Head { number, digest: batch.digest(), closed: closing, ..head };
+        let head = Head { number, digest: batch.digest(), closed: batch.closing, ..head };
         self.branch.publish(AppliedBatch::new(head, Vec::new(), control_records), begun);
         Ok(true)
     }

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 use vdom_core::limits::VIEW_LAG_MAX_CHANGES;
-use vdom_core::{Error, Result};
+use vdom_core::{Error, ErrorCode, Result};
 use vdom_security::Permit;
 
 use crate::branch::{AppliedBatch, Branch, Head, broken_chain};
@@ -43,10 +43,7 @@ async fn read_on(branch: &Branch) -> Result<bool> {
         let head = branch.head();
         let record = decode_batch(&log_entry)?;
         if record.compacted().is_some() {
-            // It was compacted while this gateway was away: views begin at the checkpoint.
-            branch.retire();
-            return Err(Error::unavailable("the branch was compacted meanwhile: try again")
-                .resource(&branch.address));
+            return Err(compacted_meanwhile(branch));
         }
         let entries = record.all(&mut branch.packs()).await?;
         let continues = log_entry.number == head.number + 1
@@ -65,7 +62,10 @@ async fn read_on(branch: &Branch) -> Result<bool> {
             return Err(Error::unavailable("the branch was created just now: try again")
                 .resource(&branch.address));
         }
-        let changes = branch.apply(entries).await?;
+        let changes = branch.apply(entries).await.map_err(|error| match error.code {
+            ErrorCode::Compacted => compacted_meanwhile(branch),
+            _ => error,
+        })?;
         let head = Head {
             epoch: record.epoch,
             revision: record.first_revision + u64::from(record.count) - 1,
@@ -77,4 +77,10 @@ async fn read_on(branch: &Branch) -> Result<bool> {
         branch.publish(AppliedBatch::new(head, changes, record.control_records), begun);
     }
     Ok(true)
+}
+
+/// It was compacted while this gateway was away: views begin at the checkpoint.
+fn compacted_meanwhile(branch: &Branch) -> Error {
+    branch.retire();
+    Error::unavailable("the branch was compacted meanwhile: try again").resource(&branch.address)
 }

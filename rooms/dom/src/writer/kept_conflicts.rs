@@ -1,18 +1,20 @@
-//! Which conflicts a batch keeps, and which it resolves.
+//! What a batch says besides changes: which conflicts it keeps, which it resolves, and
+//! what was answered without a change.
 
 use sha2::{Digest, Sha256};
-use vdom_core::dom::calls::{Conflict, ConflictReason};
-use vdom_core::{ConflictId, Error, Result};
+use vdom_core::dom::calls::{Conflict, ConflictReason, Written};
+use vdom_core::{ConflictId, Error, Operation, Result};
+use vdom_store::OperationKey;
 
 use crate::branch::Branch;
 use crate::content::packs::StoredDiff;
 use crate::error::from_store;
-use crate::records::{ControlRecord, DocumentView, KeptConflict, KeptReason};
+use crate::records::{ControlRecord, DocumentView, KeptConflict, KeptReason, RecordedResult};
 use crate::writer::Proposal;
 use crate::writer::verdict::Verdict;
 
-/// What a batch must say about conflicts: those to keep, which get their names, and
-/// those that its changes resolve.
+/// What a batch must say besides changes: the conflicts to keep, which get their names,
+/// those that it resolves, and what it answers to requests that had nothing to write.
 pub(crate) async fn control_records(
     branch: &Branch,
     now_ms: i64,
@@ -31,13 +33,29 @@ pub(crate) async fn control_records(
                     )?)));
                 }
             }
-            Verdict::Accepted(_) | Verdict::Same(_) => {
+            Verdict::Accepted(_) => {
                 control_records.extend(proposal.resolves.map(ControlRecord::Resolved));
+            }
+            Verdict::Same(stands) => {
+                control_records.extend(proposal.resolves.map(ControlRecord::Resolved));
+                let operation = proposal.operation;
+                control_records
+                    .extend(operation.map(|operation| answered(operation, now_ms, Some(stands))));
             }
             _ => {}
         }
     }
     Ok(control_records)
+}
+
+/// What makes a request that had nothing to write safe to repeat.
+pub(crate) fn answered(
+    (operation, key): (Operation, OperationKey),
+    now_ms: i64,
+    stands: Option<&Written>,
+) -> ControlRecord {
+    let result = RecordedResult::of_nothing_written(operation, now_ms, stands);
+    ControlRecord::Answered { key: key.0, result: Box::new(result) }
 }
 
 fn kept(

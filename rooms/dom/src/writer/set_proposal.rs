@@ -74,6 +74,8 @@ pub(crate) enum SetVerdict {
     },
     /// It was accepted before.
     Repeated(SetWritten),
+    /// It is one diff, and what that wants is what stands there.
+    Same(SetWritten),
     /// It disagrees with what stands there.
     Conflicted(SetConflicts),
 }
@@ -91,7 +93,7 @@ pub(crate) async fn evaluate(
         if first.operation.request == operation.request {
             return Ok(SetVerdict::Repeated(first.set_written()));
         }
-        return Err(Staging::new(branch, now_ms).used_before(operation));
+        return Err(idempotency::used_before(operation.id, &branch.address));
     }
     if let Some(expected) = set.expected_revision.filter(|expected| *expected != head.revision) {
         return Err(Error::new(
@@ -158,6 +160,19 @@ pub(crate) async fn evaluate(
     }
     if results.len() > CHANGE_SET_RESULTS_MAX {
         results.clear();
+    }
+    if staging.changes.is_empty()
+        && let [stands] = &results[..]
+    {
+        return Ok(SetVerdict::Same(SetWritten {
+            epoch: stands.epoch,
+            first_revision: stands.revision,
+            last_revision: stands.revision,
+            ack: AckLevel::Committed,
+            timestamp_ms: stands.timestamp_ms,
+            operation_id: None,
+            results,
+        }));
     }
     let written = SetWritten {
         epoch: head.epoch,

@@ -8,8 +8,8 @@ use vdom_core::dom::calls::Written;
 use vdom_core::dom::change::{chain_hash, sha256};
 use vdom_core::dom::diff;
 use vdom_core::{
-    Change, ChangeKind, ChangeSetHeader, ChangeSetPosition, Content, Error, ErrorCode, Hash, Node,
-    NodeId, NodeKind, NodePath, Operation, OperationId, Result,
+    Change, ChangeKind, ChangeSetHeader, ChangeSetPosition, Content, Error, Hash, Node, NodeId,
+    NodeKind, NodePath, Operation, OperationId, Result,
 };
 use vdom_store::OperationKey;
 
@@ -95,7 +95,9 @@ impl<'a> Staging<'a> {
                 Some((operation, (first, written))) if first.request == operation.request => {
                     Verdict::Repeated(written)
                 }
-                Some((operation, _)) => Verdict::Refused(self.used_before(operation)),
+                Some((operation, _)) => {
+                    Verdict::Refused(idempotency::used_before(operation.id, &self.branch.address))
+                }
                 None => match self.evaluate_one(proposal).await {
                     Ok(verdict) => verdict,
                     Err(error) if concerns_the_store(&error) => return Err(error),
@@ -251,16 +253,5 @@ impl<'a> Staging<'a> {
         let mut id = [0; 16];
         id.copy_from_slice(&digest.as_bytes()[..16]);
         NodeId(id)
-    }
-
-    pub(crate) fn used_before(&self, operation: Operation) -> Error {
-        Error::new(
-            ErrorCode::FailedPrecondition,
-            format!(
-                "operation_id {} was used before with other content: use a new one for a new write",
-                operation.id
-            ),
-        )
-        .resource(&self.branch.address)
     }
 }

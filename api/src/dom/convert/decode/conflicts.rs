@@ -12,7 +12,6 @@ use vdom_proto::v1 as wire;
 use super::responses::{self, readable};
 use super::{checks, requests};
 
-/// Which conflicts to list.
 pub fn list_conflicts(
     request: &wire::ListConflictsRequest,
     caller_realm: Option<&RealmName>,
@@ -25,7 +24,6 @@ pub fn list_conflicts(
     })
 }
 
-/// A conflict to explain.
 pub fn explain_conflict(
     request: &wire::ExplainConflictRequest,
     caller_realm: Option<&RealmName>,
@@ -36,7 +34,6 @@ pub fn explain_conflict(
     })
 }
 
-/// A conflict to resolve.
 pub fn resolve_conflict(
     request: wire::ResolveConflictRequest,
     caller_realm: Option<&RealmName>,
@@ -64,7 +61,6 @@ pub fn resolve_conflict(
     })
 }
 
-/// A page of conflicts.
 pub fn conflict_page(answer: wire::ListConflictsResponse) -> Result<ConflictPage> {
     readable("ListConflictsResponse", || {
         let conflicts = answer.conflicts.into_iter().map(stored_conflict).collect::<Result<_>>()?;

@@ -112,7 +112,6 @@ pub fn read_snapshots(
     })
 }
 
-/// A subtree to read.
 pub fn read_tree(
     request: &wire::ReadTreeRequest,
     caller_realm: Option<&RealmName>,
@@ -132,7 +131,6 @@ pub fn read_tree(
     })
 }
 
-/// What to watch.
 pub fn subscribe(
     request: wire::SubscribeRequest,
     caller_realm: Option<&RealmName>,
@@ -156,7 +154,6 @@ pub fn subscribe(
     })
 }
 
-/// Which changes to list.
 pub fn get_history(
     request: &wire::GetHistoryRequest,
     caller_realm: Option<&RealmName>,
@@ -170,7 +167,6 @@ pub fn get_history(
     })
 }
 
-/// Whose repos to list.
 pub fn list_repos(
     request: &wire::ListReposRequest,
     caller_realm: Option<&RealmName>,
@@ -186,7 +182,6 @@ pub fn list_branches(
     Ok((checks::realm(&request.realm, caller_realm)?, RepoName::parse(&request.repo)?))
 }
 
-/// A branch to create.
 pub fn create_branch(
     request: &wire::CreateBranchRequest,
     caller_realm: Option<&RealmName>,
@@ -203,7 +198,6 @@ pub fn create_branch(
     )
 }
 
-/// A branch to delete.
 pub fn delete_branch(
     request: &wire::DeleteBranchRequest,
     caller_realm: Option<&RealmName>,

@@ -122,7 +122,6 @@ pub fn event(answer: wire::ChangeEvent) -> Result<Event> {
     })
 }
 
-/// A page of history.
 pub fn history_page(answer: wire::GetHistoryResponse) -> Result<HistoryPage> {
     let changes = answer
         .changes
@@ -140,12 +139,10 @@ pub fn history_page(answer: wire::GetHistoryResponse) -> Result<HistoryPage> {
     })
 }
 
-/// A repo.
 pub fn repo_summary(answer: wire::Repo) -> RepoSummary {
     RepoSummary { name: answer.name, branches: answer.branches }
 }
 
-/// A branch.
 pub fn branch_summary(answer: wire::Branch) -> Result<BranchSummary> {
     readable("Branch", || {
         Ok(BranchSummary {

@@ -10,7 +10,6 @@ use vdom_proto::v1 as wire;
 
 use super::{requests, responses};
 
-/// Which conflicts to list.
 pub fn list_conflicts(request: &ListConflicts) -> wire::ListConflictsRequest {
     wire::ListConflictsRequest {
         realm: request.address.realm.to_string(),
@@ -25,7 +24,6 @@ pub fn list_conflicts(request: &ListConflicts) -> wire::ListConflictsRequest {
     }
 }
 
-/// A conflict to explain.
 pub fn explain_conflict(request: &ExplainConflict) -> wire::ExplainConflictRequest {
     wire::ExplainConflictRequest {
         realm: request.address.realm.to_string(),
@@ -35,7 +33,6 @@ pub fn explain_conflict(request: &ExplainConflict) -> wire::ExplainConflictReque
     }
 }
 
-/// A conflict to resolve.
 pub fn resolve_conflict(request: &ResolveConflict) -> wire::ResolveConflictRequest {
     use wire::resolve_conflict_request::Resolution as Wire;
     let (way, content) = match &request.resolution {
@@ -57,7 +54,6 @@ pub fn resolve_conflict(request: &ResolveConflict) -> wire::ResolveConflictReque
     }
 }
 
-/// A page of conflicts.
 pub fn conflict_page(page: ConflictPage) -> wire::ListConflictsResponse {
     wire::ListConflictsResponse {
         conflicts: page.conflicts.into_iter().map(stored_conflict).collect(),

@@ -37,7 +37,6 @@ pub fn write_diff(request: &WriteDiff) -> wire::WriteDiffRequest {
     }
 }
 
-/// A node to read.
 pub fn read_snapshot(request: &ReadSnapshot) -> wire::ReadSnapshotRequest {
     let (node_id, path) = selector(Some(&request.node));
     wire::ReadSnapshotRequest {
@@ -79,7 +78,6 @@ pub fn read_snapshots(request: &ReadSnapshots) -> wire::ReadSnapshotsRequest {
     }
 }
 
-/// A subtree to read.
 pub fn read_tree(request: &ReadTree) -> wire::ReadTreeRequest {
     wire::ReadTreeRequest {
         realm: request.address.realm.to_string(),
@@ -95,7 +93,6 @@ pub fn read_tree(request: &ReadTree) -> wire::ReadTreeRequest {
     }
 }
 
-/// What to watch.
 pub fn subscribe(request: &Subscribe) -> wire::SubscribeRequest {
     wire::SubscribeRequest {
         repo: request.address.repo.to_string(),
@@ -113,7 +110,6 @@ pub fn subscribe(request: &Subscribe) -> wire::SubscribeRequest {
     }
 }
 
-/// Which changes to list.
 pub fn get_history(request: &GetHistory) -> wire::GetHistoryRequest {
     let (node_id, path) = selector(request.node.as_ref());
     wire::GetHistoryRequest {
@@ -128,7 +124,6 @@ pub fn get_history(request: &GetHistory) -> wire::GetHistoryRequest {
     }
 }
 
-/// Whose repos to list.
 pub fn list_repos(realm: &RealmName) -> wire::ListReposRequest {
     wire::ListReposRequest { realm: realm.to_string() }
 }
@@ -138,7 +133,6 @@ pub fn list_branches(realm: &RealmName, repo: &RepoName) -> wire::ListBranchesRe
     wire::ListBranchesRequest { realm: realm.to_string(), repo: repo.to_string() }
 }
 
-/// A branch to create.
 pub fn create_branch(request: &CreateBranch) -> wire::CreateBranchRequest {
     wire::CreateBranchRequest {
         realm: request.address.realm.to_string(),
@@ -150,7 +144,6 @@ pub fn create_branch(request: &CreateBranch) -> wire::CreateBranchRequest {
     }
 }
 
-/// A branch to delete.
 pub fn delete_branch(request: &DeleteBranch) -> wire::DeleteBranchRequest {
     wire::DeleteBranchRequest {
         realm: request.address.realm.to_string(),

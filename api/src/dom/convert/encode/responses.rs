@@ -98,12 +98,10 @@ pub fn history_page(page: HistoryPage, address: &BranchAddress) -> wire::GetHist
     }
 }
 
-/// A repo.
 pub fn repo_summary(repo: RepoSummary) -> wire::Repo {
     wire::Repo { name: repo.name, branches: repo.branches }
 }
 
-/// A branch.
 pub fn branch_summary(branch: BranchSummary) -> wire::Branch {
     wire::Branch {
         name: branch.name,

@@ -69,6 +69,17 @@ pub(crate) enum ControlRecord {
 }
 
 impl ControlRecord {
+    /// Whether it says what the branch continues. Before its first change, which earlier
+    /// releases took for a place to leave a branch, that is nothing.
+    pub(crate) fn has_parent(&self) -> bool {
+        match self {
+            Self::Parent { revision, previous_epoch, .. } => {
+                *revision > 0 || previous_epoch.is_some()
+            }
+            _ => false,
+        }
+    }
+
     /// The contents in chunks that it names itself; those that the rows of a checkpoint
     /// name are in its pieces.
     ///

@@ -96,7 +96,9 @@ impl BranchRegistry {
         address: &BranchAddress,
         first: &BatchRecord,
     ) -> Result<Option<ParentBranch>> {
-        let named = first.control_records.iter().find_map(|control| match control {
+        let mut control_records = first.control_records.iter();
+        let named = control_records.find(|control| control.has_parent());
+        let named = named.and_then(|control| match control {
             ControlRecord::Parent { branch, incarnation, revision, previous_epoch } => {
                 Some((branch, *incarnation, *revision, *previous_epoch))
             }

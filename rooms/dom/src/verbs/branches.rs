@@ -199,6 +199,10 @@ async fn leave(
         }
     }
     branch.check_kept(revision)?;
+    if revision == 0 {
+        // There is nothing to continue.
+        return Ok((0, CHAIN_START, Vec::new()));
+    }
     let hash = hash_at(branch, revision).await?;
     pin(registry, permit, &handle, log, revision).await?;
     let parent = ControlRecord::Parent {

@@ -52,10 +52,7 @@ async fn read_on(branch: &Branch) -> Result<bool> {
         if !continues {
             return Err(broken_chain(&branch.address, log_entry.number));
         }
-        let continues_another = record
-            .control_records
-            .iter()
-            .any(|control| matches!(control, ControlRecord::Parent { .. }));
+        let continues_another = record.control_records.iter().any(ControlRecord::has_parent);
         if continues_another && branch.parent.is_none() {
             // It was opened before somebody created it from another.
             branch.retire();

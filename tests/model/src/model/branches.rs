@@ -168,7 +168,8 @@ impl World {
         let of = &self.logs[log];
         let origin = of
             .parent
-            .filter(|parent| !parent.restored)
+            // At revision 0 there is nothing to continue.
+            .filter(|parent| !parent.restored && parent.revision > 0)
             .map(|parent| (self.logs[parent.log].name.clone(), parent.revision));
         let expected = BranchSummary {
             name: of.name.to_string(),

@@ -1,15 +1,17 @@
 //! Kept conflicts: listed, and resolved.
 
+use bytes::Bytes;
 use vdom_core::dom::calls::{
     ConflictPage, DiffSource, ListConflicts, OnConflict, Resolution, ResolveConflict,
-    ResolveOutcome, WriteDiff, WriteOutcome,
+    ResolveOutcome, WriteDiff, WriteOutcome, Written,
 };
-use vdom_core::{Diff, ErrorCode, NodeKind, Result as Answered, VectorClock};
+use vdom_core::dom::diff;
+use vdom_core::{Diff, ErrorCode, NodeKind, NodePath, Result as Answered, VectorClock};
 
 use super::answers::{Asked, Explained, equal, refused};
 use super::known::is_known;
-use super::writes::Stage;
-use super::{Kept, Recorded, World};
+use super::writes::{Stage, content_of};
+use super::{Kept, Recorded, State, World};
 
 impl World {
     pub(super) fn resolve(
@@ -37,72 +39,90 @@ impl World {
         if matches!(answer, Err(error) if error.code == ErrorCode::Unavailable) && self.is_flaky {
             return Ok(());
         }
-        let written = if resolve.resolution == Resolution::Ours {
-            equal("resolved", &Ok(ResolveOutcome::Resolved(None)), answer)?;
-            None
-        } else {
-            let write = match self.resolution(log, &asked.subject, resolve, kept) {
-                Ok(write) => write,
-                Err(code) => return refused(code, answer),
-            };
-            let verdict = Stage::new(self, log).evaluate(&asked.subject, &write);
-            let as_write = match answer.clone() {
-                Ok(ResolveOutcome::Resolved(Some(written))) => Ok(WriteOutcome::Written(written)),
-                Ok(ResolveOutcome::Conflicted(conflict)) => Ok(WriteOutcome::Conflicted(conflict)),
-                Ok(ResolveOutcome::Resolved(None)) => return Err("nothing written".to_owned()),
-                Err(error) => Err(error),
-            };
-            self.one(asked, log, &write, verdict, &as_write)?;
-            match as_write {
-                Ok(WriteOutcome::Written(written)) => Some(written),
-                _ => return Ok(()),
+        let mut whys = Vec::new();
+        for written in self.resolutions(log, &asked.subject, resolve, &kept) {
+            let mut after = self.clone();
+            match after.resolved_by(asked, log, written, answer) {
+                Ok(Some(written)) => {
+                    after.end(asked, log, resolve, written);
+                    *self = after;
+                    return Ok(());
+                }
+                Ok(None) => return Ok(()),
+                Err(why) => whys.push(why),
             }
-        };
+        }
+        Err(whys.join("; or "))
+    }
+
+    /// The conflict is not open any more.
+    fn end(
+        &mut self,
+        asked: &Asked,
+        log: usize,
+        resolve: &ResolveConflict,
+        written: Option<Written>,
+    ) {
         if let Some(kept) = self.logs[log].conflicts.get_mut(&resolve.id) {
             kept.open = false;
         }
         if let Some(id) = resolve.operation_id.filter(|_| !is_known(13)) {
             self.record(asked, log, id, Recorded::Resolve(resolve.clone(), written));
         }
-        Ok(())
     }
 
-    /// The write that resolves a conflict.
-    fn resolution(
+    /// Whether this write, or none, explains an answer; what was written where that ends
+    /// the conflict.
+    fn resolved_by(
+        &mut self,
+        asked: &Asked,
+        log: usize,
+        write: Result<Option<WriteDiff>, ErrorCode>,
+        answer: &Answered<ResolveOutcome>,
+    ) -> Result<Option<Option<Written>>, String> {
+        let write = match write {
+            Ok(Some(write)) => write,
+            Ok(None) => {
+                equal("resolved", &Ok(ResolveOutcome::Resolved(None)), answer)?;
+                return Ok(Some(None));
+            }
+            Err(code) => return refused(code, answer).map(|()| None),
+        };
+        let verdict = Stage::new(self, log).evaluate(&asked.subject, &write);
+        let as_write = match answer.clone() {
+            Ok(ResolveOutcome::Resolved(Some(written))) => Ok(WriteOutcome::Written(written)),
+            Ok(ResolveOutcome::Conflicted(conflict)) => Ok(WriteOutcome::Conflicted(conflict)),
+            Ok(ResolveOutcome::Resolved(None)) => return Err("nothing written".to_owned()),
+            Err(error) => Err(error),
+        };
+        self.one(asked, log, &write, verdict, &as_write)?;
+        match as_write {
+            Ok(WriteOutcome::Written(written)) => Ok(Some(Some(written))),
+            _ => Ok(None),
+        }
+    }
+
+    /// What may be written to resolve a conflict, as it is not always certain what of its
+    /// past is kept; `None` for nothing.
+    fn resolutions(
         &self,
         log: usize,
         subject: &str,
         resolve: &ResolveConflict,
-        kept: Kept,
-    ) -> Result<WriteDiff, ErrorCode> {
-        let current = self.node(log, kept.node_id, self.head(log)).filter(|node| node.live);
+        kept: &Kept,
+    ) -> Vec<Result<Option<WriteDiff>, ErrorCode>> {
+        let found = self.node(log, kept.node_id, self.head(log));
+        let current = found.clone().filter(|node| node.live);
         let seen = match &current {
             Some(node) if resolve.clock.is_empty() => node.clock.clone(),
             Some(_) => resolve.clock.clone(),
             None => VectorClock::default(),
         };
-        let (diff, clock, on_conflict) = match &resolve.resolution {
-            Resolution::Theirs => (kept.request.diff, seen, OnConflict::Reject),
-            Resolution::Merge => (kept.request.diff, kept.request.clock, OnConflict::Merge),
-            Resolution::Manual(content) => {
-                let kind = current.as_ref().map(|node| node.kind).or(kept.request.kind);
-                let put = if kind.is_some_and(NodeKind::is_document) {
-                    Diff::put_document(content)
-                } else {
-                    Diff::put_file(content)
-                };
-                Diff::parse(&put).map_err(|error| error.code)?;
-                (DiffSource::Bson(put), seen, OnConflict::Reject)
-            }
-            Resolution::Ours => return Err(ErrorCode::Internal),
-        };
-        Ok(WriteDiff {
+        let kind = current.as_ref().map(|node| node.kind).or(kept.request.kind);
+        let write = |path: Option<NodePath>, diff, clock, on_conflict| WriteDiff {
             node_id: current.as_ref().map(|node| node.id),
-            path: match current {
-                Some(_) => None,
-                None => kept.request.path.clone(),
-            },
-            kind: current.map(|node| node.kind).or(kept.request.kind),
+            path: path.filter(|_| current.is_none()),
+            kind,
             diff,
             clock,
             on_conflict,
@@ -111,8 +131,41 @@ impl World {
             author: Some(subject.to_owned()),
             // Recorded as a resolution, once that is done.
             operation_id: resolve.operation_id,
-            ..kept.request
-        })
+            ..kept.request.clone()
+        };
+        let (path, refused) = (kept.request.path.clone(), kept.request.diff.clone());
+        match &resolve.resolution {
+            Resolution::Ours => vec![Ok(None)],
+            Resolution::Theirs => {
+                let base = found.and_then(|node| {
+                    Stage::new(self, log).seen(&node, &kept.request.clock)
+                });
+                let bases = match base {
+                    Some((base, true)) => vec![Some(base)],
+                    Some((base, false)) => vec![Some(base), None],
+                    None => vec![None],
+                };
+                let theirs = bases.into_iter().map(|base| {
+                    let diff = theirs(&refused, base.as_deref(), current.as_deref())?;
+                    let path = path.clone().or_else(|| base.map(|base| base.path.clone()));
+                    Ok(diff.map(|diff| write(path, diff, seen.clone(), OnConflict::Reject)))
+                });
+                theirs.collect()
+            }
+            Resolution::Merge => {
+                let clock = kept.request.clock.clone();
+                vec![Ok(Some(write(path, refused, clock, OnConflict::Merge)))]
+            }
+            Resolution::Manual(content) => {
+                let put = match kind.is_some_and(NodeKind::is_document) {
+                    true => Diff::put_document(content),
+                    false => Diff::put_file(content),
+                };
+                let parsed = Diff::parse(&put).map_err(|error| error.code);
+                let diff = DiffSource::Bson(put);
+                vec![parsed.map(|_| Some(write(path, diff, seen, OnConflict::Reject)))]
+            }
+        }
     }
 
     pub(super) fn listed(
@@ -158,4 +211,36 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What makes of a node as it stands what a refused diff makes of its base; `None` for
+/// nothing.
+fn theirs(
+    refused: &DiffSource,
+    base: Option<&State>,
+    current: Option<&State>,
+) -> Result<Option<DiffSource>, ErrorCode> {
+    let Some(stands) = current.or(base) else { return Ok(Some(refused.clone())) };
+    let DiffSource::Bson(bytes) = refused else { return Err(ErrorCode::InvalidArgument) };
+    let diff = Diff::parse(bytes).map_err(|error| error.code)?;
+    let made_of = match base.filter(|base| base.live) {
+        _ if !diff.needs_content() => Bytes::new(),
+        Some(base) => base.content.clone(),
+        None => return Err(ErrorCode::FailedPrecondition),
+    };
+    let made = diff::apply(&diff, stands.kind, &made_of, &stands.attributes);
+    let made = made.map_err(|error| error.code)?;
+    if made.deleted {
+        return Ok(current.map(|_| DiffSource::Bson(Diff::delete())));
+    }
+    let wanted = State {
+        content: content_of(made.content, &stands.content),
+        attributes: made.attributes.unwrap_or_else(|| stands.attributes.clone()),
+        path: made.path.unwrap_or_else(|| stands.path.clone()),
+        live: true,
+        ..stands.clone()
+    };
+    let current = current.map(State::to_node);
+    let diff = Diff::restore(current.as_ref(), Some(&wanted.to_node()));
+    Ok(diff.map_err(|error| error.code)?.map(DiffSource::Bson))
 }

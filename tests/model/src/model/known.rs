@@ -34,5 +34,9 @@ pub const KNOWN_FAULTS: &[(u8, &str)] = &[
 
 /// Whether a fault is not mended yet.
 pub fn is_known(fault: u8) -> bool {
-    KNOWN_FAULTS.iter().any(|(known, _)| *known == fault)
+    static MENDED: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+        let mended = std::env::var("VDOM_MODEL_MENDED").unwrap_or_default();
+        mended.split(',').filter_map(|number| number.parse().ok()).collect()
+    });
+    !MENDED.contains(&fault) && KNOWN_FAULTS.iter().any(|(known, _)| *known == fault)
 }

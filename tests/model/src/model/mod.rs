@@ -253,7 +253,9 @@ impl World {
         let children = (0..self.logs.len()).filter_map(|child| {
             let parent = self.logs[child].parent?;
             let owner = self.owner(parent.log, parent.revision);
-            (owner == log && self.is_in_use(child)).then_some(parent.revision)
+            // Where nothing was written yet, nothing is needed.
+            let is_needed = parent.revision > self.inherited(owner);
+            (owner == log && is_needed && self.is_in_use(child)).then_some(parent.revision)
         });
         children.collect()
     }

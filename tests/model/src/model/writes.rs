@@ -412,7 +412,8 @@ fn is_large(diff: &Diff) -> bool {
     }
 }
 
-fn content_of(made: NewContent, old: &Bytes) -> Bytes {
+/// The content after a diff.
+pub(super) fn content_of(made: NewContent, old: &Bytes) -> Bytes {
     match made {
         NewContent::Unchanged | NewContent::Chunks(_) => old.clone(),
         NewContent::Bytes(bytes) => bytes,

@@ -70,6 +70,12 @@ impl Diff {
         parse::parse_stored(bytes)
     }
 
+    /// Whether a stored diff names chunks of the store, which mean nothing to clients: its
+    /// content has more than 1 MiB.
+    pub fn names_chunks(stored: &Bytes) -> bool {
+        parse::names_chunks(stored)
+    }
+
     /// True where [`apply`] needs the node's content.
     pub fn needs_content(&self) -> bool {
         match self {

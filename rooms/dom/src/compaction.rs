@@ -127,12 +127,19 @@ pub(crate) async fn compact_branch(
         return Ok(None);
     }
     loop {
-        let known = branch.compaction().checkpoint;
+        let known = branch.compaction();
+        // Another compaction may have gone on to a later revision meanwhile.
+        let limit = limit.max(known.limit);
         let covers = |checkpoint: &&Arc<Checkpoint>| checkpoint.revision >= limit;
-        if let Some(checkpoint) = known.as_ref().filter(covers) {
+        if let Some(checkpoint) = known.checkpoint.as_ref().filter(covers) {
             return finish(branch, permit, environment, checkpoint).await;
         }
-        write_checkpoint(handle, environment, limit, known.as_deref()).await?;
+        match write_checkpoint(handle, environment, limit, known.checkpoint.as_deref()).await {
+            Err(error)
+                if branch.compaction().limit > limit
+                    || branch.is_outdated(known.checkpoint.as_deref(), &error) => {}
+            written => written?,
+        }
     }
 }
 

@@ -35,7 +35,8 @@ use vdom_core::dom::calls::ChangeEvent;
 use vdom_core::dom::change::chain_hash;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{
-    Change, ChangeSetHeader, ChunkPart, ContentChunk, Error, ErrorCode, Hash, OperationId, Result,
+    Change, ChangeSetHeader, ChunkPart, ContentChunk, Diff, Error, ErrorCode, Hash, OperationId,
+    Result,
 };
 use vdom_store::{LogEntry, OperationKey};
 
@@ -386,11 +387,17 @@ pub(crate) async fn event(
     packs: &mut PackReader<'_>,
 ) -> Result<ChangeEvent> {
     let diff = match &entry.diff {
-        diff if with_diff && diff.len() <= CHUNK_BYTES => Some(packs.diff(diff).await?),
+        diff if with_diff && diff.len() <= CHUNK_BYTES => shown_diff(packs.diff(diff).await?),
         _ => None,
     };
     let (change, set) = (entry.change.clone(), entry.set.clone());
     Ok(ChangeEvent { change, set, hash: entry.hash, diff })
+}
+
+/// What clients are shown of a stored diff: nothing where its content is above 1 MiB.
+pub(crate) fn shown_diff(stored: Bytes) -> Option<Bytes> {
+    let is_shown = stored.len() <= CHUNK_BYTES && !Diff::names_chunks(&stored);
+    is_shown.then_some(stored)
 }
 
 fn damaged_batch(number: u64, why: impl std::fmt::Display) -> Error {

@@ -26,6 +26,20 @@ pub(super) fn parse_stored(bytes: &Bytes) -> Result<Diff> {
     })
 }
 
+/// Whether a stored diff has a `put` of staged chunks, however deep it stands.
+pub(super) fn names_chunks(bytes: &Bytes) -> bool {
+    fn in_elements(elements: Elements<'_>) -> bool {
+        elements.into_iter().any(|element| match element.key {
+            "c" => true,
+            "then" => {
+                element.as_document().is_some_and(|then| in_elements(document::elements(then)))
+            }
+            _ => false,
+        })
+    }
+    document::check(bytes).is_ok() && in_elements(document::elements(bytes))
+}
+
 struct Reader<'a> {
     source: &'a Bytes,
     /// Also forms that clients may not send.

@@ -4,13 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use vdom_core::dom::calls::ChangeEvent;
 use vdom_core::dom::events::{BatchEvent, EventBatch};
-use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{BranchAddress, Change, Content, Node};
 
 use crate::branch::Head;
 use crate::branch::usage::Usage;
 use crate::content::packs::StoredDiff;
-use crate::records::{ControlRecord, LoggedChange};
+use crate::records::{ControlRecord, LoggedChange, shown_diff};
 
 /// A change, and the node that it makes.
 #[derive(Clone, Debug)]
@@ -100,9 +99,7 @@ impl SharedEvents {
         let event = |applied: &AppliedChange| {
             let entry = &applied.entry;
             let diff = match &entry.diff {
-                StoredDiff::Inline(diff) if with_diffs && diff.len() <= CHUNK_BYTES => {
-                    Some(diff.clone())
-                }
+                StoredDiff::Inline(diff) if with_diffs => shown_diff(diff.clone()),
                 _ => None,
             };
             let (change, set) = (entry.change.clone(), entry.set.clone());

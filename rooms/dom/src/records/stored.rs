@@ -12,7 +12,7 @@ use vdom_core::names::is_covered_by;
 use vdom_core::{ChangeSetHeader, Error, ErrorCode, Hash, Result};
 use vdom_store::LogEntry;
 
-use super::{PackCursor, Packed, Record, damaged_batch, damaged_view, manifest_of};
+use super::{PackCursor, Packed, Record, damaged_batch, damaged_view, manifest_of, shown_diff};
 use crate::content::packs::PackReader;
 
 /// Which changes are asked for, and what of them.
@@ -161,6 +161,7 @@ impl ChangeFilter<'_> {
         diff: Option<Bytes>,
     ) -> StoredChange {
         let ChangeRecordHead { revision, change_set, .. } = *record;
+        let diff = diff.and_then(shown_diff);
         StoredChange { record: encoded, revision, change_set, epoch: self.epoch, set, hash, diff }
     }
 

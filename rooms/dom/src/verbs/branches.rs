@@ -2,6 +2,7 @@
 //! `DeleteBranch`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -20,7 +21,7 @@ use crate::log_names::{logs_of_repo, repo_and_branch};
 use crate::records::{ControlRecord, encode_batch, operation_key};
 use crate::registry::BranchRegistry;
 use crate::registry::open::log_descriptor;
-use crate::verbs::read_snapshot::revision_as_of;
+use crate::verbs::read_snapshot::readable_revision;
 use crate::writer::{BranchHandle, Command, answered, append_until_known, recorded};
 
 /// A request that is repeated is one of the last few that a name has seen.
@@ -143,7 +144,25 @@ pub(crate) async fn create(
     {
         return repeated_or_exists(registry, permit, address, log, operation).await;
     }
-    Ok(summary(&registry.existing(permit, address).await?.branch))
+    Ok(summary(&begun(registry, permit, address, log).await?.branch))
+}
+
+/// The branch whose log was begun just now. Under its name an earlier one may still be
+/// open here, unheard of its end.
+async fn begun(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    address: &BranchAddress,
+    log: LogId,
+) -> Result<Arc<BranchHandle>> {
+    let handle = registry.existing(permit, address).await?;
+    if handle.branch.log == log {
+        return Ok(handle);
+    }
+    match handle.verify_head().await {
+        Err(error) if error.code != ErrorCode::NotFound => Err(error),
+        _ => registry.existing(permit, address).await,
+    }
 }
 
 /// Ends the log of a branch; what others have from it stays.
@@ -171,7 +190,18 @@ pub(crate) async fn delete(
             return Ok(());
         }
     }
-    handle.ask(|reply| Command::Close { operation, reply }).await
+    match handle.ask(|reply| Command::Close { operation, reply }).await {
+        // It may be this request that ended it, when it came before.
+        Err(error) if error.code == ErrorCode::NotFound => {
+            let incarnation = handle.branch.descriptor.incarnation + 1;
+            let repeated = match operation {
+                Some(key) => was_deleted_by(registry, permit, address, incarnation, key).await?,
+                None => false,
+            };
+            if repeated { Ok(()) } else { Err(error) }
+        }
+        closed => closed,
+    }
 }
 
 /// Checks where the new branch leaves another one, and pins that there.
@@ -184,7 +214,7 @@ async fn leave(
 ) -> Result<(u64, Hash, Vec<ControlRecord>)> {
     let parent = BranchAddress { branch: from.clone(), ..request.address.clone() };
     let handle = registry.existing(permit, &parent).await?;
-    let revision = revision_as_of(&handle, request.at_revision).await?;
+    let revision = readable_revision(&handle, request.at_revision).await?;
     let branch = &handle.branch;
     if revision > branch.oldest_revision() {
         let entry = EntryReader::new(branch).at_revision(revision).await?;
@@ -252,7 +282,7 @@ async fn repeated_or_exists(
     log: LogId,
     operation: Option<(Operation, OperationKey)>,
 ) -> Result<BranchSummary> {
-    let handle = registry.existing(permit, address).await?;
+    let handle = begun(registry, permit, address, log).await?;
     if recorded(&handle, operation, registry.environment.now_ms()).await?.is_some()
         || made_by(registry, permit, address, log, operation.map(|(_, key)| key)).await?
     {

@@ -23,7 +23,7 @@ use crate::content;
 use crate::content::packs::StoredDiff;
 use crate::error::from_store;
 use crate::records::{
-    ControlRecord, DocumentView, KeptConflict, KeptReason, decode_record, operation_key,
+    ControlRecord, DocumentView, KeptConflict, KeptReason, decode_record, operation_key, shown_diff,
 };
 use crate::registry::BranchRegistry;
 use crate::writer::merge::merge_base;
@@ -276,7 +276,7 @@ pub(super) async fn stored(branch: &Branch, kept: KeptConflict) -> Result<Stored
         node_id: kept.asked_node_id,
         path: kept.asked_path,
         kind: kept.asked_kind,
-        diff: DiffSource::Bson(diff),
+        diff: shown_diff(diff).map_or(DiffSource::Follows, DiffSource::Bson),
         clock: kept.clock,
         on_conflict: OnConflict::Reject,
         min_ack: vdom_core::dom::calls::AckLevel::Committed,

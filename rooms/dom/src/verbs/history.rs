@@ -5,7 +5,9 @@ use vdom_core::limits::HISTORY_PAGE_MAX_CHANGES;
 use vdom_core::{NodeId, Result};
 
 use crate::branch::Branch;
-use crate::branch::point_in_time::{EntryReader, changed_at, path_at_revision};
+use crate::branch::point_in_time::{
+    EntryReader, changed_at, last_at, node_at_revision, path_at_revision,
+};
 use crate::records::{LoggedChange, event};
 use crate::verbs::read_snapshot::no_such_node;
 use crate::writer::BranchHandle;
@@ -14,6 +16,13 @@ use crate::writer::BranchHandle;
 const PAGE_DIFFS_MAX_BYTES: usize = 2 << 20;
 
 pub(crate) async fn list(handle: &BranchHandle, request: &GetHistory) -> Result<HistoryPage> {
+    match request.before_revision {
+        None => handle.at_newest(|| page(handle, request)).await,
+        Some(_) => page(handle, request).await,
+    }
+}
+
+async fn page(handle: &BranchHandle, request: &GetHistory) -> Result<HistoryPage> {
     let branch = &*handle.branch;
     let head = branch.head();
     let newest = request
@@ -24,7 +33,7 @@ pub(crate) async fn list(handle: &BranchHandle, request: &GetHistory) -> Result<
     let entries = match &request.node {
         None => of_branch(branch, newest, limit + 1).await?,
         Some(selector) => {
-            let id = node_id(branch, selector, newest).await?;
+            let id = node_id(branch, selector, newest, head.revision).await?;
             of_node(branch, id, newest, limit + 1).await?
         }
     };
@@ -48,17 +57,27 @@ pub(crate) async fn list(handle: &BranchHandle, request: &GetHistory) -> Result<
 }
 
 /// The node that is named: by its path, also where it was before it was deleted.
-async fn node_id(branch: &Branch, selector: &NodeSelector, newest: u64) -> Result<NodeId> {
+async fn node_id(
+    branch: &Branch,
+    selector: &NodeSelector,
+    newest: u64,
+    head: u64,
+) -> Result<NodeId> {
     let path = match selector {
         NodeSelector::Id(id) => return Ok(*id),
         NodeSelector::Path(path) => path,
     };
-    if let Some(node) = branch.node_at(path).await? {
+    let now = match branch.node_at(path).await? {
+        // The views may have more than the log as this gateway knows it.
+        Some(node) if node.changed_revision > head => path_at_revision(branch, path, head).await?,
+        found => found,
+    };
+    if let Some(node) = now {
         return Ok(node.id);
     }
     match path_at_revision(branch, path, newest).await? {
         Some(node) => Ok(node.id),
-        None => crate::branch::point_in_time::last_at(branch, path, newest)
+        None => last_at(branch, path, newest)
             .await?
             .ok_or_else(|| no_such_node(branch, selector, newest)),
     }
@@ -75,10 +94,21 @@ pub(super) async fn of_node(
     for revision in changed_at(branch, id, newest, limit).await? {
         entries.push(reader.at_revision(revision).await?);
     }
-    if entries.is_empty() && branch.node(id).await?.is_none() {
+    if entries.is_empty() && !exists(branch, id).await? {
         return Err(no_such_node(branch, &NodeSelector::Id(id), newest));
     }
     Ok(entries)
+}
+
+/// Whether a node is known as of the head, live or not.
+async fn exists(branch: &Branch, id: NodeId) -> Result<bool> {
+    let head = branch.head().revision;
+    match branch.node(id).await? {
+        Some(node) if node.changed_revision > head => {
+            Ok(node_at_revision(branch, id, head).await?.is_some())
+        }
+        found => Ok(found.is_some()),
+    }
 }
 
 async fn of_branch(branch: &Branch, newest: u64, limit: usize) -> Result<Vec<LoggedChange>> {

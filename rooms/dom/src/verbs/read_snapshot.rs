@@ -75,7 +75,7 @@ pub(crate) async fn read_many(
             request.nodes.len()
         )));
     }
-    let revision = revision_as_of(&handle, request.at.revision).await?;
+    let revision = readable_revision(&handle, request.at.revision).await?;
     let (address, at) = (request.address, ReadAt { revision: Some(revision), ..ReadAt::default() });
     let snapshots = stream::iter(request.nodes).then(move |node| {
         let (address, at) = (address.clone(), at.clone());
@@ -115,24 +115,53 @@ pub(crate) async fn revision_as_of(handle: &BranchHandle, wanted: Option<u64>) -
     Ok(revision)
 }
 
+/// A revision about which a read without one of its own can be answered. Where another
+/// gateway has compacted the newest one that is known here, that is one further on.
+pub(crate) async fn readable_revision(handle: &BranchHandle, wanted: Option<u64>) -> Result<u64> {
+    if wanted.is_some() {
+        return revision_as_of(handle, wanted).await;
+    }
+    handle
+        .at_newest(|| async {
+            let revision = handle.branch.head().revision;
+            handle.branch.check_rows_at(revision).await?;
+            Ok(revision)
+        })
+        .await
+}
+
 async fn find(handle: &BranchHandle, request: &ReadSnapshot) -> Result<Snapshot> {
+    match request.at.revision {
+        None => handle.at_newest(|| find_at(handle, request, None)).await,
+        revision => find_at(handle, request, revision).await,
+    }
+}
+
+async fn find_at(
+    handle: &BranchHandle,
+    request: &ReadSnapshot,
+    wanted: Option<u64>,
+) -> Result<Snapshot> {
     let branch = &*handle.branch;
-    let as_of = revision_as_of(handle, request.at.revision).await?;
+    let as_of = revision_as_of(handle, wanted).await?;
     let freshness = freshness(handle);
-    let node = match (&request.node, request.at.revision) {
-        (NodeSelector::Id(id), None) => branch.node(*id).await?.filter(|node| node.live),
-        (NodeSelector::Path(path), None) => branch.node_at(path).await?,
+    let found = match &request.node {
+        NodeSelector::Id(id) => branch.node(*id).await?,
+        NodeSelector::Path(path) => branch.node_at(path).await?,
+    };
+    // The views may have more than the log as this gateway knows it.
+    let known = wanted.unwrap_or_else(|| branch.head().revision);
+    let node = match found {
         // What has not changed since is as it was.
-        (NodeSelector::Id(id), Some(revision)) => match branch.node(*id).await? {
-            Some(node) if node.changed_revision <= revision => Some(node),
-            _ => point_in_time::node_at_revision(branch, *id, revision).await?,
-        }
-        .filter(|node| node.live),
-        (NodeSelector::Path(path), Some(revision)) => match branch.node_at(path).await? {
-            Some(node) if node.changed_revision <= revision => Some(node),
-            _ => point_in_time::path_at_revision(branch, path, revision).await?,
+        Some(node) if node.changed_revision <= known => Some(node),
+        _ => match &request.node {
+            NodeSelector::Id(id) => point_in_time::node_at_revision(branch, *id, known).await?,
+            NodeSelector::Path(path) => {
+                point_in_time::path_at_revision(branch, path, known).await?
+            }
         },
     };
+    let node = node.filter(|node| node.live);
     let node = node.ok_or_else(|| no_such_node(branch, &request.node, as_of))?;
     Ok(Snapshot {
         epoch: branch.head().epoch,

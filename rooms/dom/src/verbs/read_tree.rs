@@ -22,7 +22,7 @@ use crate::branch::point_in_time::EntryReader;
 use crate::content;
 use crate::error::from_store;
 use crate::records::{DocumentView, decode_node};
-use crate::verbs::read_snapshot::revision_as_of;
+use crate::verbs::read_snapshot::readable_revision;
 use crate::writer::BranchHandle;
 
 const ROWS_PER_PAGE: usize = 256;
@@ -32,7 +32,7 @@ const VIEWS_WAIT_MAX: Duration = Duration::from_secs(1);
 pub(crate) fn read(handle: Arc<BranchHandle>, request: ReadTree) -> ServiceStream<TreeEntry> {
     let entries = async move {
         let branch = handle.branch.clone();
-        let revision = revision_as_of(&handle, request.at.revision).await?;
+        let revision = readable_revision(&handle, request.at.revision).await?;
         let tree = Tree::new(&branch, &request.prefix, revision);
         let with_content = request.include_content;
         Ok(stream::try_unfold((tree, branch), move |(mut tree, branch)| async move {

@@ -29,7 +29,7 @@ use crate::metrics::{DomMetrics, Subscribed};
 use crate::records::{ChangeFilter, LogCursor, each_stored, event};
 use crate::registry::BranchRegistry;
 use crate::registry::read_consistency::epoch_changed;
-use crate::verbs::read_snapshot::freshness;
+use crate::verbs::read_snapshot::{freshness, readable_revision};
 use crate::writer::{BranchHandle, branch_deleted};
 
 use queue::{EventQueue, is_wanted};
@@ -52,7 +52,7 @@ pub(crate) async fn subscribe(
     }
     let head = handle.branch.watch_head();
     let after = match request.from {
-        None => handle.branch.head().revision,
+        None => readable_revision(&handle, None).await?,
         Some(from) => resume_after(&handle, from).await?,
     };
     let now = Instant::now();

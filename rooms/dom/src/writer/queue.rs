@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use vdom_core::dom::calls::{SetOutcome, WriteOutcome};
 use vdom_core::limits::{WRITER_QUEUE_MAX_BYTES, WRITER_QUEUE_MAX_WRITES};
-use vdom_core::{Error, Result};
+use vdom_core::{Error, ErrorCode, Result};
 use vdom_store::OperationKey;
 
 use crate::branch::Branch;
@@ -107,6 +107,21 @@ impl BranchHandle {
         let (reply, answer) = oneshot::channel();
         self.writer.send(command(reply)).await?;
         answer.await.map_err(|_| writer_gone())?
+    }
+
+    /// Answers as of the newest revision that is known here. Where another gateway has
+    /// compacted that, the branch reads on, and is asked again.
+    pub(crate) async fn at_newest<T, F: Future<Output = Result<T>>>(
+        &self,
+        answer: impl Fn() -> F,
+    ) -> Result<T> {
+        match answer().await {
+            Err(error) if matches!(error.code, ErrorCode::Compacted | ErrorCode::Unavailable) => {
+                self.verify_head().await?;
+                answer().await
+            }
+            answered => answered,
+        }
     }
 }
 

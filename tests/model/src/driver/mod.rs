@@ -269,6 +269,10 @@ impl Driver {
         let (first, second) = tokio::join!(self.ask(&left), self.ask(&right));
         let (first, second) = (first?, second?);
         self.world.is_racing = true;
+        self.world.also_kept = match (&left.call, &right.call) {
+            (Call::Compact(_, left), Call::Compact(_, right)) => Some(*left.min(right)),
+            _ => None,
+        };
         let before = self.world.clone();
         // A call may find its branch deleted where it would begin the next one.
         let deletes = matches!(left.call, Call::Delete(_)) || matches!(right.call, Call::Delete(_));
@@ -293,6 +297,7 @@ impl Driver {
             }
         };
         self.world.is_racing = false;
+        self.world.also_kept = None;
         for (asked, answer) in order {
             self.met(asked, answer, &before);
             self.touch_call(asked, Feature::Race);

@@ -177,7 +177,8 @@ fn may_end(world: &World, log: usize, told: Option<u64>, error: &Error) -> Expla
         }
         // A gateway that has not heard of a new incarnation, or of the newest revision.
         ErrorCode::EpochChanged => world.gateways > 1,
-        ErrorCode::Unavailable => world.is_flaky,
+        // A gateway that has not heard of a compaction, and could not look it up at once.
+        ErrorCode::Unavailable => world.is_flaky || (world.gateways > 1 && world.oldest(log) > 0),
         _ => false,
     };
     if may { Ok(()) } else { Err(format!("the subscription ended: {error:?}")) }

@@ -459,10 +459,16 @@ impl World {
                 }
                 let is_kept_as_it_was = changes == 0;
                 if !is_kept_as_it_was || !is_known(10) {
+                    let head = self.head(log);
+                    let (first, last) = match written.results.first() {
+                        // What stands there already.
+                        Some(stands) if is_kept_as_it_was => (stands.revision, stands.revision),
+                        _ => (head + 1 - changes, head),
+                    };
                     let expected = SetWritten {
                         epoch,
-                        first_revision: self.head(log) + 1 - changes.max(1),
-                        last_revision: self.head(log),
+                        first_revision: first,
+                        last_revision: last,
                         operation_id: operation,
                         ..written.clone()
                     };

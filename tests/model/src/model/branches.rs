@@ -202,6 +202,8 @@ impl World {
             return expect(completed || report.is_none(), || format!("{report:?} of no branch"));
         };
         let before = self.logs[log].limit.max(self.inherited(log));
+        // Of two at the same time, each may tell what the other did.
+        let keep = self.also_kept.map_or(keep, |also| also.min(keep));
         let max = self.limit_max(log, keep);
         if report.is_some() {
             self.logs[log].is_half_compacted = false;

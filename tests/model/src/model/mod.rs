@@ -35,6 +35,8 @@ pub struct World {
     pub answered: BTreeMap<(u8, usize), u64>,
     /// Whether two calls were asked at the same time.
     pub is_racing: bool,
+    /// How many changes another compaction at the same time keeps.
+    pub also_kept: Option<u64>,
     /// Whether views may lag so much that calls which need them are told to wait.
     pub is_flaky: bool,
 }

@@ -21,7 +21,7 @@ pub(crate) use catch_up::{catch_up, recover};
 pub(crate) use compaction_limit::{batch_at, own_oldest};
 pub(crate) use kept_conflicts::{answered, conflict_row};
 pub(crate) use proposal::{Proposal, request_hash, staged, store_large_put};
-pub(crate) use propose::{explain_conflict, propose};
+pub(crate) use propose::{explain_conflict, is_of_diff, propose};
 pub(crate) use queue::{BranchHandle, Command, CommandQueue, Queued};
 pub(crate) use recorded::recorded;
 pub(crate) use set_proposal::{SetItem, SetProposal, located};

@@ -174,13 +174,24 @@ impl BranchRegistry {
         u64::try_from(self.environment.now_ms()).unwrap_or(1).max(min)
     }
 
-    /// Completes the views of a log that may have ended; answers its last revision.
+    /// Completes the views of a log that may have ended; answers its last revision. What a
+    /// log that has ended continues may be gone: then nobody can read it, and it has none.
     pub(crate) async fn build_views(
         &self,
         address: &BranchAddress,
         incarnation: u64,
     ) -> Result<u64> {
         let branch = self.open_log(address, incarnation, 1).await?;
+        let is_readable = |parent: &ParentBranch| {
+            parent.revision >= parent.branch.owner_of(parent.revision).compaction().limit
+        };
+        if !branch.parent.as_ref().is_none_or(is_readable) {
+            let last = self.store.with(self.permits.of(Duty::BuildViews)).last(branch.log).await;
+            let last = last.map_err(|error| from_store(error, address))?;
+            if last.is_some_and(|last| last.batch.closing) {
+                return Ok(0);
+            }
+        }
         writer::recover(&branch, self.permits.of(Duty::BuildViews)).await?;
         view_builder::complete(&branch, self.permits.of(Duty::BuildViews)).await?;
         Ok(branch.head().revision)

@@ -216,6 +216,10 @@ async fn leave(
     let handle = registry.existing(permit, &parent).await?;
     let revision = readable_revision(&handle, request.at_revision).await?;
     let branch = &handle.branch;
+    if revision == 0 {
+        // Before the first change there is nothing to continue, whatever is compacted.
+        return Ok((0, CHAIN_START, Vec::new()));
+    }
     if revision > branch.oldest_revision() {
         let entry = EntryReader::new(branch).at_revision(revision).await?;
         if let Some(place) = entry.change.change_set
@@ -229,10 +233,6 @@ async fn leave(
         }
     }
     branch.check_kept(revision)?;
-    if revision == 0 {
-        // There is nothing to continue.
-        return Ok((0, CHAIN_START, Vec::new()));
-    }
     let hash = hash_at(branch, revision).await?;
     pin(registry, permit, &handle, log, revision).await?;
     let parent = ControlRecord::Parent {

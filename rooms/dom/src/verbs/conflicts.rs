@@ -36,6 +36,10 @@ const VIEWS_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// One page of the conflicts that nobody has resolved.
 pub(crate) async fn list(handle: &BranchHandle, request: &ListConflicts) -> Result<ConflictPage> {
+    handle.at_newest(|| page(handle, request)).await
+}
+
+async fn page(handle: &BranchHandle, request: &ListConflicts) -> Result<ConflictPage> {
     let branch = &*handle.branch;
     views_complete(branch).await?;
     let limit = request.limit.clamp(1, CONFLICT_PAGE_MAX) as usize;

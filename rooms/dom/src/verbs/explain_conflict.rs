@@ -8,10 +8,17 @@ use vdom_core::{Diff, Result};
 use crate::records::event;
 use crate::verbs::conflicts::{open_conflict, stored};
 use crate::verbs::history;
-use crate::writer::BranchHandle;
 use crate::writer::merge::{MergeAttempt, merge_base, try_merge};
+use crate::writer::{BranchHandle, is_of_diff};
 
 pub(crate) async fn explain(
+    handle: &BranchHandle,
+    request: &ExplainConflict,
+) -> Result<ConflictExplanation> {
+    handle.at_newest(|| explained(handle, request)).await
+}
+
+async fn explained(
     handle: &BranchHandle,
     request: &ExplainConflict,
 ) -> Result<ConflictExplanation> {
@@ -28,10 +35,12 @@ pub(crate) async fn explain(
     };
     let merge = match current.as_ref().filter(|node| node.live) {
         None => MergePreview::Impossible,
-        Some(node) => match try_merge(branch, base.as_deref(), node, &diff).await? {
-            MergeAttempt::Clean(_) => MergePreview::Clean,
-            MergeAttempt::Conflicting(hunks) => MergePreview::Conflicting(hunks),
-            MergeAttempt::BaseMissing => MergePreview::Impossible,
+        Some(node) => match try_merge(branch, base.as_deref(), node, &diff).await {
+            Ok(MergeAttempt::Clean(_)) => MergePreview::Clean,
+            Ok(MergeAttempt::Conflicting(hunks)) => MergePreview::Conflicting(hunks),
+            Ok(MergeAttempt::BaseMissing) => MergePreview::Impossible,
+            Err(error) if is_of_diff(&error) => MergePreview::Impossible,
+            Err(error) => return Err(error),
         },
     };
     let seen = base.map_or(0, |base| base.changed_revision);

@@ -151,22 +151,28 @@ async fn find_at(
     };
     // The views may have more than the log as this gateway knows it.
     let known = wanted.unwrap_or_else(|| branch.head().revision);
-    let node = match found {
-        // What has not changed since is as it was.
-        Some(node) if node.changed_revision <= known => Some(node),
-        _ => match &request.node {
-            NodeSelector::Id(id) => point_in_time::node_at_revision(branch, *id, known).await?,
-            NodeSelector::Path(path) => {
-                point_in_time::path_at_revision(branch, path, known).await?
-            }
-        },
+    let (node, revision) = match found {
+        // What has not changed since is as it was; a change may have come after the first
+        // look at the head.
+        Some(node) if node.changed_revision <= known => {
+            let revision = as_of.max(node.changed_revision);
+            (Some(node), revision)
+        }
+        _ => {
+            let node = match &request.node {
+                NodeSelector::Id(id) => point_in_time::node_at_revision(branch, *id, known).await?,
+                NodeSelector::Path(path) => {
+                    point_in_time::path_at_revision(branch, path, known).await?
+                }
+            };
+            (node, known)
+        }
     };
     let node = node.filter(|node| node.live);
-    let node = node.ok_or_else(|| no_such_node(branch, &request.node, as_of))?;
+    let node = node.ok_or_else(|| no_such_node(branch, &request.node, revision))?;
     Ok(Snapshot {
         epoch: branch.head().epoch,
-        // A change may have come between: the node says so.
-        revision: as_of.max(node.changed_revision),
+        revision,
         freshness,
         node: Arc::unwrap_or_clone(node),
     })

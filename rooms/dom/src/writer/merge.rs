@@ -9,7 +9,7 @@ use vdom_core::dom::diff;
 use vdom_core::dom::diff::NewContent;
 use vdom_core::dom::merge::{Merged, merge, merge_attributes};
 use vdom_core::limits::MERGE_MAX_BYTES;
-use vdom_core::{Content, Diff, Error, Node, NodeKind, Result, VectorClock};
+use vdom_core::{Content, Diff, Error, ErrorCode, Node, NodeKind, Result, VectorClock};
 
 use crate::branch::Branch;
 use crate::branch::point_in_time::node_with_clock;
@@ -40,7 +40,16 @@ pub(crate) async fn merge_base(
     if published.clock == *clock {
         return Ok(Some(published));
     }
-    node_with_clock(branch, &published, clock).await
+    match node_with_clock(branch, &published, clock).await {
+        // It was compacted on the way: the checkpoint may have it, or nothing has.
+        Err(error) if error.code == ErrorCode::Compacted => {
+            match node_with_clock(branch, &published, clock).await {
+                Err(error) if error.code == ErrorCode::Compacted => Ok(None),
+                found => found,
+            }
+        }
+        found => found,
+    }
 }
 
 /// Tries to merge a diff that was made of `base` into `current`.

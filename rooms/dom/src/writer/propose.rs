@@ -2,7 +2,7 @@
 
 use vdom_core::dom::calls::{Conflict, ConflictReason, WriteOutcome};
 use vdom_core::limits::CHUNK_BYTES;
-use vdom_core::{Diff, Result, VectorClock};
+use vdom_core::{Diff, Error, ErrorCode, Result, VectorClock};
 
 use crate::branch::Branch;
 use crate::content;
@@ -24,6 +24,12 @@ pub(crate) async fn propose(handle: &BranchHandle, proposal: Proposal) -> Result
     }
 }
 
+/// Whether an attempt to merge failed because the diff does not fit what it was made of:
+/// then there is nothing to compare, and nobody else to blame.
+pub(crate) fn is_of_diff(error: &Error) -> bool {
+    matches!(error.code, ErrorCode::InvalidArgument | ErrorCode::FailedPrecondition)
+}
+
 /// Adds what the writer had seen, and where it disagrees with what stands there.
 pub(crate) async fn explain_conflict(
     branch: &Branch,
@@ -37,11 +43,13 @@ pub(crate) async fn explain_conflict(
         let content = content::load(branch.store(), &branch.address, &base.content).await?;
         conflict.base_content = Some(content);
     }
-    if conflict.reason == ConflictReason::StaleClock
-        && let MergeAttempt::Conflicting(hunks) =
-            try_merge(branch, Some(&base), &current, diff).await?
-    {
-        conflict.hunks = hunks;
+    if conflict.reason == ConflictReason::StaleClock {
+        conflict.hunks = match try_merge(branch, Some(&base), &current, diff).await {
+            Ok(MergeAttempt::Conflicting(hunks)) => hunks,
+            Ok(_) => Vec::new(),
+            Err(error) if is_of_diff(&error) => Vec::new(),
+            Err(error) => return Err(error),
+        };
     }
     Ok(())
 }

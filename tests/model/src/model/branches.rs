@@ -108,10 +108,11 @@ impl World {
             return Err(ErrorCode::NotFound);
         }
         let oldest = self.oldest(log);
-        if revision < oldest {
+        // Before the first change there is nothing that could be gone.
+        if (1..oldest).contains(&revision) {
             return Err(ErrorCode::Compacted);
         }
-        if revision > oldest && !self.is_boundary(log, revision) {
+        if revision > oldest.max(1) - 1 && !self.is_boundary(log, revision) {
             return Err(ErrorCode::InvalidArgument);
         }
         Ok(Parent { log, revision, restored: false })

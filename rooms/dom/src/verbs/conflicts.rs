@@ -31,6 +31,8 @@ use crate::writer::{
     BranchHandle, Command, Proposal, answered, conflict_row, explain_conflict, propose, recorded,
 };
 
+/// How often a resolution is made again because what it ends in has changed meanwhile.
+const ATTEMPTS_MAX: u32 = 16;
 const ROWS_PER_PAGE: usize = 256;
 const VIEWS_WAIT_MAX: Duration = Duration::from_secs(3);
 
@@ -96,20 +98,33 @@ pub(crate) async fn resolve(
     if let Some(first) = recorded(&handle, operation, now_ms).await? {
         return Ok(ResolveOutcome::Resolved(first.written()));
     }
-    let kept = open_conflict(branch, request.id).await?;
-    let written = match request.resolution {
-        Resolution::Ours => None,
-        _ => resolution(branch, permit, &request, kept, operation).await?,
-    };
-    let Some(proposal) = written else {
-        let mut records = vec![ControlRecord::Resolved(request.id)];
-        records.extend(operation.map(|operation| answered(operation, now_ms, None)));
-        handle.ask(|reply| Command::Control { records, reply }).await?;
-        return Ok(ResolveOutcome::Resolved(None));
-    };
-    match propose(&handle, proposal).await? {
-        WriteOutcome::Written(written) => Ok(ResolveOutcome::Resolved(Some(written))),
-        WriteOutcome::Conflicted(conflict) => Ok(ResolveOutcome::Conflicted(conflict)),
+    let mut attempts = 0;
+    loop {
+        // It ends as things stand, also where others write.
+        handle.verify_head().await?;
+        let head = branch.head().revision;
+        let kept = open_conflict(branch, request.id).await?;
+        let written = match request.resolution {
+            Resolution::Ours => None,
+            _ => resolution(branch, permit.clone(), &request, kept, operation).await?,
+        };
+        let Some(proposal) = written else {
+            let mut records = vec![ControlRecord::Resolved(request.id)];
+            records.extend(operation.map(|operation| answered(operation, now_ms, None)));
+            handle.ask(|reply| Command::Control { records, reply }).await?;
+            return Ok(ResolveOutcome::Resolved(None));
+        };
+        attempts += 1;
+        match propose(&handle, proposal).await? {
+            WriteOutcome::Written(written) => return Ok(ResolveOutcome::Resolved(Some(written))),
+            // Who names no clock means what stands there, and that has changed meanwhile.
+            WriteOutcome::Conflicted(conflict)
+                if request.clock.is_empty()
+                    && conflict.reason == ConflictReason::StaleClock
+                    && branch.head().revision > head
+                    && attempts < ATTEMPTS_MAX => {}
+            WriteOutcome::Conflicted(conflict) => return Ok(ResolveOutcome::Conflicted(conflict)),
+        }
     }
 }
 

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use vdom_core::dom::calls::{OnConflict, RevertChanges, SetOutcome, SetWritten};
+use vdom_core::dom::calls::{
+    ConflictReason, OnConflict, RevertChanges, SetConflicts, SetOutcome, SetWritten,
+};
 use vdom_core::dom::change::{ChangeSetHeader, sha256};
 use vdom_core::dom::diff::PutContent;
 use vdom_core::limits::CHANGE_SET_MAX_DIFFS;
 use vdom_core::{Diff, Error, ErrorCode, Hash, Node, NodeId, Operation, Result, VectorClock};
 use vdom_security::Permit;
-use vdom_store::ChunkId;
+use vdom_store::{ChunkId, OperationKey};
 
 use crate::branch::Branch;
 use crate::branch::point_in_time::{EntryReader, node_at_revision};
@@ -27,6 +29,9 @@ use crate::registry::read_consistency::epoch_changed;
 use crate::verbs::change_set::write_proposal;
 use crate::writer::{BranchHandle, SetItem, SetProposal, recorded};
 
+/// How often an inverse is made again because what it overwrites has changed meanwhile.
+const ATTEMPTS_MAX: u32 = 16;
+
 /// Writes the inverse of the range.
 pub(crate) async fn revert(
     registry: &BranchRegistry,
@@ -34,17 +39,49 @@ pub(crate) async fn revert(
     request: RevertChanges,
 ) -> Result<SetOutcome> {
     let handle = registry.existing(&permit, &request.address).await?;
-    let branch = &*handle.branch;
-    let (first, last) = (request.first_revision, request.last_revision);
-    let subject = permit.subject().clone();
-    let operation = request
-        .operation_id
-        .map(|id| (Operation { id, request: request_hash(&request) }, operation_key(&subject, id)));
+    let operation = request.operation_id.map(|id| {
+        let operation = Operation { id, request: request_hash(&request) };
+        (operation, operation_key(permit.subject(), id))
+    });
     if let Some(first) = recorded(&handle, operation, registry.environment.now_ms()).await? {
         let operation_id = request.operation_id;
         return Ok(SetOutcome::Written(SetWritten { operation_id, ..first.set_written() }));
     }
-    check_range(&handle, &request).await?;
+    let mut attempts = 0;
+    loop {
+        // What is undone is compared with what stands, also where others write.
+        handle.verify_head().await?;
+        let proposal = proposal(&handle, permit.clone(), &request, operation).await?;
+        let outcome =
+            write_proposal(registry, &request.address, request.operation_id, proposal).await?;
+        attempts += 1;
+        match &outcome {
+            SetOutcome::Conflicted(conflicts)
+                if request.on_conflict == OnConflict::Overwrite
+                    && attempts < ATTEMPTS_MAX
+                    && has_changed_meanwhile(conflicts) => {}
+            _ => return Ok(outcome),
+        }
+    }
+}
+
+/// Whether a node that was to be overwritten was changed since it was looked at.
+fn has_changed_meanwhile(conflicts: &SetConflicts) -> bool {
+    let mut conflicts = conflicts.results.iter().flatten();
+    conflicts.any(|conflict| conflict.reason == ConflictReason::StaleClock)
+}
+
+/// The inverse of the range, made of what stands now.
+async fn proposal(
+    handle: &BranchHandle,
+    permit: Permit,
+    request: &RevertChanges,
+    operation: Option<(Operation, OperationKey)>,
+) -> Result<SetProposal> {
+    let branch = &*handle.branch;
+    let (first, last) = (request.first_revision, request.last_revision);
+    let subject = permit.subject().clone();
+    check_range(handle, request)?;
     let mut diffs = PackWriter::new(branch.store(), &branch.address);
     let mut items = Vec::new();
     for id in changed_in(branch, first, last).await? {
@@ -53,7 +90,7 @@ pub(crate) async fn revert(
             None => None,
         };
         let after = node_at_revision(branch, id, last).await?;
-        let Some((item, diff)) = inverse(branch, &request, before, after).await? else { continue };
+        let Some((item, diff)) = inverse(branch, request, before, after).await? else { continue };
         if let Some(PutContent::Chunks(chunks)) = Diff::parse_stored(&diff)?.put() {
             let chunks: Vec<_> = chunks.iter().map(|chunk| ChunkId(chunk.hash.0)).collect();
             content::touch(branch.store(), &branch.address, &chunks).await?;
@@ -77,7 +114,7 @@ pub(crate) async fn revert(
         stored,
         diff_hash: item.hash,
         clock: item.clock,
-        on_conflict: request.on_conflict,
+        on_conflict: item.on_conflict,
         actor: item.actor,
         message: String::new(),
         metadata: BTreeMap::new(),
@@ -87,7 +124,7 @@ pub(crate) async fn revert(
         message => message.to_owned(),
     };
     let author = request.author.clone().filter(|author| !author.is_empty());
-    let proposal = SetProposal {
+    Ok(SetProposal {
         author: author.unwrap_or_else(|| subject.to_string()),
         permit,
         header: Arc::new(ChangeSetHeader { message, metadata: BTreeMap::new() }),
@@ -96,11 +133,10 @@ pub(crate) async fn revert(
         operation,
         items: items.collect(),
         packs,
-    };
-    write_proposal(registry, &request.address, request.operation_id, proposal).await
+    })
 }
 
-async fn check_range(handle: &BranchHandle, request: &RevertChanges) -> Result<()> {
+fn check_range(handle: &BranchHandle, request: &RevertChanges) -> Result<()> {
     let branch = &handle.branch;
     let (first, last) = (request.first_revision, request.last_revision);
     if let Some(epoch) = request.epoch.filter(|epoch| *epoch != branch.head().epoch) {
@@ -116,9 +152,6 @@ async fn check_range(handle: &BranchHandle, request: &RevertChanges) -> Result<(
             "revisions {first} to {last} are more than {CHANGE_SET_MAX_DIFFS} changes: revert the \
              later ones first"
         )));
-    }
-    if last > branch.head().revision {
-        handle.verify_head().await?;
     }
     let head = branch.head();
     if last > head.revision {
@@ -151,6 +184,7 @@ struct Inverse {
     node_id: Option<NodeId>,
     created: Option<Arc<Node>>,
     clock: VectorClock,
+    on_conflict: OnConflict,
     actor: String,
     hash: Hash,
 }
@@ -170,12 +204,19 @@ async fn inverse(
     };
     let Some(diff) = Diff::restore(found.as_deref(), before.as_deref())? else { return Ok(None) };
     let (actor, hash) = (String::new(), Hash::default());
+    let on_conflict = request.on_conflict;
     let item = if let Some(node) = after {
-        let (node_id, clock) = (Some(node.id), node.clock.clone());
-        Inverse { node_id, created: None, clock, actor, hash }
+        let (clock, on_conflict) = match found.filter(|found| found.live) {
+            // The diff is made of just this.
+            Some(found) if on_conflict == OnConflict::Overwrite => {
+                (found.clock.clone(), OnConflict::Reject)
+            }
+            _ => (node.clock.clone(), on_conflict),
+        };
+        Inverse { node_id: Some(node.id), created: None, clock, on_conflict, actor, hash }
     } else {
         let clock = VectorClock::default();
-        Inverse { node_id: None, created: before, clock, actor, hash }
+        Inverse { node_id: None, created: before, clock, on_conflict, actor, hash }
     };
     Ok(Some((item, diff)))
 }

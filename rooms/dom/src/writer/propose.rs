@@ -43,7 +43,7 @@ pub(crate) async fn explain_conflict(
         let content = content::load(branch.store(), &branch.address, &base.content).await?;
         conflict.base_content = Some(content);
     }
-    if conflict.reason == ConflictReason::StaleClock {
+    if conflict.reason == ConflictReason::StaleClock && current.live {
         conflict.hunks = match try_merge(branch, Some(&base), &current, diff).await {
             Ok(MergeAttempt::Conflicting(hunks)) => hunks,
             Ok(_) => Vec::new(),

@@ -14,6 +14,7 @@ mod removed_rows;
 mod replay;
 pub(crate) mod row_pages;
 pub(crate) mod usage;
+mod views_wait;
 
 pub(crate) use applied_batch::{AppliedBatch, AppliedChange, SharedEvents};
 pub(crate) use errors::{broken_chain, history_compacted};
@@ -23,7 +24,6 @@ pub(crate) use replay::{after_change, next_clock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use overlay::BranchState;
 use parking_lot::{Mutex, RwLock};
@@ -225,34 +225,6 @@ impl Branch {
     /// By how many bytes, of diffs and what they make, the views are behind.
     pub(crate) fn view_lag_bytes(&self) -> usize {
         self.state.read().unwritten_bytes
-    }
-
-    /// Waits until the views have all that the log says up to this batch.
-    pub(crate) async fn views_complete(&self, number: u64) {
-        loop {
-            let derived = self.views_advanced.notified();
-            if self.watermark().number >= number {
-                return;
-            }
-            self.flush_requested.notify_one();
-            derived.await;
-        }
-    }
-
-    /// Waits until the views are complete up to `revision`, or for `at_most`.
-    pub(crate) async fn views_complete_to(&self, revision: u64, at_most: Duration) {
-        let reached = async {
-            loop {
-                let derived = self.views_advanced.notified();
-                if self.watermark().position.revision >= revision {
-                    return;
-                }
-                self.flush_requested.notify_one();
-                derived.await;
-            }
-        };
-        // Who waits has another way if it takes longer.
-        let _ = tokio::time::timeout(at_most, reached).await;
     }
 
     /// A node, tombstones included.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use vdom_core::limits::COMPACTION_MIN_CHANGES;
-use vdom_core::{BranchAddress, Error, ErrorCode, Hash, Result};
+use vdom_core::{BranchAddress, ErrorCode, Hash, Result};
 use vdom_edge::Environment;
 use vdom_security::{Duty, Permit};
 use vdom_store::Position;
@@ -31,7 +31,6 @@ use crate::writer::{BranchHandle, Command, batch_at, own_oldest};
 
 const PAGE_BYTES: usize = 8 << 20;
 const ROWS_PER_DELETION: usize = 1_024;
-const VIEWS_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// How much of the history is kept at least; what is beyond both is compacted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +187,7 @@ async fn write_checkpoint(
     let now_ms = environment.now_ms();
     let number = number_of(branch, limit).await?;
     // A row that is still to be written would be missing.
-    views_complete(branch, number).await?;
+    branch.await_views(number).await?;
     let mut point = CompactionPoint::after(branch, limit, number, now_ms).await?;
     let mut writer = CheckpointWriter::new(branch);
     // Before the rows: what is compacted meanwhile has become rows before that.
@@ -215,19 +214,6 @@ async fn write_checkpoint(
     let checkpoint = Box::new(writer.finish(&point, hash_at(branch, limit).await?).await?);
     let built_on = known.map_or(0, |known| known.number);
     handle.ask(|reply| Command::Checkpoint { checkpoint, built_on, reply }).await
-}
-
-/// Waits until the rows of all batches up to this one are written.
-async fn views_complete(branch: &Branch, number: u64) -> Result<()> {
-    let complete = tokio::time::timeout(VIEWS_WAIT_MAX, branch.views_complete(number)).await;
-    complete.map_err(|_| {
-        let wait = VIEWS_WAIT_MAX.as_secs();
-        let error = Error::unavailable(format!(
-            "{} is not compacted now: its views were not written within {wait} s",
-            branch.address
-        ));
-        error.resource(&branch.address).retry_after(VIEWS_WAIT_MAX)
-    })
 }
 
 /// Takes out what a checkpoint stands in for; `None` where nothing was left to do.

@@ -2,7 +2,6 @@
 //! decides.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -28,13 +27,12 @@ use crate::records::{
 use crate::registry::BranchRegistry;
 use crate::writer::merge::merge_base;
 use crate::writer::{
-    BranchHandle, Command, Proposal, answered, conflict_row, explain_conflict, propose, recorded,
+    BranchHandle, Command, Proposal, answered, explain_conflict, open_conflict, propose, recorded,
 };
 
 /// How often a resolution is made again because what it ends in has changed meanwhile.
 const ATTEMPTS_MAX: u32 = 16;
 const ROWS_PER_PAGE: usize = 256;
-const VIEWS_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// One page of the conflicts that nobody has resolved.
 pub(crate) async fn list(handle: &BranchHandle, request: &ListConflicts) -> Result<ConflictPage> {
@@ -43,7 +41,7 @@ pub(crate) async fn list(handle: &BranchHandle, request: &ListConflicts) -> Resu
 
 async fn page(handle: &BranchHandle, request: &ListConflicts) -> Result<ConflictPage> {
     let branch = &*handle.branch;
-    views_complete(branch).await?;
+    branch.await_views(branch.head().number).await?;
     let limit = request.limit.clamp(1, CONFLICT_PAGE_MAX) as usize;
     let mut conflicts = Vec::new();
     let mut to = request.after.and_then(before).unwrap_or(ConflictId([0xff; 16]));
@@ -125,22 +123,6 @@ pub(crate) async fn resolve(
                     && attempts < ATTEMPTS_MAX => {}
             WriteOutcome::Conflicted(conflict) => return Ok(ResolveOutcome::Conflicted(conflict)),
         }
-    }
-}
-
-/// A conflict that nobody has resolved.
-///
-/// # Errors
-/// `NotFound` where there is none.
-pub(super) async fn open_conflict(branch: &Branch, id: ConflictId) -> Result<KeptConflict> {
-    views_complete(branch).await?;
-    match conflict_row(branch, id).await?.filter(|row| row.live) {
-        Some(row) => decode_record(&row.value),
-        None => Err(Error::not_found(format!(
-            "conflict {id} is not open in {}: it was never kept, or somebody resolved it",
-            branch.address
-        ))
-        .resource(&branch.address)),
     }
 }
 
@@ -351,15 +333,6 @@ async fn shown(
 }
 
 /// Waits until the views have all that the log says.
-async fn views_complete(branch: &Branch) -> Result<()> {
-    let complete = branch.views_complete(branch.head().number);
-    tokio::time::timeout(VIEWS_WAIT_MAX, complete).await.map_err(|_| {
-        Error::unavailable(format!("the views of {} lag behind: try again", branch.address))
-            .resource(&branch.address)
-            .retry_after(Duration::from_secs(1))
-    })
-}
-
 /// Whether any of the paths covers what the conflict is about.
 fn is_wanted(kept: &KeptConflict, paths: &[String]) -> bool {
     paths.is_empty()

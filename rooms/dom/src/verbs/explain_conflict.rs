@@ -6,10 +6,10 @@ use vdom_core::limits::EXPLAINED_CHANGES_MAX;
 use vdom_core::{Diff, Result};
 
 use crate::records::event;
-use crate::verbs::conflicts::{open_conflict, stored};
+use crate::verbs::conflicts::stored;
 use crate::verbs::history;
 use crate::writer::merge::{MergeAttempt, merge_base, try_merge};
-use crate::writer::{BranchHandle, is_of_diff};
+use crate::writer::{BranchHandle, is_of_diff, open_conflict};
 
 pub(crate) async fn explain(
     handle: &BranchHandle,

@@ -31,6 +31,7 @@ use crate::writer::{BranchHandle, SetItem, SetProposal, recorded};
 
 /// How often an inverse is made again because what it overwrites has changed meanwhile.
 const ATTEMPTS_MAX: u32 = 16;
+const ATTEMPTS_AT_HEAD_MAX: u32 = 8;
 
 /// Writes the inverse of the range.
 pub(crate) async fn revert(
@@ -51,22 +52,32 @@ pub(crate) async fn revert(
     loop {
         // What is undone is compared with what stands, also where others write.
         handle.verify_head().await?;
-        let proposal = proposal(&handle, permit.clone(), &request, operation).await?;
-        let outcome =
-            write_proposal(registry, &request.address, request.operation_id, proposal).await?;
+        let head = handle.branch.head().revision;
         attempts += 1;
-        match &outcome {
-            SetOutcome::Conflicted(conflicts)
-                if request.on_conflict == OnConflict::Overwrite
-                    && attempts < ATTEMPTS_MAX
-                    && has_changed_meanwhile(conflicts) => {}
-            _ => return Ok(outcome),
+        let overwrites = request.on_conflict == OnConflict::Overwrite;
+        // At first nothing at all may come between; where too much does, only what
+        // concerns the nodes is looked at.
+        let expected = (overwrites && attempts <= ATTEMPTS_AT_HEAD_MAX).then_some(head);
+        let proposal = proposal(&handle, permit.clone(), &request, operation).await?;
+        let proposal = SetProposal { expected_revision: expected, ..proposal };
+        let outcome =
+            write_proposal(registry, &request.address, request.operation_id, proposal).await;
+        let is_outdated = match &outcome {
+            Ok(SetOutcome::Conflicted(conflicts)) => overwrites && has_changed(conflicts),
+            Err(error) => {
+                error.code == ErrorCode::FailedPrecondition
+                    && expected.is_some_and(|head| head != handle.branch.head().revision)
+            }
+            Ok(_) => false,
+        };
+        if !is_outdated || attempts == ATTEMPTS_MAX {
+            return outcome;
         }
     }
 }
 
 /// Whether a node that was to be overwritten was changed since it was looked at.
-fn has_changed_meanwhile(conflicts: &SetConflicts) -> bool {
+fn has_changed(conflicts: &SetConflicts) -> bool {
     let mut conflicts = conflicts.results.iter().flatten();
     conflicts.any(|conflict| conflict.reason == ConflictReason::StaleClock)
 }

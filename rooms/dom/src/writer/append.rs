@@ -16,7 +16,7 @@ use crate::error::from_store;
 use crate::records::{
     Checkpoint, ControlRecord, Packed, Piece, encode_batch, encode_packed, encode_piece,
 };
-use crate::writer::{Writer, compaction_limit};
+use crate::writer::{Writer, compaction_limit, open_conflict};
 
 /// The changes of a large set are kept in chunks of about this size.
 const PIECE_MAX_BYTES: usize = 512 << 10;
@@ -79,7 +79,7 @@ impl Writer {
         loop {
             self.check_open()?;
             let head = self.branch.head();
-            self.branch.views_complete(head.number).await;
+            self.branch.await_views(head.number).await?;
             let limit = compaction_limit::limit(&self.branch, wanted, now_ms).await?;
             if limit == 0 || self.try_append_control_records(&[ControlRecord::Limit(limit)]).await?
             {
@@ -136,6 +136,9 @@ impl Writer {
         for record in records {
             if let ControlRecord::Pin { revision, .. } = record {
                 self.branch.check_kept(*revision)?;
+            }
+            if let ControlRecord::Resolved(id) = record {
+                open_conflict(&self.branch, *id).await?;
             }
             operations.extend(record.operation_key());
             chunks.extend(record.named_chunks()?);

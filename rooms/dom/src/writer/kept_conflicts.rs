@@ -4,12 +4,14 @@
 use sha2::{Digest, Sha256};
 use vdom_core::dom::calls::{Conflict, ConflictReason, Written};
 use vdom_core::{ConflictId, Error, Operation, Result};
-use vdom_store::OperationKey;
+use vdom_store::{OperationKey, View};
 
 use crate::branch::Branch;
 use crate::content::packs::StoredDiff;
 use crate::error::from_store;
-use crate::records::{ControlRecord, DocumentView, KeptConflict, KeptReason, RecordedResult};
+use crate::records::{
+    ControlRecord, DocumentView, KeptConflict, KeptReason, RecordedResult, decode_record,
+};
 use crate::writer::Proposal;
 use crate::writer::verdict::Verdict;
 
@@ -111,11 +113,28 @@ fn name(branch: &Branch, proposal: &Proposal, conflict: &Conflict) -> ConflictId
     ConflictId(id)
 }
 
-/// The row of a kept conflict.
-pub(crate) async fn conflict_row(
-    branch: &Branch,
-    id: ConflictId,
-) -> Result<Option<vdom_store::View>> {
+/// A conflict that nobody has resolved.
+///
+/// # Errors
+/// `NotFound` where there is none.
+pub(crate) async fn open_conflict(branch: &Branch, id: ConflictId) -> Result<KeptConflict> {
+    match conflict_row(branch, id).await?.filter(|row| row.live) {
+        Some(row) => decode_record(&row.value),
+        None => Err(no_open_conflict(branch, id)),
+    }
+}
+
+pub(crate) fn no_open_conflict(branch: &Branch, id: ConflictId) -> Error {
+    Error::not_found(format!(
+        "conflict {id} is not open in {}: it was never kept, or somebody resolved it",
+        branch.address
+    ))
+    .resource(&branch.address)
+}
+
+/// The row of a kept conflict, as the log says by now.
+async fn conflict_row(branch: &Branch, id: ConflictId) -> Result<Option<View>> {
+    branch.await_views(branch.head().number).await?;
     let row = branch.store().view(branch.log, DocumentView::Conflict.kind(), id.as_bytes()).await;
     row.map_err(|error| from_store(error, &branch.address))
 }

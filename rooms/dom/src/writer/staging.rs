@@ -8,8 +8,8 @@ use vdom_core::dom::calls::Written;
 use vdom_core::dom::change::{chain_hash, sha256};
 use vdom_core::dom::diff;
 use vdom_core::{
-    Change, ChangeKind, ChangeSetHeader, ChangeSetPosition, Content, Error, Hash, Node, NodeId,
-    NodeKind, NodePath, Operation, OperationId, Result,
+    Change, ChangeKind, ChangeSetHeader, ChangeSetPosition, ConflictId, Content, Error, Hash, Node,
+    NodeId, NodeKind, NodePath, Operation, OperationId, Result,
 };
 use vdom_store::OperationKey;
 
@@ -17,8 +17,9 @@ use crate::branch::usage::Usage;
 use crate::branch::{AppliedChange, Branch, after_change, idempotency, next_clock};
 use crate::content;
 use crate::records::LoggedChange;
-use crate::writer::Proposal;
+use crate::writer::kept_conflicts::no_open_conflict;
 use crate::writer::verdict::{Verdict, concerns_the_store, written};
+use crate::writer::{Proposal, open_conflict};
 
 /// The state of a branch after the changes that are staged but not appended.
 pub(crate) struct Staging<'a> {
@@ -34,6 +35,8 @@ pub(crate) struct Staging<'a> {
     pub(super) actors: HashMap<String, Arc<str>>,
     pub(super) operations: HashMap<OperationKey, (Operation, Written)>,
     pub(super) grown: Usage,
+    /// The conflicts that staged changes end.
+    pub(super) resolved: HashSet<ConflictId>,
     /// The change set that is being staged; all of it is evaluated against the head.
     pub(super) set: Option<StagedSet>,
 }
@@ -67,6 +70,7 @@ impl<'a> Staging<'a> {
             actors: HashMap::new(),
             operations: HashMap::new(),
             grown: Usage::default(),
+            resolved: HashSet::new(),
             set: None,
         }
     }
@@ -110,6 +114,19 @@ impl<'a> Staging<'a> {
     }
 
     async fn evaluate_one(&mut self, proposal: &Proposal) -> Result<Verdict> {
+        let Some(id) = proposal.resolves else { return self.evaluate_open(proposal).await };
+        if self.resolved.contains(&id) {
+            return Err(no_open_conflict(self.branch, id));
+        }
+        open_conflict(self.branch, id).await?;
+        let verdict = self.evaluate_open(proposal).await?;
+        if matches!(verdict, Verdict::Accepted(_) | Verdict::Same(_)) {
+            self.resolved.insert(id);
+        }
+        Ok(verdict)
+    }
+
+    async fn evaluate_open(&mut self, proposal: &Proposal) -> Result<Verdict> {
         let current = match (proposal.node_id, &proposal.path) {
             (Some(id), _) => self.node(id).await?,
             (None, Some(path)) => self.node_at(path).await?,

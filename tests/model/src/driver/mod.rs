@@ -475,6 +475,7 @@ impl Driver {
             Call::Set(_, items) => {
                 items.iter().any(|item| item.on_conflict == OnConflictInCall::Merge)
             }
+            Call::Revert(revert) => revert.on_conflict == OnConflictInCall::Merge,
             _ => false,
         };
         if (merges(left) && changes(right)) || (merges(right) && changes(left)) {

@@ -355,11 +355,11 @@ impl Branch {
         Some(state.tail.range(from..).cloned().collect())
     }
 
-    /// The batches that the views do not have yet.
-    pub(crate) fn batches_without_views(&self) -> Vec<Arc<AppliedBatch>> {
+    /// Up to which revision the views are complete, and the batches that they do not have yet.
+    pub(crate) fn unwritten(&self) -> (u64, Vec<Arc<AppliedBatch>>) {
         let state = self.state.read();
         let from = state.tail.partition_point(|batch| batch.head.number <= state.watermark.number);
-        state.tail.range(from..).cloned().collect()
+        (state.watermark.position.revision, state.tail.range(from..).cloned().collect())
     }
 
     /// Makes a committed batch visible. Only the writer calls it, in order.
@@ -423,7 +423,7 @@ impl Branch {
 
     /// How much the nodes take, with what the views do not have yet.
     pub(crate) fn usage_now(&self) -> Usage {
-        let batches_without_views = self.batches_without_views();
+        let (_, batches_without_views) = self.unwritten();
         batches_without_views
             .iter()
             .fold(self.usage_in_views(), |usage, batch| self.usage_after(usage, &batch.changes))

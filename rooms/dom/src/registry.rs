@@ -98,10 +98,16 @@ impl BranchRegistry {
         address: &BranchAddress,
     ) -> Result<Arc<BranchHandle>> {
         let handle = self.get_or_open(permit, address, false).await?;
-        if handle.branch.head().number == 0 {
-            return Err(no_such_branch(address));
+        if handle.branch.head().number > 0 {
+            return Ok(handle);
         }
-        Ok(handle)
+        // It was opened for a first write that was refused; somebody may have begun it since.
+        let verified = handle.verify_head().await;
+        if handle.branch.is_retired() {
+            return self.get_or_open(permit, address, false).await;
+        }
+        verified?;
+        if handle.branch.head().number > 0 { Ok(handle) } else { Err(no_such_branch(address)) }
     }
 
     /// A branch that the first write creates where it does not exist.

@@ -30,8 +30,7 @@ pub(crate) async fn node_at_revision(
     if let Some(node) = branch.node_in_memory(id).filter(|node| node.changed_revision <= revision) {
         return Ok(Some(node));
     }
-    let watermark = branch.watermark().position.revision;
-    if let Some(node) = in_tail(branch, revision, |node| node.id == id, watermark) {
+    if let Some(node) = in_tail(branch, revision, |node| node.id == id) {
         return Ok(Some(node));
     }
     loop {
@@ -100,9 +99,8 @@ pub(crate) async fn path_at_revision(
         return Box::pin(path_at_revision(&parent.branch, path, revision)).await;
     }
     branch.check_kept(revision)?;
-    let watermark = branch.watermark().position.revision;
     let touches = |node: &Node| node.path == *path;
-    if let Some(node) = in_tail(branch, revision, touches, watermark)
+    if let Some(node) = in_tail(branch, revision, touches)
         && let Some(node) = node_at_revision(branch, node.id, revision).await?
         && node.live
         && node.path == *path
@@ -130,9 +128,8 @@ pub(crate) async fn last_at(
     path: &NodePath,
     revision: u64,
 ) -> Result<Option<NodeId>> {
-    let watermark = branch.watermark().position.revision;
     let touches = |node: &Node| node.path == *path;
-    if let Some(node) = in_tail(branch, revision, touches, watermark) {
+    if let Some(node) = in_tail(branch, revision, touches) {
         return Ok(Some(node.id));
     }
     let (from, to) = (path_history_id(path, 0), path_history_id(path, revision));
@@ -316,8 +313,7 @@ pub(crate) async fn changed_at(
     revision: u64,
     limit: usize,
 ) -> Result<Vec<u64>> {
-    let watermark = branch.watermark().position.revision;
-    let tail = branch.tail_after(watermark).unwrap_or_default();
+    let (written, tail) = branch.unwritten();
     let mut revisions: Vec<u64> = tail
         .iter()
         .rev()
@@ -328,7 +324,7 @@ pub(crate) async fn changed_at(
         .take(limit)
         .collect();
     if revisions.len() < limit {
-        let upto = revision.min(watermark);
+        let upto = revision.min(written);
         let oldest = branch.compaction().limit;
         let (from, to, rest) = (history_id(id, 0), history_id(id, upto), limit - revisions.len());
         let rows = whole_rows(branch, DocumentView::History, &from, &to, rest, upto).await?;
@@ -389,13 +385,8 @@ fn version_missing(branch: &Branch, change: &Change, version: u64) -> Error {
 
 /// The last node in the part of the log that has no views yet, at or before
 /// `revision`, that fits.
-fn in_tail(
-    branch: &Branch,
-    revision: u64,
-    fits: impl Fn(&Node) -> bool,
-    watermark: u64,
-) -> Option<Arc<Node>> {
-    let tail = branch.tail_after(watermark)?;
+fn in_tail(branch: &Branch, revision: u64, fits: impl Fn(&Node) -> bool) -> Option<Arc<Node>> {
+    let (_, tail) = branch.unwritten();
     tail.iter()
         .rev()
         .flat_map(|batch| batch.changes.iter().rev())

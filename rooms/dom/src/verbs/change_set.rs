@@ -25,7 +25,7 @@ use crate::content::packs::PackWriter;
 use crate::records::operation_key;
 use crate::registry::BranchRegistry;
 use crate::writer::{
-    Command, SetItem, SetProposal, located, request_hash, staged, store_large_put,
+    BranchHandle, Command, SetItem, SetProposal, located, request_hash, staged, store_large_put,
 };
 
 /// Takes the diffs in and writes them.
@@ -46,17 +46,16 @@ pub(crate) async fn write(
         .take(parts)
         .await?
         .proposal(permit, request);
-    write_proposal(registry, &address, operation_id, proposal).await
+    let handle = registry.existing_or_new(&proposal.permit, &address).await?;
+    write_proposal(&handle, operation_id, proposal).await
 }
 
 /// Has the branch's writer evaluate a set.
 pub(crate) async fn write_proposal(
-    registry: &BranchRegistry,
-    address: &vdom_core::BranchAddress,
+    handle: &BranchHandle,
     operation_id: Option<OperationId>,
     proposal: SetProposal,
 ) -> Result<SetOutcome> {
-    let handle = registry.existing_or_new(&proposal.permit, address).await?;
     let proposal = Box::new(proposal);
     let mut outcome = handle.ask(|reply| Command::WriteSet { proposal, reply }).await?;
     match &mut outcome {

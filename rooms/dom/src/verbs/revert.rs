@@ -60,8 +60,7 @@ pub(crate) async fn revert(
         let expected = (overwrites && attempts <= ATTEMPTS_AT_HEAD_MAX).then_some(head);
         let proposal = proposal(&handle, permit.clone(), &request, operation).await?;
         let proposal = SetProposal { expected_revision: expected, ..proposal };
-        let outcome =
-            write_proposal(registry, &request.address, request.operation_id, proposal).await;
+        let outcome = write_proposal(&handle, request.operation_id, proposal).await;
         let is_outdated = match &outcome {
             Ok(SetOutcome::Conflicted(conflicts)) => overwrites && has_changed(conflicts),
             Err(error) => {

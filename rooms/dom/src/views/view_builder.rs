@@ -60,7 +60,7 @@ pub(crate) async fn complete(branch: &Branch, permit: &Permit) -> Result<()> {
 
 /// Writes the views of the oldest batches that lack them; false for none.
 async fn write_some(branch: &Branch, permit: &Permit) -> Result<bool> {
-    let batches = branch.batches_without_views();
+    let (_, batches) = branch.unwritten();
     let mut rows = Rows::new(branch, permit);
     let mut watermark = None;
     let mut usage = branch.usage_in_views();

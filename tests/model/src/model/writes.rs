@@ -300,9 +300,10 @@ impl<'a> Stage<'a> {
         if may_be_missed || self.world.logs[owner].is_half_compacted {
             return Base::Oldest(base.node.clone());
         }
+        let is_kept_for_others = owner != self.log && base.revision > self.world.logs[owner].limit;
         if base.revision > oldest {
             Base::Kept(base.node.clone())
-        } else if until > oldest {
+        } else if until > oldest || is_kept_for_others {
             Base::Oldest(base.node.clone())
         } else {
             Base::Gone

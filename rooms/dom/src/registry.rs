@@ -97,17 +97,11 @@ impl BranchRegistry {
         permit: &Permit,
         address: &BranchAddress,
     ) -> Result<Arc<BranchHandle>> {
-        let handle = self.get_or_open(permit, address, false).await?;
-        if handle.branch.head().number > 0 {
-            return Ok(handle);
+        let handle = self.known(permit, address, false).await?;
+        if handle.branch.head().number == 0 {
+            return Err(no_such_branch(address));
         }
-        // It was opened for a first write that was refused; somebody may have begun it since.
-        let verified = handle.verify_head().await;
-        if handle.branch.is_retired() {
-            return self.get_or_open(permit, address, false).await;
-        }
-        verified?;
-        if handle.branch.head().number > 0 { Ok(handle) } else { Err(no_such_branch(address)) }
+        Ok(handle)
     }
 
     /// A branch that the first write creates where it does not exist.
@@ -116,7 +110,26 @@ impl BranchRegistry {
         permit: &Permit,
         address: &BranchAddress,
     ) -> Result<Arc<BranchHandle>> {
-        self.get_or_open(permit, address, true).await
+        self.known(permit, address, true).await
+    }
+
+    /// A branch that is open, or is opened now. One that was opened for a first write that was
+    /// refused may have been begun since.
+    async fn known(
+        &self,
+        permit: &Permit,
+        address: &BranchAddress,
+        create: bool,
+    ) -> Result<Arc<BranchHandle>> {
+        let handle = self.get_or_open(permit, address, create).await?;
+        if handle.branch.head().number > 0 {
+            return Ok(handle);
+        }
+        let verified = handle.verify_head().await;
+        if handle.branch.is_retired() {
+            return self.get_or_open(permit, address, create).await;
+        }
+        verified.map(|()| handle)
     }
 
     /// The branches that are open now.

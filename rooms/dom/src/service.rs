@@ -14,7 +14,7 @@ use vdom_core::dom::calls::{
     Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
-use vdom_core::{BranchAddress, RealmName, RepoName, Result};
+use vdom_core::{BranchAddress, ErrorCode, RealmName, RepoName, Result};
 use vdom_edge::{Caller, Environment, ServiceStream};
 use vdom_security::{Action, Authority, GuardedStore, Permit, SystemPermits};
 
@@ -101,8 +101,15 @@ impl DocumentRoom {
         at: &ReadAt,
     ) -> Result<Arc<BranchHandle>> {
         let handle = self.reader(caller, address).await?;
-        handle.await_consistency(caller, at).await?;
-        Ok(handle)
+        match handle.await_consistency(caller, at).await {
+            // It may have been made again, unheard of here.
+            Err(error) if error.code == ErrorCode::NotFound && handle.branch.is_retired() => {
+                let handle = self.reader(caller, address).await?;
+                handle.await_consistency(caller, at).await?;
+                Ok(handle)
+            }
+            consistent => consistent.map(|()| handle),
+        }
     }
 }
 

@@ -17,8 +17,15 @@ const POLL_EVERY: Duration = Duration::from_millis(20);
 
 impl BranchHandle {
     /// Proves the head now.
+    ///
+    /// # Errors
+    /// `NotFound` where the branch turns out to be deleted.
     pub(crate) async fn verify_head(&self) -> Result<()> {
-        self.ask(|reply| Command::VerifyHead { reply }).await
+        self.ask(|reply| Command::VerifyHead { reply }).await?;
+        if self.branch.head().closed {
+            return Err(writer::branch_deleted(&self.branch));
+        }
+        Ok(())
     }
 
     /// Waits until the branch is as current as `at` asks for, or refuses; never

@@ -217,7 +217,9 @@ async fn leave(
     let revision = readable_revision(&handle, request.at_revision).await?;
     let branch = &handle.branch;
     if revision == 0 {
-        // Before the first change there is nothing to continue, whatever is compacted.
+        // Before the first change there is nothing to continue, whatever is compacted; but
+        // the branch must be there.
+        handle.verify_head().await?;
         return Ok((0, CHAIN_START, Vec::new()));
     }
     if revision > branch.oldest_revision() {

@@ -175,7 +175,11 @@ impl World {
         let expected = BranchSummary {
             name: of.name.to_string(),
             epoch: of.epoch,
-            revision: self.head(log),
+            // Where others write meanwhile, it is of just after.
+            revision: match self.is_racing {
+                true => summary.revision.max(self.head(log)),
+                false => self.head(log),
+            },
             origin,
             ..summary.clone()
         };

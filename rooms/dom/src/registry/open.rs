@@ -109,6 +109,10 @@ impl BranchRegistry {
         let parent_address = BranchAddress { branch: name.clone(), ..address.clone() };
         let live = self.live_parent(&parent_address, incarnation).await?;
         let (branch, kept_open) = if let Some(handle) = live {
+            // All that the branch continues must have been heard of here.
+            if handle.branch.head().revision < revision {
+                handle.verify_head().await?;
+            }
             let branch = handle.branch.clone();
             (branch, Some(handle as Arc<dyn Any + Send + Sync>))
         } else {

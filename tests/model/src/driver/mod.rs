@@ -276,8 +276,13 @@ impl Driver {
         let before = self.world.clone();
         // A call may find its branch deleted where it would begin the next one.
         let deletes = matches!(left.call, Call::Delete(_)) || matches!(right.call, Call::Delete(_));
+        let forks = matches!(left.call, Call::Fork(_)) || matches!(right.call, Call::Fork(_));
         let in_order = |world: &mut World, order: [(&Asked, &Answer); 2]| {
             order.into_iter().try_for_each(|(asked, answer)| {
+                // It had begun a branch that another call has begun by now.
+                if forks && answer.error() == Some(ErrorCode::Unavailable) {
+                    return Ok(());
+                }
                 let may_be_deleted = deletes && !matches!(asked.call, Call::Delete(_));
                 if may_be_deleted && answer.error() == Some(ErrorCode::NotFound) {
                     return Ok(());

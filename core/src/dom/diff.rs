@@ -53,8 +53,21 @@ pub enum PutContent {
     Bytes(Bytes),
     /// The document of an INTENT or META.
     Document(Bytes),
-    /// What was staged as chunks of the store; never from a client.
+    /// The bytes of a FILE, staged as chunks of the store; never from a client. In what
+    /// 0.1.0 stored, also a document.
     Chunks(Vec<ContentChunk>),
+    /// The document of an INTENT or META, staged as chunks of the store.
+    DocumentChunks(Vec<ContentChunk>),
+}
+
+impl PutContent {
+    /// The chunks of the store, where it was staged as such.
+    pub fn chunks(&self) -> Option<&[ContentChunk]> {
+        match self {
+            Self::Chunks(chunks) | Self::DocumentChunks(chunks) => Some(chunks),
+            Self::Bytes(_) | Self::Document(_) => None,
+        }
+    }
 }
 
 impl Diff {

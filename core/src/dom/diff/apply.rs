@@ -83,7 +83,9 @@ impl Applied {
 fn check_kind(diff: &Diff, kind: NodeKind) -> Result<()> {
     let suits = match diff {
         Diff::Text(_) | Diff::Put(PutContent::Bytes(_)) => !kind.is_document(),
-        Diff::Patch(_) | Diff::Put(PutContent::Document(_)) => kind.is_document(),
+        Diff::Patch(_) | Diff::Put(PutContent::Document(_) | PutContent::DocumentChunks(_)) => {
+            kind.is_document()
+        }
         Diff::Put(PutContent::Chunks(_))
         | Diff::Attributes { .. }
         | Diff::Delete
@@ -110,7 +112,7 @@ fn new_content(put: &PutContent) -> Result<NewContent> {
         PutContent::Bytes(bytes) | PutContent::Document(bytes) => {
             (NewContent::Bytes(bytes.clone()), bytes.len() as u64)
         }
-        PutContent::Chunks(chunks) => {
+        PutContent::Chunks(chunks) | PutContent::DocumentChunks(chunks) => {
             let size = chunks.iter().map(|chunk| u64::from(chunk.length)).sum();
             (NewContent::Chunks(chunks.clone()), size)
         }

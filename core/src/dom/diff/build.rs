@@ -7,6 +7,7 @@ use crate::dom::node::ContentChunk;
 use crate::error::{Error, Result};
 use crate::names::NodePath;
 
+use super::PutContent;
 use super::{Diff, PatchOperation, TextOperation};
 
 impl Diff {
@@ -24,8 +25,17 @@ impl Diff {
         diff.finish()
     }
 
-    /// The stored form of a `put` whose content was staged as chunks.
+    /// The stored form of a FILE's `put` whose content was staged as chunks.
     pub fn stored_chunks(chunks: &[ContentChunk]) -> Bytes {
+        Self::stored_put(chunks, false)
+    }
+
+    /// The stored form of a document's `put` that was staged as chunks.
+    pub fn stored_document_chunks(chunks: &[ContentChunk]) -> Bytes {
+        Self::stored_put(chunks, true)
+    }
+
+    fn stored_put(chunks: &[ContentChunk], is_document: bool) -> Bytes {
         let list = array(chunks, |list, key, chunk| {
             let mut entry = DocumentBuilder::new();
             entry.append_bytes("h", chunk.hash.as_bytes());
@@ -35,6 +45,9 @@ impl Diff {
         });
         let mut diff = start("put", list.len());
         diff.append_array("c", &list);
+        if is_document {
+            diff.append_bool("d", true);
+        }
         diff.finish()
     }
 
@@ -44,6 +57,9 @@ impl Diff {
     /// Internal where the diff has no `put`.
     pub fn stored_with_chunks(&self, chunks: &[ContentChunk]) -> Result<Bytes> {
         match self {
+            Self::Put(PutContent::Document(_) | PutContent::DocumentChunks(_)) => {
+                Ok(Self::stored_document_chunks(chunks))
+            }
             Self::Put(_) => Ok(Self::stored_chunks(chunks)),
             Self::Attributes { edit, then: Some(then) } => {
                 let then = then.stored_with_chunks(chunks)?;

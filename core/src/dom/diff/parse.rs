@@ -109,9 +109,14 @@ impl<'a> Reader<'a> {
 
     fn put(&self, place: &Place<'_>, elements: Elements<'a>) -> Result<Diff> {
         if self.stored && elements.clone().any(|element| element.key == "c") {
-            let [_, list] = place.fields(elements, ["t", "c"])?;
+            let [_, list, document] = place.fields(elements, ["t", "c", "d"])?;
             let list = place.required("c", list)?;
-            return chunks(&place.child(&list), &list).map(PutContent::Chunks).map(Diff::Put);
+            let chunks = chunks(&place.child(&list), &list)?;
+            let is_document = document.is_some_and(|document| document.as_bool() == Some(true));
+            return Ok(Diff::Put(match is_document {
+                true => PutContent::DocumentChunks(chunks),
+                false => PutContent::Chunks(chunks),
+            }));
         }
         let [_, value] = place.fields(elements, ["t", "v"])?;
         let value = place.required("v", value)?;

@@ -43,6 +43,7 @@ fn put(kind: NodeKind, content: &Content) -> Result<Bytes> {
     match content {
         Content::Inline(bytes) if kind.is_document() => Ok(Diff::put_document(bytes)),
         Content::Inline(bytes) => Ok(Diff::put_file(bytes)),
+        Content::Chunked(chunks) if kind.is_document() => Ok(Diff::stored_document_chunks(chunks)),
         Content::Chunked(chunks) => Ok(Diff::stored_chunks(chunks)),
         Content::Part(_) => Err(Error::internal("a content is loaded before it is restored")),
     }

@@ -197,12 +197,8 @@ impl KeptConflict {
     /// `DataLoss` where the diff cannot be read.
     pub(crate) fn named_chunks(&self) -> Result<Vec<ChunkId>> {
         let diff = Diff::parse_stored(&Bytes::copy_from_slice(&self.diff))?;
-        Ok(match diff.put() {
-            Some(PutContent::Chunks(chunks)) => {
-                chunks.iter().map(|chunk| ChunkId(chunk.hash.0)).collect()
-            }
-            _ => Vec::new(),
-        })
+        let chunks = diff.put().and_then(PutContent::chunks).unwrap_or_default();
+        Ok(chunks.iter().map(|chunk| ChunkId(chunk.hash.0)).collect())
     }
 }
 

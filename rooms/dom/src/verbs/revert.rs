@@ -101,7 +101,7 @@ async fn proposal(
         };
         let after = node_at_revision(branch, id, last).await?;
         let Some((item, diff)) = inverse(branch, request, before, after).await? else { continue };
-        if let Some(PutContent::Chunks(chunks)) = Diff::parse_stored(&diff)?.put() {
+        if let Some(chunks) = Diff::parse_stored(&diff)?.put().and_then(PutContent::chunks) {
             let chunks: Vec<_> = chunks.iter().map(|chunk| ChunkId(chunk.hash.0)).collect();
             content::touch(branch.store(), &branch.address, &chunks).await?;
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use vdom_core::dom::calls::{Conflict, ConflictReason, OnConflict, Written};
 use vdom_core::dom::change::sha256;
 use vdom_core::dom::diff;
+use vdom_core::dom::diff::PutContent;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{
     ChangeKind, ClockOrdering, Content, Diff, Error, ErrorCode, Node, NodeKind, Result,
@@ -103,6 +104,7 @@ impl Staging<'_> {
             None => self.new_node_id(proposal, &path),
         };
         let kind = proposal.kind.unwrap_or(NodeKind::File);
+        check_staged(&proposal.diff, kind)?;
         let made = diff::apply(&proposal.diff, kind, &Bytes::new(), &BTreeMap::new())?;
         let nothing = Content::Inline(Bytes::new());
         let content = self.resolve_content(proposal, made.content, &nothing).await?;
@@ -123,7 +125,8 @@ impl Staging<'_> {
         } else {
             Bytes::new()
         };
-        let made = diff::apply(&proposal.diff, node.kind, &old, &node.attributes)
+        let made = check_staged(&proposal.diff, node.kind)
+            .and_then(|()| diff::apply(&proposal.diff, node.kind, &old, &node.attributes))
             .map_err(|error| error.resource(self.branch.address.node(&node.path)))?;
         let kind = match &made.path {
             Some(target) if *target == node.path => {
@@ -146,6 +149,8 @@ impl Staging<'_> {
 
     /// Writes what both writers want, where that can be said.
     async fn merge(&mut self, proposal: &Proposal, node: Arc<Node>) -> Result<Verdict> {
+        check_staged(&proposal.diff, node.kind)
+            .map_err(|error| error.resource(self.branch.address.node(&node.path)))?;
         let base = merge::merge_base(self.branch, &node, &proposal.clock).await?;
         let attempt = merge::try_merge(self.branch, base.as_deref(), &node, &proposal.diff).await;
         let attempt =
@@ -247,5 +252,15 @@ impl Staging<'_> {
             operation_id: None,
             conflict_id: None,
         }))
+    }
+}
+
+/// Refuses bytes above 1 MiB for a document: once they are chunks, nobody looks into them.
+fn check_staged(diff: &Diff, kind: NodeKind) -> Result<()> {
+    match diff.put() {
+        Some(PutContent::Chunks(_)) if kind.is_document() => Err(Error::invalid(format!(
+            "{kind:?} nodes take a put with a document `v`, or patch: bytes are for FILE nodes"
+        ))),
+        _ => Ok(()),
     }
 }

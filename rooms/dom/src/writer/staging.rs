@@ -193,12 +193,16 @@ impl<'a> Staging<'a> {
         self.branch.usage.check(self.grown, growth)?;
         self.grown += growth;
         let written = written(&change);
-        if let Some(old_path) = &change.old_path
-            && self.paths.get(old_path).is_none_or(|holder| *holder == Some(node.id))
+        // What it leaves is free, unless another node of the set has come there already.
+        let left = change.old_path.as_ref().or(Some(&node.path).filter(|_| !node.live));
+        if let Some(left) = left
+            && self.paths.get(left).is_none_or(|holder| *holder == Some(node.id))
         {
-            self.paths.insert(old_path.clone(), None);
+            self.paths.insert(left.clone(), None);
         }
-        self.paths.insert(node.path.clone(), node.live.then_some(node.id));
+        if node.live {
+            self.paths.insert(node.path.clone(), Some(node.id));
+        }
         self.nodes.insert(node.id, node.clone());
         self.actors.insert(change.actor.clone(), proposal.permit.subject().clone());
         if let Some((operation, key)) = proposal.operation {

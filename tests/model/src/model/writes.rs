@@ -143,13 +143,16 @@ impl<'a> Stage<'a> {
     /// Remembers a change of the set.
     pub fn stage(&mut self, staged: &Staged) {
         let node = Rc::new(staged.node.clone());
-        if let Some(old_path) = &staged.old_path
-            && self.paths.get(old_path).is_none_or(|holder| *holder == Some(node.id))
+        let left = staged.old_path.as_ref().or(Some(&node.path).filter(|_| !node.live));
+        if let Some(left) = left
+            && self.paths.get(left).is_none_or(|holder| *holder == Some(node.id))
         {
-            self.paths.insert(old_path.clone(), None);
+            self.paths.insert(left.clone(), None);
         }
         self.grown += self.growth(staged);
-        self.paths.insert(node.path.clone(), node.live.then_some(node.id));
+        if node.live {
+            self.paths.insert(node.path.clone(), Some(node.id));
+        }
         self.nodes.insert(node.id, node);
     }
 
@@ -408,7 +411,7 @@ fn is_large(diff: &Diff) -> bool {
     use vdom_core::limits::CHUNK_BYTES;
     match diff.put() {
         Some(PutContent::Bytes(bytes) | PutContent::Document(bytes)) => bytes.len() > CHUNK_BYTES,
-        Some(PutContent::Chunks(_)) => true,
+        Some(PutContent::Chunks(_) | PutContent::DocumentChunks(_)) => true,
         None => false,
     }
 }

@@ -289,7 +289,9 @@ fn summarize_diff(event: &ChangeEvent) -> DiffSummary {
                 summary.content = Some(content.clone());
                 summary.is_edited = true;
             }
-            Diff::Put(PutContent::Chunks(_)) | Diff::Text(_) | Diff::Patch(_) => {
+            Diff::Put(PutContent::Chunks(_) | PutContent::DocumentChunks(_))
+            | Diff::Text(_)
+            | Diff::Patch(_) => {
                 summary.is_edited = true;
             }
             Diff::Attributes { edit, then } => {

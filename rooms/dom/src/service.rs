@@ -28,6 +28,9 @@ use crate::verbs::{
 };
 use crate::writer::BranchHandle;
 
+/// How long an orderly end waits for views.
+const CLOSE_MAX: Duration = Duration::from_secs(30);
+
 /// Documents, and all that is asked of them. Cheap to clone.
 #[derive(Clone)]
 pub struct DocumentRoom {
@@ -56,12 +59,17 @@ impl DocumentRoom {
         self.registry.opened().len()
     }
 
-    /// Waits until the views of every open branch are complete, then closes
-    /// them; for an orderly end.
+    /// Waits until the views of every open branch are complete, for at most 30 s, then closes
+    /// them; for an orderly end. The next start completes those that are not.
     pub async fn close(&self) {
         let handles = self.registry.opened();
-        for handle in &handles {
-            handle.branch.views_complete(handle.branch.head().number).await;
+        let complete = async {
+            for handle in &handles {
+                handle.branch.views_complete(handle.branch.head().number).await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_MAX, complete).await.is_err() {
+            tracing::warn!("views are not complete: the next start goes on with them");
         }
         self.registry.close_all();
     }

@@ -7,8 +7,7 @@ use crate::dom::node::ContentChunk;
 use crate::error::{Error, Result};
 use crate::names::NodePath;
 
-use super::PutContent;
-use super::{Diff, PatchOperation, TextOperation};
+use super::{Diff, PatchOperation, PutContent, TextOperation};
 
 impl Diff {
     /// `put` of a FILE's bytes.

@@ -6,6 +6,7 @@ pub(crate) mod checkpoint;
 mod errors;
 mod head;
 pub(crate) mod idempotency;
+pub(crate) mod kept_conflicts;
 pub(crate) mod node_cache;
 mod overlay;
 pub(crate) mod parent;
@@ -161,13 +162,6 @@ impl Branch {
     /// The end of the log as far as it is known here.
     pub(crate) fn head(&self) -> Head {
         *self.head.borrow()
-    }
-
-    /// Whether `revision` of an earlier epoch of this branch is in this one too.
-    pub(crate) fn shares(&self, epoch: u64, revision: u64) -> bool {
-        let Some(parent) = self.parent.as_ref() else { return false };
-        let Some(previous) = parent.previous_epoch else { return false };
-        revision <= parent.revision && (epoch == previous || parent.branch.shares(epoch, revision))
     }
 
     /// What is kept of the branch's own history.
@@ -419,19 +413,6 @@ impl Branch {
         self.head.send_replace(head);
         drop(state);
         self.wake_view_builder.notify_one();
-    }
-
-    /// The last own revision of what this branch continues.
-    pub(crate) fn inherited_revision(&self) -> u64 {
-        self.parent.as_ref().map_or(0, |parent| parent.revision)
-    }
-
-    /// The branch whose own log has `revision`.
-    pub(crate) fn owner_of(&self, revision: u64) -> &Self {
-        match &self.parent {
-            Some(parent) if revision <= parent.revision => parent.branch.owner_of(revision),
-            _ => self,
-        }
     }
 
     /// How much the nodes take as far as the views count.

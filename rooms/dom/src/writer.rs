@@ -19,7 +19,7 @@ mod verdict;
 pub(crate) use append::append_until_known;
 pub(crate) use catch_up::{catch_up, recover};
 pub(crate) use compaction_limit::{batch_at, own_oldest};
-pub(crate) use kept_conflicts::{answered, conflict_row};
+pub(crate) use kept_conflicts::answered;
 pub(crate) use proposal::{Proposal, request_hash, staged, store_large_put};
 pub(crate) use propose::{explain_conflict, propose};
 pub(crate) use queue::{BranchHandle, Command, CommandQueue, Queued};

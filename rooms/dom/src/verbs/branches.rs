@@ -104,10 +104,7 @@ pub(crate) async fn create(
             }
             (last.incarnation + 1, last.epoch + 1)
         }
-        Some(last) => {
-            let log = log_descriptor(address, last.incarnation).log_id();
-            return repeated_or_exists(registry, permit, address, log, operation).await;
-        }
+        Some(_) => return repeated_or_exists(registry, permit, address, operation).await,
     };
     let log = log_descriptor(address, incarnation).log_id();
     let begun_ms = registry.environment.now_ms();
@@ -141,7 +138,7 @@ pub(crate) async fn create(
     if append_until_known(registry.store.with(permit), address, log, 1, &batch).await?
         == Append::Conflict
     {
-        return repeated_or_exists(registry, permit, address, log, operation).await;
+        return repeated_or_exists(registry, permit, address, operation).await;
     }
     Ok(summary(&registry.existing(permit, address).await?.branch))
 }
@@ -245,14 +242,16 @@ async fn repeated_or_exists(
     registry: &BranchRegistry,
     permit: &Permit,
     address: &BranchAddress,
-    log: LogId,
     operation: Option<(Operation, OperationKey)>,
 ) -> Result<BranchSummary> {
     let handle = registry.existing(permit, address).await?;
-    if recorded(&handle, operation, registry.environment.now_ms()).await?.is_some()
-        || made_by(registry, permit, address, log, operation.map(|(_, key)| key)).await?
-    {
+    if recorded(&handle, operation, registry.environment.now_ms()).await?.is_some() {
         return Ok(summary(&handle.branch));
+    }
+    for (log, _) in handle.branch.through_restores() {
+        if made_by(registry, permit, address, log.log, operation.map(|(_, key)| key)).await? {
+            return Ok(summary(&handle.branch));
+        }
     }
     let head = handle.branch.head();
     Err(Error::new(
@@ -347,9 +346,9 @@ fn summary(branch: &Branch) -> BranchSummary {
         revision: head.revision,
         head_hash: head.hash,
         origin: branch
+            .before_restores()
             .parent
             .as_ref()
-            .filter(|parent| parent.previous_epoch.is_none())
             .map(|parent| (parent.name.clone(), parent.revision)),
     }
 }

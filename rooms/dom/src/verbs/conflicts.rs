@@ -17,21 +17,18 @@ use vdom_core::{ConflictId, Diff, Error, ErrorCode, Hash, Node, Operation, Resul
 use vdom_security::Permit;
 use vdom_store::OperationKey;
 
-use crate::branch::Branch;
+use crate::branch::kept_conflicts::ConflictRows;
 use crate::branch::point_in_time::node_at_revision;
+use crate::branch::{Branch, kept_conflicts};
 use crate::content;
 use crate::content::packs::StoredDiff;
-use crate::error::from_store;
-use crate::records::{
-    ControlRecord, DocumentView, KeptConflict, KeptReason, decode_record, operation_key,
-};
+use crate::records::{ControlRecord, KeptConflict, KeptReason, decode_record, operation_key};
 use crate::registry::BranchRegistry;
 use crate::writer::merge::merge_base;
 use crate::writer::{
-    BranchHandle, Command, Proposal, answered, conflict_row, explain_conflict, propose, recorded,
+    BranchHandle, Command, Proposal, answered, explain_conflict, propose, recorded,
 };
 
-const ROWS_PER_PAGE: usize = 256;
 const VIEWS_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// One page of the conflicts that nobody has resolved.
@@ -40,40 +37,21 @@ pub(crate) async fn list(handle: &BranchHandle, request: &ListConflicts) -> Resu
     views_complete(branch).await?;
     let limit = request.limit.clamp(1, CONFLICT_PAGE_MAX) as usize;
     let mut conflicts = Vec::new();
-    let mut to = request.after.and_then(before).unwrap_or(ConflictId([0xff; 16]));
-    if request.after == Some(ConflictId([0; 16])) {
-        return Ok(ConflictPage { conflicts, more: false });
-    }
-    loop {
-        let (from, upto) = (ConflictId([0; 16]), to);
-        let rows = branch
-            .store()
-            .scan_reverse(
-                branch.log,
-                DocumentView::Conflict.kind(),
-                from.as_bytes(),
-                upto.as_bytes(),
-                ROWS_PER_PAGE,
-            )
-            .await;
-        let rows = rows.map_err(|error| from_store(error, &branch.address))?;
-        for row in rows.iter().filter(|row| row.live) {
-            let kept = decode_record(&row.value)?;
-            if !is_wanted(&kept, &request.paths) {
-                continue;
-            }
-            if conflicts.len() == limit {
-                return Ok(ConflictPage { conflicts, more: true });
-            }
-            conflicts.push(stored(branch, kept).await?);
+    let mut rows = ConflictRows::new(branch, request.after);
+    while let Some(row) = rows.next().await? {
+        if !row.live {
+            continue;
         }
-        let last = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE);
-        let next = last.map(|row| ConflictId::from_slice(&row.id)).transpose()?;
-        match next.and_then(before) {
-            Some(next) => to = next,
-            None => return Ok(ConflictPage { conflicts, more: false }),
+        let kept = decode_record(&row.value)?;
+        if !is_wanted(&kept, &request.paths) {
+            continue;
         }
+        if conflicts.len() == limit {
+            return Ok(ConflictPage { conflicts, more: true });
+        }
+        conflicts.push(stored(branch, kept).await?);
     }
+    Ok(ConflictPage { conflicts, more: false })
 }
 
 /// Ends a conflict as it is told to.
@@ -115,7 +93,7 @@ pub(crate) async fn resolve(
 /// `NotFound` where there is none.
 pub(super) async fn open_conflict(branch: &Branch, id: ConflictId) -> Result<KeptConflict> {
     views_complete(branch).await?;
-    match conflict_row(branch, id).await?.filter(|row| row.live) {
+    match kept_conflicts::row(branch, id).await?.filter(|row| row.live) {
         Some(row) => decode_record(&row.value),
         None => Err(Error::not_found(format!(
             "conflict {id} is not open in {}: it was never kept, or somebody resolved it",
@@ -348,8 +326,4 @@ fn is_wanted(kept: &KeptConflict, paths: &[String]) -> bool {
             .asked_path
             .as_ref()
             .is_some_and(|path| paths.iter().any(|prefix| path.is_covered_by(prefix)))
-}
-
-fn before(id: ConflictId) -> Option<ConflictId> {
-    u128::from_be_bytes(id.0).checked_sub(1).map(|id| ConflictId(id.to_be_bytes()))
 }

@@ -6,10 +6,9 @@ use vdom_core::dom::calls::{Conflict, ConflictReason, Written};
 use vdom_core::{ConflictId, Error, Operation, Result};
 use vdom_store::OperationKey;
 
-use crate::branch::Branch;
+use crate::branch::{Branch, kept_conflicts};
 use crate::content::packs::StoredDiff;
-use crate::error::from_store;
-use crate::records::{ControlRecord, DocumentView, KeptConflict, KeptReason, RecordedResult};
+use crate::records::{ControlRecord, KeptConflict, KeptReason, RecordedResult};
 use crate::writer::Proposal;
 use crate::writer::verdict::Verdict;
 
@@ -27,7 +26,7 @@ pub(crate) async fn control_records(
             Verdict::Conflicted(conflict) if proposal.keep_conflict => {
                 let id = name(branch, proposal, conflict);
                 conflict.conflict_id = Some(id);
-                if conflict_row(branch, id).await?.is_none() {
+                if kept_conflicts::row(branch, id).await?.is_none() {
                     control_records.push(ControlRecord::Conflict(Box::new(kept(
                         id, now_ms, proposal, conflict,
                     )?)));
@@ -93,10 +92,10 @@ fn kept(
     })
 }
 
-/// The same write, repeated, is the same conflict.
+/// The same write, repeated, is the same conflict, also after a restore.
 fn name(branch: &Branch, proposal: &Proposal, conflict: &Conflict) -> ConflictId {
     let mut hasher = Sha256::new_with_prefix(b"vdom.conflict.1");
-    hasher.update(branch.log.0);
+    hasher.update(branch.before_restores().log.0);
     if let Some((_, key)) = proposal.operation {
         hasher.update(key.0);
     } else {
@@ -109,13 +108,4 @@ fn name(branch: &Branch, proposal: &Proposal, conflict: &Conflict) -> ConflictId
     let mut id = [0; 16];
     id.copy_from_slice(&digest[..16]);
     ConflictId(id)
-}
-
-/// The row of a kept conflict.
-pub(crate) async fn conflict_row(
-    branch: &Branch,
-    id: ConflictId,
-) -> Result<Option<vdom_store::View>> {
-    let row = branch.store().view(branch.log, DocumentView::Conflict.kind(), id.as_bytes()).await;
-    row.map_err(|error| from_store(error, &branch.address))
 }

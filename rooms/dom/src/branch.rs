@@ -152,11 +152,20 @@ impl Branch {
     /// Who opens the branch next shall open it anew.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
+        // Who waits for the head waits for nothing.
+        self.head.send_modify(|_| {});
     }
 
     /// Whether the branch must be opened anew: its log has ended, or can no longer be followed.
     pub(crate) fn is_retired(&self) -> bool {
-        self.head().closed || self.retired.load(Ordering::Relaxed)
+        self.head().closed || self.is_left_behind()
+    }
+
+    /// Whether the log, or one that it continues, went on in a way that cannot be followed.
+    pub(crate) fn is_left_behind(&self) -> bool {
+        let is_retired = |branch: &Self| branch.retired.load(Ordering::Relaxed);
+        is_retired(self)
+            || self.parent.as_ref().is_some_and(|parent| parent.branch.is_left_behind())
     }
 
     /// The end of the log as far as it is known here.

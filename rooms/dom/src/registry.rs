@@ -50,6 +50,13 @@ struct Slot {
     used_at: Instant,
 }
 
+impl Slot {
+    /// Whether somebody opens the branch, or waits for that.
+    fn is_awaited(&self) -> bool {
+        Arc::strong_count(&self.cell) > 1
+    }
+}
+
 /// The newest log of a branch; `closed`: it has ended.
 pub(crate) struct LastLog {
     pub incarnation: u64,
@@ -122,13 +129,13 @@ impl BranchRegistry {
     /// Lets go of branches that nobody has used for a while, and counts the rest.
     pub(crate) fn close_idle(&self) {
         self.slots.lock().retain(|_, slot| {
-            let in_use = slot.cell.get().is_none_or(|open| {
+            let is_open_in_use = slot.cell.get().is_some_and(|open| {
                 let branch = &open.handle.branch;
                 Arc::strong_count(&open.handle) > 1
                     || branch.watchers() > 0
                     || branch.watermark().number < branch.head().number
             });
-            if in_use {
+            if slot.is_awaited() || is_open_in_use {
                 slot.used_at = Instant::now();
             }
             slot.used_at.elapsed() < IDLE_MAX
@@ -181,7 +188,12 @@ impl BranchRegistry {
         let handle = opened.map(|open| open.handle.clone());
         if handle.is_err() {
             let mut slots = self.slots.lock();
-            if slots.get(address).is_some_and(|slot| slot.cell.get().is_none()) {
+            drop(cell);
+            // Who still waits opens the branch next, for all who ask from now on.
+            if slots
+                .get(address)
+                .is_some_and(|slot| slot.cell.get().is_none() && !slot.is_awaited())
+            {
                 slots.remove(address);
             }
         }

@@ -58,6 +58,7 @@ pub(crate) struct Branch {
     pub usage: Arc<RealmUsage>,
     node_cache: BranchNodeCache,
     usage_in_views: Mutex<(Usage, Position)>,
+    counts: AtomicBool,
     store: GuardedStore,
     permit: Permit,
     state: RwLock<BranchState>,
@@ -108,6 +109,7 @@ impl Branch {
             usage,
             node_cache,
             usage_in_views: Mutex::new(usage_in_views),
+            counts: AtomicBool::new(false),
             address,
             descriptor,
             log,
@@ -409,7 +411,7 @@ impl Branch {
             }
         }
         self.take_control_records(&batch.control_records);
-        self.usage.grow(self.usage_after(Usage::default(), &batch.changes));
+        self.count(&batch);
         state.tail_events += batch.changes.len();
         state.tail_bytes += batch.bytes();
         if head.number > state.watermark.number {
@@ -422,29 +424,6 @@ impl Branch {
         self.head.send_replace(head);
         drop(state);
         self.wake_view_builder.notify_one();
-    }
-
-    /// How much the nodes take as far as the views count.
-    pub(crate) fn usage_in_views(&self) -> Usage {
-        self.usage_in_views.lock().0
-    }
-
-    /// The same, after changes; those that the views count already are left out.
-    pub(crate) fn usage_after(&self, usage: Usage, changes: &[AppliedChange]) -> Usage {
-        let counted = self.usage_in_views.lock().1;
-        let is_later = |applied: &&AppliedChange| {
-            let change = &applied.entry.change;
-            Position { epoch: change.epoch, revision: change.revision } > counted
-        };
-        changes.iter().filter(is_later).fold(usage, |sum, applied| sum + applied.growth)
-    }
-
-    /// How much the nodes take, with what the views do not have yet.
-    pub(crate) fn usage_now(&self) -> Usage {
-        let batches_without_views = self.batches_without_views();
-        batches_without_views
-            .iter()
-            .fold(self.usage_in_views(), |usage, batch| self.usage_after(usage, &batch.changes))
     }
 
     fn take_control_records(&self, control_records: &[ControlRecord]) {
@@ -472,7 +451,10 @@ impl Branch {
         if watermark <= state.watermark {
             return;
         }
-        *self.usage_in_views.lock() = (usage, watermark.position);
+        let mut usage_in_views = self.usage_in_views.lock();
+        // The row may have been written ahead of what it counts.
+        *usage_in_views = (usage, usage_in_views.1.max(watermark.position));
+        drop(usage_in_views);
         state.unwritten_bytes = state
             .tail
             .iter()

@@ -5,7 +5,7 @@ mod bounds;
 pub(crate) mod open;
 pub(crate) mod read_consistency;
 pub(crate) mod remote_feed;
-mod usage_count;
+pub(crate) mod usage_count;
 
 pub use bounds::RoomBounds;
 
@@ -165,6 +165,17 @@ impl BranchRegistry {
         if permit.realm().is_some_and(|realm| *realm != address.realm) {
             return Err(Error::internal(format!("a permit for another realm opens {address}")));
         }
+        self.ensure_counted(&address.realm).await?;
+        self.open_slot(address, create).await
+    }
+
+    /// As [`Self::get_or_open`], also while the realm is being counted, which may need what
+    /// other branches continue.
+    pub(crate) async fn open_slot(
+        &self,
+        address: &BranchAddress,
+        create: bool,
+    ) -> Result<Arc<BranchHandle>> {
         let cell = {
             let mut slots = self.slots.lock();
             if let Some(slot) = slots.get_mut(address) {
@@ -201,13 +212,12 @@ impl BranchRegistry {
     }
 
     async fn start(&self, address: &BranchAddress, create: bool) -> Result<OpenBranch> {
-        let is_counted = self.usage.lock().contains_key(&address.realm);
-        if self.quotas != Quotas::default() && !is_counted {
-            self.count_usage(&address.realm).await?;
-        }
         let branch = Arc::new(self.open_branch(address, create).await?);
         let build_views = self.permits.of(Duty::BuildViews).within(&address.realm);
         writer::recover(&branch, &build_views).await?;
+        if self.has_quotas() {
+            branch.begin_to_count();
+        }
         let (writer, queue) = CommandQueue::new();
         let append = self.permits.of(Duty::Append).within(&address.realm);
         let (environment, metrics) = (self.environment.clone(), self.metrics.clone());

@@ -76,6 +76,12 @@ impl Branch {
         })
     }
 
+    /// What changed after this revision the branch counts; of what it continues, only what it
+    /// counted before a restore.
+    pub(crate) fn counts_after(&self) -> u64 {
+        self.before_restores().inherited_revision()
+    }
+
     /// The first of the logs that are one branch to its users.
     pub(crate) fn before_restores(&self) -> &Self {
         self.through_restores().last().map_or(self, |(first, _)| first)

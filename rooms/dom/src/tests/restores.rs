@@ -19,7 +19,7 @@ use crate::records::{ControlRecord, encode_batch};
 use crate::registry::open::log_descriptor;
 
 /// What a backup of the store makes of an empty one.
-async fn restored(store: &MemoryStore) -> MemoryStore {
+pub(super) async fn restored(store: &MemoryStore) -> MemoryStore {
     let store: Arc<dyn Store> = Arc::new(store.peer());
     let (file, _) = backup(&maintained(&store), Vec::new(), |_| {}).await.expect("a backup");
     let new = MemoryStore::shared(2);

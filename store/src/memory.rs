@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 pub use self::faults::{AppendFault, ViewFaults};
 use self::faults::{Faults, ViewFate};
@@ -34,6 +34,7 @@ pub struct MemoryStore {
     shared: bool,
     hints: broadcast::Sender<CommitHint>,
     cut_off: AtomicBool,
+    holds_finds: watch::Sender<bool>,
 }
 
 /// What all handles of one store have in common.
@@ -90,10 +91,17 @@ impl MemoryStore {
         self.cut_off.store(cut_off, Ordering::SeqCst);
     }
 
+    /// From now on what [`Store::find`] finds through this handle is answered late: once this
+    /// is taken back.
+    pub fn hold_finds(&self, hold: bool) {
+        self.holds_finds.send_replace(hold);
+    }
+
     fn join(content: Arc<SharedContent>, shared: bool) -> Self {
         let (hints, _) = broadcast::channel(HINT_QUEUE);
         content.listeners.lock().push(hints.clone());
-        Self { content, shared, hints, cut_off: AtomicBool::new(false) }
+        let (cut_off, holds_finds) = (AtomicBool::new(false), watch::Sender::new(false));
+        Self { content, shared, hints, cut_off, holds_finds }
     }
 
     fn connected(&self) -> StoreResult<&SharedContent> {
@@ -212,7 +220,10 @@ impl Store for MemoryStore {
     }
 
     async fn find(&self, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
-        Ok(self.connected()?.state.lock().find(name))
+        let found = self.connected()?.state.lock().find(name);
+        // The sender is there for as long as this handle.
+        let _ = self.holds_finds.subscribe().wait_for(|holds| !holds).await;
+        Ok(found)
     }
 
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {

@@ -6,6 +6,7 @@ pub(crate) mod checkpoint;
 mod errors;
 mod head;
 pub(crate) mod idempotency;
+pub(crate) mod kept_conflicts;
 pub(crate) mod node_cache;
 mod overlay;
 pub(crate) mod parent;
@@ -57,6 +58,7 @@ pub(crate) struct Branch {
     pub usage: Arc<RealmUsage>,
     node_cache: BranchNodeCache,
     usage_in_views: Mutex<(Usage, Position)>,
+    counts: AtomicBool,
     store: GuardedStore,
     permit: Permit,
     state: RwLock<BranchState>,
@@ -107,6 +109,7 @@ impl Branch {
             usage,
             node_cache,
             usage_in_views: Mutex::new(usage_in_views),
+            counts: AtomicBool::new(false),
             address,
             descriptor,
             log,
@@ -151,23 +154,25 @@ impl Branch {
     /// Who opens the branch next shall open it anew.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
+        // Who waits for the head waits for nothing.
+        self.head.send_modify(|_| {});
     }
 
     /// Whether the branch must be opened anew: its log has ended, or can no longer be followed.
     pub(crate) fn is_retired(&self) -> bool {
-        self.head().closed || self.retired.load(Ordering::Relaxed)
+        self.head().closed || self.is_left_behind()
+    }
+
+    /// Whether the log, or one that it continues, went on in a way that cannot be followed.
+    pub(crate) fn is_left_behind(&self) -> bool {
+        let is_retired = |branch: &Self| branch.retired.load(Ordering::Relaxed);
+        is_retired(self)
+            || self.parent.as_ref().is_some_and(|parent| parent.branch.is_left_behind())
     }
 
     /// The end of the log as far as it is known here.
     pub(crate) fn head(&self) -> Head {
         *self.head.borrow()
-    }
-
-    /// Whether `revision` of an earlier epoch of this branch is in this one too.
-    pub(crate) fn shares(&self, epoch: u64, revision: u64) -> bool {
-        let Some(parent) = self.parent.as_ref() else { return false };
-        let Some(previous) = parent.previous_epoch else { return false };
-        revision <= parent.revision && (epoch == previous || parent.branch.shares(epoch, revision))
     }
 
     /// What is kept of the branch's own history.
@@ -378,7 +383,7 @@ impl Branch {
             }
         }
         self.take_control_records(&batch.control_records);
-        self.usage.grow(self.usage_after(Usage::default(), &batch.changes));
+        self.count(&batch);
         state.tail_events += batch.changes.len();
         state.tail_bytes += batch.bytes();
         if head.number > state.watermark.number {
@@ -391,42 +396,6 @@ impl Branch {
         self.head.send_replace(head);
         drop(state);
         self.wake_view_builder.notify_one();
-    }
-
-    /// The last own revision of what this branch continues.
-    pub(crate) fn inherited_revision(&self) -> u64 {
-        self.parent.as_ref().map_or(0, |parent| parent.revision)
-    }
-
-    /// The branch whose own log has `revision`.
-    pub(crate) fn owner_of(&self, revision: u64) -> &Self {
-        match &self.parent {
-            Some(parent) if revision <= parent.revision => parent.branch.owner_of(revision),
-            _ => self,
-        }
-    }
-
-    /// How much the nodes take as far as the views count.
-    pub(crate) fn usage_in_views(&self) -> Usage {
-        self.usage_in_views.lock().0
-    }
-
-    /// The same, after changes; those that the views count already are left out.
-    pub(crate) fn usage_after(&self, usage: Usage, changes: &[AppliedChange]) -> Usage {
-        let counted = self.usage_in_views.lock().1;
-        let is_later = |applied: &&AppliedChange| {
-            let change = &applied.entry.change;
-            Position { epoch: change.epoch, revision: change.revision } > counted
-        };
-        changes.iter().filter(is_later).fold(usage, |sum, applied| sum + applied.growth)
-    }
-
-    /// How much the nodes take, with what the views do not have yet.
-    pub(crate) fn usage_now(&self) -> Usage {
-        let (_, batches_without_views) = self.unwritten();
-        batches_without_views
-            .iter()
-            .fold(self.usage_in_views(), |usage, batch| self.usage_after(usage, &batch.changes))
     }
 
     fn take_control_records(&self, control_records: &[ControlRecord]) {
@@ -454,7 +423,10 @@ impl Branch {
         if watermark <= state.watermark {
             return;
         }
-        *self.usage_in_views.lock() = (usage, watermark.position);
+        let mut usage_in_views = self.usage_in_views.lock();
+        // The row may have been written ahead of what it counts.
+        *usage_in_views = (usage, usage_in_views.1.max(watermark.position));
+        drop(usage_in_views);
         state.unwritten_bytes = state
             .tail
             .iter()

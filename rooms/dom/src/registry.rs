@@ -5,7 +5,7 @@ mod bounds;
 pub(crate) mod open;
 pub(crate) mod read_consistency;
 pub(crate) mod remote_feed;
-mod usage_count;
+pub(crate) mod usage_count;
 
 pub use bounds::RoomBounds;
 
@@ -48,6 +48,13 @@ pub(crate) struct BranchRegistry {
 struct Slot {
     cell: Arc<OnceCell<OpenBranch>>,
     used_at: Instant,
+}
+
+impl Slot {
+    /// Whether somebody opens the branch, or waits for that.
+    fn is_awaited(&self) -> bool {
+        Arc::strong_count(&self.cell) > 1
+    }
 }
 
 /// The newest log of a branch; `closed`: it has ended.
@@ -141,13 +148,13 @@ impl BranchRegistry {
     /// Lets go of branches that nobody has used for a while, and counts the rest.
     pub(crate) fn close_idle(&self) {
         self.slots.lock().retain(|_, slot| {
-            let in_use = slot.cell.get().is_none_or(|open| {
+            let is_open_in_use = slot.cell.get().is_some_and(|open| {
                 let branch = &open.handle.branch;
                 Arc::strong_count(&open.handle) > 1
                     || branch.watchers() > 0
                     || branch.watermark().number < branch.head().number
             });
-            if in_use {
+            if slot.is_awaited() || is_open_in_use {
                 slot.used_at = Instant::now();
             }
             slot.used_at.elapsed() < IDLE_MAX
@@ -177,6 +184,17 @@ impl BranchRegistry {
         if permit.realm().is_some_and(|realm| *realm != address.realm) {
             return Err(Error::internal(format!("a permit for another realm opens {address}")));
         }
+        self.ensure_counted(&address.realm).await?;
+        self.open_slot(address, create).await
+    }
+
+    /// As [`Self::get_or_open`], also while the realm is being counted, which may need what
+    /// other branches continue.
+    pub(crate) async fn open_slot(
+        &self,
+        address: &BranchAddress,
+        create: bool,
+    ) -> Result<Arc<BranchHandle>> {
         let cell = {
             let mut slots = self.slots.lock();
             if let Some(slot) = slots.get_mut(address) {
@@ -200,7 +218,12 @@ impl BranchRegistry {
         let handle = opened.map(|open| open.handle.clone());
         if handle.is_err() {
             let mut slots = self.slots.lock();
-            if slots.get(address).is_some_and(|slot| slot.cell.get().is_none()) {
+            drop(cell);
+            // Who still waits opens the branch next, for all who ask from now on.
+            if slots
+                .get(address)
+                .is_some_and(|slot| slot.cell.get().is_none() && !slot.is_awaited())
+            {
                 slots.remove(address);
             }
         }
@@ -208,13 +231,12 @@ impl BranchRegistry {
     }
 
     async fn start(&self, address: &BranchAddress, create: bool) -> Result<OpenBranch> {
-        let is_counted = self.usage.lock().contains_key(&address.realm);
-        if self.quotas != Quotas::default() && !is_counted {
-            self.count_usage(&address.realm).await?;
-        }
         let branch = Arc::new(self.open_branch(address, create).await?);
         let build_views = self.permits.of(Duty::BuildViews).within(&address.realm);
         writer::recover(&branch, &build_views).await?;
+        if self.has_quotas() {
+            branch.begin_to_count();
+        }
         let (writer, queue) = CommandQueue::new();
         let append = self.permits.of(Duty::Append).within(&address.realm);
         let (environment, metrics) = (self.environment.clone(), self.metrics.clone());

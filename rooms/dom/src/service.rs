@@ -21,7 +21,7 @@ use vdom_security::{Action, Authority, GuardedStore, Permit, SystemPermits};
 use crate::compaction;
 use crate::compaction::{CompactionReport, Retention};
 use crate::metrics::DomMetrics;
-use crate::registry::{BranchRegistry, RoomBounds, remote_feed};
+use crate::registry::{BranchRegistry, RoomBounds, remote_feed, usage_count};
 use crate::verbs::{
     branches, change_set, conflicts, explain_conflict, history, read_snapshot, read_tree, revert,
     subscribe, write_diff,
@@ -51,6 +51,9 @@ impl DocumentRoom {
         let registry =
             Arc::new(BranchRegistry::new(store, environment, authority, permits, metrics, bounds));
         tokio::spawn(remote_feed::run(Arc::downgrade(&registry)));
+        if registry.has_quotas() {
+            tokio::spawn(usage_count::run(Arc::downgrade(&registry)));
+        }
         Self { registry }
     }
 

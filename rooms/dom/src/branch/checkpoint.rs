@@ -89,7 +89,7 @@ pub(crate) async fn named_contents(
         if piece.kind != nodes && piece.kind != conflicts {
             continue;
         }
-        for row in read_piece(&mut packs, piece).await? {
+        for row in read_piece(&mut packs, piece).await?.into_iter().filter(|row| row.live) {
             if piece.kind == conflicts {
                 named.extend(decode_record::<KeptConflict>(&row.value)?.named_chunks()?);
             } else if let Content::Chunked(chunks) = decode_node(&row.value.into())?.content {

@@ -13,11 +13,50 @@ use crate::records::{
     encode_record, operation_key,
 };
 
-/// For each key what was answered under it, if that is still recorded at `now_ms`.
+/// For each key what was answered under it, also before a restore, if that is still recorded
+/// at `now_ms`.
 pub(crate) async fn find(
     branch: &Branch,
     keys: &[OperationKey],
     now_ms: i64,
+) -> Result<Vec<Option<RecordedResult>>> {
+    let mut found = vec![None; keys.len()];
+    for (log, upto) in branch.through_restores() {
+        let (missing, wanted): (Vec<usize>, Vec<OperationKey>) =
+            keys.iter().copied().enumerate().filter(|(at, _)| found[*at].is_none()).unzip();
+        for (at, recorded) in missing.into_iter().zip(find_in(log, upto, &wanted).await?) {
+            found[at] = recorded;
+        }
+    }
+    let is_kept = |recorded: &RecordedResult| recorded.is_kept(now_ms);
+    Ok(found.into_iter().map(|recorded| recorded.filter(is_kept)).collect())
+}
+
+/// Whether a write with this key is part of the branch as it is known here.
+pub(crate) async fn is_known(branch: &Branch, key: OperationKey) -> Result<bool> {
+    for (log, upto) in branch.through_restores() {
+        let (store, head) = (log.store(), log.head());
+        let found = store.find_operations(log.log, &[key]).await;
+        let found = found.map_err(|error| from_store(error, &log.address))?;
+        let is_known = match found.first().copied().flatten() {
+            Some(number) if upto < head.revision => {
+                in_batch(log, upto, number, key).await?.is_some()
+            }
+            Some(number) => number <= head.number,
+            None => in_rows(log, key).await?.is_some(),
+        };
+        if is_known {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What one log has of each key up to a revision.
+async fn find_in(
+    branch: &Branch,
+    upto: u64,
+    keys: &[OperationKey],
 ) -> Result<Vec<Option<RecordedResult>>> {
     let head = branch.head();
     if keys.is_empty() || head.number == 0 {
@@ -27,24 +66,13 @@ pub(crate) async fn find(
     let numbers = numbers.map_err(|error| from_store(error, &branch.address))?;
     let mut found = Vec::with_capacity(keys.len());
     for (key, number) in keys.iter().zip(numbers) {
-        let recorded = match number.filter(|number| *number <= head.number) {
-            Some(number) => in_batch(branch, number, *key).await?,
+        found.push(match number.filter(|number| *number <= head.number) {
+            Some(number) => in_batch(branch, upto, number, *key).await?,
             None if branch.oldest_revision() > 0 => in_rows(branch, *key).await?,
             None => None,
-        };
-        found.push(recorded.filter(|recorded| recorded.is_kept(now_ms)));
+        });
     }
     Ok(found)
-}
-
-/// Whether a write with this key is part of the branch as it is known here.
-pub(crate) async fn is_known(branch: &Branch, key: OperationKey) -> Result<bool> {
-    let found = branch.store().find_operations(branch.log, &[key]).await;
-    let found = found.map_err(|error| from_store(error, &branch.address))?;
-    match found.first().copied().flatten() {
-        Some(number) => Ok(number <= branch.head().number),
-        None => Ok(in_rows(branch, key).await?.is_some()),
-    }
 }
 
 /// What a batch answered, as rows that are kept in its place.
@@ -94,6 +122,7 @@ pub(crate) fn is_row_kept(row: &View, now_ms: i64) -> Result<bool> {
 
 async fn in_batch(
     branch: &Branch,
+    upto: u64,
     number: u64,
     key: OperationKey,
 ) -> Result<Option<RecordedResult>> {
@@ -104,6 +133,9 @@ async fn in_batch(
     if record.compacted().is_some() {
         // It was compacted since its number was found.
         return in_rows(branch, key).await;
+    }
+    if record.first_revision + u64::from(record.count) - 1 > upto {
+        return Ok(None);
     }
     for control in &record.control_records {
         if let ControlRecord::Answered { key: of, result } = control

@@ -68,8 +68,8 @@ impl Branch {
 
     /// What a compaction that stands in the log after batch `number` leaves to say about
     /// `revision`.
-    async fn compacted_after(&self, number: u64, revision: u64) -> Result<Error> {
-        let mut oldest = 0;
+    pub(crate) async fn compacted_after(&self, number: u64, revision: u64) -> Result<Error> {
+        let mut oldest = self.compaction().limit;
         let mut pages = LogReader::new(self.store(), self.log, number + 1, &self.address);
         while let Some(page) = pages.next().await? {
             for log_entry in &page {

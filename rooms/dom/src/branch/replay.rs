@@ -29,7 +29,7 @@ impl Branch {
             };
             let before = before.as_deref();
             let node = Arc::new(self.node_after(before, &entry, &mut packs).await?);
-            let growth = Usage::growth(before, &node, self.inherited_revision());
+            let growth = Usage::growth(before, &node, self.counts_after());
             latest.insert(id, node.clone());
             changes.push(AppliedChange { entry, node, growth });
         }

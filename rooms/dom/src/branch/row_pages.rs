@@ -24,6 +24,11 @@ impl<'a> RowPages<'a> {
         Self { branch, kind, before: None, ended: false }
     }
 
+    /// From the greatest id that is less than this one on.
+    pub(crate) fn before(branch: &'a Branch, kind: DocumentView, id: Bytes) -> Self {
+        Self { before: Some(id), ..Self::new(branch, kind) }
+    }
+
     /// The next page; `None` after the last.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<View>>> {
         if self.ended {

@@ -1,13 +1,20 @@
 //! Quotas: how many live nodes, and bytes of contents, a realm may hold.
 //!
 //! A branch counts the nodes that it has changed itself; what it continues counts
-//! where it was written. What is in flight may overrun a quota.
+//! where it was written. The log with which a branch goes on after a restore counts by how
+//! much it grew since. What is in flight may overrun a quota.
 
-use std::ops::{Add, AddAssign};
+use std::collections::HashMap;
+use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::sync::atomic::Ordering;
 
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 use vdom_core::{Error, ErrorCode, Node, RealmName, Result};
+use vdom_store::{LogId, Position};
+
+use crate::branch::{AppliedBatch, AppliedChange, Branch};
 
 /// What each realm may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,11 +46,10 @@ impl Usage {
         Self { nodes: 1, bytes: i64::try_from(node.content.len()).unwrap_or(i64::MAX) }
     }
 
-    /// By how much a change makes a branch grow that continues another up to a revision.
-    pub(crate) fn growth(before: Option<&Node>, after: &Node, inherited: u64) -> Self {
-        let own = before.filter(|node| node.changed_revision > inherited);
-        let (before, after) = (own.map(Self::of).unwrap_or_default(), Self::of(after));
-        Self { nodes: after.nodes - before.nodes, bytes: after.bytes - before.bytes }
+    /// By how much a change makes a branch grow that counts what changed after a revision.
+    pub(crate) fn growth(before: Option<&Node>, after: &Node, counts_after: u64) -> Self {
+        let counted = before.filter(|node| node.changed_revision > counts_after);
+        Self::of(after) - counted.map(Self::of).unwrap_or_default()
     }
 }
 
@@ -61,28 +67,154 @@ impl AddAssign for Usage {
     }
 }
 
+impl Sub for Usage {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { nodes: self.nodes - other.nodes, bytes: self.bytes - other.bytes }
+    }
+}
+
+impl SubAssign for Usage {
+    fn sub_assign(&mut self, other: Self) {
+        *self = *self - other;
+    }
+}
+
+impl Branch {
+    /// How much the nodes take as far as the views count.
+    pub(crate) fn usage_in_views(&self) -> Usage {
+        self.usage_in_views.lock().0
+    }
+
+    /// The same, after changes; those that the views count already are left out.
+    pub(crate) fn usage_after(&self, usage: Usage, changes: &[AppliedChange]) -> Usage {
+        let counted = self.usage_in_views.lock().1;
+        let is_later = |applied: &&AppliedChange| {
+            let change = &applied.entry.change;
+            Position { epoch: change.epoch, revision: change.revision } > counted
+        };
+        changes.iter().filter(is_later).fold(usage, |sum, applied| sum + applied.growth)
+    }
+
+    /// How much the nodes take, with what the views do not have yet.
+    pub(crate) fn usage_now(&self) -> Usage {
+        let state = self.state.read();
+        let from = state.tail.partition_point(|batch| batch.head.number <= state.watermark.number);
+        let batches = state.tail.range(from..);
+        batches.fold(self.usage_in_views(), |usage, batch| self.usage_after(usage, &batch.changes))
+    }
+
+    /// Has the realm know how much the branch takes, from now on, as it serves; before that,
+    /// and what only others continue, is counted from outside.
+    pub(crate) fn begin_to_count(&self) {
+        if self.head().closed {
+            return;
+        }
+        for (log, _) in self.through_restores() {
+            self.usage.set(log.log, log.usage_now());
+        }
+        self.counts.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts what was committed.
+    pub(super) fn count(&self, batch: &AppliedBatch) {
+        if !self.counts.load(Ordering::Relaxed) {
+            return;
+        }
+        if batch.head.closed {
+            self.through_restores().for_each(|(log, _)| self.usage.remove(log.log));
+        } else {
+            let growth = self.usage_after(Usage::default(), &batch.changes);
+            self.usage.grow(self.log, growth);
+        }
+    }
+}
+
 /// What a realm holds, as far as it is known here.
 #[derive(Debug)]
 pub(crate) struct RealmUsage {
+    /// Its logs were all counted, once.
+    pub counted: OnceCell<()>,
     realm: RealmName,
     quotas: Quotas,
-    used: Mutex<Usage>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    logs: HashMap<LogId, HeldByLog>,
+    /// The sum over all logs.
+    used: Usage,
+    /// How often anything changed.
+    changes: u64,
+}
+
+#[derive(Debug, Default)]
+struct HeldByLog {
+    usage: Usage,
+    /// Which of all changes was the last to this log.
+    changed: u64,
+}
+
+impl Held {
+    fn set(&mut self, log: LogId, usage: Usage) {
+        self.changes += 1;
+        let of_log = self.logs.entry(log).or_default();
+        self.used += usage - of_log.usage;
+        *of_log = HeldByLog { usage, changed: self.changes };
+    }
+
+    fn remove(&mut self, log: LogId) {
+        if let Some(of_log) = self.logs.remove(&log) {
+            self.used -= of_log.usage;
+        }
+    }
 }
 
 impl RealmUsage {
     /// Of a realm that holds nothing yet.
     pub(crate) fn new(realm: RealmName, quotas: Quotas) -> Self {
-        Self { realm, quotas, used: Mutex::default() }
+        Self { counted: OnceCell::new(), realm, quotas, held: Mutex::default() }
     }
 
-    /// Counts what was committed.
-    pub(crate) fn grow(&self, growth: Usage) {
-        *self.used.lock() += growth;
+    /// A log holds that much more.
+    pub(crate) fn grow(&self, log: LogId, growth: Usage) {
+        let mut held = self.held.lock();
+        let usage = held.logs.get(&log).map(|of_log| of_log.usage).unwrap_or_default();
+        held.set(log, usage + growth);
     }
 
-    /// Replaces the count by one that was made anew.
-    pub(crate) fn set(&self, used: Usage) {
-        *self.used.lock() = used;
+    /// A log holds so much.
+    pub(crate) fn set(&self, log: LogId, usage: Usage) {
+        self.held.lock().set(log, usage);
+    }
+
+    /// A log no longer counts.
+    pub(crate) fn remove(&self, log: LogId) {
+        self.held.lock().remove(log);
+    }
+
+    /// When each log changed last: what [`Self::take_count`] is told of a count that begins.
+    pub(crate) fn changes(&self) -> HashMap<LogId, u64> {
+        let held = self.held.lock();
+        held.logs.iter().map(|(log, of_log)| (*log, of_log.changed)).collect()
+    }
+
+    /// Takes over what was counted, log by log; what has changed since the count began is
+    /// known better here.
+    pub(crate) fn take_count(&self, begun: &HashMap<LogId, u64>, counted: &HashMap<LogId, Usage>) {
+        let mut held = self.held.lock();
+        for log in begun.keys().chain(counted.keys()) {
+            let changed = held.logs.get(log).map(|of_log| of_log.changed);
+            if changed != begun.get(log).copied() {
+                continue;
+            }
+            match counted.get(log) {
+                Some(usage) => held.set(*log, *usage),
+                None => held.remove(*log),
+            }
+        }
     }
 
     /// Refuses growth that a quota has no room for, after what is staged.
@@ -91,7 +223,7 @@ impl RealmUsage {
         if nodes.is_none() && bytes.is_none() {
             return Ok(());
         }
-        let used = *self.used.lock() + staged;
+        let used = self.held.lock().used + staged;
         self.check_one("nodes", nodes, used.nodes, growth.nodes)?;
         self.check_one("bytes", bytes, used.bytes, growth.bytes)
     }

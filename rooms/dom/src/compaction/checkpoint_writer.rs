@@ -56,8 +56,8 @@ impl<'a> CheckpointWriter<'a> {
     }
 
     pub(crate) async fn add(&mut self, kind: DocumentView, row: View) -> Result<()> {
-        if kind == DocumentView::Node && row.live {
-            self.usage += Usage::of(&decode_node(&row.value)?);
+        if kind == DocumentView::Node {
+            self.usage += self.growth_to(&decode_node(&row.value)?).await?;
         }
         let bytes = row.value.len() + row.id.len() + row.path.as_ref().map_or(0, String::len) + 32;
         if self.kind != kind || self.bytes + bytes > PIECE_BYTES {
@@ -104,6 +104,16 @@ impl<'a> CheckpointWriter<'a> {
         let (store, address) = (self.branch.store(), &self.branch.address);
         let node = content::inline(store, address, node).await?;
         Ok(Some(records::node_row(&node)?))
+    }
+
+    /// How much a node adds to what the branch counted before a restore.
+    async fn growth_to(&self, node: &Node) -> Result<Usage> {
+        let restored = self.branch.parent.as_ref().filter(|parent| parent.previous_epoch.is_some());
+        let before = match restored {
+            Some(parent) => parent.node(node.id).await?,
+            None => None,
+        };
+        Ok(Usage::growth(before.as_deref(), node, self.branch.counts_after()))
     }
 
     async fn seal(&mut self) -> Result<()> {

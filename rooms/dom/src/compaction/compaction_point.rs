@@ -9,7 +9,7 @@ use vdom_core::{Node, NodeId, Result};
 use vdom_store::View;
 
 use crate::branch::row_pages::RowPages;
-use crate::branch::{Branch, idempotency};
+use crate::branch::{Branch, idempotency, kept_conflicts};
 use crate::records::{DocumentView, KeptConflict, PathHistoryRecord, decode_node, decode_record};
 
 const PATH_HASH_BYTES: usize = 16;
@@ -25,6 +25,8 @@ pub(crate) struct CompactionPoint {
     continues_another: bool,
     /// Nodes that open conflicts are about.
     disputed: HashSet<NodeId>,
+    /// Conflicts from before a restore: the row of a resolved one says that it is.
+    inherited: HashSet<Bytes>,
     /// Which path the last row was about: rows of a path come newest first.
     last_path: Option<Bytes>,
 }
@@ -44,8 +46,10 @@ impl CompactionPoint {
                 disputed.insert(decode_record::<KeptConflict>(&row.value)?.node_id);
             }
         }
+        let inherited = kept_conflicts::open_before_restores(branch).await?;
         let continues_another = branch.parent.is_some();
-        Ok(Self { revision, number, now_ms, continues_another, disputed, last_path: None })
+        let last_path = None;
+        Ok(Self { revision, number, now_ms, continues_another, disputed, inherited, last_path })
     }
 
     /// Whether a row belongs to what comes after the point.
@@ -73,7 +77,7 @@ impl CompactionPoint {
             | DocumentView::Pin
             | DocumentView::Compaction
             | DocumentView::Usage => true,
-            DocumentView::Conflict => row.live,
+            DocumentView::Conflict => row.live || self.inherited.contains(&row.id),
             DocumentView::Operation => idempotency::is_row_kept(row, self.now_ms)?,
             DocumentView::Node => row.live || self.needs_tombstone(&decode_node(&row.value)?),
             DocumentView::PathHistory => {

@@ -139,7 +139,7 @@ impl BranchRegistry {
         if last.is_none_or(|last| last.closed || last.incarnation != incarnation) {
             return Ok(None);
         }
-        let open = self.get_or_open(permit, address, false);
+        let open = self.open_slot(address, false);
         let open = tokio::time::timeout(PARENT_OPEN_MAX, open).await.map_err(|_| {
             Error::unavailable(format!("{address}, which is continued, is still opened: try again"))
                 .resource(address)

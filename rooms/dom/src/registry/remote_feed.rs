@@ -14,7 +14,6 @@ use crate::registry::BranchRegistry;
 use crate::writer::BranchHandle;
 
 const POLL_EVERY: Duration = Duration::from_secs(1);
-const COUNT_USAGE_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs until the registry is dropped.
 pub(crate) async fn run(registry: Weak<BranchRegistry>) {
@@ -24,7 +23,6 @@ pub(crate) async fn run(registry: Weak<BranchRegistry>) {
     let mut hints = shared.then(|| store.commit_hints());
     drop(strong);
     let mut poll = tokio::time::interval(POLL_EVERY);
-    let mut counted_at = Instant::now();
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let hint = tokio::select! {
@@ -40,12 +38,6 @@ pub(crate) async fn run(registry: Weak<BranchRegistry>) {
             continue;
         }
         registry.close_idle();
-        if counted_at.elapsed() >= COUNT_USAGE_EVERY {
-            counted_at = Instant::now();
-            if let Err(error) = registry.count_all_usage().await {
-                tracing::warn!(%error, "what realms hold cannot be counted: the last count stands");
-            }
-        }
         if shared {
             poll_all(&registry).await;
         }

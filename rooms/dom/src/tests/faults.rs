@@ -6,6 +6,8 @@ use vdom_core::ErrorCode;
 use vdom_core::dom::calls::{ConflictReason, Event, ReadTree, ResumePoint, Subscribe};
 use vdom_store::memory::{AppendFault, ViewFaults};
 
+use super::branches::{branch, set_in};
+use super::two_gateways::text_in;
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -143,4 +145,40 @@ async fn a_subscriber_elsewhere_sees_everything_without_early_words() {
         }
     }
     assert_eq!(revisions, (1..20).collect::<Vec<u64>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_an_open_that_failed_has_the_branch_that_everybody_has() {
+    let store = MemoryStore::shared(1);
+    store.lose_commit_hints(true);
+    let slow = Arc::new(store.peer());
+    let (here, there) = (room_over(Arc::new(store)), room_over(slow.clone()));
+    let anna = caller("anna");
+    let request =
+        Subscribe { address: branch("next"), paths: vec![], from: None, include_diffs: false };
+    slow.hold_finds(true);
+    // The reader's look-up is from before the branch is made; the subscriber waits for it.
+    let (read, events, first) = tokio::join!(
+        text_in(&there, "next", "a", None),
+        events_of(&there, &anna, request),
+        async {
+            let first = set_in(&here, "next", "a", "1").await;
+            slow.hold_finds(false);
+            first
+        },
+    );
+    assert_eq!(read.expect_err("not there yet").code, ErrorCode::NotFound);
+    let mut events = events.expect("a stream");
+    assert_eq!(there.open_branches(), 1);
+    set_in(&here, "next", "a", "2").await;
+    let next = async {
+        loop {
+            match events.next().await.expect("going on").expect("fine") {
+                Event::Change(event) => return event.change.revision,
+                Event::Progress { .. } => {}
+            }
+        }
+    };
+    let next = tokio::time::timeout(Duration::from_secs(5), next).await;
+    assert_eq!(next.expect("in time"), first.revision + 1);
 }

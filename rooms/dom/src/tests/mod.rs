@@ -9,6 +9,7 @@ mod maintenance;
 mod merging;
 mod quotas;
 mod reading;
+mod restores;
 mod retries;
 mod two_gateways;
 mod watching;

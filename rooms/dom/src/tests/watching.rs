@@ -5,6 +5,8 @@ use vdom_core::dom::calls::{ChangeEvent, Event, ResumePoint, Subscribe};
 use vdom_core::{ChangeKind, ErrorCode};
 use vdom_edge::ServiceStream;
 
+use super::branches::{branch, fork, set_in};
+use super::two_gateways::{compact_in, text_in};
 use super::*;
 
 fn ask(paths: &[&str], from: Option<ResumePoint>) -> Subscribe {
@@ -124,4 +126,75 @@ async fn progress_comes_at_least_every_second() {
         let next = tokio::time::timeout(Duration::from_secs(1), events.next()).await;
         assert!(matches!(next, Ok(Some(Ok(Event::Progress { revision: 1, .. })))), "{next:?}");
     }
+}
+
+/// The error with which a stream ends; progress events are passed over.
+async fn end(events: &mut (impl Stream<Item = Result<Event>> + Unpin)) -> vdom_core::Error {
+    let end = async {
+        loop {
+            match events.next().await {
+                Some(Ok(Event::Progress { .. })) => {}
+                Some(Err(error)) => return error,
+                other => panic!("no end: {other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), end).await.expect("in time")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_a_gateway_that_wakes_behind_a_compaction_ends_and_says_where_to_resume() {
+    let store = MemoryStore::shared(1);
+    store.lose_commit_hints(true);
+    let frozen = Arc::new(store.peer());
+    let (here, there) = (room_over(Arc::new(store.peer())), room_over(frozen.clone()));
+    let first = put(&here, "a", "1").await;
+    let start = Some(ResumePoint { epoch: first.epoch, revision: 0, hash: None });
+    // One is up to date; the other has taken nothing yet.
+    let mut events = watch(&there, ask(&[], start)).await.expect("a stream");
+    assert_eq!(next_change(&mut events).await.change.revision, 1);
+    let mut late = watch(&there, ask(&[], start)).await.expect("a stream");
+    frozen.cut_off(true);
+    for number in 2..=10 {
+        set_in(&here, "main", "a", &number.to_string()).await;
+    }
+    assert_eq!(compact_in(&here, "main", 1).await, Some(9));
+    frozen.cut_off(false);
+
+    let error = end(&mut events).await;
+    assert_eq!((error.code, error.epoch), (ErrorCode::Unavailable, Some(first.epoch)), "{error}");
+    assert_eq!(error.revision, Some(1), "{error}");
+    assert!(events.next().await.is_none());
+    let resume = Some(ResumePoint { epoch: first.epoch, revision: 1, hash: None });
+    let refused = watch(&there, ask(&[], resume)).await.err().expect("compacted");
+    assert_eq!((refused.code, refused.oldest_revision), (ErrorCode::Compacted, Some(9)));
+    let error = end(&mut late).await;
+    assert_eq!((error.code, error.oldest_revision), (ErrorCode::Compacted, Some(9)), "{error}");
+    let resume = Some(ResumePoint { epoch: first.epoch, revision: 9, hash: None });
+    let mut events = watch(&there, ask(&[], resume)).await.expect("a stream");
+    assert_eq!(next_change(&mut events).await.change.revision, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_branch_is_opened_anew_where_what_it_continues_was_left_behind() {
+    let store = MemoryStore::shared(1);
+    store.lose_commit_hints(true);
+    let frozen = Arc::new(store.peer());
+    let (here, there) = (room_over(Arc::new(store.peer())), room_over(frozen.clone()));
+    put(&here, "a", "1").await;
+    text_in(&there, "main", "a", None).await.expect("open there");
+    frozen.cut_off(true);
+    for number in 2..=10 {
+        set_in(&here, "main", "a", &number.to_string()).await;
+    }
+    assert_eq!(compact_in(&here, "main", 1).await, Some(9));
+    fork(&here, "next", "main", None).await;
+    frozen.cut_off(false);
+    let request = Subscribe { address: branch("next"), ..ask(&[], None) };
+    let mut events = watch(&there, request).await.expect("a stream");
+    // By then the gateway has asked for what it missed of the other branch.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(text_in(&there, "next", "a", None).await.as_deref(), Ok("10"));
+    let error = end(&mut events).await;
+    assert_eq!((error.code, error.revision), (ErrorCode::Unavailable, Some(10)), "{error}");
 }

@@ -285,10 +285,13 @@ async fn repeated_or_exists(
     operation: Option<(Operation, OperationKey)>,
 ) -> Result<BranchSummary> {
     let handle = begun(registry, permit, address, log).await?;
-    if recorded(&handle, operation, registry.environment.now_ms()).await?.is_some()
-        || made_by(registry, permit, address, log, operation.map(|(_, key)| key)).await?
-    {
+    if recorded(&handle, operation, registry.environment.now_ms()).await?.is_some() {
         return Ok(summary(&handle.branch));
+    }
+    for (log, _) in handle.branch.through_restores() {
+        if made_by(registry, permit, address, log.log, operation.map(|(_, key)| key)).await? {
+            return Ok(summary(&handle.branch));
+        }
     }
     let head = handle.branch.head();
     Err(Error::new(
@@ -383,9 +386,9 @@ fn summary(branch: &Branch) -> BranchSummary {
         revision: head.revision,
         head_hash: head.hash,
         origin: branch
+            .before_restores()
             .parent
             .as_ref()
-            .filter(|parent| parent.previous_epoch.is_none())
             .map(|parent| (parent.name.clone(), parent.revision)),
     }
 }

@@ -17,12 +17,12 @@ use vdom_security::Permit;
 use vdom_store::OperationKey;
 
 use crate::branch::Branch;
+use crate::branch::kept_conflicts::ConflictRows;
 use crate::branch::point_in_time::node_at_revision;
 use crate::content;
 use crate::content::packs::StoredDiff;
-use crate::error::from_store;
 use crate::records::{
-    ControlRecord, DocumentView, KeptConflict, KeptReason, decode_record, operation_key, shown_diff,
+    ControlRecord, KeptConflict, KeptReason, decode_record, operation_key, shown_diff,
 };
 use crate::registry::BranchRegistry;
 use crate::writer::merge::merge_base;
@@ -32,7 +32,6 @@ use crate::writer::{
 
 /// How often a resolution is made again because what it ends in has changed meanwhile.
 const ATTEMPTS_MAX: u32 = 16;
-const ROWS_PER_PAGE: usize = 256;
 
 /// One page of the conflicts that nobody has resolved.
 pub(crate) async fn list(handle: &BranchHandle, request: &ListConflicts) -> Result<ConflictPage> {
@@ -44,40 +43,21 @@ async fn page(handle: &BranchHandle, request: &ListConflicts) -> Result<Conflict
     branch.await_views(branch.head().number).await?;
     let limit = request.limit.clamp(1, CONFLICT_PAGE_MAX) as usize;
     let mut conflicts = Vec::new();
-    let mut to = request.after.and_then(before).unwrap_or(ConflictId([0xff; 16]));
-    if request.after == Some(ConflictId([0; 16])) {
-        return Ok(ConflictPage { conflicts, more: false });
-    }
-    loop {
-        let (from, upto) = (ConflictId([0; 16]), to);
-        let rows = branch
-            .store()
-            .scan_reverse(
-                branch.log,
-                DocumentView::Conflict.kind(),
-                from.as_bytes(),
-                upto.as_bytes(),
-                ROWS_PER_PAGE,
-            )
-            .await;
-        let rows = rows.map_err(|error| from_store(error, &branch.address))?;
-        for row in rows.iter().filter(|row| row.live) {
-            let kept = decode_record(&row.value)?;
-            if !is_wanted(&kept, &request.paths) {
-                continue;
-            }
-            if conflicts.len() == limit {
-                return Ok(ConflictPage { conflicts, more: true });
-            }
-            conflicts.push(stored(branch, kept).await?);
+    let mut rows = ConflictRows::new(branch, request.after);
+    while let Some(row) = rows.next().await? {
+        if !row.live {
+            continue;
         }
-        let last = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE);
-        let next = last.map(|row| ConflictId::from_slice(&row.id)).transpose()?;
-        match next.and_then(before) {
-            Some(next) => to = next,
-            None => return Ok(ConflictPage { conflicts, more: false }),
+        let kept = decode_record(&row.value)?;
+        if !is_wanted(&kept, &request.paths) {
+            continue;
         }
+        if conflicts.len() == limit {
+            return Ok(ConflictPage { conflicts, more: true });
+        }
+        conflicts.push(stored(branch, kept).await?);
     }
+    Ok(ConflictPage { conflicts, more: false })
 }
 
 /// Ends a conflict as it is told to.
@@ -340,8 +320,4 @@ fn is_wanted(kept: &KeptConflict, paths: &[String]) -> bool {
             .asked_path
             .as_ref()
             .is_some_and(|path| paths.iter().any(|prefix| path.is_covered_by(prefix)))
-}
-
-fn before(id: ConflictId) -> Option<ConflictId> {
-    u128::from_be_bytes(id.0).checked_sub(1).map(|id| ConflictId(id.to_be_bytes()))
 }

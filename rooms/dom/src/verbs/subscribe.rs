@@ -121,6 +121,9 @@ impl Watch {
             if head.closed && !is_behind {
                 return Err(branch_deleted(&self.handle.branch));
             }
+            if self.handle.branch.is_left_behind() && !is_behind {
+                return Err(self.left_behind());
+            }
             let now = Instant::now();
             if self.progress_due.deadline() <= now {
                 self.progress_due.as_mut().reset(now + SUBSCRIPTION_PROGRESS_EVERY);
@@ -208,9 +211,9 @@ impl Watch {
             match taken {
                 Ok(ControlFlow::Continue(())) if cursor.after < upto => {}
                 Ok(_) => return Ok(()),
-                // It went between the look at the limit and the read.
+                // It went between the look at the limit and the read, or was not heard of yet.
                 Err(error) if error.code == ErrorCode::Compacted => {
-                    return Err(history_compacted(owner, cursor.after, owner.compaction().limit));
+                    return Err(owner.compacted_after(owner.head().number, cursor.after).await?);
                 }
                 Err(error) => return Err(error),
             }
@@ -252,6 +255,18 @@ impl Watch {
         )
         .resource(&self.handle.branch.address)
         .at(head.epoch, self.delivered()))
+    }
+
+    /// What comes next is no longer told here: who resumes is, or learns that it is compacted.
+    fn left_behind(&self) -> Error {
+        let branch = &self.handle.branch;
+        Error::unavailable(format!(
+            "{} went on, and was compacted, while this gateway was away: resume from revision {}",
+            branch.address,
+            self.delivered()
+        ))
+        .resource(&branch.address)
+        .at(branch.head().epoch, self.delivered())
     }
 
     /// The revision to resume from: before the first change that is still in the

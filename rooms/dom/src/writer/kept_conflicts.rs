@@ -4,14 +4,11 @@
 use sha2::{Digest, Sha256};
 use vdom_core::dom::calls::{Conflict, ConflictReason, Written};
 use vdom_core::{ConflictId, Error, Operation, Result};
-use vdom_store::{OperationKey, View};
+use vdom_store::OperationKey;
 
-use crate::branch::Branch;
+use crate::branch::{Branch, kept_conflicts};
 use crate::content::packs::StoredDiff;
-use crate::error::from_store;
-use crate::records::{
-    ControlRecord, DocumentView, KeptConflict, KeptReason, RecordedResult, decode_record,
-};
+use crate::records::{ControlRecord, KeptConflict, KeptReason, RecordedResult, decode_record};
 use crate::writer::Proposal;
 use crate::writer::verdict::Verdict;
 
@@ -29,7 +26,7 @@ pub(crate) async fn control_records(
             Verdict::Conflicted(conflict) if proposal.keep_conflict => {
                 let id = name(branch, proposal, conflict);
                 conflict.conflict_id = Some(id);
-                if conflict_row(branch, id).await?.is_none() {
+                if current(branch, id).await?.is_none() {
                     control_records.push(ControlRecord::Conflict(Box::new(kept(
                         id, now_ms, proposal, conflict,
                     )?)));
@@ -95,10 +92,10 @@ fn kept(
     })
 }
 
-/// The same write, repeated, is the same conflict.
+/// The same write, repeated, is the same conflict, also after a restore.
 fn name(branch: &Branch, proposal: &Proposal, conflict: &Conflict) -> ConflictId {
     let mut hasher = Sha256::new_with_prefix(b"vdom.conflict.1");
-    hasher.update(branch.log.0);
+    hasher.update(branch.before_restores().log.0);
     if let Some((_, key)) = proposal.operation {
         hasher.update(key.0);
     } else {
@@ -118,9 +115,9 @@ fn name(branch: &Branch, proposal: &Proposal, conflict: &Conflict) -> ConflictId
 /// # Errors
 /// `NotFound` where there is none.
 pub(crate) async fn open_conflict(branch: &Branch, id: ConflictId) -> Result<KeptConflict> {
-    match conflict_row(branch, id).await?.filter(|row| row.live) {
-        Some(row) => decode_record(&row.value),
-        None => Err(no_open_conflict(branch, id)),
+    match current(branch, id).await? {
+        Some(Kept::Open(kept)) => Ok(*kept),
+        Some(Kept::Resolved) | None => Err(no_open_conflict(branch, id)),
     }
 }
 
@@ -132,9 +129,32 @@ pub(crate) fn no_open_conflict(branch: &Branch, id: ConflictId) -> Error {
     .resource(&branch.address)
 }
 
-/// The row of a kept conflict, as the log says by now.
-async fn conflict_row(branch: &Branch, id: ConflictId) -> Result<Option<View>> {
-    branch.await_views(branch.head().number).await?;
-    let row = branch.store().view(branch.log, DocumentView::Conflict.kind(), id.as_bytes()).await;
-    row.map_err(|error| from_store(error, &branch.address))
+/// What has become of a kept conflict.
+enum Kept {
+    Open(Box<KeptConflict>),
+    Resolved,
+}
+
+/// A kept conflict as the log says by now; `None` where it was never kept.
+async fn current(branch: &Branch, id: ConflictId) -> Result<Option<Kept>> {
+    // Before the row: what is written meanwhile has become one.
+    let (_, batches) = branch.unwritten();
+    let newest_first = batches.iter().rev().flat_map(|batch| batch.control_records.iter().rev());
+    for control in newest_first {
+        match control {
+            ControlRecord::Conflict(kept) if kept.id == id => {
+                return Ok(Some(Kept::Open(kept.clone())));
+            }
+            ControlRecord::Resolved(resolved) if *resolved == id => {
+                return Ok(Some(Kept::Resolved));
+            }
+            _ => {}
+        }
+    }
+    let row = kept_conflicts::row(branch, id).await?;
+    row.map(|row| match row.live {
+        true => decode_record(&row.value).map(|kept| Kept::Open(Box::new(kept))),
+        false => Ok(Kept::Resolved),
+    })
+    .transpose()
 }

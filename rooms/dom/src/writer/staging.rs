@@ -189,7 +189,7 @@ impl<'a> Staging<'a> {
         };
         let record = change.encode();
         let node = Arc::new(after_change(before, &change, content, attributes));
-        let growth = Usage::growth(before, &node, self.branch.inherited_revision());
+        let growth = Usage::growth(before, &node, self.branch.counts_after());
         self.branch.usage.check(self.grown, growth)?;
         self.grown += growth;
         let written = written(&change);

@@ -36,11 +36,23 @@ impl Branch {
         if head.closed || self.store().confirm(self.log, head.number).await.map_err(failed)? {
             return Ok(());
         }
-        let next = self.store().read(self.log, covered(checkpoint) + 1, 1).await.map_err(failed)?;
-        if next.first().is_none_or(|next| next.batch.compacted_from.is_none()) {
+        if !self.is_compacted_after(covered(checkpoint)).await? {
             return Ok(());
         }
         Err(self.compacted_after(head.number, revision).await?)
+    }
+
+    /// Whether another gateway has compacted more than is known here, so that rows may be
+    /// gone that the next changes are made of.
+    pub(crate) async fn has_unknown_compaction(&self) -> Result<bool> {
+        let known = self.compaction().checkpoint.map_or(0, |checkpoint| checkpoint.number);
+        self.is_compacted_after(known).await
+    }
+
+    async fn is_compacted_after(&self, number: u64) -> Result<bool> {
+        let next = self.store().read(self.log, number + 1, 1).await;
+        let next = next.map_err(|error| from_store(error, &self.address))?;
+        Ok(next.first().is_some_and(|next| next.batch.compacted_from.is_some()))
     }
 
     /// Refuses an answer that rests on the absence of rows at `revision`, where some may have

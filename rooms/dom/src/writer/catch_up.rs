@@ -59,10 +59,16 @@ async fn read_on(branch: &Branch) -> Result<bool> {
             return Err(Error::unavailable("the branch was created just now: try again")
                 .resource(&branch.address));
         }
-        let changes = branch.apply(entries).await.map_err(|error| match error.code {
-            ErrorCode::Compacted => compacted_meanwhile(branch),
-            _ => error,
-        })?;
+        let changes = match branch.apply(entries).await {
+            Err(error)
+                if error.code == ErrorCode::Compacted
+                    || (error.code == ErrorCode::Unavailable
+                        && branch.has_unknown_compaction().await?) =>
+            {
+                return Err(compacted_meanwhile(branch));
+            }
+            changes => changes?,
+        };
         let head = Head {
             epoch: record.epoch,
             revision: record.first_revision + u64::from(record.count) - 1,

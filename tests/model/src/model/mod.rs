@@ -235,19 +235,28 @@ impl World {
     /// changed itself, until it is deleted.
     pub fn used_nodes(&self) -> u64 {
         let counted = |log: &usize| !self.logs[*log].closed;
-        (0..self.logs.len()).filter(counted).map(|log| self.own_nodes(log)).sum()
+        let own = |log| self.own_nodes(log).values().filter(|live| **live).count() as u64;
+        (0..self.logs.len()).filter(counted).map(own).sum()
     }
 
-    fn own_nodes(&self, log: usize) -> u64 {
-        let changes = &self.logs[log].changes;
-        let own: BTreeMap<_, _> =
-            changes.iter().map(|change| (change.node.id, change.node.live)).collect();
-        let own = own.values().filter(|live| **live).count() as u64;
+    /// Where the changes of the branch itself begin, also of before restores.
+    pub fn begins(&self, log: usize) -> u64 {
         match self.logs[log].parent {
-            // After a restore a branch is what it was.
-            Some(parent) if parent.restored => own + self.own_nodes(parent.log),
-            _ => own,
+            Some(parent) if parent.restored => self.begins(parent.log),
+            parent => parent.map_or(0, |parent| parent.revision),
         }
+    }
+
+    /// The nodes that a branch has changed itself, and whether they live.
+    fn own_nodes(&self, log: usize) -> BTreeMap<NodeId, bool> {
+        let mut own = match self.logs[log].parent {
+            // After a restore a branch is what it was.
+            Some(parent) if parent.restored => self.own_nodes(parent.log),
+            _ => BTreeMap::new(),
+        };
+        let changes = &self.logs[log].changes;
+        own.extend(changes.iter().map(|change| (change.node.id, change.node.live)));
+        own
     }
 
     /// The revisions where open branches, or what they need, continue a log.

@@ -325,9 +325,9 @@ impl<'a> Stage<'a> {
     }
 
     fn growth(&self, staged: &Staged) -> i64 {
-        let inherited = self.world.inherited(self.log);
+        let begins = self.world.begins(self.log);
         let before = self.world.node(self.log, staged.node.id, self.head);
-        let own = before.filter(|node| !staged.is_new && node.revision > inherited);
+        let own = before.filter(|node| !staged.is_new && node.revision > begins);
         i64::from(staged.node.live) - i64::from(own.is_some_and(|node| node.live))
     }
 

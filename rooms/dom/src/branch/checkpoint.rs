@@ -1,6 +1,7 @@
 //! Checkpoints: the rows of the views as they were at a revision, in chunks, where the
 //! changes before it are compacted.
 
+use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use vdom_core::{BranchAddress, Content, Node, NodeId, Result};
 use vdom_security::PermittedStore;
@@ -10,7 +11,8 @@ use crate::branch::Branch;
 use crate::content::packs::PackReader;
 use crate::error::from_store;
 use crate::records::{
-    Checkpoint, CheckpointPiece, DocumentView, KeptConflict, decode_node, decode_record,
+    CHECKPOINT_ID, Checkpoint, CheckpointPiece, DocumentView, KeptConflict, decode_node,
+    decode_record, encode_record,
 };
 
 /// The kinds of rows that a checkpoint holds.
@@ -70,7 +72,18 @@ pub(crate) async fn install_all(
     install(store, address, log, checkpoint, &KINDS).await?;
     let position = Position { epoch: checkpoint.epoch, revision: checkpoint.revision };
     let watermark = Watermark { position, number: checkpoint.number };
-    let written = store.write_views(log, &[], Some(watermark)).await;
+    // Who goes on from here must know what stands in for what came before.
+    let known = ViewWrite {
+        kind: DocumentView::Compaction.kind(),
+        view: View {
+            id: Bytes::from_static(CHECKPOINT_ID),
+            path: None,
+            live: true,
+            position: Position { epoch: checkpoint.epoch, revision: checkpoint.number },
+            value: encode_record(checkpoint)?,
+        },
+    };
+    let written = store.write_views(log, &[known], Some(watermark)).await;
     written.map_err(|error| from_store(error, address))?;
     Ok(watermark)
 }

@@ -99,13 +99,12 @@ pub(crate) async fn path_at_revision(
         return Box::pin(path_at_revision(&parent.branch, path, revision)).await;
     }
     branch.check_kept(revision)?;
-    let touches = |node: &Node| node.path == *path;
-    if let Some(node) = in_tail(branch, revision, touches)
-        && let Some(node) = node_at_revision(branch, node.id, revision).await?
-        && node.live
-        && node.path == *path
-    {
-        return Ok(Some(node));
+    // A change set may let one node come after which another leaves.
+    for id in holders_in_tail(branch, revision, path) {
+        let node = node_at_revision(branch, id, revision).await?;
+        if let Some(node) = node.filter(|node| node.live && node.path == *path) {
+            return Ok(Some(node));
+        }
     }
     let (from, to) = (path_history_id(path, 0), path_history_id(path, revision));
     let rows = whole_rows(branch, DocumentView::PathHistory, &from, &to, 1, revision).await?;
@@ -393,4 +392,17 @@ fn in_tail(branch: &Branch, revision: u64, fits: impl Fn(&Node) -> bool) -> Opti
         .filter(|applied| applied.entry.change.revision <= revision)
         .find(|applied| fits(&applied.node))
         .map(|applied| applied.node.clone())
+}
+
+/// The nodes that changes in memory, up to a revision, left at a path, newest first.
+fn holders_in_tail(branch: &Branch, revision: u64, path: &NodePath) -> Vec<NodeId> {
+    let (_, tail) = branch.unwritten();
+    let changes = tail.iter().rev().flat_map(|batch| batch.changes.iter().rev());
+    let mut holders = Vec::new();
+    for applied in changes.filter(|applied| applied.entry.change.revision <= revision) {
+        if applied.node.path == *path && !holders.contains(&applied.node.id) {
+            holders.push(applied.node.id);
+        }
+    }
+    holders
 }

@@ -11,6 +11,9 @@ use vdom_core::{RealmName, Result};
 
 use super::identity::{Identity, refused};
 
+/// The end of the year 9999 in seconds since the Unix epoch: what lies beyond is no date.
+pub(super) const LAST_SECOND: u64 = vdom_core::time::MAX_MS.cast_unsigned() / 1_000;
+
 /// What a token says; which of it is missing, its check tells.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Claims {
@@ -131,12 +134,10 @@ fn missing(claim: &str) -> vdom_core::Error {
 
 /// A `NumericDate`: seconds since the Unix epoch, perhaps with a fraction.
 fn time(claim: &str, number: Option<&serde_json::Number>) -> Result<Option<SystemTime>> {
-    /// The end of the year 9999: what lies beyond is no date.
-    const MAX_SECONDS: f64 = 253_402_300_799.0;
     let Some(number) = number else { return Ok(None) };
     let seconds = number
         .as_f64()
-        .filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds))
+        .filter(|seconds| (0.0..=LAST_SECOND as f64).contains(seconds))
         .ok_or_else(|| refused(format!("the token's `{claim}` is no time: {number}")))?;
     Ok(Some(UNIX_EPOCH + Duration::from_secs_f64(seconds)))
 }

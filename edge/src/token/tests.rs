@@ -410,6 +410,10 @@ async fn minted_tokens_are_good_and_keys_are_private() {
         assert_eq!(identity.realm, grant.realm);
         assert_eq!(identity.expires_at, Some(now() + grant.lifetime));
     }
+    let mint = TokenIssuer::from_file(&keys.path("secret"), ISSUER, AUDIENCE).expect("a key");
+    let endless = Grant { lifetime: Duration::MAX, ..grant };
+    let refused = mint.mint(&endless, now()).expect_err("no date");
+    assert!(refused.message.contains("year 9999"), "{refused}");
     let again = generate_secret_file(&keys.path("secret")).expect_err("is there");
     assert!(again.message.contains("cannot be written"), "{again}");
 }

@@ -21,6 +21,7 @@ use vdom_edge::caller::{CheckedCaller, RequestId};
 
 mod routes;
 mod sets;
+mod times;
 
 const NODES: &str = "/v1/repos/vdom/branches/main/nodes";
 

@@ -463,6 +463,8 @@ export type WriteDiffsRequest = Message<"virtualdom.v1.WriteDiffsRequest"> & {
   author: string;
 
   /**
+   * When it was made, where that is another time than now; from the year 1 to 9999.
+   *
    * @generated from field: google.protobuf.Timestamp authored_at = 9;
    */
   authoredAt?: Timestamp | undefined;

@@ -44,6 +44,14 @@ async fn an_endless_stream_ends_with_its_deadline_its_token_or_the_server() {
         Some(ErrorCode::Unauthenticated)
     );
 
+    let leeway_left = Duration::from_secs(3);
+    let mut ending = caller();
+    ending.expires_at = Some(ending.received_at + leeway_left);
+    let opened = tokio::time::Instant::now();
+    let end = last_code(until_deadline(endless(), &ending, None)).await;
+    assert_eq!(end, Some(ErrorCode::Unauthenticated));
+    assert_eq!(opened.elapsed().as_secs(), leeway_left.as_secs());
+
     let drain = CancellationToken::new();
     let stream = until_deadline(endless(), &caller(), Some(Draining(drain.clone())));
     drain.cancel();

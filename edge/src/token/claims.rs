@@ -58,7 +58,7 @@ impl OneOrMany {
 pub(super) struct Verified {
     identity: Identity,
     expires_at: SystemTime,
-    not_before: SystemTime,
+    not_before: Option<SystemTime>,
     issued_at: Option<SystemTime>,
 }
 
@@ -96,10 +96,10 @@ impl Claims {
                 subject: Arc::from(subject),
                 realm: Some(realm),
                 scopes: Scopes::parse(&names),
-                expires_at: Some(expires_at),
+                expires_at: Some(expires_at + TOKEN_LEEWAY),
             },
             expires_at,
-            not_before: time("nbf", self.nbf.as_ref())?.ok_or_else(|| missing("nbf"))?,
+            not_before: time("nbf", self.nbf.as_ref())?,
             issued_at: time("iat", self.iat.as_ref())?,
         })
     }
@@ -108,15 +108,12 @@ impl Claims {
 impl Verified {
     /// Who the token speaks for, where its times are right at `now`.
     pub(super) fn identity_at(&self, now: SystemTime) -> Result<Identity> {
-        if self.expires_at + TOKEN_LEEWAY <= now {
+        if self.identity.has_expired(now) {
             return Err(refused(format!("the token expired at {}", text(self.expires_at))));
         }
         let latest = now + TOKEN_LEEWAY;
-        if self.not_before > latest {
-            return Err(refused(format!(
-                "the token is not valid before {}",
-                text(self.not_before)
-            )));
+        if let Some(not_before) = self.not_before.filter(|not_before| *not_before > latest) {
+            return Err(refused(format!("the token is not valid before {}", text(not_before))));
         }
         if let Some(issued_at) = self.issued_at.filter(|issued_at| *issued_at > latest) {
             return Err(refused(format!(

@@ -24,11 +24,11 @@ const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "vdom";
 const NOW: u64 = 1_800_000_000;
 
-fn now() -> SystemTime {
+pub(super) fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW)
 }
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "nbf": NOW - 10, "iat": NOW - 10,
         "exp": NOW + 60, "scope": "dom.read other.thing", "scp": ["dom.write"], "realm": "acme",
@@ -48,19 +48,19 @@ fn without(name: &str) -> Value {
 }
 
 /// A folder with a secret, an Ed25519 pair and an RSA pair.
-struct Keys {
+pub(super) struct Keys {
     folder: TempDir,
 }
 
 impl Keys {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let keys = Self { folder: tempfile::tempdir().expect("a folder") };
         generate_secret_file(&keys.path("secret")).expect("a secret");
         generate_key_pair(&keys.path("ed.pem"), &keys.path("ed.pub.pem")).expect("a pair");
         keys
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -72,12 +72,12 @@ impl Keys {
         EncodingKey::from_secret(self.read("secret").trim_ascii())
     }
 
-    fn ed(&self) -> EncodingKey {
+    pub(super) fn ed(&self) -> EncodingKey {
         EncodingKey::from_ed_pem(&self.read("ed.pem")).expect("a key")
     }
 
     /// The public part of the Ed25519 pair for a JWK.
-    fn ed_jwk(&self, kid: &str) -> Value {
+    pub(super) fn ed_jwk(&self, kid: &str) -> Value {
         let pem = String::from_utf8(self.read("ed.pub.pem")).expect("text");
         let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         let spki = STANDARD.decode(base64).expect("base64");
@@ -106,7 +106,7 @@ impl Keys {
     }
 }
 
-fn settings() -> TokenSettings {
+pub(super) fn settings() -> TokenSettings {
     TokenSettings {
         issuer: ISSUER.to_owned(),
         audience: AUDIENCE.to_owned(),
@@ -114,7 +114,12 @@ fn settings() -> TokenSettings {
     }
 }
 
-fn sign(algorithm: Algorithm, key: &EncodingKey, kid: Option<&str>, claims: &Value) -> String {
+pub(super) fn sign(
+    algorithm: Algorithm,
+    key: &EncodingKey,
+    kid: Option<&str>,
+    claims: &Value,
+) -> String {
     let header = Header { kid: kid.map(str::to_owned), ..Header::new(algorithm) };
     jsonwebtoken::encode(&header, claims, key).expect("a token")
 }

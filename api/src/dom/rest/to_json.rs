@@ -11,7 +11,8 @@ use vdom_core::dom::calls::{
 };
 use vdom_core::{ChangeKind, Error, Node, NodeKind, NodePath, Result, VectorClock, time};
 
-use super::headers::{entity_tag, kind_name, source_name};
+use super::entity_tags::entity_tag;
+use super::headers::{kind_name, source_name};
 
 /// A node with its content.
 pub(super) fn snapshot(snapshot: &Snapshot, content: &Bytes) -> Result<Value> {

@@ -426,8 +426,14 @@ async fn changes_are_events_that_a_browser_resumes_by_itself() {
     for bad in ["yesterday", "7", "0.5", "-1.0"] {
         assert_eq!(door.get(&format!("{changes}?from={bad}"), &[]).await.status, 400, "{bad}");
     }
-    let from_now = door.get(&format!("{changes}?from=0.0"), &[]).await.text();
-    assert!(!from_now.contains("event: change"), "{from_now}");
+    for now in ["0.0", "now"] {
+        let from_now = door.get(&format!("{changes}?from={now}"), &[]).await.text();
+        assert!(!from_now.contains("event: change"), "{now}: {from_now}");
+    }
+    for earliest in ["0", "earliest"] {
+        let from_earliest = door.get(&format!("{changes}?from={earliest}"), &[]).await.text();
+        assert!(from_earliest.contains("event: change\nid: 7.1\n"), "{earliest}: {from_earliest}");
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use vdom_core::dom::calls::{
     Freshness, RepoSummary, SetWritten, Snapshot, StoredConflict, TreeEntry, Written,
 };
 use vdom_core::{ChangeKind, Error, Node, NodeKind, NodePath, Result, VectorClock, time};
+use vdom_edge::extended_json;
 
 use super::entity_tags::entity_tag;
 use super::headers::{kind_name, source_name};
@@ -223,7 +224,7 @@ fn add_content(
     content: &Bytes,
 ) -> Result<()> {
     let (encoded, encoding) = if kind.is_document() {
-        (super::content::to_extended_json(content)?, "extended-json")
+        (stored_document(content)?, "extended-json")
     } else {
         match std::str::from_utf8(content) {
             Ok(text) => (text.into(), "utf-8"),
@@ -235,6 +236,11 @@ fn add_content(
     value.insert(encoding_name, encoding.into());
     value.insert(name.to_owned(), encoded);
     Ok(())
+}
+
+/// What is stored passed the guard, so that it is a fault of ours where it is no document.
+fn stored_document(content: &Bytes) -> Result<Value> {
+    extended_json::to_relaxed(content).map_err(|error| Error::internal(error.message))
 }
 
 /// A place that cannot be merged.

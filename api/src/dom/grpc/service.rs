@@ -189,6 +189,7 @@ impl<D: DocumentService> MemoryGateway for DocumentCalls<D> {
         let request = call.decoded(decode::get_history(request.get_ref(), call.realm()))?;
         let address = request.address.clone();
         let page = call.within(self.dom.history(&call.caller, request)).await?;
+        let page = response_limit::history_page(page);
         Ok(unary(encode::history_page(page, &address)))
     }
 

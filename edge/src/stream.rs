@@ -55,6 +55,22 @@ pub fn until_deadline<T: Send + 'static>(
     until(stream, Box::pin(end))
 }
 
+/// The answer of `call`; `Unavailable` where the server drains before it is there. For calls
+/// that wait for others: an answer that is there already is given all the same.
+pub async fn unless_draining<T>(
+    draining: Option<Draining>,
+    call: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(Draining(draining)) = draining else { return call.await };
+    tokio::select! {
+        biased;
+        answer = call => answer,
+        () = draining.cancelled() => Err(Error::unavailable(
+            "the server is shutting down, and what was waited for is not there: ask again",
+        )),
+    }
+}
+
 /// The items of a request's stream: none later than 30 s after the one before,
 /// and none after an error.
 pub fn with_idle_timeout<T: Send + 'static>(

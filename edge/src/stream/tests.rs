@@ -87,3 +87,14 @@ async fn a_content_ends_at_its_limit_and_when_it_stalls() {
     let stalled = stream::iter([Ok(Bytes::from_static(b"a"))]).chain(stream::pending());
     assert_eq!(last_code(content(stalled)).await, Some(ErrorCode::DeadlineExceeded));
 }
+
+#[tokio::test]
+async fn a_drain_ends_what_waits_and_nothing_that_is_there() {
+    let drain = CancellationToken::new();
+    let draining = || Some(Draining(drain.clone()));
+    let waiting = tokio::spawn(unless_draining(draining(), std::future::pending::<Result<()>>()));
+    drain.cancel();
+    let error = waiting.await.expect("it ends").expect_err("not there");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    assert_eq!(unless_draining(draining(), async { Ok(1) }).await, Ok(1));
+}

@@ -19,7 +19,7 @@ use crate::dom::DocumentService;
 use vdom_edge::Caller;
 use vdom_edge::ServiceStream;
 use vdom_edge::deadline;
-use vdom_edge::stream::until_deadline;
+use vdom_edge::stream::{unless_draining, until_deadline};
 
 /// The bytes of a node that was opened.
 pub(super) enum Opened {
@@ -47,7 +47,8 @@ pub(super) async fn read_node<D: DocumentService>(
     let not_modified = EntityTags::parse(&call.headers, &IF_NONE_MATCH);
     // The deadline is for finding the node; a large content may take longer.
     let deadline = call.deadline();
-    let opened = open_node(&dom, &call.caller, request);
+    let draining = call.draining.clone().filter(|_| request.at.waits());
+    let opened = unless_draining(draining, open_node(&dom, &call.caller, request));
     let (snapshot, content) = deadline::within(deadline, opened).await?;
 
     let node = &snapshot.node;

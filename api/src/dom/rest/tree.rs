@@ -18,7 +18,7 @@ use super::{headers, query, response, to_json};
 use crate::dom::DocumentService;
 use vdom_edge::ServiceStream;
 use vdom_edge::deadline;
-use vdom_edge::stream::until_deadline;
+use vdom_edge::stream::{unless_draining, until_deadline};
 
 /// One JSON value a line.
 const NDJSON: &str = "application/x-ndjson";
@@ -37,12 +37,14 @@ pub(super) async fn read_tree<D: DocumentService>(
         include_content: call.query.flag("include_content")?,
     };
     let deadline = call.deadline();
+    let draining = call.draining.clone().filter(|_| request.at.waits());
     // The first entry is awaited, so that a refusal still has its status.
     let opened = async {
         let mut entries = dom.read_tree(&call.caller, request).await?;
         let first = entries.next().await.transpose()?;
         Ok((first, entries))
     };
+    let opened = unless_draining(draining, opened);
     let (first, rest) = deadline::within(deadline, opened).await?;
     let place = first.as_ref().map(|entry| (entry.epoch, entry.revision));
     let entries =

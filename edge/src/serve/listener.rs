@@ -7,13 +7,21 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use vdom_core::limits::{KEEP_ALIVE_DEADLINE, KEEP_ALIVE_EVERY};
 use vdom_core::{Error, ErrorCode, Result};
 
 /// How many connections wait to be accepted.
 const BACKLOG: u32 = 1_024;
+/// How often an idle peer that did not answer a probe is probed again, and how often at most:
+/// together as long as a probe of HTTP/2 may stay unanswered.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+#[cfg(target_os = "linux")]
+const PROBES: u32 = 2;
 
 /// An address to listen on, and who may reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +114,7 @@ impl Listener {
                 let (stream, _) = listener.accept().await?;
                 // Answers are written whole: waiting to fill a packet only delays.
                 stream.set_nodelay(true)?;
+                end_with_peer(&stream)?;
                 Ok(Stream::Tcp(stream))
             }
             Socket::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
@@ -187,6 +196,20 @@ impl Drop for SocketFile {
             tracing::warn!("socket {} cannot be removed: {error}", self.path.display());
         }
     }
+}
+
+/// Lets the system end a connection whose peer is gone without a word: HTTP/1 has no probes of
+/// its own, and what is written to nobody would wait for a quarter of an hour.
+fn end_with_peer(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    let probes = TcpKeepalive::new().with_time(KEEP_ALIVE_EVERY).with_interval(PROBE_INTERVAL);
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_user_timeout(Some(KEEP_ALIVE_EVERY + KEEP_ALIVE_DEADLINE))?;
+        socket.set_tcp_keepalive(&probes.with_retries(PROBES))
+    }
+    #[cfg(not(target_os = "linux"))]
+    socket.set_tcp_keepalive(&probes)
 }
 
 fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Listener> {

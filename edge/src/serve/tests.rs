@@ -295,6 +295,21 @@ async fn a_unix_socket_is_private_replaces_a_dead_one_and_goes_with_its_server()
     assert_eq!(std::fs::read_to_string(&path).expect("kept"), "precious");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_connection_ends_with_a_peer_that_is_gone_whatever_it_speaks() {
+    let listener = listen().await;
+    let address = listener.local_address().tcp().expect("TCP");
+    let _peer = TcpStream::connect(address).await.expect("connected");
+    let Stream::Tcp(stream) = listener.accept().await.expect("accepted") else {
+        panic!("another transport");
+    };
+    let socket = socket2::SockRef::from(&stream);
+    assert!(socket.keepalive().expect("known"));
+    assert_eq!(socket.tcp_keepalive_time().expect("known"), Duration::from_secs(30));
+    assert_eq!(socket.tcp_user_timeout().expect("known"), Some(Duration::from_secs(40)));
+}
+
 #[tokio::test]
 async fn a_port_in_use_says_which() {
     let server = start(ServeSettings::default()).await;

@@ -1,8 +1,10 @@
 //! Where connections come from: TCP and unix sockets.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -22,6 +24,8 @@ const BACKLOG: u32 = 1_024;
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 #[cfg(target_os = "linux")]
 const PROBES: u32 = 2;
+/// The longest path of a unix socket: the kernel has 108 bytes for it and a NUL.
+const SOCKET_PATH_MAX_BYTES: usize = 107;
 
 /// An address to listen on, and who may reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,7 +231,7 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener> {
     refuse_if_taken(path).await?;
     // The file gets its rights under another name, so that nobody connects
     // before it has them; the rename also replaces what was left behind.
-    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    let fresh = other_name(path);
     let listen = || -> io::Result<Listener> {
         let listener = UnixListener::bind(&fresh)?;
         std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))?;
@@ -244,6 +248,26 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener> {
         let _ = std::fs::remove_file(&fresh);
         cannot_listen(path.display(), &error)
     })
+}
+
+/// Another name beside this one, no longer than a socket's may be wherever this one is not.
+fn other_name(path: &Path) -> PathBuf {
+    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    if fresh.as_os_str().len() <= SOCKET_PATH_MAX_BYTES {
+        return fresh;
+    }
+    // What was left behind by a process that bound here and ended is nobody's.
+    let mut name = path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
+    if let Some(last) = name.last_mut() {
+        *last = if *last == b'~' { b'_' } else { b'~' };
+    }
+    let fresh = path.with_file_name(OsStr::from_bytes(&name));
+    let is_left_behind =
+        std::fs::symlink_metadata(&fresh).is_ok_and(|metadata| metadata.file_type().is_socket());
+    if is_left_behind && let Err(error) = std::fs::remove_file(&fresh) {
+        tracing::warn!("socket {} cannot be removed: {error}", fresh.display());
+    }
+    fresh
 }
 
 async fn refuse_if_taken(path: &Path) -> Result<()> {

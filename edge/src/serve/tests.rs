@@ -295,6 +295,26 @@ async fn a_unix_socket_is_private_replaces_a_dead_one_and_goes_with_its_server()
     assert_eq!(std::fs::read_to_string(&path).expect("kept"), "precious");
 }
 
+#[tokio::test]
+async fn a_unix_socket_may_have_as_long_a_path_as_the_kernel_takes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["s", "a-longer-name.sock"] {
+        let free = 107 - folder.path().as_os_str().len() - name.len() - 2;
+        let directory = folder.path().join("d".repeat(free));
+        std::fs::create_dir_all(&directory).expect("made");
+        let path = directory.join(name);
+        assert_eq!(path.as_os_str().len(), 107);
+        let bind = Bind::Unix { path: path.clone(), mode: 0o660 };
+        for _ in 0..2 {
+            let listener = Listener::bind(&bind).await.expect("a listener");
+            UnixStream::connect(&path).await.expect("connected");
+            let files = std::fs::read_dir(&directory).expect("readable").count();
+            assert_eq!(files, 1, "nothing is left beside it");
+            drop(listener);
+        }
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_connection_ends_with_a_peer_that_is_gone_whatever_it_speaks() {

@@ -4,9 +4,10 @@ use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vdom_core::access::Scope;
+use vdom_core::time;
 use vdom_edge::token::{Grant, TokenIssuer, generate_key_pair};
 
 use crate::exit::{Exit, Failure};
@@ -137,6 +138,13 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())
+}
+
+/// When a token ends that is minted now, as people read it.
+pub(crate) fn expires_at(lifetime: Duration) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let end = now.saturating_add(lifetime).as_millis();
+    time::format_seconds(i64::try_from(end).unwrap_or(i64::MAX))
 }
 
 /// Signs a token with the key in a file.

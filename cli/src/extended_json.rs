@@ -1,17 +1,15 @@
 //! Documents of people: extended JSON on the command line, BSON on the wire.
 
-use bson::{Bson, Document};
 use bytes::Bytes;
 use serde_json::Value;
+use vdom_edge::extended_json;
 
 use crate::exit::Failure;
 
 /// BSON as canonical extended JSON, from which the same BSON can be made.
 pub(crate) fn to_json(bytes: &[u8]) -> Result<Value, Failure> {
-    let unreadable = |why: String| Failure::failed(format!("the document cannot be read: {why}"));
-    vdom_core::document::check(bytes).map_err(|error| unreadable(error.message))?;
-    let document = Document::from_reader(bytes).map_err(|error| unreadable(error.to_string()))?;
-    Ok(Bson::Document(document).into_canonical_extjson())
+    extended_json::to_canonical(bytes)
+        .map_err(|error| Failure::failed(format!("the document cannot be read: {}", error.message)))
 }
 
 /// BSON as canonical extended JSON over several lines, as a file holds it.
@@ -29,12 +27,11 @@ pub(crate) fn to_bson(input: &Bytes) -> Result<Bytes, Failure> {
         Failure::failed(format!("this is no document: {why}"))
             .advice(r#"give a JSON object such as {"done": false}, extended JSON, or BSON"#)
     };
-    let value: Value = serde_json::from_slice(input).map_err(|error| refused(error.to_string()))?;
+    let value: Value = extended_json::parse(input).map_err(|error| refused(error.message))?;
     let Value::Object(object) = value else {
         return Err(refused("its outermost value is not an object".to_owned()));
     };
-    let document = Document::try_from(object).map_err(|error| refused(error.to_string()))?;
-    document.to_vec().map(Bytes::from).map_err(|error| refused(error.to_string()))
+    extended_json::to_bson(object).map_err(|error| refused(error.message))
 }
 
 #[cfg(test)]

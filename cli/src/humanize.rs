@@ -1,7 +1,5 @@
 //! Sizes, counts, times and texts of others as people read them.
 
-use std::time::{Duration, SystemTime};
-
 /// A size for people: `512 B`, `1.4 MB`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
@@ -28,13 +26,8 @@ pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
 
 /// A moment as RFC 3339 in UTC, to the second; empty where there is none.
 pub(crate) fn time(timestamp: Option<&prost_types::Timestamp>) -> String {
-    let to_moment = |timestamp: &prost_types::Timestamp| {
-        let seconds = u64::try_from(timestamp.seconds).ok()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-    };
     timestamp
-        .and_then(to_moment)
-        .map(|moment| humantime::format_rfc3339_seconds(moment).to_string())
+        .map(|timestamp| vdom_core::time::format_seconds(timestamp.seconds.saturating_mul(1_000)))
         .unwrap_or_default()
 }
 

@@ -176,6 +176,7 @@ impl Subscription {
             from_epoch: epoch,
             from_revision: revision,
             from_hash: hash,
+            from_earliest: self.request.from_earliest && epoch == 0,
             ..self.request.clone()
         }
     }

@@ -8,6 +8,7 @@
 //! | [`error`] | the closed list of error codes |
 //! | [`identifiers`] [`names`] | ids, hashes, and the names that people give |
 //! | [`limits`] | every limit, with its unit |
+//! | [`time`] | which moments there are, and their text |
 //! | [`dom`] | the document room: calls, changes and their hash chain, events, diffs, merges, nodes |
 //!
 //! No async runtime, no I/O, no clock or randomness of its own: whoever calls
@@ -21,6 +22,7 @@ pub mod error;
 pub mod identifiers;
 pub mod limits;
 pub mod names;
+pub mod time;
 
 pub use clock::{ClockOrdering, VectorClock};
 pub use dom::change::{

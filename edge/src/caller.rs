@@ -19,7 +19,7 @@ pub struct Caller {
     pub scopes: Scopes,
     /// When the caller stops waiting; `None` of a stream without one.
     pub deadline: Option<Instant>,
-    /// When the token ends; streams end with it. `None`: never.
+    /// From when on the token is refused, leeway included; streams end then. `None`: never.
     pub expires_at: Option<SystemTime>,
     /// The time of day when the request came.
     pub received_at: SystemTime,

@@ -19,9 +19,10 @@ use crate::error::{to_response, to_status};
 
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(3_600);
 
-const ALLOWED_HEADERS: [&str; 14] = [
+const ALLOWED_HEADERS: [&str; 16] = [
     "accept",
     "authorization",
+    "baggage",
     "connect-protocol-version",
     "connect-timeout-ms",
     "content-type",
@@ -31,6 +32,7 @@ const ALLOWED_HEADERS: [&str; 14] = [
     "if-none-match",
     "last-event-id",
     "traceparent",
+    "tracestate",
     "x-grpc-web",
     "x-request-id",
     "x-user-agent",

@@ -1,6 +1,7 @@
 //! The one error table: how each code leaves over gRPC and over HTTP, and how a
 //! client reads it back.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use axum::body::Body;
@@ -15,6 +16,13 @@ use vdom_core::{Error, ErrorCode};
 pub const ERROR_DOMAIN: &str = "virtualdom.v1";
 /// The media type of a refusal over HTTP (RFC 9457).
 pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// The longest message, and the longest name beside it. Over gRPC a byte of the message takes
+/// three and four thirds, one of a name four thirds: together below the 8 KiB of headers that
+/// clients take.
+const SHOWN_MAX_BYTES: usize = 1_024;
+/// Where a text was cut.
+const CUT: char = '…';
 
 struct Row {
     grpc: Code,
@@ -100,7 +108,12 @@ pub fn to_status(error: Error, request_id: &str) -> Status {
     if !request_id.is_empty() {
         details.set_request_info(request_id, "");
     }
-    Status::with_error_details(grpc_code(error.code), error.message, details)
+    let code = grpc_code(error.code);
+    let message = match shown(&error.message) {
+        Cow::Owned(shown) => shown,
+        Cow::Borrowed(_) => error.message,
+    };
+    Status::with_error_details(code, message, details)
 }
 
 /// The error that a peer answered with. A status that is not ours keeps its
@@ -166,7 +179,7 @@ pub fn problem(error: &Error, request_id: &str) -> Value {
     problem.insert("type".into(), format!("urn:virtualdom:error:{}", error.code.name()).into());
     problem.insert("title".into(), row.title.into());
     problem.insert("status".into(), row.http.as_u16().into());
-    problem.insert("detail".into(), error.message.as_str().into());
+    problem.insert("detail".into(), shown(&error.message).into());
     problem.insert("code".into(), error.code.name().into());
     for (name, fact) in facts(error) {
         problem.insert(name.into(), fact.into_json());
@@ -183,17 +196,43 @@ enum Fact<'a> {
 impl Fact<'_> {
     fn into_text(self) -> String {
         match self {
-            Self::Text(text) => text.to_owned(),
+            Self::Text(text) => shown(text).into_owned(),
             Self::Number(number) => number.to_string(),
         }
     }
 
     fn into_json(self) -> Value {
         match self {
-            Self::Text(text) => text.into(),
+            Self::Text(text) => shown(text).into(),
             Self::Number(number) => number.into(),
         }
     }
+}
+
+/// Text that may repeat a caller's bytes, as a status may carry it: on one line, and so long
+/// at most that all of it fits the headers of a client, however it is encoded there.
+fn shown(text: &str) -> Cow<'_, str> {
+    if text.len() <= SHOWN_MAX_BYTES && !text.chars().any(char::is_control) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(SHOWN_MAX_BYTES);
+    for character in text.chars() {
+        let length = if character.is_control() {
+            character.escape_default().count()
+        } else {
+            character.len_utf8()
+        };
+        if shown.len() + length + CUT.len_utf8() > SHOWN_MAX_BYTES {
+            shown.push(CUT);
+            break;
+        }
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown.into()
 }
 
 /// What a client may know beside the message, by its name on the wire.

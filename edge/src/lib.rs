@@ -9,6 +9,7 @@ pub mod cors;
 pub mod deadline;
 pub mod environment;
 pub mod error;
+pub mod extended_json;
 pub mod observe;
 pub mod serve;
 pub mod settings;

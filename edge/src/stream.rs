@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, future, stream};
 use tokio_util::sync::CancellationToken;
-use vdom_core::limits::{CONTENT_MAX_BYTES, TOKEN_LEEWAY, UNARY_DEADLINE_DEFAULT};
+use vdom_core::limits::{CONTENT_MAX_BYTES, UNARY_DEADLINE_DEFAULT};
 use vdom_core::{Error, ErrorCode, Result};
 
 use crate::caller::Caller;
@@ -34,9 +34,9 @@ pub fn until_deadline<T: Send + 'static>(
     draining: Option<Draining>,
 ) -> ServiceStream<T> {
     let deadline = caller.deadline;
-    let token_left = caller.expires_at.map(|expiry| {
-        expiry.duration_since(caller.received_at).unwrap_or(Duration::ZERO) + TOKEN_LEEWAY
-    });
+    let token_left = caller
+        .expires_at
+        .map(|end| end.duration_since(caller.received_at).unwrap_or(Duration::ZERO));
     if deadline.is_none() && token_left.is_none() && draining.is_none() {
         return stream;
     }
@@ -53,6 +53,22 @@ pub fn until_deadline<T: Send + 'static>(
         }
     };
     until(stream, Box::pin(end))
+}
+
+/// The answer of `call`; `Unavailable` where the server drains before it is there. For calls
+/// that wait for others: an answer that is there already is given all the same.
+pub async fn unless_draining<T>(
+    draining: Option<Draining>,
+    call: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(Draining(draining)) = draining else { return call.await };
+    tokio::select! {
+        biased;
+        answer = call => answer,
+        () = draining.cancelled() => Err(Error::unavailable(
+            "the server is shutting down, and what was waited for is not there: ask again",
+        )),
+    }
 }
 
 /// The items of a request's stream: none later than 30 s after the one before,

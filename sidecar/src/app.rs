@@ -8,12 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
-use tonic_web::GrpcWebLayer;
-use tower::Layer;
-use vdom_api::dom::grpc::{Compression, DocumentServer, document_server};
+use vdom_api::dom::grpc::{Compression, web};
 use vdom_api::dom::rest;
 use vdom_core::{Error, Result};
 use vdom_edge::caller;
@@ -163,13 +160,9 @@ impl Running {
 fn routes(sidecar: &Sidecar, config: &SidecarConfig) -> Result<(Router, HealthReporter)> {
     let dom = Arc::new(sidecar.clone());
     // Peers are on the same host: compressing would only cost.
-    let calls = document_server(Arc::clone(&dom), Compression::Never);
-    let path = format!("/{}/{{*call}}", <DocumentServer<Sidecar> as NamedService>::NAME);
+    let calls = web::web_router(Arc::clone(&dom), Compression::Never);
     let (other_services, reporter) = vdom_api::with_health_and_reflection(Routes::default())?;
-    let calls = Router::new()
-        .route_service(&path, GrpcWebLayer::new().layer(calls))
-        .merge(rest::router(dom));
-    let routes = cors::admit(calls, &config.web.origins)?
+    let routes = cors::admit(calls.merge(rest::router(dom)), &config.web.origins)?
         .merge(other_services.prepare().into_axum_router())
         .fallback(nothing_here);
     Ok((routes, reporter))

@@ -13,10 +13,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vdom_core::dom::calls::{ChangeEvent, Freshness, SetWritten, Source, Written};
+use vdom_core::dom::calls::{ChangeEvent, Event, Freshness, SetWritten, Source, Written};
 use vdom_core::{BranchAddress, Error, NodeId};
 
 use crate::apply;
@@ -27,6 +27,9 @@ pub(crate) use single_flight::{Joined, Load, Settled};
 
 /// How many own writes may wait for their events before the branch is read anew.
 const OWN_WRITES_MAX: usize = 4_096;
+
+/// How many events a local watch may lag behind.
+const SHARED_EVENTS_MAX: usize = 256;
 
 /// How long answers from memory are good without the gateway.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +93,8 @@ pub(crate) struct Branch {
     over: AtomicBool,
     ended: CancellationToken,
     head: watch::Sender<u64>,
+    /// For local watches, which share the stream that this branch follows.
+    events: broadcast::Sender<Arc<Event>>,
     guarded: Mutex<Guarded>,
 }
 
@@ -128,6 +133,7 @@ impl Branch {
             over: AtomicBool::new(false),
             ended: CancellationToken::new(),
             head: watch::Sender::new(0),
+            events: broadcast::Sender::new(SHARED_EVENTS_MAX),
             guarded: Mutex::default(),
         }
     }
@@ -240,6 +246,19 @@ impl Branch {
         }
     }
 
+    /// What those who watch here are told from now on.
+    pub(crate) fn watch(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.events.subscribe()
+    }
+
+    /// Tells those who watch here, once the event is applied.
+    pub(crate) fn tell(&self, event: &Event) {
+        if self.events.receiver_count() > 0 {
+            // Whoever listened may be gone by now.
+            let _ = self.events.send(shared(event));
+        }
+    }
+
     /// Takes the gateway's word that `revision`, up to which everything is
     /// applied, was the head so long ago.
     pub(crate) fn confirm(&self, revision: u64, freshness: Freshness) {
@@ -349,8 +368,11 @@ impl Branch {
         self.ended.cancelled().await;
     }
 
-    /// Since it was last asked for something.
+    /// Since it was last asked for something; never where somebody watches it.
     pub(crate) fn idle(&self) -> Duration {
+        if self.events.receiver_count() > 0 {
+            return Duration::ZERO;
+        }
         let used = self.used_at_ms.load(Ordering::Relaxed);
         Duration::from_millis(self.environment.elapsed_ms().saturating_sub(used))
     }
@@ -377,6 +399,18 @@ impl Branch {
             None => error,
         }
     }
+}
+
+/// An event as those who watch share it: without its diff.
+fn shared(event: &Event) -> Arc<Event> {
+    Arc::new(match event {
+        Event::Change(change) => {
+            let ChangeEvent { change, set, hash, .. } = &**change;
+            let (change, set) = (Arc::clone(change), set.clone());
+            Event::Change(Box::new(ChangeEvent { change, set, hash: *hash, diff: None }))
+        }
+        progress @ Event::Progress { .. } => progress.clone(),
+    })
 }
 
 #[cfg(test)]

@@ -125,6 +125,7 @@ impl Follower {
                 }
             };
             self.take(&event)?;
+            branch.tell(&event);
             self.failures = 0;
             if branch.idle() > self.idle_after {
                 return Ok(Ended::Idle);

@@ -29,6 +29,7 @@ mod fast_path;
 mod fixtures;
 mod follow;
 mod identity;
+mod local_watch;
 mod observe;
 mod sidecar;
 mod upstream;

@@ -23,6 +23,7 @@ use crate::branches::{BranchSettings, Branches};
 use crate::cache::NodeCache;
 use crate::follow::{Ended, follow};
 use crate::upstream::{OnBehalfOf, Upstream};
+use crate::{authorize, local_watch};
 use vdom_edge::Environment;
 
 mod reads;
@@ -167,6 +168,12 @@ impl DocumentService for Sidecar {
         caller: &Caller,
         request: Subscribe,
     ) -> Result<ServiceStream<EventSlice>> {
+        if let Some(branch) = self.branches().get(&request.address) {
+            authorize::may_read(caller, &request.address.realm)?;
+            if let Some(events) = local_watch::watch(branch, &request) {
+                return Ok(in_batches(events, request.address));
+            }
+        }
         let events = self.upstream().subscribe(OnBehalfOf::Caller(caller), &request).await?;
         Ok(in_batches(events, request.address))
     }

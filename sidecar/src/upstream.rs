@@ -1,7 +1,8 @@
-//! The gateway, as the sidecar asks it: one HTTP/2 connection, opened when it is
-//! needed and again whenever it broke.
+//! The gateway, as the sidecar asks it: an HTTP/2 connection for unary calls and others for
+//! streams, opened when they are needed and again whenever they broke.
 
 mod calls;
+mod connections;
 mod content;
 mod streams;
 
@@ -26,6 +27,8 @@ use vdom_core::{Error, Result};
 use vdom_edge::error::from_status;
 use vdom_edge::{Caller, deadline};
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
+
+use connections::{StreamConnections, StreamPlace};
 
 use crate::identity::OwnIdentity;
 use vdom_edge::Environment;
@@ -62,6 +65,7 @@ pub(crate) enum OnBehalfOf<'a> {
 #[derive(Clone)]
 pub(crate) struct Upstream {
     client: MemoryGatewayClient<Channel>,
+    streams: StreamConnections,
     health: HealthClient<Channel>,
     identity: OwnIdentity,
     environment: Environment,
@@ -97,12 +101,17 @@ impl Upstream {
         identity: OwnIdentity,
         environment: Environment,
     ) -> Result<Self> {
-        let channel = endpoint(address)?.connect_lazy();
-        let client = MemoryGatewayClient::new(channel.clone())
-            .max_decoding_message_size(ANSWER_MAX_BYTES)
-            .max_encoding_message_size(ANSWER_MAX_BYTES);
-        let health = HealthClient::new(channel);
-        Ok(Self { client, health, identity, environment, contact: Arc::default() })
+        let endpoint = endpoint(address)?;
+        let channel = endpoint.connect_lazy();
+        let health = HealthClient::new(channel.clone());
+        Ok(Self {
+            client: client(channel),
+            streams: StreamConnections::new(endpoint),
+            health,
+            identity,
+            environment,
+            contact: Arc::default(),
+        })
     }
 
     /// The sidecar's own identity.
@@ -161,9 +170,29 @@ impl Upstream {
         Ok(request)
     }
 
-    /// Makes a call whose answer, or whose first answer, has a deadline.
+    /// Makes a unary call.
     async fn call<T, A, F>(
         &self,
+        on_behalf_of: OnBehalfOf<'_>,
+        message: T,
+        send: impl FnOnce(MemoryGatewayClient<Channel>, Request<T>) -> F,
+    ) -> Result<A>
+    where
+        F: Future<Output = std::result::Result<tonic::Response<A>, Status>>,
+    {
+        self.call_by(self.client.clone(), on_behalf_of, message, send).await
+    }
+
+    /// A client for one call that streams, and its place among those.
+    fn streaming_client(&self) -> Result<(MemoryGatewayClient<Channel>, StreamPlace)> {
+        let (channel, place) = self.streams.take()?;
+        Ok((client(channel), place))
+    }
+
+    /// Makes a call whose answer, or whose first answer, has a deadline.
+    async fn call_by<T, A, F>(
+        &self,
+        client: MemoryGatewayClient<Channel>,
         on_behalf_of: OnBehalfOf<'_>,
         message: T,
         send: impl FnOnce(MemoryGatewayClient<Channel>, Request<T>) -> F,
@@ -184,7 +213,7 @@ impl Upstream {
         if let Some(left) = left {
             request.set_timeout(left);
         }
-        let answer = send(self.client.clone(), request);
+        let answer = send(client, request);
         let answer = tokio::time::timeout(left.unwrap_or(OWN_DEADLINE), answer).await;
         let Ok(answer) = answer else { return Err(deadline::exceeded()) };
         self.heard(answer.map(tonic::Response::into_inner))
@@ -211,6 +240,12 @@ impl Upstream {
     fn now_ms(&self) -> u64 {
         self.environment.elapsed_ms() + 1
     }
+}
+
+fn client(channel: Channel) -> MemoryGatewayClient<Channel> {
+    MemoryGatewayClient::new(channel)
+        .max_decoding_message_size(ANSWER_MAX_BYTES)
+        .max_encoding_message_size(ANSWER_MAX_BYTES)
 }
 
 /// Whether it was not the gateway that answered, but the lack of it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use vdom_api::dom::grpc::web;
+use vdom_api::dom::grpc::{Compression, web};
 use vdom_api::dom::rest;
 use vdom_core::Result;
 use vdom_edge::cors;
@@ -21,7 +21,7 @@ pub fn router(
     metrics: Metrics,
     readiness: Arc<dyn Readiness>,
 ) -> Result<Router> {
-    let calls = web::web_router(room.clone()).merge(rest::router(room));
+    let calls = web::web_router(room.clone(), Compression::WhereAccepted).merge(rest::router(room));
     Ok(cors::admit(calls, &config.origins)?
         .merge(admin::router(metrics, readiness))
         .merge(console::router(config.console.as_deref())))

@@ -46,7 +46,9 @@ async fn preflight(place: &Place, origin: &str, method: &str, path: &str) -> Htt
     let headers = request.headers_mut();
     headers.insert("origin", HeaderValue::try_from(origin).expect("text"));
     headers.insert("access-control-request-method", HeaderValue::try_from(method).expect("text"));
-    let asked = HeaderValue::from_static("authorization,content-type,x-grpc-web,if-match");
+    let asked = HeaderValue::from_static(
+        "authorization,content-type,x-grpc-web,if-match,tracestate,baggage",
+    );
     headers.insert("access-control-request-headers", asked);
     HttpClient::new(place.clone(), None).send(request).await
 }
@@ -69,7 +71,9 @@ async fn a_configured_origin_may_call() {
             let methods = answer.header("access-control-allow-methods").unwrap_or_default();
             assert!(methods.contains(method), "{path}: {methods}");
             let headers = answer.header("access-control-allow-headers").unwrap_or_default();
-            for header in ["authorization", "content-type", "x-grpc-web", "if-match"] {
+            for header in
+                ["authorization", "content-type", "x-grpc-web", "if-match", "tracestate", "baggage"]
+            {
                 assert!(headers.contains(header), "{path}: {headers}");
             }
         }

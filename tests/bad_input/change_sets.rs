@@ -23,6 +23,7 @@ at_both_doors! {
     an_operation_id_is_for_one_set
     json_that_is_no_set_is_refused
     a_revert_needs_a_range_that_is_there
+    a_time_that_no_door_can_show_is_refused
 }
 
 /// A `put` whose content follows.
@@ -309,4 +310,35 @@ async fn a_revert_needs_a_range_that_is_there(mut server: Server) {
         server.check_untouched(what).await;
     }
     server.check_serves().await;
+}
+
+async fn a_time_that_no_door_can_show_is_refused(mut server: Server) {
+    const FIRST: i64 = -62_135_596_800;
+    const LAST: i64 = 253_402_300_799;
+    let at = |seconds, nanos| Some(prost_types::Timestamp { seconds, nanos });
+    for (what, authored_at) in [
+        ("before the year 1", at(FIRST - 1, 999_999_999)),
+        ("after the year 9999", at(LAST + 1, 0)),
+        ("the least number", at(i64::MIN, 0)),
+        ("the largest number", at(i64::MAX, 0)),
+        ("a negative fraction", at(0, -1)),
+        ("a whole second as a fraction", at(0, 1_000_000_000)),
+    ] {
+        let diffs = vec![server.client.put_request("new", b"x")];
+        let request = v1::WriteDiffsRequest { authored_at, diffs, ..server.client.set_header() };
+        let answer = server.client.raw.write_diffs(request).await;
+        check_refused(what, answer, "InvalidArgument", &["authored_at"]);
+        server.check_untouched(what).await;
+    }
+    let rest = server.http();
+    for (revision, seconds) in [(3, FIRST), (4, LAST)] {
+        let diffs = vec![server.client.put_request(&format!("at-{seconds}"), b"x")];
+        let authored_at = at(seconds, 999_999_999);
+        let request = v1::WriteDiffsRequest { authored_at, diffs, ..server.client.set_header() };
+        server.client.raw.write_diffs(request).await.expect("written");
+        let history = rest.get("/v1/repos/repo/branches/main/history?limit=1").await.json();
+        assert_eq!(history["changes"][0]["revision"], revision);
+        let text = history["changes"][0]["authored_at"].as_str().expect("text").to_owned();
+        assert_eq!(vdom_core::time::parse("authored_at", &text), Ok(seconds * 1_000 + 999));
+    }
 }

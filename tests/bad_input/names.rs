@@ -163,5 +163,14 @@ async fn reads_name_one_node_and_one_place(mut server: Server) {
         let code = if what.contains("never") { "EpochChanged" } else { "InvalidArgument" };
         check_refused(what, answer, code, &[words]);
     }
+    let request = v1::SubscribeRequest {
+        repo: "repo".to_owned(),
+        branch: "main".to_owned(),
+        from_earliest: true,
+        from_epoch: 1,
+        ..Default::default()
+    };
+    let answer = server.client.raw.subscribe_changes(request).await;
+    check_refused("two places to start from", answer, "InvalidArgument", &["from_earliest"]);
     server.check_serves().await;
 }

@@ -2,6 +2,7 @@
 
 mod browser;
 mod crashes;
+mod draining;
 mod files;
 mod together;
 mod tour;

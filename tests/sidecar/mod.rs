@@ -3,4 +3,5 @@
 mod agreement;
 mod outage;
 mod own_writes;
+mod streams;
 mod uploads;

@@ -171,7 +171,7 @@ impl DocumentService for FakeDocumentService {
     async fn subscribe(&self, _: &Caller, request: Subscribe) -> Result<ServiceStream<EventSlice>> {
         let state = self.state.lock();
         let revision = state.changes.len() as u64;
-        if request.from.is_some_and(|from| from.epoch != EPOCH) {
+        if request.from.is_some_and(|from| ![0, EPOCH].contains(&from.epoch)) {
             return Err(Error::new(ErrorCode::EpochChanged, "another epoch").at(EPOCH, revision));
         }
         let from = request.from.map_or(revision, |from| from.revision);

@@ -1,9 +1,10 @@
 //! Keeps answers within one message: what a client can read elsewhere is left
 //! out of those that would not fit.
 
+use vdom_core::VectorClock;
 use vdom_core::dom::calls::{
-    Conflict, ConflictExplanation, ConflictPage, DiffSource, SetOutcome, StoredConflict, WriteDiff,
-    Written,
+    ChangeEvent, Conflict, ConflictExplanation, ConflictPage, DiffSource, HistoryPage, SetOutcome,
+    StoredConflict, WriteDiff, Written,
 };
 use vdom_core::limits::UNARY_MESSAGE_MAX_BYTES;
 
@@ -22,12 +23,13 @@ pub(crate) fn set_outcome(mut outcome: SetOutcome) -> SetOutcome {
         SetOutcome::Conflicted(set) => {
             let mut left = PART_MAX_BYTES;
             for conflict in set.results.iter_mut().flatten() {
-                let bytes = content_bytes(conflict);
+                let bytes = conflict_bytes(conflict);
                 if bytes <= left {
                     left -= bytes;
                 } else {
                     conflict.current_content = None;
                     conflict.base_content = None;
+                    conflict.hunks.clear();
                 }
             }
         }
@@ -54,30 +56,63 @@ pub(crate) fn conflict_page(mut page: ConflictPage) -> ConflictPage {
 /// An explained conflict, its history ended early where it has more than fits;
 /// never before its first change.
 pub(crate) fn conflict_explanation(mut explanation: ConflictExplanation) -> ConflictExplanation {
-    let mut bytes = stored_bytes(&explanation.stored);
-    let changes = &mut explanation.unseen.changes;
-    let fitting = changes.iter().take_while(|event| {
-        bytes += event.change.message.len();
-        bytes <= PART_MAX_BYTES
+    let left = PART_MAX_BYTES.saturating_sub(stored_bytes(&explanation.stored));
+    explanation.unseen = history_within(explanation.unseen, left);
+    explanation
+}
+
+/// A page of history, ended early where it has more than fits; never before its first change.
+pub(crate) fn history_page(page: HistoryPage) -> HistoryPage {
+    history_within(page, PART_MAX_BYTES)
+}
+
+fn history_within(mut page: HistoryPage, max_bytes: usize) -> HistoryPage {
+    let mut bytes = 0;
+    let fitting = page.changes.iter().take_while(|event| {
+        bytes += event_bytes(event);
+        bytes <= max_bytes
     });
     let fitting = fitting.count().max(1);
-    if fitting < changes.len() {
-        changes.truncate(fitting);
-        explanation.unseen.next_before_revision = changes.last().map(|last| last.change.revision);
+    if fitting < page.changes.len() {
+        page.changes.truncate(fitting);
+        page.next_before_revision = page.changes.last().map(|last| last.change.revision);
     }
-    explanation
+    page
+}
+
+fn event_bytes(event: &ChangeEvent) -> usize {
+    /// Of ids, hashes and numbers.
+    const REST: usize = 256;
+    let change = &event.change;
+    let old_path = change.old_path.as_ref().map_or(0, |path| path.as_str().len());
+    let names = [&change.actor, &change.author].map(String::len);
+    let metadata = event.metadata();
+    let metadata = metadata.iter().map(|(name, value)| name.len() + value.len() + 8);
+    let diff = event.diff.as_ref().map_or(0, bytes::Bytes::len);
+    REST + change.path.as_str().len()
+        + old_path
+        + names.iter().sum::<usize>()
+        + event.message().len()
+        + metadata.sum::<usize>()
+        + clock_bytes(&change.clock)
+        + diff
+}
+
+fn clock_bytes(clock: &VectorClock) -> usize {
+    clock.entries().keys().map(|actor| actor.len() + 16).sum()
 }
 
 fn result_bytes(written: &Written) -> usize {
     /// Of ids and numbers.
     const REST: usize = 128;
-    let actors = written.clock.entries().keys();
-    REST + actors.map(|actor| actor.len() + 16).sum::<usize>()
+    REST + clock_bytes(&written.clock)
 }
 
-fn content_bytes(conflict: &Conflict) -> usize {
+fn conflict_bytes(conflict: &Conflict) -> usize {
     let contents = [&conflict.current_content, &conflict.base_content];
-    contents.into_iter().flatten().map(bytes::Bytes::len).sum()
+    let contents: usize = contents.into_iter().flatten().map(bytes::Bytes::len).sum();
+    let hunks = conflict.hunks.iter().map(|hunk| hunk.field.len() + 64);
+    contents + hunks.sum::<usize>()
 }
 
 fn stored_bytes(stored: &StoredConflict) -> usize {
@@ -86,17 +121,17 @@ fn stored_bytes(stored: &StoredConflict) -> usize {
         DiffSource::Bson(bytes) => bytes.len(),
         DiffSource::Staged(_) | DiffSource::Follows => 0,
     };
-    content_bytes(&stored.conflict) + diff + message.len()
+    conflict_bytes(&stored.conflict) + diff + message.len()
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use vdom_core::dom::calls::{AckLevel, SetConflicts, SetWritten};
-    use vdom_core::{ConflictId, NodeId, VectorClock};
+    use vdom_core::{ConflictId, NodeId};
 
     use super::*;
-    use crate::dom::fake;
+    use crate::dom::{DocumentService, fake};
 
     const MIB: usize = 1 << 20;
 
@@ -157,6 +192,42 @@ mod tests {
             }
         };
         assert_eq!((with(100), with(1_000)), (100, 0));
+    }
+
+    #[tokio::test]
+    async fn a_page_of_history_ends_before_it_is_too_large_and_says_where_to_go_on() {
+        let dom = fake::FakeDocumentService::default();
+        dom.write_diff(&fake::caller(), fake::some_diff()).await.expect("written");
+        let request = vdom_core::dom::calls::GetHistory {
+            address: fake::some_diff().address,
+            node: None,
+            before_revision: None,
+            limit: 1,
+            include_diffs: false,
+        };
+        let some_event =
+            dom.history(&fake::caller(), request).await.expect("a page").changes.remove(0);
+        let page = |sizes: &[usize]| {
+            let events = (1..).zip(sizes).map(|(number, bytes)| {
+                let mut event = some_event.clone();
+                let change = std::sync::Arc::make_mut(&mut event.change);
+                change.revision = 1_000 - number;
+                change.message = "m".repeat(*bytes);
+                event
+            });
+            let page = HistoryPage {
+                changes: events.collect(),
+                next_before_revision: Some(7),
+                epoch: 1,
+                revision: 999,
+            };
+            let page = history_page(page);
+            (page.changes.len(), page.next_before_revision)
+        };
+        assert_eq!(page(&[]), (0, Some(7)));
+        assert_eq!(page(&[60_000; 50]), (50, Some(7)));
+        assert_eq!(page(&[60_000; 100]), (52, Some(1_000 - 52)));
+        assert_eq!(page(&[4 * MIB, 1]), (1, Some(999)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The REST adapter: paths, headers and JSON outside, [`DocumentService`] inside.
 //! `openapi.json` beside this file says the same to clients.
 
+mod accept;
 mod body;
 mod branches;
 mod change_sets;

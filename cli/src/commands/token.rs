@@ -1,7 +1,7 @@
 //! `vdom token`: mints a bearer token.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::json;
 use vdom_core::RealmName;
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: TokenArguments, output: &mut Output) -> Result<(), 
         None => key_of_machine(&arguments.data)?,
     };
     let token = data::mint(&key, &arguments.issuer, &arguments.audience, &grant)?;
-    let expires_at = humantime::format_rfc3339_seconds(SystemTime::now() + arguments.ttl);
+    let expires_at = data::expires_at(arguments.ttl);
     output.result(
         || {
             json!({
@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: TokenArguments, output: &mut Output) -> Result<(), 
                 "subject": grant.subject,
                 "realm": arguments.realm.as_str(),
                 "scope": names,
-                "expires_at": expires_at.to_string(),
+                "expires_at": expires_at,
             })
         },
         |_| token.clone(),

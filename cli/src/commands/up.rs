@@ -4,7 +4,7 @@ mod demo;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::json;
 use vdom_client::InvalidAddress;
@@ -16,7 +16,7 @@ use vdom_gateway::GatewayConfig;
 use vdom_sidecar::SidecarConfig;
 
 use super::{gateway, serve, sidecar};
-use crate::data::{AUDIENCE, DataDirectory, DataOptions, ISSUER};
+use crate::data::{AUDIENCE, DataDirectory, DataOptions, ISSUER, expires_at};
 use crate::exit::Failure;
 use crate::output::{Output, Painter, Tone};
 use crate::server::ServerOptions;
@@ -113,8 +113,7 @@ pub(crate) async fn run(arguments: UpArguments, output: &mut Output) -> Result<(
         gateway: gateway.addresses(),
         sidecar: sidecar.addresses().clone(),
         token: data.mint(&grant)?,
-        expires_at: humantime::format_rfc3339_seconds(SystemTime::now() + arguments.ttl)
-            .to_string(),
+        expires_at: expires_at(arguments.ttl),
         subject: arguments.subject,
         is_dev: arguments.dev,
         data,

@@ -24,9 +24,9 @@ pub(crate) struct WatchArguments {
     /// Only these nodes and what lies below them
     #[arg(long, value_parser = parse_prefix, value_delimiter = ',', num_args = 1.., value_name = "PATH")]
     paths: Vec<String>,
-    /// Every change after this point [default: from now on]
-    #[arg(long, value_name = "EPOCH.REVISION")]
-    from: Option<WatchStart>,
+    /// Every change after this point: EPOCH.REVISION, `earliest` (all that are kept), or `now`
+    #[arg(long, value_name = "POINT", default_value = "now")]
+    from: WatchStart,
     /// Also the diffs, up to 1 MiB each
     #[arg(long)]
     diffs: bool,
@@ -74,8 +74,10 @@ async fn print(
 }
 
 fn request(client: &Client, arguments: &WatchArguments) -> SubscribeRequest {
-    let (from_epoch, from_revision) =
-        arguments.from.map_or_else(Default::default, |from| (from.epoch, from.revision));
+    let (from_epoch, from_revision) = match arguments.from {
+        WatchStart::After { epoch, revision } => (epoch, revision),
+        WatchStart::Earliest | WatchStart::Now => Default::default(),
+    };
     SubscribeRequest {
         realm: client.realm(),
         repo: arguments.branch.repo.clone(),
@@ -83,28 +85,41 @@ fn request(client: &Client, arguments: &WatchArguments) -> SubscribeRequest {
         paths: arguments.paths.clone(),
         from_epoch,
         from_revision,
+        from_earliest: arguments.from == WatchStart::Earliest,
         include_diffs: arguments.diffs,
         ..SubscribeRequest::default()
     }
 }
 
-/// Where watching begins: `EPOCH.REVISION`.
+/// Where watching begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct WatchStart {
-    epoch: u64,
-    revision: u64,
+enum WatchStart {
+    Now,
+    /// Before the oldest change that is kept.
+    Earliest,
+    /// `EPOCH.REVISION`.
+    After {
+        epoch: u64,
+        revision: u64,
+    },
 }
 
 impl FromStr for WatchStart {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "now" => return Ok(Self::Now),
+            "earliest" | "0" => return Ok(Self::Earliest),
+            _ => {}
+        }
         let numbers = text
             .split_once('.')
             .and_then(|(epoch, revision)| Some((epoch.parse().ok()?, revision.parse().ok()?)));
         match numbers {
-            Some((epoch, revision)) if epoch > 0 => Ok(Self { epoch, revision }),
-            _ => Err("give EPOCH.REVISION, as `vdom watch` and `vdom status` print it".to_owned()),
+            Some((epoch, revision)) if epoch > 0 => Ok(Self::After { epoch, revision }),
+            _ => Err("give EPOCH.REVISION, as `vdom watch` and `vdom status` print it, `earliest` or `now`"
+                .to_owned()),
         }
     }
 }
@@ -114,9 +129,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_has_two_numbers() {
+    fn a_position_has_two_numbers_or_a_name() {
         let start = "17.4".parse::<WatchStart>();
-        assert_eq!(start, Ok(WatchStart { epoch: 17, revision: 4 }));
+        assert_eq!(start, Ok(WatchStart::After { epoch: 17, revision: 4 }));
+        assert_eq!("0".parse(), Ok(WatchStart::Earliest));
+        assert_eq!("earliest".parse(), Ok(WatchStart::Earliest));
+        assert_eq!("now".parse(), Ok(WatchStart::Now));
         for text in ["17", "0.4", "a.b", "1.2.3", ""] {
             assert!(text.parse::<WatchStart>().is_err(), "{text}");
         }

@@ -94,3 +94,26 @@ fn foreign_statuses_keep_their_meaning() {
     let late = Status::from_error(Box::new(tonic::TimeoutExpired(())));
     assert_eq!(from_status(&late).code, ErrorCode::DeadlineExceeded);
 }
+
+#[test]
+fn whatever_a_caller_sent_the_status_fits_a_clients_headers() {
+    /// What clients take where nobody says otherwise.
+    const CLIENT_HEADERS_MAX_BYTES: usize = 8 << 10;
+    for text in ["\u{1}", "\n", "é", "\u{1f600}", "%", "\"", "a"] {
+        let path = text.repeat(1_000);
+        let error = Error::invalid(format!("path {path:?} is none: {path}"))
+            .resource(format!("default/vdom/main:{path}"))
+            .rule(format!("scope {path}"));
+        let response = to_status(error.clone(), &"x".repeat(128)).into_http::<Body>();
+        let bytes =
+            response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
+        let bytes: usize = bytes.sum();
+        assert!(bytes <= CLIENT_HEADERS_MAX_BYTES, "{text:?}: {bytes}");
+        let problem = problem(&error, "request-1");
+        let detail = problem["detail"].as_str().expect("text");
+        assert!(!detail.chars().any(char::is_control) && detail.len() <= 1_024, "{detail}");
+        assert!(detail.starts_with("path ") && detail.ends_with('…'), "{detail}");
+    }
+    let short = Error::invalid("path \"a\u{7}b\" is none");
+    assert_eq!(problem(&short, "")["detail"], "path \"a\\u{7}b\" is none");
+}

@@ -1,19 +1,31 @@
 //! Where connections come from: TCP and unix sockets.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use vdom_core::limits::{KEEP_ALIVE_DEADLINE, KEEP_ALIVE_EVERY};
 use vdom_core::{Error, ErrorCode, Result};
 
 /// How many connections wait to be accepted.
 const BACKLOG: u32 = 1_024;
+/// How often an idle peer that did not answer a probe is probed again, and how often at most:
+/// together as long as a probe of HTTP/2 may stay unanswered.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+#[cfg(target_os = "linux")]
+const PROBES: u32 = 2;
+/// The longest path of a unix socket: the kernel has 108 bytes for it and a NUL.
+const SOCKET_PATH_MAX_BYTES: usize = 107;
 
 /// An address to listen on, and who may reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +118,7 @@ impl Listener {
                 let (stream, _) = listener.accept().await?;
                 // Answers are written whole: waiting to fill a packet only delays.
                 stream.set_nodelay(true)?;
+                end_with_peer(&stream)?;
                 Ok(Stream::Tcp(stream))
             }
             Socket::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
@@ -189,6 +202,20 @@ impl Drop for SocketFile {
     }
 }
 
+/// Lets the system end a connection whose peer is gone without a word: HTTP/1 has no probes of
+/// its own, and what is written to nobody would wait for a quarter of an hour.
+fn end_with_peer(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    let probes = TcpKeepalive::new().with_time(KEEP_ALIVE_EVERY).with_interval(PROBE_INTERVAL);
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_user_timeout(Some(KEEP_ALIVE_EVERY + KEEP_ALIVE_DEADLINE))?;
+        socket.set_tcp_keepalive(&probes.with_retries(PROBES))
+    }
+    #[cfg(not(target_os = "linux"))]
+    socket.set_tcp_keepalive(&probes)
+}
+
 fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Listener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart must not wait for connections of the process before it.
@@ -204,7 +231,7 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener> {
     refuse_if_taken(path).await?;
     // The file gets its rights under another name, so that nobody connects
     // before it has them; the rename also replaces what was left behind.
-    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    let fresh = other_name(path);
     let listen = || -> io::Result<Listener> {
         let listener = UnixListener::bind(&fresh)?;
         std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))?;
@@ -221,6 +248,26 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener> {
         let _ = std::fs::remove_file(&fresh);
         cannot_listen(path.display(), &error)
     })
+}
+
+/// Another name beside this one, no longer than a socket's may be wherever this one is not.
+fn other_name(path: &Path) -> PathBuf {
+    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    if fresh.as_os_str().len() <= SOCKET_PATH_MAX_BYTES {
+        return fresh;
+    }
+    // What was left behind by a process that bound here and ended is nobody's.
+    let mut name = path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
+    if let Some(last) = name.last_mut() {
+        *last = if *last == b'~' { b'_' } else { b'~' };
+    }
+    let fresh = path.with_file_name(OsStr::from_bytes(&name));
+    let is_left_behind =
+        std::fs::symlink_metadata(&fresh).is_ok_and(|metadata| metadata.file_type().is_socket());
+    if is_left_behind && let Err(error) = std::fs::remove_file(&fresh) {
+        tracing::warn!("socket {} cannot be removed: {error}", fresh.display());
+    }
+    fresh
 }
 
 async fn refuse_if_taken(path: &Path) -> Result<()> {

@@ -296,6 +296,41 @@ async fn a_unix_socket_is_private_replaces_a_dead_one_and_goes_with_its_server()
 }
 
 #[tokio::test]
+async fn a_unix_socket_may_have_as_long_a_path_as_the_kernel_takes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["s", "a-longer-name.sock"] {
+        let free = 107 - folder.path().as_os_str().len() - name.len() - 2;
+        let directory = folder.path().join("d".repeat(free));
+        std::fs::create_dir_all(&directory).expect("made");
+        let path = directory.join(name);
+        assert_eq!(path.as_os_str().len(), 107);
+        let bind = Bind::Unix { path: path.clone(), mode: 0o660 };
+        for _ in 0..2 {
+            let listener = Listener::bind(&bind).await.expect("a listener");
+            UnixStream::connect(&path).await.expect("connected");
+            let files = std::fs::read_dir(&directory).expect("readable").count();
+            assert_eq!(files, 1, "nothing is left beside it");
+            drop(listener);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_connection_ends_with_a_peer_that_is_gone_whatever_it_speaks() {
+    let listener = listen().await;
+    let address = listener.local_address().tcp().expect("TCP");
+    let _peer = TcpStream::connect(address).await.expect("connected");
+    let Stream::Tcp(stream) = listener.accept().await.expect("accepted") else {
+        panic!("another transport");
+    };
+    let socket = socket2::SockRef::from(&stream);
+    assert!(socket.keepalive().expect("known"));
+    assert_eq!(socket.tcp_keepalive_time().expect("known"), Duration::from_secs(30));
+    assert_eq!(socket.tcp_user_timeout().expect("known"), Some(Duration::from_secs(40)));
+}
+
+#[tokio::test]
 async fn a_port_in_use_says_which() {
     let server = start(ServeSettings::default()).await;
     let bind = Bind::Tcp { address: address(&server), reuse_port: false };

@@ -44,6 +44,14 @@ async fn an_endless_stream_ends_with_its_deadline_its_token_or_the_server() {
         Some(ErrorCode::Unauthenticated)
     );
 
+    let leeway_left = Duration::from_secs(3);
+    let mut ending = caller();
+    ending.expires_at = Some(ending.received_at + leeway_left);
+    let opened = tokio::time::Instant::now();
+    let end = last_code(until_deadline(endless(), &ending, None)).await;
+    assert_eq!(end, Some(ErrorCode::Unauthenticated));
+    assert_eq!(opened.elapsed().as_secs(), leeway_left.as_secs());
+
     let drain = CancellationToken::new();
     let stream = until_deadline(endless(), &caller(), Some(Draining(drain.clone())));
     drain.cancel();
@@ -78,4 +86,15 @@ async fn a_content_ends_at_its_limit_and_when_it_stalls() {
 
     let stalled = stream::iter([Ok(Bytes::from_static(b"a"))]).chain(stream::pending());
     assert_eq!(last_code(content(stalled)).await, Some(ErrorCode::DeadlineExceeded));
+}
+
+#[tokio::test]
+async fn a_drain_ends_what_waits_and_nothing_that_is_there() {
+    let drain = CancellationToken::new();
+    let draining = || Some(Draining(drain.clone()));
+    let waiting = tokio::spawn(unless_draining(draining(), std::future::pending::<Result<()>>()));
+    drain.cancel();
+    let error = waiting.await.expect("it ends").expect_err("not there");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    assert_eq!(unless_draining(draining(), async { Ok(1) }).await, Ok(1));
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
-use vdom_core::limits::TOKEN_LEEWAY;
 use vdom_core::{Error, ErrorCode, Result};
 
 use super::identity::Identity;
@@ -91,8 +90,7 @@ impl CachingVerifier {
         let recent = self.recent.lock();
         let known = recent.iter().find(|known| known.authorization.as_ref() == authorization)?;
         let is_fresh = instant.saturating_duration_since(known.verified_at) < VERIFIED_FOR;
-        let expires_at = known.token.identity.expires_at;
-        let holds = expires_at.is_none_or(|expires_at| now < expires_at + TOKEN_LEEWAY);
+        let holds = !known.token.identity.has_expired(now);
         (is_fresh && holds).then(|| Arc::clone(&known.token))
     }
 }

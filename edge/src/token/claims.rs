@@ -11,6 +11,9 @@ use vdom_core::{RealmName, Result};
 
 use super::identity::{Identity, refused};
 
+/// The end of the year 9999 in seconds since the Unix epoch: what lies beyond is no date.
+pub(super) const LAST_SECOND: u64 = vdom_core::time::MAX_MS.cast_unsigned() / 1_000;
+
 /// What a token says; which of it is missing, its check tells.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Claims {
@@ -55,7 +58,7 @@ impl OneOrMany {
 pub(super) struct Verified {
     identity: Identity,
     expires_at: SystemTime,
-    not_before: SystemTime,
+    not_before: Option<SystemTime>,
     issued_at: Option<SystemTime>,
 }
 
@@ -93,10 +96,10 @@ impl Claims {
                 subject: Arc::from(subject),
                 realm: Some(realm),
                 scopes: Scopes::parse(&names),
-                expires_at: Some(expires_at),
+                expires_at: Some(expires_at + TOKEN_LEEWAY),
             },
             expires_at,
-            not_before: time("nbf", self.nbf.as_ref())?.ok_or_else(|| missing("nbf"))?,
+            not_before: time("nbf", self.nbf.as_ref())?,
             issued_at: time("iat", self.iat.as_ref())?,
         })
     }
@@ -105,15 +108,12 @@ impl Claims {
 impl Verified {
     /// Who the token speaks for, where its times are right at `now`.
     pub(super) fn identity_at(&self, now: SystemTime) -> Result<Identity> {
-        if self.expires_at + TOKEN_LEEWAY <= now {
+        if self.identity.has_expired(now) {
             return Err(refused(format!("the token expired at {}", text(self.expires_at))));
         }
         let latest = now + TOKEN_LEEWAY;
-        if self.not_before > latest {
-            return Err(refused(format!(
-                "the token is not valid before {}",
-                text(self.not_before)
-            )));
+        if let Some(not_before) = self.not_before.filter(|not_before| *not_before > latest) {
+            return Err(refused(format!("the token is not valid before {}", text(not_before))));
         }
         if let Some(issued_at) = self.issued_at.filter(|issued_at| *issued_at > latest) {
             return Err(refused(format!(
@@ -131,12 +131,10 @@ fn missing(claim: &str) -> vdom_core::Error {
 
 /// A `NumericDate`: seconds since the Unix epoch, perhaps with a fraction.
 fn time(claim: &str, number: Option<&serde_json::Number>) -> Result<Option<SystemTime>> {
-    /// The end of the year 9999: what lies beyond is no date.
-    const MAX_SECONDS: f64 = 253_402_300_799.0;
     let Some(number) = number else { return Ok(None) };
     let seconds = number
         .as_f64()
-        .filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds))
+        .filter(|seconds| (0.0..=LAST_SECOND as f64).contains(seconds))
         .ok_or_else(|| refused(format!("the token's `{claim}` is no time: {number}")))?;
     Ok(Some(UNIX_EPOCH + Duration::from_secs_f64(seconds)))
 }

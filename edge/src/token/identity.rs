@@ -15,7 +15,8 @@ pub struct Identity {
     pub realm: Option<RealmName>,
     /// Claims `scope` and `scp`, together.
     pub scopes: Scopes,
-    /// Claim `exp`; `None`: it does not end.
+    /// From when on the token is refused: claim `exp` and the leeway, for calls and streams
+    /// alike; `None`: it does not end.
     pub expires_at: Option<SystemTime>,
 }
 
@@ -23,6 +24,11 @@ impl Identity {
     /// What the token permits, for [`vdom_core::access::decide`].
     pub fn grant(&self) -> Grant<'_> {
         Grant { realm: self.realm.as_ref(), scopes: self.scopes }
+    }
+
+    /// Whether the token has ended.
+    pub(super) fn has_expired(&self, now: SystemTime) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
     }
 
     /// Whoever brings no token in dev mode.

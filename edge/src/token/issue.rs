@@ -14,7 +14,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use vdom_core::clock::check_actor;
 use vdom_core::{Error, RealmName, Result};
 
-use super::claims::{Claims, OneOrMany};
+use super::claims::{Claims, LAST_SECOND, OneOrMany};
 use super::keys::{bad_file, is_pem, read_key_file, secret};
 use vdom_core::access::Scopes;
 
@@ -58,16 +58,26 @@ impl TokenIssuer {
     }
 
     /// A token that says what is granted, from `now` on.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a subject that is none, and an end after the year 9999.
     pub fn mint(&self, grant: &Grant, now: SystemTime) -> Result<String> {
         check_actor(&grant.subject)?;
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let end = now.saturating_add(grant.lifetime.as_secs());
+        if end > LAST_SECOND {
+            return Err(Error::invalid(
+                "the token would end after the year 9999, which no date can say: give it a \
+                 shorter life",
+            ));
+        }
         let scopes =
             vdom_core::access::Scope::ALL.into_iter().filter(|scope| grant.scopes.has(*scope));
         let claims = Claims {
             sub: Some(grant.subject.clone()),
             iss: Some(self.issuer.clone()),
             aud: Some(OneOrMany::One(self.audience.clone())),
-            exp: Some(now.saturating_add(grant.lifetime.as_secs()).into()),
+            exp: Some(end.into()),
             nbf: Some(now.into()),
             iat: Some(now.into()),
             scope: Some(scopes.map(vdom_core::access::Scope::name).collect::<Vec<_>>().join(" ")),

@@ -14,6 +14,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use vdom_core::limits::TOKEN_LEEWAY;
 use vdom_core::{Error, ErrorCode, RealmName};
 
 use super::*;
@@ -23,11 +24,11 @@ const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "vdom";
 const NOW: u64 = 1_800_000_000;
 
-fn now() -> SystemTime {
+pub(super) fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW)
 }
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "nbf": NOW - 10, "iat": NOW - 10,
         "exp": NOW + 60, "scope": "dom.read other.thing", "scp": ["dom.write"], "realm": "acme",
@@ -47,19 +48,19 @@ fn without(name: &str) -> Value {
 }
 
 /// A folder with a secret, an Ed25519 pair and an RSA pair.
-struct Keys {
+pub(super) struct Keys {
     folder: TempDir,
 }
 
 impl Keys {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let keys = Self { folder: tempfile::tempdir().expect("a folder") };
         generate_secret_file(&keys.path("secret")).expect("a secret");
         generate_key_pair(&keys.path("ed.pem"), &keys.path("ed.pub.pem")).expect("a pair");
         keys
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -71,12 +72,12 @@ impl Keys {
         EncodingKey::from_secret(self.read("secret").trim_ascii())
     }
 
-    fn ed(&self) -> EncodingKey {
+    pub(super) fn ed(&self) -> EncodingKey {
         EncodingKey::from_ed_pem(&self.read("ed.pem")).expect("a key")
     }
 
     /// The public part of the Ed25519 pair for a JWK.
-    fn ed_jwk(&self, kid: &str) -> Value {
+    pub(super) fn ed_jwk(&self, kid: &str) -> Value {
         let pem = String::from_utf8(self.read("ed.pub.pem")).expect("text");
         let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         let spki = STANDARD.decode(base64).expect("base64");
@@ -105,7 +106,7 @@ impl Keys {
     }
 }
 
-fn settings() -> TokenSettings {
+pub(super) fn settings() -> TokenSettings {
     TokenSettings {
         issuer: ISSUER.to_owned(),
         audience: AUDIENCE.to_owned(),
@@ -113,7 +114,12 @@ fn settings() -> TokenSettings {
     }
 }
 
-fn sign(algorithm: Algorithm, key: &EncodingKey, kid: Option<&str>, claims: &Value) -> String {
+pub(super) fn sign(
+    algorithm: Algorithm,
+    key: &EncodingKey,
+    kid: Option<&str>,
+    claims: &Value,
+) -> String {
     let header = Header { kid: kid.map(str::to_owned), ..Header::new(algorithm) };
     jsonwebtoken::encode(&header, claims, key).expect("a token")
 }
@@ -135,7 +141,7 @@ async fn a_good_token_says_who_calls_with_which_rights() {
         assert_eq!(&*identity.subject, "ann");
         assert_eq!(identity.realm, RealmName::parse("acme").ok());
         assert_eq!(identity.scopes, [Scope::Read, Scope::Write].into_iter().collect());
-        assert_eq!(identity.expires_at, Some(now() + Duration::from_secs(60)));
+        assert_eq!(identity.expires_at, Some(now() + Duration::from_secs(60) + TOKEN_LEEWAY));
     }
     let token = sign(Algorithm::HS256, &keys.secret(), None, &without("realm"));
     let realm = check.check(Some(&token), now()).expect("good").realm;
@@ -158,7 +164,6 @@ async fn every_claim_is_checked_and_the_refusal_says_which() {
         (with("exp", json!(1e300)), "`exp` is no time"),
         (with("exp", json!("tomorrow")), "claims are not"),
         (without("exp"), "lacks the claim `exp`"),
-        (without("nbf"), "lacks the claim `nbf`"),
         (without("iss"), "lacks the claim `iss`"),
         (without("aud"), "lacks the claim `aud`"),
         (without("sub"), "lacks the claim `sub`"),
@@ -174,6 +179,7 @@ async fn every_claim_is_checked_and_the_refusal_says_which() {
         with("exp", json!(NOW as f64 + 0.5)),
         with("aud", json!(["other", AUDIENCE])),
         without("iat"),
+        without("nbf"),
     ] {
         let token = sign(Algorithm::HS256, &keys.secret(), None, &claims);
         assert!(check.check(Some(&token), now()).is_ok(), "{claims}");
@@ -186,8 +192,10 @@ async fn a_remembered_token_still_expires() {
     let check = keys.check(&["secret"]).await;
     let token = sign(Algorithm::HS256, &keys.secret(), None, &claims());
     assert!(check.check(Some(&token), now()).is_ok());
-    let later = now() + Duration::from_secs(65);
-    let error = check.check(Some(&token), later).expect_err("expired");
+    let identity = check.check(Some(&token), now() + Duration::from_secs(64)).expect("leeway");
+    let end = now() + Duration::from_secs(65);
+    assert_eq!(identity.expires_at, Some(end), "its streams end when its calls do");
+    let error = check.check(Some(&token), end).expect_err("expired");
     assert!(error.message.contains("expired"), "{error}");
 }
 
@@ -408,8 +416,12 @@ async fn minted_tokens_are_good_and_keys_are_private() {
         let identity = keys.check(&[public]).await.check(Some(&token), now()).expect("good");
         assert_eq!(identity.scopes, grant.scopes);
         assert_eq!(identity.realm, grant.realm);
-        assert_eq!(identity.expires_at, Some(now() + grant.lifetime));
+        assert_eq!(identity.expires_at, Some(now() + grant.lifetime + TOKEN_LEEWAY));
     }
+    let mint = TokenIssuer::from_file(&keys.path("secret"), ISSUER, AUDIENCE).expect("a key");
+    let endless = Grant { lifetime: Duration::MAX, ..grant };
+    let refused = mint.mint(&endless, now()).expect_err("no date");
+    assert!(refused.message.contains("year 9999"), "{refused}");
     let again = generate_secret_file(&keys.path("secret")).expect_err("is there");
     assert!(again.message.contains("cannot be written"), "{again}");
 }

@@ -202,31 +202,32 @@ impl TokenVerifier {
         let candidates: Vec<_> = keys()
             .filter(|key| header.kid.is_none() || key.id.is_none() || key.id == header.kid)
             .collect();
-        if candidates.is_empty() {
-            if self.inner.jwks_url.is_some() {
-                self.inner.fetch_wanted.notify_one();
-                if fetched.is_none() {
-                    return Err(Error::unavailable(
-                        "the keys that check tokens could not be fetched yet: try again",
-                    )
-                    .retry_after(FETCH_AGAIN_AFTER));
-                }
-            }
-            let key_id = header.kid.as_deref().unwrap_or_default();
-            return Err(refused(format!("the token names an unknown key (`kid` {key_id:?})")));
-        }
         let mut of_algorithm =
             candidates.iter().filter(|key| key.algorithm_name() == header.alg).peekable();
-        if of_algorithm.peek().is_none() {
-            return Err(refused(format!(
+        let has_algorithm = of_algorithm.peek().is_some();
+        if of_algorithm.any(|key| key.verifies(message, signature)) {
+            return Ok(());
+        }
+        let is_named = header.kid.is_some() && candidates.iter().any(|key| key.id == header.kid);
+        // Its key may be one that was published since.
+        if !is_named && self.inner.jwks_url.is_some() {
+            self.inner.fetch_wanted.notify_one();
+            if fetched.is_none() {
+                return Err(Error::unavailable(
+                    "the keys that check tokens could not be fetched yet: try again",
+                )
+                .retry_after(FETCH_AGAIN_AFTER));
+            }
+        }
+        match &header.kid {
+            Some(key_id) if !is_named && keys().any(|key| key.id.is_some()) => {
+                Err(refused(format!("the token names an unknown key (`kid` {key_id:?})")))
+            }
+            _ if has_algorithm => Err(refused("the token's signature is wrong")),
+            _ => Err(refused(format!(
                 "the token is signed with {:?}, which is not the algorithm of its key",
                 header.alg
-            )));
-        }
-        if of_algorithm.any(|key| key.verifies(message, signature)) {
-            Ok(())
-        } else {
-            Err(refused("the token's signature is wrong"))
+            ))),
         }
     }
 }
@@ -276,3 +277,6 @@ fn decode_json<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
 fn malformed() -> Error {
     refused("the token is not a signed JWT: three base64url parts joined by dots")
 }
+
+#[cfg(test)]
+mod tests;

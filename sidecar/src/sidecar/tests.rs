@@ -17,6 +17,7 @@ use crate::identity::OwnIdentity;
 use crate::upstream::{Connectivity, UpstreamAddress};
 
 mod sets;
+mod watches;
 
 /// How long a test waits for what must happen.
 const SOON: Duration = Duration::from_secs(10);

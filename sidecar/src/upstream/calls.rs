@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::{Stream, StreamExt, TryStreamExt};
-use tonic::Streaming;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status, Streaming};
 use vdom_api::dom::convert::{decode, encode};
 use vdom_core::dom::calls::{
     BranchSummary, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch, Event,
@@ -15,7 +16,9 @@ use vdom_core::dom::calls::{
 use vdom_core::{RealmName, RepoName, Result};
 use vdom_edge::ServiceStream;
 use vdom_edge::error::from_status;
+use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
 
+use super::connections::StreamPlace;
 use super::{OnBehalfOf, Upstream};
 
 impl Upstream {
@@ -50,13 +53,10 @@ impl Upstream {
         request: &ReadSnapshots,
     ) -> Result<ServiceStream<Snapshot>> {
         let message = encode::read_snapshots(request);
-        let snapshots = self.call(on_behalf_of, message, |mut client, request| async move {
+        let snapshots = self.open(on_behalf_of, message, |mut client, request| async move {
             client.read_snapshots(request).await
         });
-        Ok(self
-            .stream(snapshots.await?)
-            .and_then(|snapshot| async { decode::snapshot(snapshot) })
-            .boxed())
+        Ok(snapshots.await?.and_then(|snapshot| async { decode::snapshot(snapshot) }).boxed())
     }
 
     pub(crate) async fn read_tree(
@@ -65,13 +65,10 @@ impl Upstream {
         request: &ReadTree,
     ) -> Result<ServiceStream<TreeEntry>> {
         let message = encode::read_tree(request);
-        let entries = self.call(on_behalf_of, message, |mut client, request| async move {
+        let entries = self.open(on_behalf_of, message, |mut client, request| async move {
             client.read_tree(request).await
         });
-        Ok(self
-            .stream(entries.await?)
-            .and_then(|entry| async { decode::tree_entry(entry) })
-            .boxed())
+        Ok(entries.await?.and_then(|entry| async { decode::tree_entry(entry) }).boxed())
     }
 
     pub(crate) async fn subscribe(
@@ -80,10 +77,10 @@ impl Upstream {
         request: &Subscribe,
     ) -> Result<ServiceStream<Event>> {
         let message = encode::subscribe(request);
-        let events = self.call(on_behalf_of, message, |mut client, request| async move {
+        let events = self.open(on_behalf_of, message, |mut client, request| async move {
             client.subscribe_changes(request).await
         });
-        Ok(self.stream(events.await?).and_then(|event| async { decode::event(event) }).boxed())
+        Ok(events.await?.and_then(|event| async { decode::event(event) }).boxed())
     }
 
     pub(crate) async fn history(
@@ -199,9 +196,24 @@ impl Upstream {
         decode::resolve_outcome(answer.await?)
     }
 
+    /// Makes a call whose answers stream.
+    pub(super) async fn open<T, A, F>(
+        &self,
+        on_behalf_of: OnBehalfOf<'_>,
+        message: T,
+        send: impl FnOnce(MemoryGatewayClient<Channel>, Request<T>) -> F,
+    ) -> Result<Heard<A>>
+    where
+        F: Future<Output = std::result::Result<Response<Streaming<A>>, Status>>,
+    {
+        let (client, place) = self.streaming_client()?;
+        let answers = self.call_by(client, on_behalf_of, message, send).await?;
+        Ok(self.stream(answers, place))
+    }
+
     /// What follows the first answer; its end tells whether the gateway is there.
-    pub(super) fn stream<T>(&self, answers: Streaming<T>) -> Heard<T> {
-        Heard { upstream: self.clone(), answers }
+    pub(super) fn stream<T>(&self, answers: Streaming<T>, place: StreamPlace) -> Heard<T> {
+        Heard { upstream: self.clone(), answers, _place: place }
     }
 }
 
@@ -209,6 +221,7 @@ impl Upstream {
 pub(super) struct Heard<T> {
     upstream: Upstream,
     answers: Streaming<T>,
+    _place: StreamPlace,
 }
 
 impl<T> Stream for Heard<T> {

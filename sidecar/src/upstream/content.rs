@@ -17,10 +17,10 @@ impl Upstream {
         request: &ReadSnapshot,
     ) -> Result<(Snapshot, u64, ServiceStream<Bytes>)> {
         let message = encode::read_snapshot(request);
-        let chunks = self.call(on_behalf_of, message, |mut client, request| async move {
+        let chunks = self.open(on_behalf_of, message, |mut client, request| async move {
             client.read_snapshot_stream(request).await
         });
-        let mut chunks = self.stream(chunks.await?);
+        let mut chunks = chunks.await?;
         let head = chunks.try_next().await?;
         let head = head.ok_or_else(|| Error::internal("the gateway's content has no beginning"))?;
         let size_bytes = head.size_bytes;

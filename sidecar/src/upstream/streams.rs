@@ -27,7 +27,7 @@ impl Upstream {
         let rest = unbroken(parts, broke_off, AfterBreak::Nothing).map(encode::change_set_part);
         let chunks = stream::iter([header]).chain(rest);
         let request = self.streaming(on_behalf_of, chunks)?;
-        let mut client = self.client.clone();
+        let (mut client, _place) = self.streaming_client()?;
         let answer = client.write_diffs_stream(request);
         let answer = tokio::select! {
             biased;
@@ -84,9 +84,9 @@ impl Upstream {
         let messages = unbroken(requests, broke_off, AfterBreak::End)
             .map(|request| encode::write_diff(&request));
         let request = self.streaming(on_behalf_of, messages)?;
-        let mut client = self.client.clone();
+        let (mut client, place) = self.streaming_client()?;
         let answer = client.replay_diffs(request).await;
-        let answers = self.stream(self.heard(answer.map(tonic::Response::into_inner))?);
+        let answers = self.stream(self.heard(answer.map(tonic::Response::into_inner))?, place);
         let outcomes = stream::unfold(Some((answers, broken)), |state| async move {
             let (mut answers, mut broken) = state?;
             match answers.next().await {

@@ -13,8 +13,8 @@ import { clockFrom, dateFrom, freshnessFrom, hex, kindFrom, numberFrom } from ".
 export interface WatchOptions {
   /** Whole segments: `lib` is the node `lib` and all below `lib/`. Empty: the whole branch. */
   paths?: readonly string[] | undefined;
-  /** Every change after this; without it, every change from now on. */
-  from?: Position | undefined;
+  /** Every change after this, or every one that is kept; without it, every change from now on. */
+  from?: Position | "earliest" | undefined;
   /** Carry the diffs themselves, up to 1 MiB each. */
   includeDiffs?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -33,7 +33,7 @@ export async function* watchBranch(
   options: WatchOptions = {},
 ): AsyncGenerator<WatchEvent, void, void> {
   const { signal, onConnection, backoff = DEFAULT_BACKOFF } = options;
-  let from = options.from;
+  let from = options.from === "earliest" ? undefined : options.from;
   for (let attempt = 1; ; attempt += 1) {
     if (signal?.aborted) return;
     onConnection?.({ state: "connecting", attempt });
@@ -45,6 +45,7 @@ export async function* watchBranch(
       fromEpoch: BigInt(from?.epoch ?? 0),
       fromRevision: BigInt(from?.revision ?? 0),
       fromHash: from?.hash ?? new Uint8Array(),
+      fromEarliest: options.from === "earliest" && from === undefined,
       includeDiffs: options.includeDiffs ?? false,
     };
     const events = receive(

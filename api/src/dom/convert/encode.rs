@@ -63,6 +63,7 @@ fn ack_level(ack: AckLevel) -> i32 {
 }
 
 pub(crate) fn timestamp(milliseconds: i64) -> Timestamp {
+    let milliseconds = vdom_core::time::nearest(milliseconds);
     Timestamp {
         seconds: milliseconds.div_euclid(1_000),
         nanos: (milliseconds.rem_euclid(1_000) * 1_000_000) as i32,

@@ -14,7 +14,7 @@ use vdom_edge::ServiceStream;
 use vdom_edge::caller::{self, Caller};
 use vdom_edge::deadline;
 use vdom_edge::error::{from_status, to_status};
-use vdom_edge::stream::{Draining, until_deadline};
+use vdom_edge::stream::{Draining, unless_draining, until_deadline};
 
 pub(super) type UnaryResult<T> = std::result::Result<Response<T>, Status>;
 pub(super) type ResponseStream<T> = BoxStream<'static, std::result::Result<T, Status>>;
@@ -55,6 +55,17 @@ impl Call {
         call: impl Future<Output = Result<T>>,
     ) -> std::result::Result<T, Status> {
         deadline::within(self.deadline, call).await.map_err(|error| self.status(error))
+    }
+
+    /// The answer to a read, which must not hold the server's drain where it waits for what
+    /// others write.
+    pub(super) async fn read<T>(
+        &self,
+        waits: bool,
+        call: impl Future<Output = Result<T>>,
+    ) -> std::result::Result<T, Status> {
+        let draining = self.draining.clone().filter(|_| waits);
+        self.within(unless_draining(draining, call)).await
     }
 
     /// The answer to a request that streams: it takes as long as it needs, where

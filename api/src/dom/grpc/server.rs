@@ -16,7 +16,7 @@ use tower::Service;
 use vdom_core::limits::UNARY_MESSAGE_MAX_BYTES;
 use vdom_proto::v1::memory_gateway_server::MemoryGatewayServer;
 
-use super::compression::Compression;
+use super::compression::{ACCEPT_ENCODING, Compression};
 use super::library_refusal::library_refusal;
 use super::service::DocumentCalls;
 use super::subscription::{SUBSCRIBE_CHANGES, SubscribeService};
@@ -99,10 +99,13 @@ impl<D: DocumentService> Service<Request<Body>> for DocumentServer<D> {
                 }
             };
             let refusal = response.extensions().get::<Status>().and_then(library_refusal);
-            Ok(match refusal {
-                Some(error) => to_status(error, &request_id).into_http(),
-                None => response,
-            })
+            let Some(error) = refusal else { return Ok(response) };
+            let mut refused = to_status(error, &request_id).into_http();
+            // Of a message in an encoding that is not taken: which ones are.
+            if let Some(accepted) = response.headers().get(ACCEPT_ENCODING) {
+                refused.headers_mut().insert(ACCEPT_ENCODING, accepted.clone());
+            }
+            Ok(refused)
         })
     }
 }

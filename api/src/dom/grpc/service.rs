@@ -119,11 +119,10 @@ impl<D: DocumentService> MemoryGateway for DocumentCalls<D> {
         request: Request<wire::ReadSnapshotRequest>,
     ) -> UnaryResult<wire::ReadSnapshotResponse> {
         let call = Call::new(request.extensions())?;
-        let snapshot = async {
-            let request = decode::read_snapshot(request.get_ref(), call.realm())?;
-            self.dom.read_snapshot(&call.caller, request).await
-        };
-        Ok(unary(encode::snapshot(call.within(snapshot).await?)))
+        let request = call.decoded(decode::read_snapshot(request.get_ref(), call.realm()))?;
+        let waits = request.at.waits();
+        let snapshot = self.dom.read_snapshot(&call.caller, request);
+        Ok(unary(encode::snapshot(call.read(waits, snapshot).await?)))
     }
 
     async fn read_snapshots(
@@ -131,11 +130,10 @@ impl<D: DocumentService> MemoryGateway for DocumentCalls<D> {
         request: Request<wire::ReadSnapshotsRequest>,
     ) -> UnaryResult<Self::ReadSnapshotsStream> {
         let call = Call::new(request.extensions())?;
-        let snapshots = async {
-            let request = decode::read_snapshots(request.get_ref(), call.realm())?;
-            self.dom.read_snapshots(&call.caller, request).await
-        };
-        let snapshots = call.within(snapshots).await?;
+        let request = call.decoded(decode::read_snapshots(request.get_ref(), call.realm()))?;
+        let waits = request.at.waits();
+        let snapshots = self.dom.read_snapshots(&call.caller, request);
+        let snapshots = call.read(waits, snapshots).await?;
         Ok(call.stream(snapshots, encode::snapshot))
     }
 
@@ -144,11 +142,10 @@ impl<D: DocumentService> MemoryGateway for DocumentCalls<D> {
         request: Request<wire::ReadSnapshotRequest>,
     ) -> UnaryResult<Self::ReadSnapshotStreamStream> {
         let call = Call::new(request.extensions())?;
-        let content = async {
-            let request = decode::read_snapshot(request.get_ref(), call.realm())?;
-            self.dom.read_content(&call.caller, request).await
-        };
-        let (snapshot, size_bytes, pieces) = call.within(content).await?;
+        let request = call.decoded(decode::read_snapshot(request.get_ref(), call.realm()))?;
+        let waits = request.at.waits();
+        let content = self.dom.read_content(&call.caller, request);
+        let (snapshot, size_bytes, pieces) = call.read(waits, content).await?;
         let head = wire::SnapshotChunk {
             snapshot: Some(encode::snapshot_head(snapshot)),
             size_bytes,
@@ -164,11 +161,10 @@ impl<D: DocumentService> MemoryGateway for DocumentCalls<D> {
         request: Request<wire::ReadTreeRequest>,
     ) -> UnaryResult<Self::ReadTreeStream> {
         let call = Call::new(request.extensions())?;
-        let entries = async {
-            let request = decode::read_tree(request.get_ref(), call.realm())?;
-            self.dom.read_tree(&call.caller, request).await
-        };
-        let entries = call.within(entries).await?;
+        let request = call.decoded(decode::read_tree(request.get_ref(), call.realm()))?;
+        let waits = request.at.waits();
+        let entries = self.dom.read_tree(&call.caller, request);
+        let entries = call.read(waits, entries).await?;
         Ok(call.stream(entries, encode::tree_entry))
     }
 
@@ -189,6 +185,7 @@ impl<D: DocumentService> MemoryGateway for DocumentCalls<D> {
         let request = call.decoded(decode::get_history(request.get_ref(), call.realm()))?;
         let address = request.address.clone();
         let page = call.within(self.dom.history(&call.caller, request)).await?;
+        let page = response_limit::history_page(page);
         Ok(unary(encode::history_page(page, &address)))
     }
 

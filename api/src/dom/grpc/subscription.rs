@@ -16,6 +16,7 @@ use http_body::Frame;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codec::{CompressionEncoding, Streaming};
+use tonic::metadata::MetadataValue;
 use tonic_prost::ProstDecoder;
 use tower::Service;
 use vdom_core::dom::events::EventSlice;
@@ -25,7 +26,7 @@ use vdom_edge::error::to_status;
 use vdom_proto::v1 as wire;
 
 use super::call::Call;
-use super::compression::Compression;
+use super::compression::{ACCEPT_ENCODING, Compression};
 use super::event_encoding::EventEncoding;
 use crate::dom::DocumentService;
 use crate::dom::convert::decode;
@@ -111,10 +112,15 @@ fn request_encoding(headers: &HeaderMap) -> Result<Option<CompressionEncoding>, 
         None | Some(b"identity") => Ok(None),
         Some(b"gzip") => Ok(Some(CompressionEncoding::Gzip)),
         Some(b"zstd") => Ok(Some(CompressionEncoding::Zstd)),
-        Some(other) => Err(Status::unimplemented(format!(
-            "Content is compressed with `{}` which isn't supported",
-            String::from_utf8_lossy(other)
-        ))),
+        Some(other) => {
+            let mut status = Status::unimplemented(format!(
+                "Content is compressed with `{}` which isn't supported",
+                String::from_utf8_lossy(other)
+            ));
+            let accepted = MetadataValue::from_static("identity,gzip,zstd");
+            status.metadata_mut().insert(ACCEPT_ENCODING, accepted);
+            Err(status)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use vdom_core::{Error, Result};
 
 use super::content::JSON;
 use super::request::ApiRequest;
-use vdom_edge::deadline;
+use vdom_edge::{deadline, extended_json};
 
 pub(super) async fn collect(call: &ApiRequest, body: Body) -> Result<Bytes> {
     let collected = async {
@@ -35,8 +35,9 @@ pub(super) async fn json<T: DeserializeOwned>(call: &ApiRequest, body: Body) -> 
         )));
     }
     let body = collect(call, body).await?;
-    serde_json::from_slice(&body).map_err(|error| {
-        Error::invalid(format!("the body is not what /v1/openapi.json describes: {error}"))
+    extended_json::parse(&body).map_err(|error| {
+        let why = error.message;
+        Error::invalid(format!("the body is not what /v1/openapi.json describes: {why}"))
     })
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use axum::body::Body;
 use futures::{StreamExt, stream};
@@ -13,7 +12,7 @@ use vdom_core::dom::calls::{
     ChangeSetPart, RevertChanges, SetConflicts, SetOutcome, WriteDiffs, checked_actor,
     checked_message, checked_metadata, checked_revisions,
 };
-use vdom_core::{BranchAddress, Error, ErrorCode, Result};
+use vdom_core::{BranchAddress, Error, ErrorCode, Result, time};
 
 use super::diff::JsonDiff;
 use super::enums::{AckWord, OnConflictWord};
@@ -71,7 +70,7 @@ pub(super) async fn write_change_set<D: DocumentService>(
         on_conflict: set.on_conflict.map(Into::into).unwrap_or_default(),
         min_ack: set.ack.map(Into::into).unwrap_or_default(),
         author: checked_actor("author", set.author.unwrap_or_default())?,
-        authored_at_ms: set.authored_at.as_deref().map(milliseconds).transpose()?,
+        authored_at_ms: set.authored_at.as_deref().map(authored_at).transpose()?,
         message: checked_message(set.message)?,
         metadata: checked_metadata(set.metadata)?,
     };
@@ -147,16 +146,6 @@ fn parts(set: &WriteDiffs, diffs: Vec<JsonDiff>) -> Result<ServiceStream<ChangeS
     Ok(stream::iter(parts).boxed())
 }
 
-/// A time as answers write it, in ms since the Unix epoch.
-fn milliseconds(text: &str) -> Result<i64> {
-    humantime::parse_rfc3339(text)
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .ok_or_else(|| {
-            Error::invalid(format!(
-                "authored_at {text:?} is no time since 1970 by RFC 3339, such as \
-                 2026-11-21T09:30:00Z"
-            ))
-        })
+fn authored_at(text: &str) -> Result<i64> {
+    time::parse("authored_at", text)
 }

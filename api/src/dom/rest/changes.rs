@@ -69,8 +69,13 @@ pub(super) async fn watch_changes<D: DocumentService>(
     Ok(response)
 }
 
-/// `<epoch>.<revision>`; `0.0` is from now, as epoch 0 is everywhere.
+/// `<epoch>.<revision>`, `earliest` or `0`, `now`; `0.0` is from now, as epoch 0 is everywhere.
 fn resume_point(text: &str) -> Result<Option<ResumePoint>> {
+    match text {
+        "now" => return Ok(None),
+        "earliest" | "0" => return Ok(Some(ResumePoint::EARLIEST)),
+        _ => {}
+    }
     let numbers = text
         .split_once('.')
         .and_then(|(epoch, revision)| Some((epoch.parse().ok()?, revision.parse().ok()?)));
@@ -80,7 +85,8 @@ fn resume_point(text: &str) -> Result<Option<ResumePoint>> {
             Ok(Some(ResumePoint { epoch, revision, hash: None }))
         }
         _ => Err(Error::invalid(format!(
-            "{text:?} is no resume point: write <epoch>.<revision>, such as the id of an event"
+            "{text:?} is no resume point: write <epoch>.<revision>, such as the id of an event, \
+             `earliest` or `now`"
         ))),
     }
 }

@@ -1,11 +1,11 @@
 //! Contents and diffs between their media types and BSON.
 
-use bson::{Bson, Document};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use vdom_core::dom::diff::{Diff, TextOperation};
-use vdom_core::{Error, NodePath, Result, document};
+use vdom_core::{Error, NodePath, Result};
+use vdom_edge::extended_json;
 
 /// A BSON document.
 pub(super) const BSON: &str = "application/bson";
@@ -18,25 +18,18 @@ pub(super) const TEXT_OPERATIONS: &str = "application/vnd.vdom.text+json";
 /// Bytes.
 pub(super) const BYTES: &str = "application/octet-stream";
 
-/// A document of a node as relaxed extended JSON.
-pub(super) fn to_extended_json(content: &Bytes) -> Result<Value> {
-    // The BSON library recurses: only what passed the guard may reach it.
-    document::check(content).map_err(|error| Error::internal(error.message))?;
-    let document = Document::from_reader(content.as_ref()).map_err(Error::internal)?;
-    Ok(Bson::Document(document).into_relaxed_extjson())
-}
-
 /// Extended JSON, canonical or relaxed, as BSON.
 pub(super) fn from_extended_json(json: &[u8]) -> Result<Bytes> {
-    let object: serde_json::Map<String, Value> = serde_json::from_slice(json)
-        .map_err(|error| Error::invalid(format!("the body is no JSON object: {error}")))?;
-    to_bson(object)
+    let object = extended_json::parse(json).map_err(|error| {
+        Error::invalid(format!("the body is no JSON object: {}", error.message))
+    })?;
+    extended_json::to_bson(object)
 }
 
 /// An RFC 6902 patch as a `patch` diff.
 pub(super) fn patch_diff(json: &[u8]) -> Result<Bytes> {
-    let operations = serde_json::from_slice(json)
-        .map_err(|error| Error::invalid(format!("the body is no JSON Patch: {error}")))?;
+    let operations = extended_json::parse(json)
+        .map_err(|error| Error::invalid(format!("the body is no JSON Patch: {}", error.message)))?;
     patch_diff_of(operations)
 }
 
@@ -45,7 +38,7 @@ pub(super) fn patch_diff_of(operations: Vec<Value>) -> Result<Bytes> {
     let mut diff = serde_json::Map::new();
     diff.insert("t".into(), "patch".into());
     diff.insert("ops".into(), operations.into());
-    to_bson(diff)
+    extended_json::to_bson(diff)
 }
 
 /// An operation of a `text` diff.
@@ -95,12 +88,4 @@ pub(super) fn text_diff_of(edits: Vec<TextEdit>) -> Bytes {
 /// The diff that gives a node another path.
 pub(super) fn rename_diff(to: &str) -> Result<Bytes> {
     Ok(Diff::rename(&NodePath::parse(to)?, None))
-}
-
-/// An object of extended JSON as BSON.
-pub(super) fn to_bson(object: serde_json::Map<String, Value>) -> Result<Bytes> {
-    let refused =
-        |error: bson::error::Error| Error::invalid(format!("it is no extended JSON: {error}"));
-    let document = Document::try_from(object).map_err(refused)?;
-    document.to_vec().map(Bytes::from).map_err(refused)
 }

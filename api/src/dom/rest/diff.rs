@@ -12,6 +12,7 @@ use vdom_core::dom::calls::{
 };
 use vdom_core::dom::diff::Diff;
 use vdom_core::{Error, NodeId, NodeKind, NodePath, Result, VectorClock};
+use vdom_edge::extended_json;
 
 use super::content::{self, TextEdit};
 use super::enums::{KindWord, OnConflictWord};
@@ -146,7 +147,7 @@ pub(super) fn content_of(content: Value, encoding: Option<Encoding>) -> Result<J
             .map(|bytes| JsonContent::Bytes(bytes.into()))
             .map_err(|error| Error::invalid(format!("the content is no base64: {error}"))),
         (Value::Object(object), None | Some(Encoding::ExtendedJson)) => {
-            content::to_bson(object).map(JsonContent::Document)
+            extended_json::to_bson(object).map(JsonContent::Document)
         }
         _ => Err(Error::invalid(
             "the content and its encoding do not fit: text is `utf-8` or `base64`, an object is \

@@ -6,18 +6,19 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use vdom_core::dom::calls::{Snapshot, Source, Written};
 use vdom_core::{NodeId, NodeKind};
 
+use super::entity_tags::{EntityTag, Form, entity_tag};
+
 /// What is escaped in a header: all that is not printable ASCII, and the escape.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// The entity tag of a node in one version.
-pub(super) fn entity_tag(id: NodeId, version: u64) -> String {
-    format!("\"{id}.{version}\"")
-}
+/// Of answers that differ by what is accepted and by who asks.
+pub(super) const BY_CALLER: HeaderValue = HeaderValue::from_static("accept, authorization");
 
 /// The headers of a node that was read.
-pub(super) fn of_snapshot(headers: &mut HeaderMap, snapshot: &Snapshot) {
+pub(super) fn of_snapshot(headers: &mut HeaderMap, snapshot: &Snapshot, form: Form) {
     let node = &snapshot.node;
-    set(headers, ETAG, &entity_tag(node.id, node.version));
+    let tag = EntityTag { node: node.id, version: node.version, form };
+    set(headers, ETAG, &tag.to_string());
     of_place(headers, node.id, node.version, snapshot.epoch, snapshot.revision);
     let changed = node.changed_revision.to_string();
     set(headers, HeaderName::from_static("x-vdom-changed-revision"), &changed);

@@ -10,7 +10,7 @@ use vdom_core::{Error, Result};
 
 use super::request::ApiRequest;
 use super::{response, to_json};
-use crate::dom::DocumentService;
+use crate::dom::{DocumentService, response_limit};
 use vdom_edge::deadline;
 
 /// The parameters of a history.
@@ -52,7 +52,7 @@ async fn list_changes<D: DocumentService>(
     };
     let deadline = call.deadline();
     let page = deadline::within(deadline, dom.history(&call.caller, request)).await?;
-    response::json(&history_page(&page))
+    response::json(&history_page(&response_limit::history_page(page)))
 }
 
 pub(super) fn history_page(page: &HistoryPage) -> Value {

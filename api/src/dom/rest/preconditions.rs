@@ -9,8 +9,7 @@ use vdom_core::dom::calls::{
 use vdom_core::limits::HISTORY_PAGE_MAX_CHANGES;
 use vdom_core::{Error, ErrorCode, Result, VectorClock};
 
-use super::entity_tags::EntityTags;
-use super::headers::entity_tag;
+use super::entity_tags::{EntityTags, entity_tag};
 use super::read::open_node;
 use super::request::ApiRequest;
 use crate::dom::DocumentService;

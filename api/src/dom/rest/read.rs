@@ -12,14 +12,14 @@ use vdom_core::limits::UNARY_MESSAGE_MAX_BYTES;
 use vdom_core::{Content, Error, ErrorCode, Result};
 
 use super::content::{BSON, BYTES, JSON};
-use super::entity_tags::EntityTags;
+use super::entity_tags::{EntityTag, EntityTags, Form};
 use super::request::ApiRequest;
 use super::{headers, history, query, response, to_json};
 use crate::dom::DocumentService;
 use vdom_edge::Caller;
 use vdom_edge::ServiceStream;
 use vdom_edge::deadline;
-use vdom_edge::stream::until_deadline;
+use vdom_edge::stream::{unless_draining, until_deadline};
 
 /// The bytes of a node that was opened.
 pub(super) enum Opened {
@@ -47,18 +47,21 @@ pub(super) async fn read_node<D: DocumentService>(
     let not_modified = EntityTags::parse(&call.headers, &IF_NONE_MATCH);
     // The deadline is for finding the node; a large content may take longer.
     let deadline = call.deadline();
-    let opened = open_node(&dom, &call.caller, request);
+    let draining = call.draining.clone().filter(|_| request.at.waits());
+    let opened = unless_draining(draining, open_node(&dom, &call.caller, request));
     let (snapshot, content) = deadline::within(deadline, opened).await?;
 
     let node = &snapshot.node;
-    let mut response = if not_modified.is_some_and(|tags| tags.match_node(node.id, node.version)) {
+    let media_type = if node.kind.is_document() { BSON } else { BYTES };
+    let form = if call.prefers(JSON, media_type) { Form::Json } else { Form::Content };
+    let tag = EntityTag { node: node.id, version: node.version, form };
+    let mut response = if not_modified.is_some_and(|tags| tags.match_form(tag)) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
-    } else if call.accepts(JSON) {
+    } else if form == Form::Json {
         response::with_type(Body::from(envelope(&snapshot, content, deadline).await?), JSON)
     } else {
-        let media_type = if node.kind.is_document() { BSON } else { BYTES };
         match content {
             Opened::Whole(bytes) => response::with_type(Body::from(bytes), media_type),
             Opened::InPieces(size, pieces) => {
@@ -69,12 +72,12 @@ pub(super) async fn read_node<D: DocumentService>(
             }
         }
     };
-    headers::of_snapshot(response.headers_mut(), &snapshot);
+    headers::of_snapshot(response.headers_mut(), &snapshot, form);
     let head = response.headers_mut();
     // A browser must neither guess a type nor use what it kept without asking.
     head.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     head.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    head.insert(VARY, HeaderValue::from_static("accept, authorization"));
+    head.insert(VARY, headers::BY_CALLER);
     Ok(response)
 }
 

@@ -11,6 +11,7 @@ use vdom_core::{
     BranchAddress, ConflictId, Error, NodePath, OperationId, RealmName, RepoName, Result,
 };
 
+use super::accept;
 use super::query::{self, QueryParameters};
 use vdom_edge::caller::{self, Caller};
 use vdom_edge::deadline;
@@ -105,17 +106,10 @@ impl ApiRequest {
         ConflictId::from_hex(self.name("id"))
     }
 
-    /// Whether the client asks for this media type by name.
-    pub(super) fn accepts(&self, media_type: &str) -> bool {
-        self.headers
-            .get_all(http::header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|item| {
-                let item = item.split(';').next().unwrap_or_default().trim();
-                item.eq_ignore_ascii_case(media_type)
-            })
+    /// Whether the client asks for this media type by name, and no less for it than for the
+    /// usual one.
+    pub(super) fn prefers(&self, media_type: &str, usual: &str) -> bool {
+        accept::prefers(&self.headers, media_type, usual)
     }
 
     fn name(&self, name: &str) -> &str {

@@ -21,7 +21,9 @@ use vdom_edge::caller::{CheckedCaller, RequestId};
 
 mod routes;
 mod sets;
+mod times;
 
+const TREE: &str = "/v1/repos/vdom/branches/main/tree";
 const NODES: &str = "/v1/repos/vdom/branches/main/nodes";
 
 struct Answer {
@@ -202,6 +204,31 @@ async fn conditions_hold_or_nothing_is_written() {
     let unchanged = door.get(&path, &[("if-none-match", &format!("\"x\", W/{tag}"))]).await;
     assert_eq!((unchanged.status, unchanged.body.len()), (StatusCode::NOT_MODIFIED, 0));
     assert_eq!(unchanged.header("etag"), tag);
+}
+
+#[tokio::test]
+async fn bytes_and_json_of_a_node_have_tags_of_their_own() {
+    let door = Door::new();
+    let path = format!("{NODES}/a");
+    door.put(&path, &[], "one").await;
+    let json = ("accept", "application/json");
+    let content_tag = door.get(&path, &[]).await.header("etag").to_owned();
+    let json_tag = door.get(&path, &[json]).await.header("etag").to_owned();
+    assert_eq!(json_tag, format!("W/{}.json\"", content_tag.trim_end_matches('"')));
+    for (accept, tag, status) in [
+        (None, &content_tag, StatusCode::NOT_MODIFIED),
+        (None, &json_tag, StatusCode::OK),
+        (Some(json), &json_tag, StatusCode::NOT_MODIFIED),
+        (Some(json), &content_tag, StatusCode::OK),
+    ] {
+        let headers: Vec<_> = accept.into_iter().chain([("if-none-match", tag.as_str())]).collect();
+        assert_eq!(door.get(&path, &headers).await.status, status, "{headers:?}");
+    }
+    let refused = door.get(&path, &[("accept", "application/json;q=0, */*")]).await;
+    assert_eq!((refused.text(), refused.header("etag")), ("one".to_owned(), &*content_tag));
+    let write = door.put(&path, &[("if-match", &json_tag)], "two").await;
+    assert_eq!(write.status, 200, "to a write both name the version: {}", write.text());
+    assert_eq!(door.get(TREE, &[]).await.header("vary"), "accept, authorization");
 }
 
 #[tokio::test]
@@ -399,8 +426,14 @@ async fn changes_are_events_that_a_browser_resumes_by_itself() {
     for bad in ["yesterday", "7", "0.5", "-1.0"] {
         assert_eq!(door.get(&format!("{changes}?from={bad}"), &[]).await.status, 400, "{bad}");
     }
-    let from_now = door.get(&format!("{changes}?from=0.0"), &[]).await.text();
-    assert!(!from_now.contains("event: change"), "{from_now}");
+    for now in ["0.0", "now"] {
+        let from_now = door.get(&format!("{changes}?from={now}"), &[]).await.text();
+        assert!(!from_now.contains("event: change"), "{now}: {from_now}");
+    }
+    for earliest in ["0", "earliest"] {
+        let from_earliest = door.get(&format!("{changes}?from={earliest}"), &[]).await.text();
+        assert!(from_earliest.contains("event: change\nid: 7.1\n"), "{earliest}: {from_earliest}");
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,6 @@
 //! Answers as JSON. Times are RFC 3339, ids and hashes hexadecimal; bytes are
 //! text where they are UTF-8, else base64, and `encoding` says which.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -11,9 +9,11 @@ use vdom_core::dom::calls::{
     AckLevel, BranchSummary, ChangeEvent, Conflict, ConflictHunk, ConflictReason, DiffSource,
     Freshness, RepoSummary, SetWritten, Snapshot, StoredConflict, TreeEntry, Written,
 };
-use vdom_core::{ChangeKind, Error, Node, NodeKind, NodePath, Result, VectorClock};
+use vdom_core::{ChangeKind, Error, Node, NodeKind, NodePath, Result, VectorClock, time};
+use vdom_edge::extended_json;
 
-use super::headers::{entity_tag, kind_name, source_name};
+use super::entity_tags::entity_tag;
+use super::headers::{kind_name, source_name};
 
 /// A node with its content.
 pub(super) fn snapshot(snapshot: &Snapshot, content: &Bytes) -> Result<Value> {
@@ -47,7 +47,7 @@ pub(super) fn written(written: &Written) -> Value {
         "vector_clock": clock(&written.clock),
         "ack": ack(written.ack),
         "merged": written.merged,
-        "timestamp": timestamp(written.timestamp_ms),
+        "timestamp": time::format(written.timestamp_ms),
         "operation_id": written.operation_id.map(|id| id.to_string()),
     })
 }
@@ -59,7 +59,7 @@ pub(super) fn set_written(set: &SetWritten) -> Value {
         "first_revision": set.first_revision,
         "last_revision": set.last_revision,
         "ack": ack(set.ack),
-        "timestamp": timestamp(set.timestamp_ms),
+        "timestamp": time::format(set.timestamp_ms),
         "operation_id": set.operation_id.map(|id| id.to_string()),
         "results": set.results.iter().map(written).collect::<Vec<_>>(),
     })
@@ -75,7 +75,7 @@ pub(super) fn stored_conflict(stored: &StoredConflict) -> Result<Value> {
     Ok(json!({
         "id": stored.id.to_string(),
         "subject": stored.subject,
-        "timestamp": timestamp(stored.timestamp_ms),
+        "timestamp": time::format(stored.timestamp_ms),
         "conflict": conflict(&stored.conflict)?,
         "request": {
             "path": request.path.as_ref().map(NodePath::as_str),
@@ -109,7 +109,7 @@ pub(super) fn conflict(conflict: &Conflict) -> Result<Value> {
         "current_version": conflict.current_version,
         "current_clock": clock(&conflict.current_clock),
         "current_author": conflict.current_author,
-        "current_timestamp": timestamp(conflict.current_timestamp_ms),
+        "current_timestamp": time::format(conflict.current_timestamp_ms),
         "content_omitted": conflict.current_content.is_none(),
         "base_missing": conflict.base_content.is_none(),
         "hunks": conflict.hunks.iter().map(hunk).collect::<Vec<_>>(),
@@ -148,7 +148,7 @@ pub(super) fn change(event: &ChangeEvent) -> Value {
         "actor": change.actor,
         "message": event.message(),
         "metadata": event.metadata(),
-        "timestamp": timestamp(change.timestamp_ms),
+        "timestamp": time::format(change.timestamp_ms),
         "hash": event.hash.to_string(),
     }));
     if let Some(old_path) = &change.old_path {
@@ -162,7 +162,7 @@ pub(super) fn change(event: &ChangeEvent) -> Value {
         value.insert("change_set".into(), position);
     }
     if let Some(authored_at) = change.authored_at_ms {
-        value.insert("authored_at".into(), timestamp(authored_at).into());
+        value.insert("authored_at".into(), time::format(authored_at).into());
     }
     if let Some(diff) = &event.diff {
         value.insert("diff_bson".into(), STANDARD.encode(diff).into());
@@ -210,7 +210,7 @@ fn node(node: &Node) -> Map<String, Value> {
         "etag": entity_tag(node.id, node.version),
         "vector_clock": clock(&node.clock),
         "author": node.author,
-        "timestamp": timestamp(node.timestamp_ms),
+        "timestamp": time::format(node.timestamp_ms),
         "attributes": node.attributes,
         "changed_revision": node.changed_revision,
     }))
@@ -224,7 +224,7 @@ fn add_content(
     content: &Bytes,
 ) -> Result<()> {
     let (encoded, encoding) = if kind.is_document() {
-        (super::content::to_extended_json(content)?, "extended-json")
+        (stored_document(content)?, "extended-json")
     } else {
         match std::str::from_utf8(content) {
             Ok(text) => (text.into(), "utf-8"),
@@ -236,6 +236,11 @@ fn add_content(
     value.insert(encoding_name, encoding.into());
     value.insert(name.to_owned(), encoded);
     Ok(())
+}
+
+/// What is stored passed the guard, so that it is a fault of ours where it is no document.
+fn stored_document(content: &Bytes) -> Result<Value> {
+    extended_json::to_relaxed(content).map_err(|error| Error::internal(error.message))
 }
 
 /// A place that cannot be merged.
@@ -251,11 +256,6 @@ pub(super) fn hunk(hunk: &ConflictHunk) -> Value {
 
 fn clock(clock: &VectorClock) -> Value {
     json!(clock.entries())
-}
-
-fn timestamp(milliseconds: i64) -> String {
-    let since_epoch = Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default());
-    humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string()
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -6,6 +6,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::Response;
+use http::header::VARY;
 use serde_json::json;
 use vdom_core::Result;
 use vdom_core::dom::calls::{ReadTree, TreeEntry};
@@ -13,11 +14,11 @@ use vdom_core::names::parse_prefix;
 
 use super::content::JSON;
 use super::request::ApiRequest;
-use super::{query, response, to_json};
+use super::{headers, query, response, to_json};
 use crate::dom::DocumentService;
 use vdom_edge::ServiceStream;
 use vdom_edge::deadline;
-use vdom_edge::stream::until_deadline;
+use vdom_edge::stream::{unless_draining, until_deadline};
 
 /// One JSON value a line.
 const NDJSON: &str = "application/x-ndjson";
@@ -36,21 +37,25 @@ pub(super) async fn read_tree<D: DocumentService>(
         include_content: call.query.flag("include_content")?,
     };
     let deadline = call.deadline();
+    let draining = call.draining.clone().filter(|_| request.at.waits());
     // The first entry is awaited, so that a refusal still has its status.
     let opened = async {
         let mut entries = dom.read_tree(&call.caller, request).await?;
         let first = entries.next().await.transpose()?;
         Ok((first, entries))
     };
+    let opened = unless_draining(draining, opened);
     let (first, rest) = deadline::within(deadline, opened).await?;
     let place = first.as_ref().map(|entry| (entry.epoch, entry.revision));
     let entries =
         stream::iter(first.map(Ok)).chain(until_deadline(rest, &call.caller, None)).boxed();
-    Ok(if call.accepts(NDJSON) {
+    let mut response = if call.prefers(NDJSON, JSON) {
         response::with_type(Body::from_stream(lines(entries)), NDJSON)
     } else {
         response::with_type(Body::from_stream(object(entries, place)), JSON)
-    })
+    };
+    response.headers_mut().insert(VARY, headers::BY_CALLER);
+    Ok(response)
 }
 
 /// One line for each node. A failure breaks the body off: what is there looks

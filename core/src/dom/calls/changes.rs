@@ -33,6 +33,11 @@ pub struct ResumePoint {
     pub hash: Option<Hash>,
 }
 
+impl ResumePoint {
+    /// Before the oldest change that is kept, in whatever epoch: no epoch is 0.
+    pub const EARLIEST: Self = Self { epoch: 0, revision: 0, hash: None };
+}
+
 /// What a subscription delivers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {

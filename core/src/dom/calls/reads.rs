@@ -31,6 +31,13 @@ pub struct ReadAt {
     pub after_operation: Option<OperationId>,
 }
 
+impl ReadAt {
+    /// Whether the read may wait for what others have not written yet.
+    pub fn waits(&self) -> bool {
+        self.min_revision.is_some() || self.after_operation.is_some()
+    }
+}
+
 /// A node to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]

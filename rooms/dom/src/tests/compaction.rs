@@ -121,6 +121,8 @@ async fn what_is_kept_reads_as_before_and_the_rest_is_refused_by_name() {
     // The last hash of what is compacted is still known.
     let resumed = events_from(&room, from(8, Some(hashes[6])), 6).await;
     assert_eq!(resumed.expect("resumed"), [9, 10, 11, 12, 13, 14]);
+    let earliest = events_from(&room, ResumePoint::EARLIEST, 6).await;
+    assert_eq!(earliest.expect("all that are kept"), [9, 10, 11, 12, 13, 14]);
     let error = events_from(&room, from(8, Some(hashes[5])), 1).await.expect_err("another log");
     assert_eq!(error.code, ErrorCode::EpochChanged);
 

@@ -292,6 +292,9 @@ fn owner_of(branch: &Branch, revision: u64, upto: u64) -> (&Branch, u64) {
 /// The revision after which to go on, once it is known to be of this log.
 async fn resume_after(handle: &BranchHandle, from: ResumePoint) -> Result<u64> {
     let branch = &handle.branch;
+    if from == ResumePoint::EARLIEST {
+        return Ok(branch.oldest_revision());
+    }
     if from.epoch != branch.head().epoch && !branch.shares(from.epoch, from.revision) {
         return Err(epoch_changed(branch, from.epoch));
     }

@@ -22,7 +22,10 @@ pub fn write_diffs(
         on_conflict: checks::on_conflict(request.on_conflict)?,
         min_ack: checks::ack_level(request.min_ack)?,
         author: checked_actor("author", request.author)?,
-        authored_at_ms: request.authored_at.map(|time| checks::milliseconds(Some(time))),
+        authored_at_ms: request
+            .authored_at
+            .map(|time| checks::time("authored_at", time))
+            .transpose()?,
         message: checked_message(request.message)?,
         metadata: checked_metadata(request.metadata)?,
     })

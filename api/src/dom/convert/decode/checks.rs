@@ -93,6 +93,17 @@ pub(super) fn ack_level(number: i32) -> Result<AckLevel> {
     })
 }
 
+/// A time of the caller, in ms since the Unix epoch.
+pub(super) fn time(field: &str, timestamp: prost_types::Timestamp) -> Result<i64> {
+    if !(0..1_000_000_000).contains(&timestamp.nanos) {
+        return Err(Error::invalid(format!(
+            "{field}.nanos is {}: it counts from 0 to 999,999,999, also before 1970",
+            timestamp.nanos
+        )));
+    }
+    vdom_core::time::checked(field, milliseconds(Some(timestamp)))
+}
+
 /// Milliseconds since the Unix epoch; none at all is 0.
 pub(super) fn milliseconds(timestamp: Option<prost_types::Timestamp>) -> i64 {
     timestamp.map_or(0, |timestamp| {

@@ -140,16 +140,20 @@ pub fn subscribe(
             "from_revision without from_epoch: a revision belongs to an epoch, name both",
         ));
     }
+    if request.from_earliest && request.from_epoch != 0 {
+        return Err(Error::invalid(
+            "from_earliest and from_epoch name two places to start from: leave one out",
+        ));
+    }
     let hash =
         checks::bytes(request.from_hash).map(|bytes| Hash::from_slice(&bytes)).transpose()?;
     Ok(Subscribe {
         address: checks::address(&request.realm, &request.repo, &request.branch, caller_realm)?,
         paths: checked_prefixes(&request.paths)?,
-        from: checks::number(request.from_epoch).map(|epoch| ResumePoint {
-            epoch,
-            revision: request.from_revision,
-            hash,
-        }),
+        from: match request.from_epoch {
+            0 => request.from_earliest.then_some(ResumePoint::EARLIEST),
+            epoch => Some(ResumePoint { epoch, revision: request.from_revision, hash }),
+        },
         include_diffs: request.include_diffs,
     })
 }

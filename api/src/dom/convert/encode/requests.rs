@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use vdom_core::dom::calls::{
     CreateBranch, DeleteBranch, DiffSource, GetHistory, NodeSelector, ReadSnapshot, ReadSnapshots,
-    ReadTree, Subscribe, WriteDiff,
+    ReadTree, ResumePoint, Subscribe, WriteDiff,
 };
 use vdom_core::{BranchName, NodePath, RealmName, RepoName};
 use vdom_proto::v1 as wire;
@@ -107,6 +107,7 @@ pub fn subscribe(request: &Subscribe) -> wire::SubscribeRequest {
             .and_then(|from| from.hash)
             .map(|hash| Bytes::copy_from_slice(hash.as_bytes()))
             .unwrap_or_default(),
+        from_earliest: request.from == Some(ResumePoint::EARLIEST),
     }
 }
 

@@ -149,7 +149,10 @@ fn requests_come_back_as_they_were() {
         from: Some(ResumePoint { epoch: 7, revision: 0, hash: Some(Hash([4; 32])) }),
         include_diffs: true,
     };
-    assert_eq!(decode::subscribe(encode::subscribe(&watch), None), Ok(watch));
+    for from in [watch.from, Some(ResumePoint::EARLIEST), None] {
+        let watch = Subscribe { from, ..watch.clone() };
+        assert_eq!(decode::subscribe(encode::subscribe(&watch), None), Ok(watch));
+    }
 }
 
 #[test]

@@ -20,7 +20,8 @@ async fn ask(request: http::request::Builder, body: Body) -> Response<Body> {
     let mut request = request.uri(CALL).body(body).expect("a request");
     request.extensions_mut().insert(CheckedCaller(Ok(caller())));
     let cors = cors(&[ORIGIN.to_owned()]).expect("an origin");
-    let router = web_router(Arc::new(FakeDocumentService::default())).layer(cors);
+    let router = web_router(Arc::new(FakeDocumentService::default()), Compression::WhereAccepted)
+        .layer(cors);
     router.oneshot(request).await.expect("infallible")
 }
 
@@ -71,5 +72,60 @@ async fn only_pages_of_the_named_origins_are_let_in() {
     }
     for bad in ["*", "app.example.com", "https://a/path", "ftp://a", "https://", "https://\n"] {
         assert!(cors(&[bad.to_owned()]).is_err(), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_media_type_is_read_in_any_case_and_with_parameters() {
+    for (content_type, accept, answered) in [
+        ("Application/gRPC-Web+Proto", "*/*", "application/grpc-web+proto"),
+        ("application/grpc-web+proto; charset=utf-8", "*/*", "application/grpc-web+proto"),
+        (
+            "application/grpc-web",
+            "text/plain, Application/grpc-web-text; q=1",
+            "application/grpc-web-text+proto",
+        ),
+    ] {
+        let request =
+            Request::post("/").header("content-type", content_type).header("accept", accept);
+        let response = ask(request, list_repos()).await;
+        assert_eq!(response.status(), StatusCode::OK, "{content_type}");
+        assert_eq!(header(&response, "content-type"), answered, "{content_type}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_grpc_web_is_told_what_to_send() {
+    let web = "application/grpc-web+proto";
+    for (request, why) in [
+        (Request::post("/").header("content-type", "application/json"), "application/json"),
+        (Request::post("/"), "application/grpc-web+proto"),
+        (Request::post("/").header("content-type", "application/grpc"), "HTTP/2"),
+        (Request::put("/").header("content-type", web), "PUT is no method"),
+    ] {
+        let response = ask(request, list_repos()).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{why}");
+        assert_eq!(header(&response, "content-type"), "application/problem+json");
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8_lossy(&body);
+        assert!(text.contains(why), "{why}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_encoding_that_is_not_taken_is_answered_with_those_that_are() {
+    for call in ["ListRepos", "SubscribeChanges"] {
+        let mut request = Request::post(format!("/virtualdom.v1.MemoryGateway/{call}"))
+            .header("content-type", "application/grpc-web+proto")
+            .header("grpc-encoding", "snappy")
+            .body(list_repos())
+            .expect("a request");
+        request.extensions_mut().insert(CheckedCaller(Ok(caller())));
+        let dom = Arc::new(FakeDocumentService::default());
+        let response = web_router(dom, Compression::WhereAccepted).oneshot(request).await;
+        let response = response.expect("infallible");
+        assert_eq!(header(&response, "grpc-status"), "12", "{call}");
+        let accepted = header(&response, "grpc-accept-encoding");
+        assert!(accepted.contains("gzip") && accepted.contains("zstd"), "{call}: {accepted}");
     }
 }

@@ -323,7 +323,8 @@ fn made_up(last: &ChangeEvent, revision: u64) -> CommitCommand {
     let seconds = |time: Option<&prost_types::Timestamp>| time.map_or(0, |time| time.seconds);
     let written = seconds(last.timestamp.as_ref());
     let authored = last.authored_at.as_ref().map_or(written, |time| time.seconds);
-    let history = |seconds: i64| Bytes::from(format!("{who} {seconds} +0000"));
+    // git counts from 1970 on.
+    let history = |seconds: i64| Bytes::from(format!("{who} {} +0000", seconds.max(0)));
     let message =
         if last.message.is_empty() { format!("Revision {revision}") } else { last.message.clone() };
     CommitCommand {
@@ -361,5 +362,13 @@ mod tests {
         let commit = made_up(&ChangeEvent { author: "ann".into(), ..ChangeEvent::default() }, 7);
         assert_eq!(commit.message.as_ref(), b"Revision 7");
         assert_eq!(commit.committer.as_ref(), b"ann <ann@default> 0 +0000");
+    }
+
+    #[test]
+    fn a_change_of_a_time_before_git_s_is_dated_to_its_first() {
+        let authored_at = Some(prost_types::Timestamp { seconds: -5, nanos: 0 });
+        let change = ChangeEvent { author: "ann".into(), authored_at, ..ChangeEvent::default() };
+        let author = made_up(&change, 7).author.expect("an author");
+        assert_eq!(author.as_ref(), b"ann <ann@default> 0 +0000");
     }
 }

@@ -7,10 +7,10 @@ use prost_types::Timestamp;
 use vdom_client::{
     ChangeSetUpload, ChangeSetWriter, Client, put_without_content, random_operation_id,
 };
-use vdom_core::Diff;
 use vdom_core::limits::{
     ACTOR_MAX_BYTES, BATCH_CONTENT_MAX_BYTES, CHANGE_MESSAGE_MAX_BYTES, UNARY_MESSAGE_MAX_BYTES,
 };
+use vdom_core::{Diff, time};
 use vdom_git::command::FileMode;
 use vdom_git::file_attributes::{self, Attributes, ContentLocation};
 use vdom_git::identity::{Identity, truncate};
@@ -32,9 +32,6 @@ use crate::humanize::printable;
 const INLINE_MAX_BYTES: u64 = BATCH_CONTENT_MAX_BYTES as u64;
 /// The longest record of a commit, so that it fits one message with what describes it.
 const RECORD_MAX_BYTES: usize = UNARY_MESSAGE_MAX_BYTES - (256 << 10);
-
-/// Times that a timestamp can say: the years 1 to 9999.
-const TIMES: std::ops::Range<i64> = -62_135_596_800..253_402_300_800;
 
 /// Writes a commit after those that are in its branch already. Answers with the
 /// last revision of its change set.
@@ -297,7 +294,10 @@ fn header(client: &Client, pipeline: &BranchPipeline, record: &CommitRecord) -> 
     let author = Identity::parse(author, ACTOR_MAX_BYTES);
     let mut message = String::from_utf8_lossy(&record.message).into_owned();
     truncate(&mut message, CHANGE_MESSAGE_MAX_BYTES);
-    let seconds = author.seconds.filter(|seconds| TIMES.contains(seconds));
+    // Of a time that no server takes, the commit's record keeps the text.
+    let seconds = author
+        .seconds
+        .filter(|seconds| time::checked("authored_at", seconds.saturating_mul(1_000)).is_ok());
     let id = String::from_utf8_lossy(&record.id).into_owned();
     WriteDiffsRequest {
         realm: client.realm(),

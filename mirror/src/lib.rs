@@ -6,6 +6,7 @@
 //! follows them, and an [`Observer`] is told what happens. Not a word is printed here.
 
 pub mod confined_dir;
+pub mod directory_walk;
 
 mod branch_overlay;
 mod branch_side;
@@ -16,6 +17,7 @@ mod local_path;
 mod log_position;
 mod observer;
 mod report;
+mod secret_name;
 mod session;
 mod state;
 mod state_dir;
@@ -29,6 +31,7 @@ use vdom_client::{BranchSpec, Client};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::log_position::LogPosition;
 pub use self::observer::{Direction, Event, FileChange, InStep, Observer};
+pub use self::secret_name::looks_secret;
 pub use self::session::Outcome;
 
 use self::branch_side::BranchSide;

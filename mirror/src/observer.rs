@@ -30,6 +30,8 @@ pub trait Observer {
 pub enum Event<'a> {
     /// A change went from one side to the other; `from` is where a renamed file was.
     Moved { direction: Direction, change: FileChange, path: &'a str, from: Option<&'a str> },
+    /// A file went to the branch that holds secrets as a rule.
+    Secret { path: &'a str },
     /// Both sides changed a file, and only a person can say how it should be. `theirs`
     /// is where the branch's version lies.
     Conflict { path: &'a str, theirs: &'a str },

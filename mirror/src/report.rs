@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::local_path::{LocalPath, shown};
 use crate::log_position::LogPosition;
 use crate::observer::{Direction, Event, FileChange, InStep, Observer};
+use crate::secret_name::looks_secret;
 
 /// Tells the observer what happens, and remembers what it was told.
 pub(crate) struct EventReporter<'a> {
@@ -36,8 +37,12 @@ impl<'a> EventReporter<'a> {
             Direction::ToDirectory => self.received += 1,
             Direction::ToBranch => self.sent += 1,
         }
+        let is_secret = direction == Direction::ToBranch
+            && matches!(change, FileChange::New | FileChange::Renamed)
+            && looks_secret(path.as_bytes());
         let (path, from) = (path.shown(), from.map(LocalPath::shown));
-        self.tell(&Event::Moved { direction, change, path: &path, from: from.as_deref() })
+        self.tell(&Event::Moved { direction, change, path: &path, from: from.as_deref() })?;
+        if is_secret { self.tell(&Event::Secret { path: &path }) } else { Ok(()) }
     }
 
     /// Both sides changed a file, and only a person can say how it should be.

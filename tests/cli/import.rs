@@ -106,3 +106,41 @@ async fn a_file_that_another_kind_of_node_stands_for_is_left_alone() {
     ran.refused(1, &["1 file was not brought in", "a document of that name"]);
     assert_eq!(shell.cat("site", "b").await, b"x");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_are_no_text_hold_and_secrets_are_told() {
+    let shell = Shell::start().await;
+    let folder = folder(&[("secret.env", "KEY=1"), ("a", "x"), ("config/.env", "KEY=2")]);
+    fs::write(folder.path().join(".gitignore"), b"*.o\n# J\xfcrgen\nsecret.env\n")
+        .expect("written");
+    let arguments = ["import", text(folder.path()), "--repo", "site", "--gitignore"];
+    let ran = shell.run(&arguments).await.succeeded();
+    assert!(ran.stderr.contains("secret") && ran.stderr.contains("config/.env"), "{ran:?}");
+    let listed = shell.run(&["ls", "site", "--fresh"]).await.succeeded();
+    assert_eq!(listed.text(), ".gitignore\na\nconfig/.env\n");
+    let all = import(&shell, folder.path(), &[]).await;
+    assert_eq!(all["secrets"], json!(["secret.env"]), "what was there is told no more");
+
+    let mirror = ["--json", "mirror", text(folder.path()), "--repo", "mirrored", "--once"];
+    let told = shell.run(&mirror).await.succeeded().records();
+    let secrets: Vec<_> = told
+        .iter()
+        .filter(|event| event["event"] == "secret")
+        .map(|event| &event["path"])
+        .collect();
+    assert_eq!(secrets, ["config/.env"]);
+    let listed = shell.run(&["ls", "mirrored", "--fresh"]).await.succeeded();
+    assert_eq!(listed.text(), ".gitignore\na\nconfig/.env\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_cannot_be_read_stop_the_command() {
+    let shell = Shell::start().await;
+    let folder = folder(&[("secret.env", "KEY=1")]);
+    symlink(".gitignore", folder.path().join(".gitignore")).expect("linked");
+    let import = ["import", text(folder.path()), "--repo", "site", "--gitignore"];
+    shell.run(&import).await.refused(1, &["cannot read the rules", ".gitignore"]);
+    let mirror = ["mirror", text(folder.path()), "--repo", "site", "--once"];
+    shell.run(&mirror).await.refused(1, &["cannot read the rules", ".gitignore"]);
+    shell.run(&["ls", "site", "--fresh"]).await.refused(3, &["site"]);
+}

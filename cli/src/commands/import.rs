@@ -13,6 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 use serde_json::json;
 use vdom_client::{BranchSpec, Client, DEFAULT_BRANCH};
+use vdom_mirror::looks_secret;
 use vdom_proto::v1::{NodeKind, ReadTreeRequest};
 
 use self::upload::{RemoteEntry, Uploaded, Uploader};
@@ -20,7 +21,7 @@ use self::walk::LocalFile;
 use super::file_problems::FileProblems;
 use super::write::WriteOptions;
 use crate::exit::{Exit, Failure};
-use crate::humanize::{count, size};
+use crate::humanize::{count, printable, size};
 use crate::output::{Output, Tone};
 use crate::progress::progress_bar;
 use crate::server::ServerOptions;
@@ -33,7 +34,8 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 ///
 /// Files that are there already with the same content are left alone, so an
 /// interrupted import goes on when it is run again. Executable files get the
-/// attribute `mode` = 100755, symbolic links `symlink` = their target.
+/// attribute `mode` = 100755, symbolic links `symlink` = their target. Files that
+/// look like secrets, such as `.env` and private keys, are named at the end.
 ///
 /// With --git, every commit becomes one change set, and every branch a branch.
 /// Run again, it goes on after the last commit that is there.
@@ -197,6 +199,8 @@ struct ImportTally {
     unchanged: u64,
     deleted: u64,
     revision: u64,
+    /// Files that hold secrets as a rule, and were written.
+    secrets: Vec<String>,
     /// What could not be brought in, and why.
     problems: FileProblems,
 }
@@ -214,6 +218,9 @@ impl ImportTally {
                 match uploaded.revision {
                     Some(revision) => {
                         self.written += 1;
+                        if looks_secret(file.path.as_bytes()) {
+                            self.secrets.push(file.path.clone());
+                        }
                         self.revision = self.revision.max(revision);
                     }
                     None => self.unchanged += 1,
@@ -244,6 +251,17 @@ impl ImportTally {
         output: &mut Output,
     ) -> Result<(), Failure> {
         self.problems.sort();
+        self.secrets.sort();
+        if !self.secrets.is_empty() {
+            let files = count(self.secrets.len() as u64, "file looks", "files look");
+            let names: Vec<_> = self.secrets.iter().map(|path| printable(path)).collect();
+            output.note(&format!(
+                "vdom: {files} like secrets, and were brought in:\n  {}\n  where they should not \
+                 be there: name them in .gitignore and give --gitignore, remove them with \
+                 `vdom rm`, and change the secrets",
+                names.join("\n  ")
+            ))?;
+        }
         let seconds = elapsed.as_secs_f64();
         output.result(
             || {
@@ -256,6 +274,7 @@ impl ImportTally {
                     "unchanged": self.unchanged,
                     "deleted": self.deleted,
                     "revision": self.revision,
+                    "secrets": self.secrets,
                     "seconds": seconds,
                     "problems": self.problems.records(),
                 })

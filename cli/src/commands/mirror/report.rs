@@ -149,6 +149,18 @@ impl Observer for MirrorReport<'_> {
             Event::Moved { direction, change, path, from } => {
                 self.moved(direction, change, path, from)
             }
+            Event::Secret { path } => {
+                let path = printable(path);
+                let advice = "where it should not be there: name it in .gitignore, remove it with \
+                              `vdom rm`, and change the secret";
+                self.line(
+                    json!({ "event": "secret", "path": path, "advice": advice }),
+                    &|painter| {
+                        let secret = painter.paint(Tone::Bad, "secret   ");
+                        format!("{secret} {path}: looks like a secret, and was sent\n  {advice}")
+                    },
+                )
+            }
             Event::Conflict { path, theirs } => self.conflict(path, theirs),
             Event::Resolved { path } => {
                 let path = printable(path);

@@ -4,6 +4,7 @@ mod git_round_trip;
 mod history;
 mod repository;
 mod round_trip;
+mod sources;
 
 use std::path::Path;
 

@@ -104,12 +104,13 @@ impl Repository {
     }
 }
 
-/// A command of git that knows nothing of the user.
+/// A command of git that knows nothing of the user, nor of a hook that runs the tests.
 fn isolated(folder: &Path) -> Command {
     let mut command = Command::new("git");
     command
         .current_dir(folder)
-        .env_remove("GIT_DIR")
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("LC_ALL", "C")

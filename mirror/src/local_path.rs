@@ -151,10 +151,7 @@ impl PathMapping {
         path: &str,
         attributes: &Attributes,
     ) -> Option<Result<LocalPath>> {
-        // The attribute counts as long as the node is where it says.
-        let original = git_path(path, attributes)
-            .filter(|original| encode_path(original).is_some_and(|kept| kept.path.as_str() == path))
-            .unwrap_or_else(|| path.as_bytes().to_vec());
+        let original = git_path(path, attributes);
         let local = if self.prefix.is_empty() {
             original.as_slice()
         } else {

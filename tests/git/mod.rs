@@ -2,6 +2,7 @@
 
 mod git_round_trip;
 mod history;
+mod names;
 mod repository;
 mod round_trip;
 mod sources;

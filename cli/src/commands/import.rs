@@ -2,6 +2,7 @@
 //! repository of git into a repo.
 
 mod git;
+mod in_the_way;
 mod upload;
 mod walk;
 
@@ -16,6 +17,7 @@ use vdom_client::{BranchSpec, Client, DEFAULT_BRANCH};
 use vdom_mirror::looks_secret;
 use vdom_proto::v1::{NodeKind, ReadTreeRequest};
 
+use self::in_the_way::in_the_way;
 use self::upload::{RemoteEntry, Uploaded, Uploader};
 use self::walk::LocalFile;
 use super::file_problems::FileProblems;
@@ -107,7 +109,7 @@ async fn import(arguments: ImportArguments, output: &mut Output) -> Result<(), F
     let walked = tokio::task::spawn_blocking(move || walk::walk(&directory, gitignore))
         .await
         .map_err(|error| Failure::failed(format!("cannot read the directory: {error}")))??;
-    let remote = remote_entries(&clients[0], &branch).await?;
+    let mut remote = remote_entries(&clients[0], &branch).await?;
 
     let uploader = Uploader::new(clients, branch, arguments.options, arguments.overwrite);
     let mut tally = ImportTally { problems: walked.problems.into(), ..ImportTally::default() };
@@ -117,15 +119,27 @@ async fn import(arguments: ImportArguments, output: &mut Output) -> Result<(), F
     }
 
     let jobs = usize::from(arguments.jobs);
-    let bar = progress_bar(output, Some(walked.files.len() as u64), PROGRESS);
-    upload(&uploader, &walked.files, &remote, jobs, &bar, &mut tally).await?;
+    let mut files = walked.files;
+    if may_delete {
+        let met = in_the_way(paths_of(&files), remote.keys().map(String::as_str));
+        let gone: HashSet<_> = met.into_values().flatten().map(str::to_owned).collect();
+        delete(&uploader, gone, &mut remote, jobs, &mut tally).await?;
+    }
+    for (path, standing) in in_the_way(paths_of(&files), remote.keys().map(String::as_str)) {
+        let standing: Vec<_> = standing.iter().take(3).map(|path| printable(path)).collect();
+        let advice = if arguments.delete { "" } else { "; --delete takes it out first" };
+        let problem = format!("{} is in its way in the branch{advice}", standing.join(", "));
+        tally.problem(path.to_owned(), Failure::failed(problem))?;
+    }
+    let blocked: HashSet<_> = tally.problems.paths().map(str::to_owned).collect();
+    files.retain(|file| !blocked.contains(&file.path));
+    let bar = progress_bar(output, Some(files.len() as u64), PROGRESS);
+    upload(&uploader, &files, &remote, jobs, &bar, &mut tally).await?;
     bar.finish_and_clear();
     if may_delete {
-        let kept: HashSet<&str> = walked.files.iter().map(|file| file.path.as_str()).collect();
-        let gone = remote.iter().filter(|(path, remote)| {
-            remote.kind == NodeKind::File && !kept.contains(path.as_str())
-        });
-        delete(&uploader, gone, jobs, &mut tally).await?;
+        let kept: HashSet<&str> = paths_of(&files).collect();
+        let gone = remote.keys().filter(|path| !kept.contains(path.as_str())).cloned().collect();
+        delete(&uploader, gone, &mut remote, jobs, &mut tally).await?;
     }
     tally.report(uploader.branch(), started.elapsed(), output)
 }
@@ -149,22 +163,37 @@ async fn upload(
     Ok(())
 }
 
+/// Deletes files of the branch; documents are left alone.
 async fn delete(
     uploader: &Uploader,
-    gone: impl Iterator<Item = (&String, &RemoteEntry)>,
+    gone: HashSet<String>,
+    remote: &mut HashMap<String, RemoteEntry>,
     jobs: usize,
     tally: &mut ImportTally,
 ) -> Result<(), Failure> {
+    let gone: Vec<_> = remote
+        .extract_if(|path, entry| entry.kind == NodeKind::File && gone.contains(path))
+        .collect();
     let mut deleted = stream::iter(gone)
-        .map(async |(path, remote)| (path, uploader.delete(path, remote).await))
+        .map(async |(path, entry)| {
+            let outcome = uploader.delete(&path, &entry).await;
+            (path, entry, outcome)
+        })
         .buffer_unordered(jobs);
-    while let Some((path, outcome)) = deleted.next().await {
+    while let Some((path, entry, outcome)) = deleted.next().await {
         match outcome {
             Ok(()) => tally.deleted += 1,
-            Err(failure) => tally.problem(path.clone(), failure)?,
+            Err(failure) => {
+                tally.problem(path.clone(), failure)?;
+                remote.insert(path, entry);
+            }
         }
     }
     Ok(())
+}
+
+fn paths_of(files: &[LocalFile]) -> impl Iterator<Item = &str> + Clone {
+    files.iter().map(|file| file.path.as_str())
 }
 
 /// What the branch holds now, by path; nothing where there is no such branch.

@@ -4,6 +4,7 @@ mod branch_histories;
 mod commit_builder;
 mod git_stream;
 mod ref_writer;
+mod tree_shape;
 
 use std::io::{self, BufWriter, Write};
 
@@ -46,20 +47,30 @@ pub(super) async fn export(
     git.write(&StreamCommand::Feature(Bytes::from_static(b"date-format=raw-permissive")))?;
     let mut history = RepoHistory::new(client, repo, branches);
     history.write(&mut git, &bar).await?;
-    let shortened = ref_writer::write(&mut git, &records, history.tips())?;
+    let outcome = ref_writer::write(&mut git, &records, history.tips())?;
     git.write(&StreamCommand::Done)?;
     git.flush()?;
     let commits = git.commits();
     drop(git);
     bar.finish_and_clear();
-    for name in shortened {
+    for name in outcome.shortened {
         output.note(&format!(
             "vdom: {} points to its commit: the tag between them has no ref",
             name.escape_ascii()
         ))?;
     }
+    for (branch, name) in outcome.renamed {
+        output.note(&format!(
+            "vdom: the branch {branch} is {} there: git cannot have it beside the others",
+            name.escape_ascii()
+        ))?;
+    }
     output.note(&format!("{repo}: {}", count(commits, "commit", "commits")))?;
-    Ok(())
+    let problems = history.problems();
+    match problems.exit() {
+        None => Ok(()),
+        Some(exit) => Err(problems.failure(exit, "written")),
+    }
 }
 
 /// Standard output as something to write to.

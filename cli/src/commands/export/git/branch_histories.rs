@@ -18,6 +18,8 @@ use vdom_proto::v1::{Branch as BranchInfo, ChangeEvent, SubscribeRequest};
 
 use super::commit_builder::{Attributed, ChangeOrigin, CommitBuilder};
 use super::git_stream::GitStream;
+use super::tree_shape::TreeShape;
+use crate::commands::file_problems::FileProblems;
 use crate::exit::{Exit, Failure};
 
 /// A server says at least once a second how far it is.
@@ -43,6 +45,7 @@ pub(super) struct RepoHistory {
     /// Lines that wait for a commit of git.
     waiting: HashMap<Bytes, Vec<usize>>,
     tips: BTreeMap<String, BranchTip>,
+    shape: TreeShape,
 }
 
 /// A branch that is being read.
@@ -84,6 +87,7 @@ impl RepoHistory {
             children: HashMap::new(),
             waiting: HashMap::new(),
             tips: BTreeMap::new(),
+            shape: TreeShape::default(),
         };
         let branches = branches.into_iter().filter(|branch| branch.name != REFS_BRANCH);
         for info in branches {
@@ -101,6 +105,11 @@ impl RepoHistory {
     /// The last commit of each branch, once all is written.
     pub(super) fn tips(&self) -> &BTreeMap<String, BranchTip> {
         &self.tips
+    }
+
+    /// The files that no commit could have, once all is written.
+    pub(super) fn problems(&self) -> FileProblems {
+        self.shape.problems()
     }
 
     /// Writes all commits, each after its parents.
@@ -132,7 +141,7 @@ impl RepoHistory {
         {
             let branch = histories.first().map(|index| self.histories[*index].branch.to_string());
             return Err(Failure::failed(format!(
-                "{} begins in {parent}, which is no longer imported_state",
+                "{} begins in {parent}, which is no longer there",
                 branch.unwrap_or_default()
             ))
             .advice("`vdom export DIR` writes the files of one branch"));
@@ -174,10 +183,19 @@ impl RepoHistory {
             }
             let ended = std::mem::take(&mut set);
             let record = ended.record.clone();
-            let changes =
-                ended.finish(last_revision, &origin, &mut history.attributed, git).await?;
+            let is_ahead = event.metadata.contains_key(AHEAD_METADATA);
+            let changes = ended
+                .finish(
+                    last_revision,
+                    record.is_some() || is_ahead,
+                    &origin,
+                    &mut history.attributed,
+                    &mut self.shape,
+                    git,
+                )
+                .await?;
             history.ahead.extend(changes);
-            if event.metadata.contains_key(AHEAD_METADATA) {
+            if is_ahead {
                 history.revision = last_revision;
             } else {
                 let held = history.held(record, &event, last_revision);

@@ -1,6 +1,6 @@
 //! The refs and tags of a repo, as git had them or as its branches say.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
 
 use bytes::Bytes;
@@ -14,6 +14,16 @@ use vdom_proto::v1::ReadTreeRequest;
 use super::branch_histories::BranchTip;
 use super::git_stream::GitStream;
 use crate::exit::Failure;
+
+const HEADS: &str = "refs/heads/";
+
+/// What could not be written as it is.
+pub(super) struct WrittenRefs {
+    /// The tags of a tag that no ref names: they point to the commit instead.
+    pub(super) shortened: Vec<Bytes>,
+    /// Branches, and the refs that they became because their own cannot be there.
+    pub(super) renamed: Vec<(String, Bytes)>,
+}
 
 /// Reads the refs that an import kept; none in a repo that did not come from git.
 pub(super) async fn read(client: &Client, repo: &str) -> Result<Vec<RefRecord>, Failure> {
@@ -41,14 +51,16 @@ pub(super) async fn read(client: &Client, repo: &str) -> Result<Vec<RefRecord>, 
 }
 
 /// Writes where the refs point: to what git had, and a branch that has gone on
-/// since to its last commit. Answers with the tags of a tag that no ref names: they
-/// point to the commit instead.
+/// since to its last commit.
 pub(super) fn write<W: Write>(
     git: &mut GitStream<W>,
     records: &[RefRecord],
     tips: &BTreeMap<String, BranchTip>,
-) -> Result<Vec<Bytes>, Failure> {
+) -> Result<WrittenRefs, Failure> {
     let mut written = HashSet::new();
+    let with_commit = records.iter().filter(|record| record.commit.is_some());
+    let mut taken: BTreeSet<_> = with_commit.map(|record| record.name.clone()).collect();
+    let mut renamed = Vec::new();
     let mut tagged = Vec::new();
     for record in records {
         let Some(commit) = &record.commit else { continue };
@@ -78,12 +90,34 @@ pub(super) fn write<W: Write>(
             && !written.contains(branch.as_str())
             && !is_forgotten
         {
-            git.point(Bytes::from(format!("refs/heads/{branch}")), mark)?;
+            let name = free_name(branch, &taken);
+            if name.strip_prefix(HEADS.as_bytes()) != Some(branch.as_bytes()) {
+                renamed.push((branch.clone(), name.clone()));
+            }
+            taken.insert(name.clone());
+            git.point(name, mark)?;
         }
     }
     let shortened = write_tags(git, tagged)?;
     git.forget_scratch()?;
-    Ok(shortened)
+    Ok(WrittenRefs { shortened, renamed })
+}
+
+/// A ref for a branch that can be beside those that are taken: to git a name is a file, and
+/// one that goes on after a `/` lies in a folder.
+fn free_name(branch: &str, taken: &BTreeSet<Bytes>) -> Bytes {
+    let flat = branch.replace('/', "-");
+    let numbered = (2..).map(|number| format!("{flat}-{number}"));
+    let names = [branch.to_owned(), flat.clone()].into_iter().chain(numbered);
+    let is_free = |name: &String| {
+        let mut above = name.match_indices('/').map(|(at, _)| &name.as_bytes()[..at]);
+        let below = format!("{name}/");
+        let next = taken.range(Bytes::from(below.clone())..).next();
+        !taken.contains(name.as_bytes())
+            && !above.any(|above| taken.contains(above))
+            && !next.is_some_and(|next| next.starts_with(below.as_bytes()))
+    };
+    names.map(|name| format!("{HEADS}{name}")).find(is_free).unwrap_or_default().into()
 }
 
 /// Writes annotated tags, those of tags after the tags that they point to.
@@ -118,4 +152,28 @@ fn write_tags<W: Write>(
         }))?;
     }
     Ok(shortened)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_that_git_cannot_have_beside_others_gets_another_name() {
+        let taken: BTreeSet<_> = ["a", "b/c", "b-c", "b-c-2", "d!/x"]
+            .map(|name| Bytes::from(format!("{HEADS}{name}")))
+            .into();
+        for (branch, name) in [
+            ("main", "main"),
+            ("a", "a-2"),
+            ("a/x", "a-x"),
+            ("a/x/y", "a-x-y"),
+            ("b", "b-2"),
+            ("b/c/d", "b-c-d"),
+            ("b/c", "b-c-3"),
+            ("d", "d"),
+        ] {
+            assert_eq!(free_name(branch, &taken), format!("{HEADS}{name}"), "{branch}");
+        }
+    }
 }

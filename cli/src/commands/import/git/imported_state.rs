@@ -141,9 +141,8 @@ pub(super) async fn modes(
         }
         let attributes = entry.attributes.into_iter().collect();
         let mode = file_attributes::file_mode(&attributes);
-        if mode != FileMode::Plain
-            && let Some(path) = file_attributes::git_path(&entry.path, &attributes)
-        {
+        if mode != FileMode::Plain {
+            let path = file_attributes::git_path(&entry.path, &attributes);
             modes.insert(path.into(), mode);
         }
     }

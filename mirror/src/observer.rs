@@ -39,6 +39,9 @@ pub enum Event<'a> {
     Resolved { path: &'a str },
     /// A file cannot be mirrored. Told once, until it can or the reason changes.
     Problem { path: &'a str, error: &'a Error },
+    /// So many deletions of the branch's files wait, because they are more than half of
+    /// them. Told again where they become more.
+    DeletionsHeld { deletions: usize, files: usize },
     /// The server cannot be reached. Told once, until it can.
     Away { error: &'a Error },
     /// The server answers again, after [`Event::Away`].

@@ -43,7 +43,7 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 /// Run again, it goes on after the last commit that is there.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ImportArguments {
-    /// Directory to bring in: every file in it except `.git`
+    /// Directory to bring in: every file in it except `.git` and `.vdom`
     #[arg(value_name = "DIR", required_unless_present = "git")]
     directory: Option<PathBuf>,
     /// Repository of git whose whole history to bring in

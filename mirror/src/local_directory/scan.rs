@@ -6,7 +6,7 @@ use vdom_git::node_path::RESERVED_FOLDER;
 
 use super::{LocalDirectory, LocalEntry, UnusableEntry};
 use crate::directory_walk::{WalkRules, WalkedEntry, walk};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fingerprint::FileStat;
 use crate::local_path::LocalPath;
 
@@ -15,7 +15,7 @@ use crate::local_path::LocalPath;
 pub(crate) struct DirectoryScan {
     pub(crate) files: BTreeMap<LocalPath, FileStat>,
     /// What cannot be mirrored, and why.
-    pub(crate) unusable: BTreeMap<LocalPath, UnusableEntry>,
+    pub(crate) unusable: BTreeMap<Vec<u8>, UnusableEntry>,
     /// Where files may come, by their paths; the directory itself is the empty one.
     pub(crate) folders: BTreeSet<Vec<u8>>,
 }
@@ -45,12 +45,18 @@ impl LocalDirectory {
                     scan.add(path, LocalEntry::of(Some(&metadata)));
                 }
             }
-            // What cannot be listed is looked at below, where it is known.
-            WalkedEntry::Unreadable(_) => {}
+            // What is known in it is looked at below.
+            WalkedEntry::Unreadable(error) => {
+                let problem = format!("cannot be read: {error}");
+                scan.unusable.insert(path.to_vec(), UnusableEntry::Unreadable(problem));
+            }
         })?;
         self.check()?;
+        if let Some(UnusableEntry::Unreadable(problem)) = scan.unusable.get(&b""[..]) {
+            return Err(Error::failed(format!("{} {problem}", self.root().display())));
+        }
         for path in known {
-            if !scan.files.contains_key(path) && !scan.unusable.contains_key(path) {
+            if !scan.files.contains_key(path) && !scan.unusable.contains_key(path.as_bytes()) {
                 let found = self.stat(path.as_bytes());
                 scan.add(path.clone(), found);
             }
@@ -68,7 +74,7 @@ impl DirectoryScan {
                 self.files.insert(path, stat);
             }
             LocalEntry::Unusable(why) => {
-                self.unusable.insert(path, why);
+                self.unusable.insert(path.as_bytes().to_vec(), why);
             }
         }
     }

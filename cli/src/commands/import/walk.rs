@@ -11,6 +11,8 @@ use vdom_core::NodePath;
 use vdom_core::limits::CONTENT_MAX_BYTES;
 
 pub(super) use vdom_git::file_attributes::{MODE, SYMLINK};
+use vdom_git::node_path::RESERVED_FOLDER;
+use vdom_mirror::belongs_to_mirror;
 use vdom_mirror::directory_walk::{self, WalkRules, WalkedEntry};
 
 use crate::exit::{Exit, Failure};
@@ -41,7 +43,7 @@ pub(super) struct Walked {
     pub(super) problems: Vec<(String, Failure)>,
 }
 
-/// Lists every file below `directory` but `.git`, hidden ones too; with `gitignore`,
+/// Lists every file below `directory` but `.git` and a mirror's `.vdom`, hidden ones too; with `gitignore`,
 /// without those that `.gitignore` files name. Rules that cannot be read end it.
 pub(super) fn walk(directory: &Path, gitignore: bool) -> Result<Walked, Failure> {
     let metadata = std::fs::metadata(directory).map_err(|error| {
@@ -58,7 +60,7 @@ pub(super) fn walk(directory: &Path, gitignore: bool) -> Result<Walked, Failure>
     let mut walked = Walked::default();
     let rules = WalkRules {
         in_folders: if gitignore { &[".gitignore"] } else { &[] },
-        never: &[".git"],
+        never: &[".git", RESERVED_FOLDER],
         ..WalkRules::default()
     };
     directory_walk::walk(directory, &rules, |path, entry| walked.add(directory, path, entry))?;
@@ -69,6 +71,9 @@ impl Walked {
     fn add(&mut self, directory: &Path, path: &[u8], entry: WalkedEntry) {
         let found = match entry {
             WalkedEntry::Folder => return,
+            WalkedEntry::File(_) if belongs_to_mirror(path) => {
+                Err("a mirror laid it there: settle the conflict of its file first".to_owned())
+            }
             WalkedEntry::File(metadata) => local_file(directory, path, &metadata),
             WalkedEntry::Unreadable(error) => Err(format!("cannot be read: {error}")),
         };

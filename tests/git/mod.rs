@@ -3,6 +3,7 @@
 mod git_round_trip;
 mod history;
 mod names;
+mod odd_commits;
 mod repository;
 mod round_trip;
 mod sources;

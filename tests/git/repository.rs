@@ -59,6 +59,18 @@ impl Repository {
         finish(command, input)
     }
 
+    /// Makes a commit of these bytes, `TREE` replaced by a tree without files, and lets a
+    /// ref point to it; answers with its id.
+    pub(crate) fn raw_commit(&self, ref_name: &str, commit: &str) -> String {
+        let tree = self.run_with(&["mktree"], b"");
+        let commit = commit.replace("TREE", String::from_utf8_lossy(&tree).trim());
+        let made = ["hash-object", "-t", "commit", "-w", "--stdin", "--literally"];
+        let id = self.run_with(&made, commit.as_bytes());
+        let id = String::from_utf8_lossy(&id).trim().to_owned();
+        self.run(&["update-ref", ref_name, &id]);
+        id
+    }
+
     /// As somebody, at some time.
     pub(crate) fn run_as(&self, signed: &Signed, arguments: &[&OsStr], input: &[u8]) -> String {
         let mut command = isolated(&self.path);

@@ -33,6 +33,8 @@ use crate::output::{Output, Tone};
 use crate::progress::progress_bar;
 use crate::server::ServerOptions;
 
+/// So many names are told; JSON has all.
+const SHOWN_MAX: usize = 5;
 const PROGRESS: &str = "{bar:24} {human_pos}/{human_len} commits  {eta} left";
 
 /// Brings it in; run again, it goes on after the last commit that is there.
@@ -67,11 +69,11 @@ pub(super) async fn import(
     let (items, thread) = export_reader::start(repository, version, Arc::clone(&plan), is_imported);
     let written = writer.write(HistoryItems::new(items), &bar).await;
     bar.finish_and_clear();
-    let tagged = written.map_err(goes_on)?;
+    let end = written.map_err(goes_on)?;
     // It has sent its last item.
     let _has_ended = thread.join();
     let refs_changed =
-        ref_records::write(&client, repo, &mut refs, tagged).await.map_err(goes_on)?;
+        ref_records::write(&client, repo, &mut refs, end.tagged).await.map_err(goes_on)?;
     let report = ImportReport {
         repo,
         commits: graph.len() as u64,
@@ -80,6 +82,7 @@ pub(super) async fn import(
         refs: &refs,
         refs_changed,
         rewritten: &plan.rewritten,
+        odd_persons: &end.odd_persons,
         elapsed: started.elapsed(),
     };
     report.print(output)
@@ -93,6 +96,7 @@ struct ImportReport<'a> {
     refs: &'a RepositoryRefs,
     refs_changed: u64,
     rewritten: &'a [String],
+    odd_persons: &'a [String],
     elapsed: Duration,
 }
 
@@ -103,6 +107,14 @@ impl ImportReport<'_> {
                 "vdom: {name} was rewritten in git: {}@{name} stays as it is, and the new commits \
                  are on a branch of their own",
                 self.repo
+            ))?;
+        }
+        if !self.odd_persons.is_empty() {
+            output.note(&format!(
+                "vdom: {} by somebody whose name or time git itself does not read back: kept as \
+                 it is, and repaired in an export, which changes the id: {}",
+                count(self.odd_persons.len() as u64, "commit or tag is", "commits or tags are"),
+                some(self.odd_persons),
             ))?;
         }
         for (name, kind) in &self.refs.left_out {
@@ -121,6 +133,7 @@ impl ImportReport<'_> {
                     "refs_changed": self.refs_changed,
                     "refs_left_out": left_out.collect::<Vec<_>>(),
                     "rewritten": self.rewritten,
+                    "odd_persons": self.odd_persons,
                     "seconds": self.elapsed.as_secs_f64(),
                 })
             },
@@ -139,6 +152,12 @@ impl ImportReport<'_> {
         )?;
         Ok(())
     }
+}
+
+/// The first few of them.
+fn some(names: &[String]) -> String {
+    let shown = names.iter().take(SHOWN_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN_MAX { format!("{shown}, …") } else { shown }
 }
 
 fn goes_on(failure: Failure) -> Failure {

@@ -341,7 +341,7 @@ fn made_up(last: &ChangeEvent, revision: u64) -> CommitCommand {
     let seconds = |time: Option<&prost_types::Timestamp>| time.map_or(0, |time| time.seconds);
     let written = seconds(last.timestamp.as_ref());
     let authored = last.authored_at.as_ref().map_or(written, |time| time.seconds);
-    let history = |seconds: i64| Bytes::from(format!("{who} {seconds} +0000"));
+    let history = |seconds: i64| Bytes::from(format!("{who} {} +0000", seconds.max(0)));
     let message =
         if last.message.is_empty() { format!("Revision {revision}") } else { last.message.clone() };
     CommitCommand {

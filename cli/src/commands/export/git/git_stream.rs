@@ -8,6 +8,7 @@ use futures::TryStreamExt;
 use vdom_client::NodeContent;
 use vdom_git::command::{CommitCommand, ObjectName, ResetCommand, StreamCommand};
 use vdom_git::fast_import::FastImportWriter;
+use vdom_git::identity::readable_person;
 
 use crate::exit::Failure;
 
@@ -100,7 +101,9 @@ impl<W: Write> GitStream<W> {
             self.marks.insert(id.clone(), mark);
         }
         self.commits += 1;
-        let commit = CommitCommand { ref_name, mark: Some(mark), ..commit };
+        let committer = readable_person(&commit.committer).into();
+        let author = commit.author.map(|author| readable_person(&author).into());
+        let commit = CommitCommand { ref_name, mark: Some(mark), author, committer, ..commit };
         self.write(&StreamCommand::Commit(Box::new(commit)))?;
         Ok(mark)
     }

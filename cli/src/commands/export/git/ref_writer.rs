@@ -8,6 +8,7 @@ use futures::TryStreamExt;
 use vdom_client::Client;
 use vdom_git::branch_name::{REFS_BRANCH, SIDE_BRANCHES};
 use vdom_git::command::{ObjectName, StreamCommand, TagCommand};
+use vdom_git::identity::readable_person;
 use vdom_git::record::RefRecord;
 use vdom_proto::v1::ReadTreeRequest;
 
@@ -147,7 +148,7 @@ fn write_tags<W: Write>(
             mark,
             from: ObjectName::Mark(from),
             original_id: (!tag.id.is_empty()).then(|| tag.id.clone()),
-            tagger: tag.tagger.clone(),
+            tagger: tag.tagger.as_deref().map(|tagger| readable_person(tagger).into()),
             message: tag.message.clone(),
         }))?;
     }

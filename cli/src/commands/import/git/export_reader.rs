@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use vdom_git::command::{CommitCommand, ObjectName, StreamCommand, TagCommand};
 use vdom_git::commit_graph::ImportPlan;
 use vdom_git::fast_export::{FastExportLimits, FastExportReader};
+use vdom_git::identity::readable_person;
 use vdom_git::normalize::{CommitEdits, FileEdit, FileSource, NewFile, normalize};
 use vdom_git::object_id::ObjectId;
 use vdom_git::record::{CommitRecord, TagRecord};
@@ -35,8 +36,17 @@ pub(super) enum HistoryItem {
     Commit(Box<NewCommit>),
     /// A part of a content.
     Content(ContentPart),
-    /// The end of it all: annotated tags by the name of their ref.
-    End(HashMap<Bytes, TaggedCommit>),
+    /// The end of it all.
+    End(HistoryEnd),
+}
+
+/// What is known once all of a history was read.
+#[derive(Debug, Default)]
+pub(super) struct HistoryEnd {
+    /// Annotated tags by the name of their ref.
+    pub(super) tagged: HashMap<Bytes, TaggedCommit>,
+    /// Commits and tags by somebody whom git's own reader would refuse.
+    pub(super) odd_persons: Vec<String>,
 }
 
 /// What a tag's ref leads to.
@@ -122,7 +132,7 @@ struct HistoryReader<F> {
     commits: HashMap<u64, ObjectId>,
     /// By mark and by ref name.
     tags: HashMap<u64, TaggedCommit>,
-    tagged: HashMap<Bytes, TaggedCommit>,
+    end: HistoryEnd,
 }
 
 impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
@@ -141,7 +151,7 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
             items,
             commits: HashMap::new(),
             tags: HashMap::new(),
-            tagged: HashMap::new(),
+            end: HistoryEnd::default(),
         })
     }
 
@@ -155,8 +165,8 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
             }
         }
         self.export.finish()?;
-        let tagged = std::mem::take(&mut self.tagged);
-        self.send(HistoryItem::End(tagged))
+        let end = std::mem::take(&mut self.end);
+        self.send(HistoryItem::End(end))
     }
 
     fn commit(&mut self, commit: CommitCommand) -> Result<(), ReadEnd> {
@@ -174,6 +184,9 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
                 .advice("the repository changed while it was read: run the same command again")
                 .into());
         };
+        if commit.author.iter().chain([&commit.committer]).any(is_odd) {
+            self.end.odd_persons.push(format!("commit {id}"));
+        }
         let new = self.new_commit(commit, id, branch)?;
         let contents = new.contents();
         self.send(HistoryItem::Commit(Box::new(new)))?;
@@ -223,6 +236,9 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
     }
 
     fn tag(&mut self, tag: TagCommand) -> Result<(), ReadEnd> {
+        if tag.tagger.as_ref().is_some_and(is_odd) {
+            self.end.odd_persons.push(format!("tag {}", tag.name.escape_ascii()));
+        }
         let inner = match &tag.from {
             ObjectName::Mark(mark) => self.tags.get(mark).cloned(),
             ObjectName::Name(_) => None,
@@ -245,13 +261,17 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
         } else {
             [b"refs/tags/", tag.name.as_ref()].concat().into()
         };
-        self.tagged.insert(ref_name, tagged);
+        self.end.tagged.insert(ref_name, tagged);
         Ok(())
     }
 
     fn send(&self, item: HistoryItem) -> Result<(), ReadEnd> {
         self.items.blocking_send(Ok(item)).map_err(|_| ReadEnd::NobodyReads)
     }
+}
+
+fn is_odd(person: &Bytes) -> bool {
+    readable_person(person) != person.as_ref()
 }
 
 /// A running `git fast-export`.

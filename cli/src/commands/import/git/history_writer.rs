@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use indicatif::ProgressBar;
 use tokio::sync::watch;
 use vdom_client::{BranchSpec, Client};
@@ -12,7 +11,7 @@ use vdom_git::object_id::ObjectId;
 
 use super::branch_pipeline::{BranchFork, BranchPipeline, ChangeSetSender, Modes};
 use super::commit_writer;
-use super::export_reader::{HistoryItem, NewCommit, TaggedCommit};
+use super::export_reader::{HistoryEnd, HistoryItem, NewCommit};
 use super::history_items::HistoryItems;
 use super::imported_state::ImportedState;
 use crate::exit::Failure;
@@ -82,16 +81,16 @@ impl HistoryWriter {
         Ok(())
     }
 
-    /// Writes everything that comes; answers with the annotated tags.
+    /// Writes everything that comes; answers with what is known at its end.
     pub(super) async fn write(
         &mut self,
         mut items: HistoryItems,
         bar: &ProgressBar,
-    ) -> Result<HashMap<Bytes, TaggedCommit>, Failure> {
-        let tagged = loop {
+    ) -> Result<HistoryEnd, Failure> {
+        let end = loop {
             match items.next().await? {
                 HistoryItem::Commit(commit) => self.commit(*commit, &mut items).await?,
-                HistoryItem::End(tagged) => break tagged,
+                HistoryItem::End(end) => break end,
                 HistoryItem::Content(_) => {
                     return Err(Failure::failed("git brought a content that nobody asked for"));
                 }
@@ -103,7 +102,7 @@ impl HistoryWriter {
             let Some(fork) = self.fork_at(commit) else { continue };
             self.sender.fork(&self.branch(name)?, fork).await?;
         }
-        Ok(tagged)
+        Ok(end)
     }
 
     async fn commit(&mut self, commit: NewCommit, items: &mut HistoryItems) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use vdom_core::document::{self, DocumentBuilder, Element};
 
 use crate::command::Signature;
+use crate::commit_object::CommitHeader;
 
 /// Where the record of a branch's last commit is.
 pub const COMMIT_PATH: &str = ".vdom/git-commit";
@@ -28,6 +29,8 @@ pub struct CommitRecord {
     pub signatures: Vec<Signature>,
     /// Of the message, where it is not UTF-8.
     pub encoding: Option<Bytes>,
+    /// Headers that streams do not carry.
+    pub headers: Vec<CommitHeader>,
     pub message: Bytes,
 }
 
@@ -78,6 +81,15 @@ impl CommitRecord {
         if !self.signatures.is_empty() {
             record.append_array("signatures", &signatures);
         }
+        let headers = array(&self.headers, |list, key, header| {
+            let mut entry = DocumentBuilder::new();
+            append(&mut entry, "name", &header.name);
+            append(&mut entry, "value", &header.value);
+            list.append_document(key, &entry.finish());
+        });
+        if !self.headers.is_empty() {
+            record.append_array("headers", &headers);
+        }
         append(&mut record, "message", &self.message);
         record.finish()
     }
@@ -94,6 +106,7 @@ impl CommitRecord {
                 "committer" => read.committer = text(&field)?,
                 "encoding" => read.encoding = Some(text(&field)?),
                 "signatures" => read.signatures = list(&field, signature)?,
+                "headers" => read.headers = list(&field, header)?,
                 "message" => read.message = text(&field)?,
                 _ => continue,
             }
@@ -180,17 +193,20 @@ fn list<T>(element: &Element<'_>, read: impl Fn(&Element<'_>) -> Option<T>) -> O
     element.elements().map(|item| read(&item)).collect()
 }
 
+fn header(element: &Element<'_>) -> Option<CommitHeader> {
+    let [name, value] = pair(element, ["name", "value"])?;
+    Some(CommitHeader { name, value })
+}
+
 fn signature(element: &Element<'_>) -> Option<Signature> {
-    let (mut kind, mut data) = (None, None);
+    let [kind, data] = pair(element, ["kind", "data"])?;
+    Some(Signature { kind, data })
+}
+
+fn pair(element: &Element<'_>, names: [&str; 2]) -> Option<[Bytes; 2]> {
     element.as_document()?;
-    for field in element.elements() {
-        match field.key {
-            "kind" => kind = text(&field),
-            "data" => data = text(&field),
-            _ => {}
-        }
-    }
-    Some(Signature { kind: kind?, data: data? })
+    let field = |name: &str| text(&element.elements().find(|field| field.key == name)?);
+    Some([field(names[0])?, field(names[1])?])
 }
 
 fn tag(element: &Element<'_>) -> Option<TagRecord> {
@@ -224,6 +240,10 @@ mod tests {
                 data: Bytes::from_static(b"\xff\0"),
             }],
             encoding: Some(Bytes::from_static(b"ISO-8859-1")),
+            headers: vec![CommitHeader {
+                name: Bytes::from_static(b"mergetag"),
+                value: Bytes::from_static(b"object aa\n\xff"),
+            }],
             message: Bytes::from_static(b"Gr\xfc\xdfe\n\0\n"),
         };
         assert_eq!(CommitRecord::from_document(&record.to_document()), Some(record));

@@ -51,17 +51,17 @@ pub(super) async fn export(
     git.write(&StreamCommand::Done)?;
     git.flush()?;
     let commits = git.commits();
+    let lost_headers = git.take_lost_headers();
     drop(git);
     bar.finish_and_clear();
-    for name in outcome.shortened {
-        output.note(&format!(
-            "vdom: {} points to its commit: the tag between them has no ref",
-            name.escape_ascii()
-        ))?;
+    for note in outcome.notes {
+        output.note(&format!("vdom: {note}"))?;
     }
-    for (branch, name) in outcome.renamed {
+    for (name, commits) in lost_headers {
         output.note(&format!(
-            "vdom: the branch {branch} is {} there: git cannot have it beside the others",
+            "vdom: {} the header {}, which this stream does not carry: their ids change, and those \
+             of the commits after them",
+            count(commits, "commit had", "commits had"),
             name.escape_ascii()
         ))?;
     }

@@ -13,6 +13,7 @@ mod imported_state;
 mod ref_records;
 mod repository_refs;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::json;
 use vdom_core::RepoName;
+use vdom_git::branch_name::DETACHED_BRANCH;
 use vdom_git::commit_graph::ImportPlan;
 use vdom_git::object_id::ObjectId;
 use vdom_git::ref_list::RepositoryRefs;
@@ -83,6 +85,7 @@ pub(super) async fn import(
         refs_changed,
         rewritten: &plan.rewritten,
         odd_persons: &end.odd_persons,
+        headers: &end.headers,
         elapsed: started.elapsed(),
     };
     report.print(output)
@@ -97,6 +100,7 @@ struct ImportReport<'a> {
     refs_changed: u64,
     rewritten: &'a [String],
     odd_persons: &'a [String],
+    headers: &'a BTreeMap<String, u64>,
     elapsed: Duration,
 }
 
@@ -117,6 +121,20 @@ impl ImportReport<'_> {
                 some(self.odd_persons),
             ))?;
         }
+        for (name, commits) in self.headers {
+            output.note(&format!(
+                "vdom: {} the header {name}: it is kept, but streams of git do not carry it, so \
+                 that an export changes the ids of these commits and of those after them",
+                count(*commits, "commit has", "commits have"),
+            ))?;
+        }
+        if self.refs.records.iter().any(|record| record.branch.as_deref() == Some(DETACHED_BRANCH))
+        {
+            output.note(&format!(
+                "vdom: HEAD is detached, and only it leads to some commits: they are on {}@{}",
+                self.repo, DETACHED_BRANCH
+            ))?;
+        }
         for (name, kind) in &self.refs.left_out {
             output.note(&format!("vdom: {} is left out: a {kind}, no commit", lossy(name)))?;
         }
@@ -134,6 +152,7 @@ impl ImportReport<'_> {
                     "refs_left_out": left_out.collect::<Vec<_>>(),
                     "rewritten": self.rewritten,
                     "odd_persons": self.odd_persons,
+                    "headers": self.headers,
                     "seconds": self.elapsed.as_secs_f64(),
                 })
             },

@@ -1,7 +1,7 @@
 //! The branches of a repo as lines of commits: each read from its beginning, and
 //! left waiting where a merge needs a commit of another one first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ struct BranchHistory {
 struct PendingCommit {
     commit: CommitCommand,
     parents: Vec<Bytes>,
+    /// Headers that the stream does not carry.
+    headers: BTreeSet<Bytes>,
     revision: u64,
     is_from_git: bool,
 }
@@ -230,9 +232,10 @@ impl RepoHistory {
         }
         // The files of a commit differ from those of the one before it here.
         held.commit.from = history.tip.mark.map(ObjectName::Mark);
-        let merges = marks.into_iter().filter(|mark| Some(*mark) != history.tip.mark);
-        held.commit.merges = merges.map(ObjectName::Mark).collect();
+        // All but the first, which that one is; another may be the same once more.
+        held.commit.merges = marks.into_iter().skip(1).map(ObjectName::Mark).collect();
         let id = held.commit.original_id.clone();
+        git.lost_headers(held.headers);
         let mark = git.commit(held.commit)?;
         history.tip = BranchTip { mark: Some(mark), is_from_git: held.is_from_git };
         history.revision = held.revision;
@@ -310,6 +313,7 @@ impl BranchHistory {
         let changes = std::mem::take(&mut self.ahead);
         match record {
             Some(record) => PendingCommit {
+                headers: record.headers.into_iter().map(|header| header.name).collect(),
                 parents: record.parents,
                 commit: CommitCommand {
                     original_id: Some(record.id),
@@ -325,6 +329,7 @@ impl BranchHistory {
                 is_from_git: true,
             },
             None => PendingCommit {
+                headers: BTreeSet::new(),
                 parents: Vec::new(),
                 commit: CommitCommand { changes, ..made_up(last, revision) },
                 revision,

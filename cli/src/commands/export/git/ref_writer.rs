@@ -20,10 +20,8 @@ const HEADS: &str = "refs/heads/";
 
 /// What could not be written as it is.
 pub(super) struct WrittenRefs {
-    /// The tags of a tag that no ref names: they point to the commit instead.
-    pub(super) shortened: Vec<Bytes>,
-    /// Branches, and the refs that they became because their own cannot be there.
-    pub(super) renamed: Vec<(String, Bytes)>,
+    /// What is otherwise, for people.
+    pub(super) notes: Vec<String>,
 }
 
 /// Reads the refs that an import kept; none in a repo that did not come from git.
@@ -61,24 +59,31 @@ pub(super) fn write<W: Write>(
     let mut written = HashSet::new();
     let with_commit = records.iter().filter(|record| record.commit.is_some());
     let mut taken: BTreeSet<_> = with_commit.map(|record| record.name.clone()).collect();
-    let mut renamed = Vec::new();
+    let mut notes = Vec::new();
     let mut tagged = Vec::new();
     for record in records {
         let Some(commit) = &record.commit else { continue };
         let went_on = record.branch.as_ref().and_then(|branch| tips.get(branch));
         written.extend(record.branch.as_deref());
+        let mut name = record.name.clone();
+        if name == "HEAD" {
+            // A stream that sets HEAD would set the branch that it names.
+            name = free_name("detached-HEAD", &taken);
+            taken.insert(name.clone());
+            notes.push(format!("HEAD was detached: its commits are at {}", name.escape_ascii()));
+        }
         if let Some(BranchTip { mark: Some(mark), is_from_git: false }) = went_on {
-            git.point(record.name.clone(), *mark)?;
+            git.point(name, *mark)?;
             continue;
         }
         let mark = git.mark_of(commit).ok_or_else(|| {
-            let name = record.name.escape_ascii();
+            let name = name.escape_ascii();
             let commit = commit.escape_ascii();
             Failure::failed(format!("{name} points to {commit}, which no branch has"))
                 .advice("run the import again to bring in what is missing")
         })?;
         if record.tags.is_empty() {
-            git.point(record.name.clone(), mark)?;
+            git.point(name, mark)?;
         } else {
             tagged.push((record, mark));
         }
@@ -93,15 +98,23 @@ pub(super) fn write<W: Write>(
         {
             let name = free_name(branch, &taken);
             if name.strip_prefix(HEADS.as_bytes()) != Some(branch.as_bytes()) {
-                renamed.push((branch.clone(), name.clone()));
+                notes.push(format!(
+                    "the branch {branch} is {} there: git cannot have it beside the others",
+                    name.escape_ascii()
+                ));
             }
             taken.insert(name.clone());
             git.point(name, mark)?;
         }
     }
-    let shortened = write_tags(git, tagged)?;
+    for name in write_tags(git, tagged)? {
+        notes.push(format!(
+            "{} points to its commit: the tag between them has no ref",
+            name.escape_ascii()
+        ));
+    }
     git.forget_scratch()?;
-    Ok(WrittenRefs { shortened, renamed })
+    Ok(WrittenRefs { notes })
 }
 
 /// A ref for a branch that can be beside those that are taken: to git a name is a file, and
@@ -121,7 +134,8 @@ fn free_name(branch: &str, taken: &BTreeSet<Bytes>) -> Bytes {
     names.map(|name| format!("{HEADS}{name}")).find(is_free).unwrap_or_default().into()
 }
 
-/// Writes annotated tags, those of tags after the tags that they point to.
+/// Writes annotated tags, those of tags after the tags that they point to. Answers with the
+/// tags of a tag that no ref names: they point to the commit instead.
 fn write_tags<W: Write>(
     git: &mut GitStream<W>,
     mut tagged: Vec<(&RefRecord, u64)>,

@@ -1,7 +1,7 @@
 //! Reads a repository's history on a thread of its own: commits from
 //! `git fast-export`, contents from `git cat-file`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use vdom_git::command::{CommitCommand, ObjectName, StreamCommand, TagCommand};
 use vdom_git::commit_graph::ImportPlan;
+use vdom_git::commit_object::CommitObject;
 use vdom_git::fast_export::{FastExportLimits, FastExportReader};
 use vdom_git::identity::readable_person;
 use vdom_git::normalize::{CommitEdits, FileEdit, FileSource, NewFile, normalize};
@@ -47,6 +48,8 @@ pub(super) struct HistoryEnd {
     pub(super) tagged: HashMap<Bytes, TaggedCommit>,
     /// Commits and tags by somebody whom git's own reader would refuse.
     pub(super) odd_persons: Vec<String>,
+    /// Headers that no stream carries, and how many commits have them.
+    pub(super) headers: BTreeMap<String, u64>,
 }
 
 /// What a tag's ref leads to.
@@ -187,7 +190,12 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
         if commit.author.iter().chain([&commit.committer]).any(is_odd) {
             self.end.odd_persons.push(format!("commit {id}"));
         }
-        let new = self.new_commit(commit, id, branch)?;
+        let object = self.object(&id)?;
+        let names: BTreeSet<_> = object.headers.iter().map(|header| &header.name).collect();
+        for name in names {
+            *self.end.headers.entry(name.escape_ascii().to_string()).or_default() += 1;
+        }
+        let new = Self::new_commit(commit, id, branch, object)?;
         let contents = new.contents();
         self.send(HistoryItem::Commit(Box::new(new)))?;
         let items = &self.items;
@@ -202,16 +210,28 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
             )
     }
 
+    /// The commit as the object that it is.
+    fn object(&mut self, id: &ObjectId) -> Result<CommitObject, Failure> {
+        let mut object = Vec::new();
+        self.blobs.read(&[id.to_string().into()], |part| {
+            if let ContentPart::Piece(piece) = part {
+                object.extend_from_slice(&piece);
+            }
+            Ok(())
+        })?;
+        Ok(CommitObject::parse(&object))
+    }
+
     fn new_commit(
-        &self,
         commit: CommitCommand,
         id: ObjectId,
         branch: usize,
+        object: CommitObject,
     ) -> Result<NewCommit, Failure> {
-        let parents = commit.from.iter().chain(&commit.merges).map(|parent| self.id_of(parent));
         let record = CommitRecord {
             id: id.to_string().into(),
-            parents: parents.collect::<Result<_, _>>()?,
+            parents: object.parents,
+            headers: object.headers,
             author: commit.author,
             committer: commit.committer,
             signatures: commit.signatures,

@@ -15,6 +15,10 @@ pub const COMMIT_METADATA: &str = "git-commit";
 /// The metadata of a change set that only prepares a commit: the commit's id.
 pub const AHEAD_METADATA: &str = "git-commit-ahead";
 
+/// The metadata of a change set that is a commit whose parents were not there: the
+/// repository was shallow.
+pub const CUT_METADATA: &str = "git-commit-cut";
+
 /// A commit, without its files. Ids are hexadecimal digits, persons and times
 /// `Name <email> seconds zone`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub const AHEAD_METADATA: &str = "git-commit-ahead";
 pub struct CommitRecord {
     pub id: Bytes,
     pub parents: Vec<Bytes>,
+    /// The repository was shallow, and had none of the parents: all files are in this commit.
+    pub is_cut: bool,
     /// `None`: as the committer.
     pub author: Option<Bytes>,
     pub committer: Bytes,
@@ -69,6 +75,9 @@ impl CommitRecord {
         append(&mut record, "commit", &self.id);
         record
             .append_array("parents", &array(&self.parents, |list, key, id| append(list, key, id)));
+        if self.is_cut {
+            record.append_bool("cut", true);
+        }
         append_optional(&mut record, "author", self.author.as_ref());
         append(&mut record, "committer", &self.committer);
         append_optional(&mut record, "encoding", self.encoding.as_ref());
@@ -102,6 +111,7 @@ impl CommitRecord {
             match field.key {
                 "commit" => read.id = text(&field)?,
                 "parents" => read.parents = list(&field, text)?,
+                "cut" => read.is_cut = field.as_bool()?,
                 "author" => read.author = Some(text(&field)?),
                 "committer" => read.committer = text(&field)?,
                 "encoding" => read.encoding = Some(text(&field)?),
@@ -233,6 +243,7 @@ mod tests {
         let record = CommitRecord {
             id: Bytes::from_static(b"9223a7da"),
             parents: vec![Bytes::from_static(b"aa"), Bytes::from_static(b"bb")],
+            is_cut: true,
             author: Some(Bytes::from_static(b"J\xf6rg <j@x> 1 +0100")),
             committer: Bytes::from_static(b"Ann <a@x> 2 -0330"),
             signatures: vec![Signature {

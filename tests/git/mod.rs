@@ -6,6 +6,7 @@ mod names;
 mod odd_commits;
 mod repository;
 mod round_trip;
+mod shallow;
 mod sources;
 
 use std::path::Path;

@@ -31,6 +31,11 @@ impl Repository {
         repository
     }
 
+    /// One that is there.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// A copy of another one, with all its refs.
     pub(crate) fn mirror(of: &Path, path: &Path) -> Result<Self, String> {
         let mut command = isolated(Path::new("."));

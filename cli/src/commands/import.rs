@@ -1,7 +1,7 @@
 //! `vdom import`: brings a directory into a branch, or the history of a
 //! repository of git into a repo.
 
-mod git;
+pub(super) mod git;
 mod in_the_way;
 mod upload;
 mod walk;

@@ -57,6 +57,13 @@ pub(super) async fn export(
     for note in outcome.notes {
         output.note(&format!("vdom: {note}"))?;
     }
+    if history.cut() > 0 {
+        output.note(&format!(
+            "vdom: {} without their parents, as they came from a shallow clone: their ids change, \
+             and those of the commits after them; `vdom import --git` of a whole one completes them",
+            count(history.cut(), "commit is", "commits are")
+        ))?;
+    }
     for (name, commits) in lost_headers {
         output.note(&format!(
             "vdom: {} the header {}, which this stream does not carry: their ids change, and those \

@@ -9,7 +9,7 @@ mod branch_pipeline;
 mod export_reader;
 mod git_process;
 mod history_writer;
-mod imported_state;
+pub(in crate::commands) mod imported_state;
 mod ref_records;
 mod repository_refs;
 
@@ -51,16 +51,18 @@ pub(super) async fn import(
     let version = git_process::version(&repository)?;
     let client = server.connect_retrying(AWAY_MAX).await?;
     let of_git = repository.clone();
-    let (mut refs, graph) = tokio::task::spawn_blocking(move || {
+    let (mut refs, graph, is_shallow) = tokio::task::spawn_blocking(move || {
         Ok::<_, Failure>((
             repository_refs::read_refs(&of_git)?,
             repository_refs::read_graph(&of_git)?,
+            repository_refs::is_shallow(&of_git)?,
         ))
     })
     .await
     .map_err(|error| Failure::failed(format!("cannot read the repository: {error}")))??;
 
     let already = imported_state::find(&client, repo).await?;
+    already.check_complete(&graph, repo)?;
     let plan = Arc::new(ImportPlan::new(&graph, &refs.heads, &already.commits, &already.tips));
     let mut writer =
         HistoryWriter::new(client.clone(), repo.to_owned(), Arc::clone(&plan), already);
@@ -86,6 +88,8 @@ pub(super) async fn import(
         rewritten: &plan.rewritten,
         odd_persons: &end.odd_persons,
         headers: &end.headers,
+        cut: &end.cut,
+        is_shallow,
         elapsed: started.elapsed(),
     };
     report.print(output)
@@ -101,6 +105,8 @@ struct ImportReport<'a> {
     rewritten: &'a [String],
     odd_persons: &'a [String],
     headers: &'a BTreeMap<String, u64>,
+    cut: &'a [String],
+    is_shallow: bool,
     elapsed: Duration,
 }
 
@@ -119,6 +125,14 @@ impl ImportReport<'_> {
                  it is, and repaired in an export, which changes the id: {}",
                 count(self.odd_persons.len() as u64, "commit or tag is", "commits or tags are"),
                 some(self.odd_persons),
+            ))?;
+        }
+        if self.is_shallow {
+            let begins =
+                if self.cut.is_empty() { String::new() } else { format!(" at {}", some(self.cut)) };
+            output.note(&format!(
+                "vdom: the repository is a shallow clone: its history begins{begins}, without what \
+                 was before; `git fetch --unshallow`, and the same command again, bring the rest in"
             ))?;
         }
         for (name, commits) in self.headers {
@@ -153,6 +167,8 @@ impl ImportReport<'_> {
                     "rewritten": self.rewritten,
                     "odd_persons": self.odd_persons,
                     "headers": self.headers,
+                    "shallow": self.is_shallow,
+                    "cut": self.cut,
                     "seconds": self.elapsed.as_secs_f64(),
                 })
             },

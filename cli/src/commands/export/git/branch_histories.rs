@@ -12,6 +12,7 @@ use vdom_client::{BranchSpec, Client, is_resume_point};
 use vdom_git::branch_name::REFS_BRANCH;
 use vdom_git::command::{CommitCommand, FileChange, ObjectName};
 use vdom_git::identity::format_person;
+use vdom_git::object_id::ObjectId;
 use vdom_git::record::{AHEAD_METADATA, CommitRecord};
 use vdom_proto::v1::change_event::Type;
 use vdom_proto::v1::{Branch as BranchInfo, ChangeEvent, SubscribeRequest};
@@ -20,6 +21,7 @@ use super::commit_builder::{Attributed, ChangeOrigin, CommitBuilder};
 use super::git_stream::GitStream;
 use super::tree_shape::TreeShape;
 use crate::commands::file_problems::FileProblems;
+use crate::commands::import::git::imported_state;
 use crate::exit::{Exit, Failure};
 
 /// A server says at least once a second how far it is.
@@ -46,6 +48,7 @@ pub(super) struct RepoHistory {
     waiting: HashMap<Bytes, Vec<usize>>,
     tips: BTreeMap<String, BranchTip>,
     shape: TreeShape,
+    cut: u64,
 }
 
 /// A branch that is being read.
@@ -69,6 +72,8 @@ struct PendingCommit {
     parents: Vec<Bytes>,
     /// Headers that the stream does not carry.
     headers: BTreeSet<Bytes>,
+    /// Its parents may be on no branch.
+    is_cut: bool,
     revision: u64,
     is_from_git: bool,
 }
@@ -90,6 +95,7 @@ impl RepoHistory {
             waiting: HashMap::new(),
             tips: BTreeMap::new(),
             shape: TreeShape::default(),
+            cut: 0,
         };
         let branches = branches.into_iter().filter(|branch| branch.name != REFS_BRANCH);
         for info in branches {
@@ -120,13 +126,18 @@ impl RepoHistory {
         git: &mut GitStream<W>,
         bar: &ProgressBar,
     ) -> Result<(), Failure> {
-        while let Some(index) = self.ready.pop() {
-            match self.read_on(index, git, bar).await? {
-                ReadPause::Waits(parent) => self.waiting.entry(parent).or_default().push(index),
-                ReadPause::AtHead => {
-                    let history = &self.histories[index];
-                    self.tips.insert(history.branch.branch.clone(), history.tip);
+        loop {
+            while let Some(index) = self.ready.pop() {
+                match self.read_on(index, git, bar).await? {
+                    ReadPause::Waits(parent) => self.waiting.entry(parent).or_default().push(index),
+                    ReadPause::AtHead => {
+                        let history = &self.histories[index];
+                        self.tips.insert(history.branch.branch.clone(), history.tip);
+                    }
                 }
+            }
+            if !self.release_cut(git).await? {
+                break;
             }
         }
         if let Some((parent, histories)) = self.waiting.iter().next() {
@@ -149,6 +160,46 @@ impl RepoHistory {
             .advice("`vdom export DIR` writes the files of one branch"));
         }
         Ok(())
+    }
+
+    /// Lets commits go on whose parents are on no branch, because their repository was
+    /// shallow; false where there are none.
+    async fn release_cut<W: Write>(&mut self, git: &GitStream<W>) -> Result<bool, Failure> {
+        let is_cut =
+            |index: &usize| self.histories[*index].held.as_ref().is_some_and(|held| held.is_cut);
+        if !self.waiting.values().flatten().any(is_cut) {
+            return Ok(false);
+        }
+        let repo = self.histories.first().map(|history| history.branch.repo.clone());
+        let known = imported_state::find(&self.client, &repo.unwrap_or_default()).await?.commits;
+        let is_known = |parent: &Bytes| {
+            git.mark_of(parent).is_some()
+                || ObjectId::parse(parent).is_some_and(|id| known.contains_key(&id))
+        };
+        let mut released = Vec::new();
+        for waiting in self.waiting.values_mut() {
+            for index in waiting.extract_if(.., |index| {
+                let held = self.histories[*index].held.as_ref();
+                held.is_some_and(|held| held.is_cut && !held.parents.iter().all(is_known))
+            }) {
+                released.push(index);
+            }
+        }
+        self.waiting.retain(|_, waiting| !waiting.is_empty());
+        for index in &released {
+            if let Some(held) = &mut self.histories[*index].held {
+                held.parents.retain(is_known);
+                self.cut += 1;
+            }
+        }
+        let has_any = !released.is_empty();
+        self.ready.extend(released);
+        Ok(has_any)
+    }
+
+    /// How many commits have fewer parents than in git, because those are on no branch.
+    pub(super) fn cut(&self) -> u64 {
+        self.cut
     }
 
     async fn read_on<W: Write>(
@@ -231,7 +282,11 @@ impl RepoHistory {
             marks.push(mark);
         }
         // The files of a commit differ from those of the one before it here.
-        held.commit.from = history.tip.mark.map(ObjectName::Mark);
+        held.commit.from = history.tip.mark.or(marks.first().copied()).map(ObjectName::Mark);
+        if history.tip.mark.is_none() && !marks.is_empty() {
+            // Its parents came later, to another one: it has all its files itself.
+            held.commit.changes.insert(0, FileChange::DeleteAll);
+        }
         // All but the first, which that one is; another may be the same once more.
         held.commit.merges = marks.into_iter().skip(1).map(ObjectName::Mark).collect();
         let id = held.commit.original_id.clone();
@@ -313,6 +368,7 @@ impl BranchHistory {
         let changes = std::mem::take(&mut self.ahead);
         match record {
             Some(record) => PendingCommit {
+                is_cut: record.is_cut,
                 headers: record.headers.into_iter().map(|header| header.name).collect(),
                 parents: record.parents,
                 commit: CommitCommand {
@@ -330,6 +386,7 @@ impl BranchHistory {
             },
             None => PendingCommit {
                 headers: BTreeSet::new(),
+                is_cut: false,
                 parents: Vec::new(),
                 commit: CommitCommand { changes, ..made_up(last, revision) },
                 revision,

@@ -16,7 +16,7 @@ use vdom_git::file_attributes::{self, Attributes, ContentLocation};
 use vdom_git::identity::{Identity, truncate};
 use vdom_git::node_path::{EncodedPath, ORIGINAL_PATH, encode_path};
 use vdom_git::normalize::{FileEdit, FileSource, NewFile};
-use vdom_git::record::{AHEAD_METADATA, COMMIT_METADATA, COMMIT_PATH, CommitRecord};
+use vdom_git::record::{AHEAD_METADATA, COMMIT_METADATA, COMMIT_PATH, CUT_METADATA, CommitRecord};
 use vdom_proto::v1::{NodeKind, OnConflict, WriteDiffRequest, WriteDiffsRequest};
 
 use super::branch_pipeline::{
@@ -308,7 +308,11 @@ fn header(client: &Client, pipeline: &BranchPipeline, record: &CommitRecord) -> 
         author: if author.who.is_empty() { "<>".to_owned() } else { author.who },
         authored_at: seconds.map(|seconds| Timestamp { seconds, nanos: 0 }),
         message,
-        metadata: [(COMMIT_METADATA.to_owned(), id)].into(),
+        metadata: [(COMMIT_METADATA, id)]
+            .into_iter()
+            .chain(record.is_cut.then(|| (CUT_METADATA, "shallow".to_owned())))
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
         ..WriteDiffsRequest::default()
     }
 }

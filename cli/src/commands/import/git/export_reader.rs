@@ -50,6 +50,8 @@ pub(super) struct HistoryEnd {
     pub(super) odd_persons: Vec<String>,
     /// Headers that no stream carries, and how many commits have them.
     pub(super) headers: BTreeMap<String, u64>,
+    /// Commits whose parents the repository does not have: it is shallow.
+    pub(super) cut: Vec<String>,
 }
 
 /// What a tag's ref leads to.
@@ -196,6 +198,9 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
             *self.end.headers.entry(name.escape_ascii().to_string()).or_default() += 1;
         }
         let new = Self::new_commit(commit, id, branch, object)?;
+        if new.record.is_cut {
+            self.end.cut.push(id.to_string());
+        }
         let contents = new.contents();
         self.send(HistoryItem::Commit(Box::new(new)))?;
         let items = &self.items;
@@ -230,6 +235,7 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
     ) -> Result<NewCommit, Failure> {
         let record = CommitRecord {
             id: id.to_string().into(),
+            is_cut: commit.from.is_none() && !object.parents.is_empty(),
             parents: object.parents,
             headers: object.headers,
             author: commit.author,

@@ -7,9 +7,9 @@ use vdom_client::{BranchSpec, Client};
 use vdom_core::limits::HISTORY_PAGE_MAX_CHANGES;
 use vdom_git::branch_name::REFS_BRANCH;
 use vdom_git::command::FileMode;
-use vdom_git::commit_graph::ImportedCommit;
+use vdom_git::commit_graph::{CommitGraph, ImportedCommit};
 use vdom_git::object_id::ObjectId;
-use vdom_git::record::{AHEAD_METADATA, COMMIT_METADATA};
+use vdom_git::record::{AHEAD_METADATA, COMMIT_METADATA, CUT_METADATA};
 use vdom_git::{file_attributes, record};
 use vdom_proto::v1::{Branch as BranchInfo, GetHistoryRequest, NodeKind, ReadTreeRequest};
 
@@ -18,18 +18,23 @@ use crate::exit::{Exit, Failure};
 
 /// What earlier imports brought in.
 #[derive(Debug, Default)]
-pub(super) struct ImportedState {
-    pub(super) commits: HashMap<ObjectId, ImportedCommit>,
+pub(in crate::commands) struct ImportedState {
+    pub(in crate::commands) commits: HashMap<ObjectId, ImportedCommit>,
     /// The last commit of each branch that has one.
     pub(super) tips: HashMap<String, ObjectId>,
     /// The revision of that commit, of the same branches.
     pub(super) tip_revisions: HashMap<String, u64>,
     /// The revision of every branch that is not empty.
     pub(super) heads: HashMap<String, u64>,
+    /// Commits that were brought in as if they had no parents, with the branch of each.
+    roots: Vec<(ObjectId, String)>,
 }
 
 /// Reads which commits the branches of a repo have.
-pub(super) async fn find(client: &Client, repo: &str) -> Result<ImportedState, Failure> {
+pub(in crate::commands) async fn find(
+    client: &Client,
+    repo: &str,
+) -> Result<ImportedState, Failure> {
     let mut state = ImportedState::default();
     for branch in client.branches(repo).await? {
         if branch.revision > 0 && branch.name != REFS_BRANCH {
@@ -68,6 +73,10 @@ impl ImportedState {
                     continue;
                 };
                 let revision = change.revision;
+                let index = change.change_set.as_ref().map_or(0, |set| u64::from(set.index));
+                if revision == index + 1 && !change.metadata.contains_key(CUT_METADATA) {
+                    self.roots.push((id, branch.name.clone()));
+                }
                 if !self.tips.contains_key(&branch.name) {
                     self.tips.insert(branch.name.clone(), id);
                     self.tip_revisions.insert(branch.name.clone(), revision);
@@ -83,6 +92,23 @@ impl ImportedState {
             }
             request.before_revision = page.next_before_revision;
         }
+    }
+
+    /// Refuses to go on where an earlier import did not know that a history was shallow: what
+    /// it cut off for good cannot be put below it now.
+    pub(super) fn check_complete(&self, graph: &CommitGraph, repo: &str) -> Result<(), Failure> {
+        let Some((id, branch)) = self.roots.iter().find(|(id, _)| graph.first_parent(id).is_some())
+        else {
+            return Ok(());
+        };
+        Err(Failure::new(
+            Exit::Conflict,
+            format!(
+                "{repo}@{branch} begins with the commit {id}, which has parents: it was brought \
+                 in from a shallow clone, by a vdom that did not note it"
+            ),
+        )
+        .advice("import into a repo of its own"))
     }
 
     /// Refuses to go on with a branch that someone has written to since.

@@ -70,6 +70,13 @@ pub(super) fn read_graph(repository: &Path) -> Result<CommitGraph, Failure> {
     }
 }
 
+/// Whether the parents of some commits are not there.
+pub(super) fn is_shallow(repository: &Path) -> Result<bool, Failure> {
+    let mut command = git_process::git(repository);
+    command.args(["rev-parse", "--is-shallow-repository"]);
+    Ok(git_process::output(command)?.trim_ascii_end() == b"true")
+}
+
 fn symbolic_head(repository: &Path) -> Result<Option<Bytes>, Failure> {
     let mut command = git_process::git(repository);
     command.args(["symbolic-ref", "--quiet", "HEAD"]);

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+/// The first second that RFC 3339 has no words for.
+const YEAR_10000: u64 = 253_402_300_800;
+
 /// A size for people: `512 B`, `1.4 MB`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
@@ -26,16 +29,20 @@ pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// A moment as RFC 3339 in UTC, to the second; empty where there is none.
+/// A moment as RFC 3339 in UTC, to the second, or in seconds since 1970 where that cannot
+/// say it; empty where there is none.
 pub(crate) fn time(timestamp: Option<&prost_types::Timestamp>) -> String {
-    let to_moment = |timestamp: &prost_types::Timestamp| {
-        let seconds = u64::try_from(timestamp.seconds).ok()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    let Some(seconds) = timestamp.map(|timestamp| timestamp.seconds) else {
+        return String::new();
     };
-    timestamp
-        .and_then(to_moment)
-        .map(|moment| humantime::format_rfc3339_seconds(moment).to_string())
-        .unwrap_or_default()
+    let moment = u64::try_from(seconds)
+        .ok()
+        .filter(|seconds| *seconds < YEAR_10000)
+        .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+    match moment {
+        Some(moment) => humantime::format_rfc3339_seconds(moment).to_string(),
+        None => format!("@{seconds}"),
+    }
 }
 
 /// Text of others on one line, without what a terminal would obey.
@@ -48,6 +55,17 @@ pub(crate) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_time_can_be_shown() {
+        let shown = |seconds| time(Some(&prost_types::Timestamp { seconds, nanos: 0 }));
+        assert_eq!(shown(0), "1970-01-01T00:00:00Z");
+        assert_eq!(shown(253_402_300_799), "9999-12-31T23:59:59Z");
+        assert_eq!(shown(253_402_300_800), "@253402300800");
+        assert_eq!(shown(-1), "@-1");
+        assert_eq!(shown(i64::MAX), format!("@{}", i64::MAX));
+        assert_eq!(time(None), "");
+    }
 
     #[test]
     fn sizes_and_counts_read_well() {

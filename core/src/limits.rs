@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The largest unary message.
 pub const UNARY_MESSAGE_MAX_BYTES: usize = 4 << 20;
 /// The largest content of a node, streamed.
-pub const CONTENT_MAX_BYTES: u64 = 100_000_000;
+pub const CONTENT_MAX_BYTES: u64 = 100 << 20;
 /// Content above this is kept in chunks of this size, and left out of events.
 pub const CHUNK_BYTES: usize = 1 << 20;
 /// How deep a BSON document may nest; the document itself is depth 1.

@@ -10,6 +10,8 @@ use crate::commit_object::CommitHeader;
 
 /// Where the record of a branch's last commit is.
 pub const COMMIT_PATH: &str = ".vdom/git-commit";
+/// What begins the paths of the parts of a record that is too long for one document.
+pub const PART_PATHS: &str = ".vdom/git-commit-parts/";
 /// The metadata of a change set that is a commit: the commit's id.
 pub const COMMIT_METADATA: &str = "git-commit";
 /// The metadata of a change set that only prepares a commit: the commit's id.
@@ -168,6 +170,32 @@ impl RefRecord {
     }
 }
 
+/// A document as parts of at most `part_bytes`, and the one that stands for it.
+pub fn split_document(document: &Bytes, part_bytes: usize) -> (Bytes, Vec<Bytes>) {
+    let parts: Vec<_> = document
+        .chunks(part_bytes)
+        .map(|part| {
+            let mut record = DocumentBuilder::new();
+            record.append_bytes("part", part);
+            record.finish()
+        })
+        .collect();
+    let mut whole = DocumentBuilder::new();
+    whole.append_i64("parts", i64::try_from(parts.len()).unwrap_or(i64::MAX));
+    (whole.finish(), parts)
+}
+
+/// How many parts a document stands for; `None`: it is whole.
+pub fn part_count(document: &[u8]) -> Option<usize> {
+    let parts = checked(document)?.find(|field| field.key == "parts")?;
+    parts.as_integer().and_then(|parts| usize::try_from(parts).ok())
+}
+
+/// What a part has of its document; `None` where it is something else.
+pub fn part_data(part: &[u8]) -> Option<&[u8]> {
+    checked(part)?.find(|field| field.key == "part")?.as_bytes()
+}
+
 fn append(record: &mut DocumentBuilder, key: &str, value: &[u8]) {
     match std::str::from_utf8(value) {
         Ok(text) => record.append_str(key, text),
@@ -260,6 +288,23 @@ mod tests {
         assert_eq!(CommitRecord::from_document(&record.to_document()), Some(record));
         assert_eq!(CommitRecord::from_document(b""), None);
         assert_eq!(CommitRecord::from_document(&DocumentBuilder::new().finish()), None);
+    }
+
+    #[test]
+    fn a_long_document_comes_back_from_its_parts() {
+        let record = CommitRecord {
+            id: "aa".into(),
+            message: vec![b'x'; 1_000].into(),
+            ..Default::default()
+        };
+        let document = record.to_document();
+        let (whole, parts) = split_document(&document, 300);
+        assert_eq!(part_count(&whole), Some(parts.len()));
+        assert!(parts.iter().all(|part| part.len() < 330));
+        let data: Vec<u8> =
+            parts.iter().flat_map(|part| part_data(part).expect("a part")).copied().collect();
+        assert_eq!(CommitRecord::from_document(&data), Some(record));
+        assert_eq!((part_count(&document), part_data(&document)), (None, None));
     }
 
     #[test]

@@ -113,3 +113,25 @@ async fn what_replaces_a_commit_is_a_ref_like_others() {
     assert_eq!(raw(&back), raw(&original));
     assert_eq!(back.refs(), original.refs());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_and_contents_are_as_large_as_elsewhere() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let original = Repository::new(&folder.path().join("original"));
+    let message = "A line of a message that somebody generated\n".repeat(200_000);
+    let first = original.raw_commit("refs/heads/main", &format!("tree TREE\n{BY_A}\n{message}\n"));
+    let second = format!("tree TREE\nparent {first}\n{BY_A}\nshort\n");
+    original.raw_commit("refs/heads/main", &second);
+    // 100 MiB, the most that hosts of git take.
+    let content = vec![b'x'; 100 << 20];
+    let mut stream = b"commit refs/heads/main\ncommitter A <a@x> 1 +0000\ndata 0\n\
+        from refs/heads/main^0\nM 644 inline large\ndata 104857600\n"
+        .to_vec();
+    stream.extend_from_slice(&content);
+    stream.push(b'\n');
+    original.run_with(&["fast-import", "--quiet"], &stream);
+    import(&shell, &original, "site").await;
+    let back = export(&shell, "site", &folder.path().join("back")).await;
+    assert_eq!(back.refs(), original.refs());
+}

@@ -8,7 +8,7 @@ use super::{LocalDirectory, LocalEntry, UnusableEntry};
 use crate::directory_walk::{WalkRules, WalkedEntry, walk};
 use crate::error::{Error, Result};
 use crate::fingerprint::FileStat;
-use crate::local_path::LocalPath;
+use crate::local_path::{LocalPath, belongs_to_mirror};
 
 /// The files and folders of a directory at one time.
 #[derive(Debug, Default)]
@@ -43,6 +43,8 @@ impl LocalDirectory {
             WalkedEntry::File(metadata) => {
                 if let Some(path) = LocalPath::new(path) {
                     scan.add(path, LocalEntry::of(Some(&metadata)));
+                } else if !belongs_to_mirror(path) {
+                    scan.unusable.insert(path.to_vec(), UnusableEntry::ForGit);
                 }
             }
             // What is known in it is looked at below.

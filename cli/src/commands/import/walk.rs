@@ -7,11 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use vdom_core::NodePath;
 use vdom_core::limits::CONTENT_MAX_BYTES;
 
 pub(super) use vdom_git::file_attributes::{MODE, SYMLINK};
-use vdom_git::node_path::RESERVED_FOLDER;
+pub(super) use vdom_git::node_path::ORIGINAL_PATH;
+use vdom_git::node_path::{RESERVED_FOLDER, encode_path};
 use vdom_mirror::belongs_to_mirror;
 use vdom_mirror::directory_walk::{self, WalkRules, WalkedEntry};
 
@@ -24,13 +24,13 @@ pub(super) const EXECUTABLE: &str = "100755";
 /// A file to bring in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LocalFile {
-    /// Where it goes: a valid path of a node.
+    /// Where it goes: the path of a node, escaped where its own can be none.
     pub(super) path: String,
     /// Where it is; `None` for a symbolic link, whose content is empty.
     pub(super) source: Option<PathBuf>,
     /// How large it was when it was found.
     pub(super) size_bytes: u64,
-    /// Of [`MODE`] and [`SYMLINK`], those that it has.
+    /// Of [`MODE`], [`SYMLINK`] and [`ORIGINAL_PATH`], those that it has.
     pub(super) attributes: BTreeMap<String, String>,
 }
 
@@ -90,15 +90,16 @@ impl Walked {
 
 fn local_file(directory: &Path, path: &[u8], metadata: &Metadata) -> Result<LocalFile, String> {
     let source = directory.join(OsStr::from_bytes(path));
-    let path = std::str::from_utf8(path).map_err(|_| "its name is not UTF-8")?;
-    NodePath::parse(path).map_err(|error| error.message)?;
+    let kept = encode_path(path).ok_or("its path is longer than what can be kept")?;
+    let path = kept.path.to_string();
     let mut attributes = BTreeMap::new();
+    attributes.extend(kept.original.map(|original| (ORIGINAL_PATH.to_owned(), original)));
     if metadata.is_symlink() {
         let target =
             std::fs::read_link(&source).map_err(|error| format!("cannot be read: {error}"))?;
         let target = target.to_str().ok_or("the target of the link is not UTF-8")?;
         attributes.insert(SYMLINK.to_owned(), target.to_owned());
-        return Ok(LocalFile { path: path.to_owned(), source: None, size_bytes: 0, attributes });
+        return Ok(LocalFile { path, source: None, size_bytes: 0, attributes });
     }
     if !metadata.is_file() {
         return Err("it is neither a file nor a symbolic link".to_owned());
@@ -113,12 +114,7 @@ fn local_file(directory: &Path, path: &[u8], metadata: &Metadata) -> Result<Loca
     if is_executable(metadata) {
         attributes.insert(MODE.to_owned(), EXECUTABLE.to_owned());
     }
-    Ok(LocalFile {
-        path: path.to_owned(),
-        source: Some(source),
-        size_bytes: metadata.len(),
-        attributes,
-    })
+    Ok(LocalFile { path, source: Some(source), size_bytes: metadata.len(), attributes })
 }
 
 /// As git sees it: the owner's bit.

@@ -12,13 +12,13 @@ use vdom_git::command::{ContentSource, FileChange, FileMode, ObjectName};
 use vdom_git::file_attributes::{self, Attributes, NodeFile};
 use vdom_git::node_path::RESERVED_FOLDER;
 use vdom_git::path_set::PathSet;
-use vdom_git::record::{COMMIT_PATH, CommitRecord};
+use vdom_git::record::{COMMIT_PATH, CommitRecord, PART_PATHS, part_count, part_data};
 use vdom_proto::v1::change_event::Type;
 use vdom_proto::v1::{ChangeEvent, NodeKind, ReadSnapshotRequest};
 
 use super::git_stream::GitStream;
 use super::tree_shape::{Place, TreeShape};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::extended_json;
 
 /// The attributes of nodes that have any, by path.
@@ -278,10 +278,24 @@ impl CommitBuilder {
             return Ok(());
         }
         let summary = summarize_diff(event);
-        let document = match summary.content {
+        let mut document = match summary.content {
             Some(document) => document,
             None => origin.read(&event.path, last_revision).await?.collect().await?,
         };
+        if let Some(parts) = part_count(&document) {
+            let mut whole = Vec::new();
+            for number in 0..parts {
+                let path = format!("{PART_PATHS}{number}");
+                let part = match origin.read(&path, last_revision).await {
+                    Ok(part) => part.collect().await?,
+                    // It is none of an import.
+                    Err(failure) if failure.exit == Exit::NotFound => return Ok(()),
+                    Err(failure) => return Err(failure),
+                };
+                whole.extend_from_slice(part_data(&part).unwrap_or_default());
+            }
+            document = whole.into();
+        }
         self.record = CommitRecord::from_document(&document);
         Ok(())
     }

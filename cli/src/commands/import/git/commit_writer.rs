@@ -8,15 +8,16 @@ use vdom_client::{
     ChangeSetUpload, ChangeSetWriter, Client, put_without_content, random_operation_id,
 };
 use vdom_core::Diff;
-use vdom_core::limits::{
-    ACTOR_MAX_BYTES, BATCH_CONTENT_MAX_BYTES, CHANGE_MESSAGE_MAX_BYTES, UNARY_MESSAGE_MAX_BYTES,
-};
+use vdom_core::limits::{ACTOR_MAX_BYTES, BATCH_CONTENT_MAX_BYTES, CHANGE_MESSAGE_MAX_BYTES};
 use vdom_git::command::FileMode;
 use vdom_git::file_attributes::{self, Attributes, ContentLocation};
 use vdom_git::identity::{Identity, truncate};
 use vdom_git::node_path::{EncodedPath, ORIGINAL_PATH, encode_path};
 use vdom_git::normalize::{FileEdit, FileSource, NewFile};
-use vdom_git::record::{AHEAD_METADATA, COMMIT_METADATA, COMMIT_PATH, CUT_METADATA, CommitRecord};
+use vdom_git::record::{
+    AHEAD_METADATA, COMMIT_METADATA, COMMIT_PATH, CUT_METADATA, CommitRecord, PART_PATHS,
+    split_document,
+};
 use vdom_proto::v1::{NodeKind, OnConflict, WriteDiffRequest, WriteDiffsRequest};
 
 use super::branch_pipeline::{
@@ -30,8 +31,8 @@ use crate::humanize::printable;
 
 /// Contents up to this size are sent within their diff.
 const INLINE_MAX_BYTES: u64 = BATCH_CONTENT_MAX_BYTES as u64;
-/// The longest record of a commit, so that it fits one message with what describes it.
-const RECORD_MAX_BYTES: usize = UNARY_MESSAGE_MAX_BYTES - (256 << 10);
+/// A longer record of a commit is kept in parts, each of which fits a message and a batch.
+const RECORD_MAX_BYTES: usize = BATCH_CONTENT_MAX_BYTES - (256 << 10);
 
 /// Times that a timestamp can say: the years 1 to 9999.
 const TIMES: std::ops::Range<i64> = -62_135_596_800..253_402_300_800;
@@ -98,14 +99,15 @@ impl<'a> CommitWriter<'a> {
             }
         }
         self.pipeline.modes = Some(modes);
-        let record = WriteDiffRequest {
-            kind: NodeKind::Meta.into(),
-            ..diff(COMMIT_PATH.to_owned(), Diff::put_document(&commit.record.to_document()))
-        };
-        if record.diff_bson.len() > RECORD_MAX_BYTES {
-            return Err(Failure::failed("its message is too long to be kept"));
+        let mut record = commit.record.to_document();
+        if record.len() > RECORD_MAX_BYTES {
+            let (whole, parts) = split_document(&record, RECORD_MAX_BYTES);
+            for (number, part) in parts.iter().enumerate() {
+                self.push(document(format!("{PART_PATHS}{number}"), part)).await?;
+            }
+            record = whole;
         }
-        self.push(record).await?;
+        self.push(document(COMMIT_PATH.to_owned(), &record)).await?;
         self.finish().await
     }
 
@@ -315,6 +317,11 @@ fn header(client: &Client, pipeline: &BranchPipeline, record: &CommitRecord) -> 
             .collect(),
         ..WriteDiffsRequest::default()
     }
+}
+
+fn document(path: String, document: &Bytes) -> WriteDiffRequest {
+    let kind = NodeKind::Meta.into();
+    WriteDiffRequest { kind, ..diff(path, Diff::put_document(document)) }
 }
 
 fn diff(path: String, diff_bson: Bytes) -> WriteDiffRequest {

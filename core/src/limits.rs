@@ -89,6 +89,11 @@ pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 2 << 20;
 pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 10 << 20;
 /// The largest HTTP/2 frame (2^24 itself is not allowed).
 pub const HTTP2_FRAME_MAX_BYTES: u32 = (1 << 24) - 1;
+/// How long and how many of them a connection remembers streams that its caller dropped, so
+/// that what still arrives for them is no error.
+pub const HTTP2_DROPPED_STREAMS_FOR: Duration = Duration::from_secs(10);
+/// See [`HTTP2_DROPPED_STREAMS_FOR`].
+pub const HTTP2_DROPPED_STREAMS_MAX: usize = 2_048;
 /// How long a peer may take for a handshake or a header.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a connection may be idle before it is probed.

@@ -1,6 +1,7 @@
 //! Writes the history of a repo as a stream for `git fast-import`.
 
 mod branch_histories;
+mod change_origin;
 mod commit_builder;
 mod git_stream;
 mod ref_writer;

@@ -17,7 +17,8 @@ use vdom_git::record::{AHEAD_METADATA, CommitRecord};
 use vdom_proto::v1::change_event::Type;
 use vdom_proto::v1::{Branch as BranchInfo, ChangeEvent, SubscribeRequest};
 
-use super::commit_builder::{Attributed, ChangeOrigin, CommitBuilder};
+use super::change_origin::ChangeOrigin;
+use super::commit_builder::{Attributed, CommitBuilder};
 use super::git_stream::GitStream;
 use super::tree_shape::TreeShape;
 use crate::commands::file_problems::FileProblems;

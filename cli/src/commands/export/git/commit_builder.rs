@@ -5,17 +5,17 @@ use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vdom_client::{BranchSpec, Client, NodeContent};
+use vdom_client::NodeContent;
 use vdom_core::Diff;
 use vdom_core::dom::diff::{AttributeEdit, PutContent};
 use vdom_git::command::{ContentSource, FileChange, FileMode, ObjectName};
 use vdom_git::file_attributes::{self, Attributes, NodeFile};
-use vdom_git::node_path::RESERVED_FOLDER;
 use vdom_git::path_set::PathSet;
 use vdom_git::record::{COMMIT_PATH, CommitRecord, PART_PATHS, part_count, part_data};
 use vdom_proto::v1::change_event::Type;
-use vdom_proto::v1::{ChangeEvent, NodeKind, ReadSnapshotRequest};
+use vdom_proto::v1::{ChangeEvent, NodeKind};
 
+use super::change_origin::{ChangeOrigin, is_reserved};
 use super::git_stream::GitStream;
 use super::tree_shape::{Place, TreeShape};
 use crate::exit::{Exit, Failure};
@@ -23,13 +23,6 @@ use crate::extended_json;
 
 /// The attributes of nodes that have any, by path.
 pub(super) type Attributed = Arc<HashMap<String, Attributes>>;
-
-/// Where changes are read from.
-pub(super) struct ChangeOrigin<'a> {
-    pub(super) client: &'a Client,
-    pub(super) branch: &'a BranchSpec,
-    pub(super) epoch: u64,
-}
 
 /// A change set that is being read; what it adds to the branch is known at its
 /// end, since all its changes are about what was there before.
@@ -301,21 +294,6 @@ impl CommitBuilder {
     }
 }
 
-impl ChangeOrigin<'_> {
-    async fn read(&self, path: &str, revision: u64) -> Result<NodeContent, Failure> {
-        let request = ReadSnapshotRequest {
-            realm: self.client.realm(),
-            repo: self.branch.repo.clone(),
-            branch: self.branch.branch.clone(),
-            path: path.to_owned(),
-            revision,
-            epoch: self.epoch,
-            ..ReadSnapshotRequest::default()
-        };
-        Ok(self.client.read(request).await?)
-    }
-}
-
 /// The mode and the content of the file that stands at a path.
 async fn standing<W: Write>(
     path: &str,
@@ -402,8 +380,4 @@ fn summarize_diff(event: &ChangeEvent) -> DiffSummary {
 
 fn git_path(path: &str, attributes: &Attributes) -> Bytes {
     file_attributes::git_path(path, attributes).into()
-}
-
-pub(super) fn is_reserved(path: &str) -> bool {
-    path.split('/').next() == Some(RESERVED_FOLDER)
 }

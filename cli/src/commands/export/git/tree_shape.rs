@@ -9,7 +9,7 @@ use vdom_git::file_attributes;
 use vdom_mirror::confined_dir::is_safe_path;
 use vdom_proto::v1::{NodeKind, ReadTreeRequest};
 
-use super::commit_builder::{ChangeOrigin, is_reserved};
+use super::change_origin::{ChangeOrigin, is_reserved};
 use crate::commands::file_problems::FileProblems;
 use crate::exit::Failure;
 use crate::humanize::printable;

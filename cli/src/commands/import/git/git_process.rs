@@ -39,8 +39,9 @@ pub(super) fn git(repository: &Path) -> Command {
     if let Some(parent) = repository.canonicalize().ok().as_deref().and_then(Path::parent) {
         command.env("GIT_CEILING_DIRECTORIES", parent);
     }
-    // What commits are, not what somebody wants them to be taken for.
-    command.env("GIT_NO_REPLACE_OBJECTS", "1").env("GIT_GRAFT_FILE", "/dev/null");
+    // What commits are, not what somebody wants them to be taken for: no grafts, from a file
+    // that can never be there.
+    command.env("GIT_NO_REPLACE_OBJECTS", "1").env("GIT_GRAFT_FILE", "/dev/null/none");
     command.arg("-C").arg(repository).env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
     command.stdin(Stdio::null());
     command

@@ -140,9 +140,9 @@ async fn a_set_that_breaks_off_is_not_written(mut server: Server) {
 async fn a_set_keeps_its_limits(mut server: Server) {
     let piece = Chunk::Content(Bytes::from(vec![7; 1 << 20]));
     let large = [header(&server), whole(&server, "a"), bare(&server, "b")];
-    let large = large.into_iter().chain(std::iter::repeat_n(piece, 96)).collect();
-    let words = ["diff 1: ", "100000000 bytes"];
-    server.refuse_stream("a content of 96 MiB", large, "TooLarge", &words).await;
+    let large = large.into_iter().chain(std::iter::repeat_n(piece, 101)).collect();
+    let words = ["diff 1: ", "104857600 bytes"];
+    server.refuse_stream("a content of 101 MiB", large, "TooLarge", &words).await;
 
     let diff = v1::WriteDiffRequest { diff_bson: Diff::delete(), ..Default::default() };
     let diffs = (0..=100_000).map(|number| {

@@ -28,8 +28,8 @@ pub const METADATA_MAX_ENTRIES: usize = 64;
 pub const METADATA_MAX_BYTES: usize = 8 << 10;
 /// The most operations in a `text` or `patch` diff.
 pub const DIFF_MAX_OPERATIONS: usize = 100_000;
-/// The most diffs of a change set.
-pub const CHANGE_SET_MAX_DIFFS: usize = 100_000;
+/// The most diffs of a change set; while it is written, each takes about 5 kB of memory.
+pub const CHANGE_SET_MAX_DIFFS: usize = 250_000;
 /// The most bytes of diffs and contents in a change set.
 pub const CHANGE_SET_MAX_BYTES: u64 = 4 << 30;
 /// Contents above this are not merged: they conflict as a whole.

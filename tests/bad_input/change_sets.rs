@@ -145,13 +145,13 @@ async fn a_set_keeps_its_limits(mut server: Server) {
     server.refuse_stream("a content of 101 MiB", large, "TooLarge", &words).await;
 
     let diff = v1::WriteDiffRequest { diff_bson: Diff::delete(), ..Default::default() };
-    let diffs = (0..=100_000).map(|number| {
+    let diffs = (0..=250_000).map(|number| {
         let path = number.to_string();
         Chunk::Diff(v1::WriteDiffRequest { path, ..diff.clone() })
     });
     let many = [header(&server)].into_iter().chain(diffs).collect();
-    let words = ["more than 100000 diffs"];
-    server.refuse_stream("100,001 diffs", many, "TooLarge", &words).await;
+    let words = ["more than 250000 diffs"];
+    server.refuse_stream("250,001 diffs", many, "TooLarge", &words).await;
 
     let large = vec![server.client.put_request("large", &vec![7; 5 << 20])];
     server.refuse_set("5 MiB", large, "TooLarge", &["4194304 bytes", "WriteDiffsStream"]).await;

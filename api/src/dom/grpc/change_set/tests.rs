@@ -209,7 +209,7 @@ async fn limits_hold_while_the_stream_comes_in() {
     let diffs = (0..=CHANGE_SET_MAX_DIFFS).map(|_| diff(put("p", Bytes::new())));
     let error = refusal([header()].into_iter().chain(diffs).collect()).await;
     assert_eq!(error.code, ErrorCode::TooLarge);
-    assert!(error.message.contains("more than 100000 diffs"), "{error}");
+    assert!(error.message.contains("more than 250000 diffs"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

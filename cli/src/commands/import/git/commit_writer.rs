@@ -8,7 +8,9 @@ use vdom_client::{
     ChangeSetUpload, ChangeSetWriter, Client, put_without_content, random_operation_id,
 };
 use vdom_core::Diff;
-use vdom_core::limits::{ACTOR_MAX_BYTES, BATCH_CONTENT_MAX_BYTES, CHANGE_MESSAGE_MAX_BYTES};
+use vdom_core::limits::{
+    ACTOR_MAX_BYTES, BATCH_CONTENT_MAX_BYTES, CHANGE_MESSAGE_MAX_BYTES, CHANGE_SET_MAX_DIFFS,
+};
 use vdom_git::command::FileMode;
 use vdom_git::file_attributes::{self, Attributes, ContentLocation};
 use vdom_git::identity::{Identity, truncate};
@@ -77,6 +79,14 @@ impl<'a> CommitWriter<'a> {
     }
 
     async fn commit(mut self, items: &mut HistoryItems, commit: NewCommit) -> Result<u64, Failure> {
+        let edits = commit.edits.edits.len();
+        if edits >= CHANGE_SET_MAX_DIFFS {
+            return Err(Failure::failed(format!(
+                "it changes {edits} files, and one change has at most {}",
+                CHANGE_SET_MAX_DIFFS - 1
+            ))
+            .advice("import a history in which that is several commits"));
+        }
         let mut modes = match self.pipeline.modes.take() {
             Some(modes) => modes,
             None => self.modes_so_far().await?,

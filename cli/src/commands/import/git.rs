@@ -37,7 +37,11 @@ use crate::server::ServerOptions;
 
 /// So many names are told; JSON has all.
 const SHOWN_MAX: usize = 5;
-const PROGRESS: &str = "{bar:24} {human_pos}/{human_len} commits  {eta} left";
+const COMMITS: &str = "{bar:24} {human_pos}/{human_len} commits  {eta} left";
+const BRANCHES: &str = "{bar:24} {human_pos}/{human_len} branches {msg}  {eta} left";
+/// Of a phase of which nobody knows how long it takes.
+const PHASE: &str = "{spinner} {msg}  {elapsed}";
+const TICK: Duration = Duration::from_millis(100);
 
 /// Brings it in; run again, it goes on after the last commit that is there.
 pub(super) async fn import(
@@ -51,6 +55,9 @@ pub(super) async fn import(
     let version = git_process::version(&repository)?;
     let client = server.connect_retrying(AWAY_MAX).await?;
     let of_git = repository.clone();
+    let phase = progress_bar(output, None, PHASE);
+    phase.enable_steady_tick(TICK);
+    phase.set_message("reading which commits git has");
     let (mut refs, graph, is_shallow) = tokio::task::spawn_blocking(move || {
         Ok::<_, Failure>((
             repository_refs::read_refs(&of_git)?,
@@ -61,13 +68,16 @@ pub(super) async fn import(
     .await
     .map_err(|error| Failure::failed(format!("cannot read the repository: {error}")))??;
 
-    let already = imported_state::find(&client, repo).await?;
+    phase.finish_and_clear();
+    let bar = progress_bar(output, Some(0), BRANCHES).with_message("compared");
+    let already = imported_state::find(&client, repo, &bar).await?;
+    bar.finish_and_clear();
     already.check_complete(&graph, repo)?;
     let plan = Arc::new(ImportPlan::new(&graph, &refs.heads, &already.commits, &already.tips));
     let mut writer =
         HistoryWriter::new(client.clone(), repo.to_owned(), Arc::clone(&plan), already);
     writer.check_branches().await?;
-    let bar = progress_bar(output, Some(plan.owner.len() as u64), PROGRESS);
+    let bar = progress_bar(output, Some(plan.owner.len() as u64), COMMITS);
     let imported = writer.imported();
     let is_imported = move |id: &ObjectId| imported.contains_key(id);
     let (items, thread) = export_reader::start(repository, version, Arc::clone(&plan), is_imported);
@@ -76,8 +86,15 @@ pub(super) async fn import(
     let end = written.map_err(goes_on)?;
     // It has sent its last item.
     let _has_ended = thread.join();
+    let bar = progress_bar(output, Some(plan.forks.len() as u64), BRANCHES).with_message("made");
+    writer.fork(&bar).await.map_err(goes_on)?;
+    bar.finish_and_clear();
+    let phase = progress_bar(output, None, PHASE);
+    phase.enable_steady_tick(TICK);
+    phase.set_message("writing refs");
     let refs_changed =
         ref_records::write(&client, repo, &mut refs, end.tagged).await.map_err(goes_on)?;
+    phase.finish_and_clear();
     let report = ImportReport {
         repo,
         commits: graph.len() as u64,

@@ -1,7 +1,7 @@
 //! The branches of a repo as lines of commits: each read from its beginning, and
 //! left waiting where a merge needs a commit of another one first.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io::Write;
 use std::time::Duration;
 
@@ -28,6 +28,9 @@ use crate::exit::{Exit, Failure};
 /// A server says at least once a second how far it is.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
+/// So many lines keep their streams while they wait for others; each has a window of events.
+const PAUSED_MAX: usize = 32;
+
 /// The last commit of a branch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BranchTip {
@@ -43,11 +46,13 @@ pub(super) struct RepoHistory {
     histories: Vec<BranchHistory>,
     /// Lines that may go on.
     ready: Vec<usize>,
-    /// Lines that begin in a line, by that line's branch.
-    children: HashMap<String, Vec<usize>>,
+    /// Lines that begin in a line, by that line's branch and the revision.
+    children: HashMap<String, BTreeMap<u64, Vec<usize>>>,
     /// Lines that wait for a commit of git.
     waiting: HashMap<Bytes, Vec<usize>>,
     tips: BTreeMap<String, BranchTip>,
+    /// Lines whose events wait for them, the longest waiting first.
+    paused: VecDeque<usize>,
     shape: TreeShape,
     cut: u64,
 }
@@ -66,6 +71,8 @@ struct BranchHistory {
     ahead: Vec<FileChange>,
     /// A commit whose parents are not all written yet.
     held: Option<PendingCommit>,
+    /// What comes after that, as far as the server still waits for a reader.
+    events: Option<Streaming<ChangeEvent>>,
 }
 
 struct PendingCommit {
@@ -95,6 +102,7 @@ impl RepoHistory {
             children: HashMap::new(),
             waiting: HashMap::new(),
             tips: BTreeMap::new(),
+            paused: VecDeque::new(),
             shape: TreeShape::default(),
             cut: 0,
         };
@@ -104,7 +112,8 @@ impl RepoHistory {
             if info.from_branch.is_empty() || info.from_revision == 0 {
                 history.ready.push(index);
             } else {
-                history.children.entry(info.from_branch.clone()).or_default().push(index);
+                let of_branch = history.children.entry(info.from_branch.clone()).or_default();
+                of_branch.entry(info.from_revision).or_default().push(index);
             }
             history.histories.push(BranchHistory::new(repo, info));
         }
@@ -153,7 +162,8 @@ impl RepoHistory {
         if let Some((parent, histories)) =
             self.children.iter().find(|(_, histories)| !histories.is_empty())
         {
-            let branch = histories.first().map(|index| self.histories[*index].branch.to_string());
+            let first = histories.values().flatten().next();
+            let branch = first.map(|index| self.histories[*index].branch.to_string());
             return Err(Failure::failed(format!(
                 "{} begins in {parent}, which is no longer there",
                 branch.unwrap_or_default()
@@ -172,7 +182,10 @@ impl RepoHistory {
             return Ok(false);
         }
         let repo = self.histories.first().map(|history| history.branch.repo.clone());
-        let known = imported_state::find(&self.client, &repo.unwrap_or_default()).await?.commits;
+        let known =
+            imported_state::find(&self.client, &repo.unwrap_or_default(), &ProgressBar::hidden())
+                .await?
+                .commits;
         let is_known = |parent: &Bytes| {
             git.mark_of(parent).is_some()
                 || ObjectId::parse(parent).is_some_and(|id| known.contains_key(&id))
@@ -214,13 +227,32 @@ impl RepoHistory {
         {
             return Ok(ReadPause::Waits(parent));
         }
+        let kept = self.histories[index].events.take();
+        self.paused.retain(|other| *other != index);
         if self.histories[index].is_at_head() {
             return Ok(ReadPause::AtHead);
         }
-        let mut events = self.histories[index].subscribe(&self.client).await?;
+        let mut events = match kept {
+            Some(events) => events,
+            None => self.histories[index].subscribe(&self.client).await?,
+        };
         let mut set = CommitBuilder::default();
+        let mut asked_anew_at = None;
         loop {
-            let event = next(&mut events).await?;
+            let event = match next(&mut events).await {
+                Ok(event) => event,
+                // The server does not wait for ever for a line that waits, or a slow reader.
+                Err(failure) if failure.exit == Exit::Unavailable => {
+                    let at = Some(self.histories[index].revision);
+                    if std::mem::replace(&mut asked_anew_at, at) == at {
+                        return Err(failure);
+                    }
+                    set = CommitBuilder::default();
+                    events = self.histories[index].subscribe(&self.client).await?;
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
             let history = &mut self.histories[index];
             if event.r#type() == Type::Progress {
                 continue;
@@ -254,6 +286,7 @@ impl RepoHistory {
             } else {
                 let held = history.held(record, &event, last_revision);
                 if let Some(parent) = self.commit(index, held, git, bar)? {
+                    self.pause(index, events);
                     return Ok(ReadPause::Waits(parent));
                 }
             }
@@ -261,6 +294,17 @@ impl RepoHistory {
                 return Ok(ReadPause::AtHead);
             }
         }
+    }
+
+    /// Keeps what a line reads on from, unless too many others do so.
+    fn pause(&mut self, index: usize, events: Streaming<ChangeEvent>) {
+        if self.paused.len() >= PAUSED_MAX
+            && let Some(oldest) = self.paused.pop_front()
+        {
+            self.histories[oldest].events = None;
+        }
+        self.paused.push_back(index);
+        self.histories[index].events = Some(events);
     }
 
     /// Writes a commit; where a parent is not written yet, holds it back and
@@ -312,11 +356,9 @@ impl RepoHistory {
             (&history.branch.branch, history.revision, history.tip, history.attributed.clone())
         };
         let Some(children) = self.children.get_mut(name) else { return };
-        let histories = &self.histories;
-        let begun = children
-            .extract_if(.., |child| histories[*child].from_revision <= revision)
-            .collect::<Vec<_>>();
-        for child in begun {
+        let later = children.split_off(&(revision + 1));
+        let begun = std::mem::replace(children, later);
+        for child in begun.into_values().flatten() {
             let history = &mut self.histories[child];
             history.revision = history.from_revision;
             history.tip = tip;
@@ -338,6 +380,7 @@ impl BranchHistory {
             attributed: Attributed::default(),
             ahead: Vec::new(),
             held: None,
+            events: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use futures::{TryStreamExt, stream};
 use indicatif::ProgressBar;
 use tokio::sync::watch;
 use vdom_client::{BranchSpec, Client};
@@ -15,6 +16,9 @@ use super::export_reader::{HistoryEnd, HistoryItem, NewCommit};
 use super::history_items::HistoryItems;
 use super::imported_state::ImportedState;
 use crate::exit::Failure;
+
+/// How many branches are made at a time.
+const FORKED_AT_ONCE: usize = 32;
 
 /// Writes the commits of a history to their branches, as they come.
 pub(super) struct HistoryWriter {
@@ -98,11 +102,22 @@ impl HistoryWriter {
             bar.inc(1);
         };
         self.sender.finish().await?;
-        for (name, commit) in &self.plan.forks {
-            let Some(fork) = self.fork_at(commit) else { continue };
-            self.sender.fork(&self.branch(name)?, fork).await?;
-        }
         Ok(end)
+    }
+
+    /// Makes the branches that have no commit of their own, once all commits are written.
+    pub(super) async fn fork(&self, bar: &ProgressBar) -> Result<(), Failure> {
+        let forks = self.plan.forks.iter().filter_map(|(name, commit)| {
+            let fork = self.fork_at(commit)?;
+            Some(self.branch(name).map(|branch| (branch, fork)))
+        });
+        stream::iter(forks)
+            .try_for_each_concurrent(FORKED_AT_ONCE, async |(branch, fork)| {
+                self.sender.fork(&branch, fork).await?;
+                bar.inc(1);
+                Ok(())
+            })
+            .await
     }
 
     async fn commit(&mut self, commit: NewCommit, items: &mut HistoryItems) -> Result<(), Failure> {

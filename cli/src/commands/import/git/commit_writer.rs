@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost_types::Timestamp;
-use vdom_client::{
-    ChangeSetUpload, ChangeSetWriter, Client, put_without_content, random_operation_id,
-};
+use vdom_client::{ChangeSetUpload, ChangeSetWriter, Client, put_without_content};
 use vdom_core::Diff;
 use vdom_core::limits::{
     ACTOR_MAX_BYTES, BATCH_CONTENT_MAX_BYTES, CHANGE_MESSAGE_MAX_BYTES, CHANGE_SET_MAX_DIFFS,
@@ -262,7 +260,11 @@ impl<'a> CommitWriter<'a> {
         self.sender.settle(self.pipeline).await?;
         let commit = self.set.header().metadata.get(COMMIT_METADATA).cloned().unwrap_or_default();
         let header = WriteDiffsRequest {
-            operation_id: random_operation_id()?,
+            operation_id: operation_id(
+                &format!("ahead {path}"),
+                &self.pipeline.branch,
+                commit.as_bytes(),
+            ),
             metadata: [(AHEAD_METADATA.to_owned(), commit)].into(),
             ..self.set.header().clone()
         };
@@ -273,8 +275,11 @@ impl<'a> CommitWriter<'a> {
         if !answer.success {
             return Err(refusal(&self.pipeline.branch, &answer));
         }
-        check_revision(&self.pipeline.branch, &answer, self.pipeline.head + 1)?;
-        self.pipeline.advance(answer.last_revision);
+        // An import that was interrupted may have written it already.
+        if answer.last_revision > self.pipeline.head {
+            check_revision(&self.pipeline.branch, &answer, self.pipeline.head + 1)?;
+            self.pipeline.advance(answer.last_revision);
+        }
         Ok(())
     }
 

@@ -101,18 +101,22 @@ impl ImportedState {
         let mut read = stream::iter(branches)
             .map(|info| commits_of(client, repo, info))
             .buffer_unordered(READ_AT_ONCE);
+        let heads = branches.iter().map(|info| (info.name.clone(), info.revision));
+        self.heads.extend(heads);
         while let Some(commits) = read.try_next().await? {
             self.add(commits);
             bar.inc(1);
         }
-        let heads = branches.iter().map(|info| (info.name.clone(), info.revision));
-        self.heads.extend(heads);
         Ok(())
     }
 
     fn add(&mut self, commits: BranchCommits) {
         let BranchCommits { branch, tip, own, root } = commits;
         if let Some((id, revision)) = tip {
+            // What an import that was killed had sent may have come after the branches were listed.
+            if let Some(head) = self.heads.get_mut(&branch) {
+                *head = revision.max(*head);
+            }
             self.tips.insert(branch.clone(), id);
             self.tip_revisions.insert(branch.clone(), revision);
         }

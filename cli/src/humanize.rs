@@ -43,6 +43,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_time_can_be_shown() {
+        let shown = |seconds| time(Some(&prost_types::Timestamp { seconds, nanos: 0 }));
+        assert_eq!(shown(0), "1970-01-01T00:00:00Z");
+        assert_eq!(shown(253_402_300_799), "9999-12-31T23:59:59Z");
+        assert_eq!(shown(-1), "1969-12-31T23:59:59Z");
+        assert_eq!(shown(i64::MAX), "9999-12-31T23:59:59Z", "the nearest that there is");
+        assert_eq!(time(None), "");
+    }
+
+    #[test]
     fn sizes_and_counts_read_well() {
         let sizes = [
             (0, "0 B"),

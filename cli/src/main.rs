@@ -27,7 +27,10 @@ use crate::output::Output;
 fn main() -> ExitCode {
     // Before anything may open a TLS connection; only a second call can fail.
     let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error, std::env::args_os().skip(1)).into(),
+    };
     let mut output = Output::to_standard_streams(&cli.output);
     let outcome = commands::run(cli.command, &mut output);
     output.finish(outcome).into()

@@ -1,5 +1,6 @@
 //! What the command prints: lines for people, NDJSON for programs.
 
+use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -185,6 +186,28 @@ impl Output {
             quiet: false,
         }
     }
+}
+
+/// Says what is wrong with a command line, or prints the help that was asked for; as JSON
+/// where one of the arguments before `--` asks for that.
+pub(crate) fn usage(error: &clap::Error, arguments: impl Iterator<Item = OsString>) -> Exit {
+    let mut options = arguments.take_while(|argument| argument != "--");
+    if !error.use_stderr() || !options.any(|argument| argument == "--json") {
+        // Nobody can be told where that cannot be printed.
+        let _is_printed = error.print();
+        return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+    }
+    let text = error.render().to_string();
+    let mut parts = text.trim_end().splitn(2, "\n\n");
+    let problem = parts.next().unwrap_or_default();
+    let problem = problem.strip_prefix("error: ").unwrap_or(problem);
+    let advice = parts.next().map(str::trim).unwrap_or_default();
+    let failure = Failure::new(Exit::Usage, problem).advice(advice);
+    let mut stderr = io::stderr().lock();
+    let _is_printed = serde_json::to_writer(&mut stderr, &failure_record(&failure))
+        .map_err(io::Error::from)
+        .and_then(|()| writeln!(stderr));
+    Exit::Usage
 }
 
 /// Colors text where colors are wanted.

@@ -7,7 +7,8 @@ use tonic::service::Interceptor;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 use vdom_core::limits::{
-    HTTP2_CONNECTION_WINDOW_BYTES, HTTP2_STREAM_WINDOW_BYTES, KEEP_ALIVE_DEADLINE, KEEP_ALIVE_EVERY,
+    HTTP2_CONNECTION_WINDOW_BYTES, HTTP2_DROPPED_STREAMS_FOR, HTTP2_DROPPED_STREAMS_MAX,
+    HTTP2_STREAM_WINDOW_BYTES, KEEP_ALIVE_DEADLINE, KEEP_ALIVE_EVERY,
 };
 
 use crate::address::ServerAddress;
@@ -123,7 +124,12 @@ fn endpoint(options: &ConnectOptions) -> Result<Endpoint> {
         .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
         .keep_alive_timeout(KEEP_ALIVE_DEADLINE)
         .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES);
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
+        // Streams are dropped by those who have read enough, and what still arrives for them is
+        // no fault of the server: its connection must not end after so many.
+        .http2_max_concurrent_reset_streams(HTTP2_DROPPED_STREAMS_MAX)
+        .http2_reset_stream_duration(HTTP2_DROPPED_STREAMS_FOR)
+        .http2_max_local_error_reset_streams(None);
     if !options.address.is_tls() {
         return Ok(endpoint);
     }

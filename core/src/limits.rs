@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The largest unary message.
 pub const UNARY_MESSAGE_MAX_BYTES: usize = 4 << 20;
 /// The largest content of a node, streamed.
-pub const CONTENT_MAX_BYTES: u64 = 100_000_000;
+pub const CONTENT_MAX_BYTES: u64 = 100 << 20;
 /// Content above this is kept in chunks of this size, and left out of events.
 pub const CHUNK_BYTES: usize = 1 << 20;
 /// How deep a BSON document may nest; the document itself is depth 1.
@@ -28,8 +28,8 @@ pub const METADATA_MAX_ENTRIES: usize = 64;
 pub const METADATA_MAX_BYTES: usize = 8 << 10;
 /// The most operations in a `text` or `patch` diff.
 pub const DIFF_MAX_OPERATIONS: usize = 100_000;
-/// The most diffs of a change set.
-pub const CHANGE_SET_MAX_DIFFS: usize = 100_000;
+/// The most diffs of a change set; while it is written, each takes about 5 kB of memory.
+pub const CHANGE_SET_MAX_DIFFS: usize = 250_000;
 /// The most bytes of diffs and contents in a change set.
 pub const CHANGE_SET_MAX_BYTES: u64 = 4 << 30;
 /// Contents above this are not merged: they conflict as a whole.
@@ -89,6 +89,11 @@ pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 2 << 20;
 pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 10 << 20;
 /// The largest HTTP/2 frame (2^24 itself is not allowed).
 pub const HTTP2_FRAME_MAX_BYTES: u32 = (1 << 24) - 1;
+/// How long and how many of them a connection remembers streams that its caller dropped, so
+/// that what still arrives for them is no error.
+pub const HTTP2_DROPPED_STREAMS_FOR: Duration = Duration::from_secs(10);
+/// See [`HTTP2_DROPPED_STREAMS_FOR`].
+pub const HTTP2_DROPPED_STREAMS_MAX: usize = 2_048;
 /// How long a peer may take for a handshake or a header.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a connection may be idle before it is probed.

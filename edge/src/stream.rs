@@ -94,7 +94,7 @@ pub fn with_idle_timeout<T: Send + 'static>(
     .boxed()
 }
 
-/// The pieces of one content, [`with_idle_timeout`] and at most 100 MB in all.
+/// The pieces of one content, [`with_idle_timeout`] and at most 100 MiB in all.
 pub fn content(pieces: impl Stream<Item = Result<Bytes>> + Send + 'static) -> ServiceStream<Bytes> {
     let mut received = 0;
     let bounded = with_idle_timeout(pieces).map(move |piece| {

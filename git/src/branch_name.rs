@@ -7,6 +7,8 @@ use vdom_core::limits::NAME_MAX_BYTES;
 
 /// Where the refs and tags are kept, and what begins the names of our own branches.
 pub const REFS_BRANCH: &str = "git/refs";
+/// The branch for commits that only a detached HEAD leads to.
+pub const DETACHED_BRANCH: &str = "git/HEAD";
 /// What begins the names of branches whose ref is gone.
 pub const SIDE_BRANCHES: &str = "git/side/";
 

@@ -21,6 +21,11 @@ impl CommitGraph {
         self.first_parents.push(first_parent);
     }
 
+    /// The first parent of a commit, where it has one here.
+    pub fn first_parent(&self, id: &ObjectId) -> Option<ObjectId> {
+        self.index_of.get(id).and_then(|index| self.first_parents[*index])
+    }
+
     /// How many commits there are.
     pub fn len(&self) -> usize {
         self.ids.len()

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::command::FileMode;
-use crate::node_path::ORIGINAL_PATH;
+use crate::node_path::{ORIGINAL_PATH, decode_path, encode_path};
+use crate::object_id::ObjectId;
 
 /// The attribute with the mode that git would keep; an ordinary file has none.
 pub const MODE: &str = "mode";
@@ -85,7 +86,11 @@ pub fn node_file(attributes: &Attributes) -> NodeFile {
     }
     let mode = attributes.get(MODE).and_then(|mode| FileMode::parse(mode.as_bytes()));
     match (mode, attributes.get(SUBMODULE)) {
-        (Some(FileMode::Submodule), Some(commit)) => NodeFile::Submodule(commit.clone()),
+        (Some(FileMode::Submodule), Some(commit))
+            if ObjectId::parse(commit.as_bytes()).is_some() =>
+        {
+            NodeFile::Submodule(commit.clone())
+        }
         (Some(mode @ (FileMode::Executable | FileMode::SymbolicLink)), _) => {
             NodeFile::Content(mode)
         }
@@ -102,10 +107,13 @@ pub fn file_mode(attributes: &Attributes) -> FileMode {
     }
 }
 
-/// The bytes of the path that git has for a node. `None` where its attribute
-/// is garbled.
-pub fn git_path(path: &str, attributes: &Attributes) -> Option<Vec<u8>> {
-    crate::node_path::decode_path(path, attributes.get(ORIGINAL_PATH).map(String::as_str))
+/// The bytes of the path that git has for a node. The attribute [`ORIGINAL_PATH`] counts as
+/// long as the node is where it says; whoever moves a node need not know of it.
+pub fn git_path(path: &str, attributes: &Attributes) -> Vec<u8> {
+    let original = attributes.get(ORIGINAL_PATH).map(String::as_str);
+    decode_path(path, original)
+        .filter(|original| encode_path(original).is_some_and(|kept| kept.path.as_str() == path))
+        .unwrap_or_else(|| path.as_bytes().to_vec())
 }
 
 #[cfg(test)]
@@ -129,5 +137,22 @@ mod tests {
             assert_eq!(found, expected);
             assert!(attributes.keys().all(|name| attribute_names(mode).contains(&name.as_str())));
         }
+    }
+
+    #[test]
+    fn attributes_that_git_could_not_read_do_not_count() {
+        let attributes = |pairs: &[(&str, &str)]| -> Attributes {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let garbled = attributes(&[(MODE, "160000"), (SUBMODULE, "main")]);
+        assert_eq!(node_file(&garbled), NodeFile::Content(FileMode::Plain));
+        let kept = encode_path(b"caf\xe9").expect("escaped");
+        let original = kept.original.expect("its bytes");
+        let escaped = attributes(&[(ORIGINAL_PATH, &original)]);
+        assert_eq!(git_path(kept.path.as_str(), &escaped), b"caf\xe9");
+        assert_eq!(git_path("moved", &escaped), b"moved");
+        // `a//b`, and no base64.
+        assert_eq!(git_path("a", &attributes(&[(ORIGINAL_PATH, "YS8vYg==")])), b"a");
+        assert_eq!(git_path("a", &attributes(&[(ORIGINAL_PATH, "?")])), b"a");
     }
 }

@@ -27,6 +27,7 @@
 pub mod branch_name;
 pub mod command;
 pub mod commit_graph;
+pub mod commit_object;
 pub mod fast_export;
 pub mod fast_import;
 pub mod file_attributes;

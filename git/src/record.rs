@@ -6,13 +6,20 @@ use bytes::Bytes;
 use vdom_core::document::{self, DocumentBuilder, Element};
 
 use crate::command::Signature;
+use crate::commit_object::CommitHeader;
 
 /// Where the record of a branch's last commit is.
 pub const COMMIT_PATH: &str = ".vdom/git-commit";
+/// What begins the paths of the parts of a record that is too long for one document.
+pub const PART_PATHS: &str = ".vdom/git-commit-parts/";
 /// The metadata of a change set that is a commit: the commit's id.
 pub const COMMIT_METADATA: &str = "git-commit";
 /// The metadata of a change set that only prepares a commit: the commit's id.
 pub const AHEAD_METADATA: &str = "git-commit-ahead";
+
+/// The metadata of a change set that is a commit whose parents were not there: the
+/// repository was shallow.
+pub const CUT_METADATA: &str = "git-commit-cut";
 
 /// A commit, without its files. Ids are hexadecimal digits, persons and times
 /// `Name <email> seconds zone`.
@@ -21,6 +28,8 @@ pub const AHEAD_METADATA: &str = "git-commit-ahead";
 pub struct CommitRecord {
     pub id: Bytes,
     pub parents: Vec<Bytes>,
+    /// The repository was shallow, and had none of the parents: all files are in this commit.
+    pub is_cut: bool,
     /// `None`: as the committer.
     pub author: Option<Bytes>,
     pub committer: Bytes,
@@ -28,6 +37,8 @@ pub struct CommitRecord {
     pub signatures: Vec<Signature>,
     /// Of the message, where it is not UTF-8.
     pub encoding: Option<Bytes>,
+    /// Headers that streams do not carry.
+    pub headers: Vec<CommitHeader>,
     pub message: Bytes,
 }
 
@@ -66,6 +77,9 @@ impl CommitRecord {
         append(&mut record, "commit", &self.id);
         record
             .append_array("parents", &array(&self.parents, |list, key, id| append(list, key, id)));
+        if self.is_cut {
+            record.append_bool("cut", true);
+        }
         append_optional(&mut record, "author", self.author.as_ref());
         append(&mut record, "committer", &self.committer);
         append_optional(&mut record, "encoding", self.encoding.as_ref());
@@ -77,6 +91,15 @@ impl CommitRecord {
         });
         if !self.signatures.is_empty() {
             record.append_array("signatures", &signatures);
+        }
+        let headers = array(&self.headers, |list, key, header| {
+            let mut entry = DocumentBuilder::new();
+            append(&mut entry, "name", &header.name);
+            append(&mut entry, "value", &header.value);
+            list.append_document(key, &entry.finish());
+        });
+        if !self.headers.is_empty() {
+            record.append_array("headers", &headers);
         }
         append(&mut record, "message", &self.message);
         record.finish()
@@ -90,10 +113,12 @@ impl CommitRecord {
             match field.key {
                 "commit" => read.id = text(&field)?,
                 "parents" => read.parents = list(&field, text)?,
+                "cut" => read.is_cut = field.as_bool()?,
                 "author" => read.author = Some(text(&field)?),
                 "committer" => read.committer = text(&field)?,
                 "encoding" => read.encoding = Some(text(&field)?),
                 "signatures" => read.signatures = list(&field, signature)?,
+                "headers" => read.headers = list(&field, header)?,
                 "message" => read.message = text(&field)?,
                 _ => continue,
             }
@@ -145,6 +170,32 @@ impl RefRecord {
     }
 }
 
+/// A document as parts of at most `part_bytes`, and the one that stands for it.
+pub fn split_document(document: &Bytes, part_bytes: usize) -> (Bytes, Vec<Bytes>) {
+    let parts: Vec<_> = document
+        .chunks(part_bytes)
+        .map(|part| {
+            let mut record = DocumentBuilder::new();
+            record.append_bytes("part", part);
+            record.finish()
+        })
+        .collect();
+    let mut whole = DocumentBuilder::new();
+    whole.append_i64("parts", i64::try_from(parts.len()).unwrap_or(i64::MAX));
+    (whole.finish(), parts)
+}
+
+/// How many parts a document stands for; `None`: it is whole.
+pub fn part_count(document: &[u8]) -> Option<usize> {
+    let parts = checked(document)?.find(|field| field.key == "parts")?;
+    parts.as_integer().and_then(|parts| usize::try_from(parts).ok())
+}
+
+/// What a part has of its document; `None` where it is something else.
+pub fn part_data(part: &[u8]) -> Option<&[u8]> {
+    checked(part)?.find(|field| field.key == "part")?.as_bytes()
+}
+
 fn append(record: &mut DocumentBuilder, key: &str, value: &[u8]) {
     match std::str::from_utf8(value) {
         Ok(text) => record.append_str(key, text),
@@ -180,17 +231,20 @@ fn list<T>(element: &Element<'_>, read: impl Fn(&Element<'_>) -> Option<T>) -> O
     element.elements().map(|item| read(&item)).collect()
 }
 
+fn header(element: &Element<'_>) -> Option<CommitHeader> {
+    let [name, value] = pair(element, ["name", "value"])?;
+    Some(CommitHeader { name, value })
+}
+
 fn signature(element: &Element<'_>) -> Option<Signature> {
-    let (mut kind, mut data) = (None, None);
+    let [kind, data] = pair(element, ["kind", "data"])?;
+    Some(Signature { kind, data })
+}
+
+fn pair(element: &Element<'_>, names: [&str; 2]) -> Option<[Bytes; 2]> {
     element.as_document()?;
-    for field in element.elements() {
-        match field.key {
-            "kind" => kind = text(&field),
-            "data" => data = text(&field),
-            _ => {}
-        }
-    }
-    Some(Signature { kind: kind?, data: data? })
+    let field = |name: &str| text(&element.elements().find(|field| field.key == name)?);
+    Some([field(names[0])?, field(names[1])?])
 }
 
 fn tag(element: &Element<'_>) -> Option<TagRecord> {
@@ -217,6 +271,7 @@ mod tests {
         let record = CommitRecord {
             id: Bytes::from_static(b"9223a7da"),
             parents: vec![Bytes::from_static(b"aa"), Bytes::from_static(b"bb")],
+            is_cut: true,
             author: Some(Bytes::from_static(b"J\xf6rg <j@x> 1 +0100")),
             committer: Bytes::from_static(b"Ann <a@x> 2 -0330"),
             signatures: vec![Signature {
@@ -224,11 +279,32 @@ mod tests {
                 data: Bytes::from_static(b"\xff\0"),
             }],
             encoding: Some(Bytes::from_static(b"ISO-8859-1")),
+            headers: vec![CommitHeader {
+                name: Bytes::from_static(b"mergetag"),
+                value: Bytes::from_static(b"object aa\n\xff"),
+            }],
             message: Bytes::from_static(b"Gr\xfc\xdfe\n\0\n"),
         };
         assert_eq!(CommitRecord::from_document(&record.to_document()), Some(record));
         assert_eq!(CommitRecord::from_document(b""), None);
         assert_eq!(CommitRecord::from_document(&DocumentBuilder::new().finish()), None);
+    }
+
+    #[test]
+    fn a_long_document_comes_back_from_its_parts() {
+        let record = CommitRecord {
+            id: "aa".into(),
+            message: vec![b'x'; 1_000].into(),
+            ..Default::default()
+        };
+        let document = record.to_document();
+        let (whole, parts) = split_document(&document, 300);
+        assert_eq!(part_count(&whole), Some(parts.len()));
+        assert!(parts.iter().all(|part| part.len() < 330));
+        let data: Vec<u8> =
+            parts.iter().flat_map(|part| part_data(part).expect("a part")).copied().collect();
+        assert_eq!(CommitRecord::from_document(&data), Some(record));
+        assert_eq!((part_count(&document), part_data(&document)), (None, None));
     }
 
     #[test]

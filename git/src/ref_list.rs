@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::branch_name::encode_branch;
+use crate::branch_name::{DETACHED_BRANCH, encode_branch};
 use crate::object_id::ObjectId;
 use crate::record::RefRecord;
 
@@ -45,13 +45,28 @@ impl RepositoryRefs {
 
     /// Notes what HEAD names: that branch claims the commits that it shares.
     pub fn set_head(&mut self, head: Bytes) {
-        let trunk = encode_branch(head.strip_prefix(HEADS).unwrap_or(&head));
+        self.sort_heads(&encode_branch(head.strip_prefix(HEADS).unwrap_or(&head)));
+        let name = Bytes::from_static(b"HEAD");
+        self.records.push(RefRecord { name, symbolic: Some(head), ..RefRecord::default() });
+    }
+
+    /// Notes that no ref leads to the commit that HEAD is at: it gets a branch of our own.
+    pub fn set_detached_head(&mut self, commit: ObjectId) {
+        self.sort_heads("");
+        self.heads.push((DETACHED_BRANCH.to_owned(), commit));
+        self.records.push(RefRecord {
+            name: Bytes::from_static(b"HEAD"),
+            commit: Some(commit.to_string().into()),
+            branch: Some(DETACHED_BRANCH.to_owned()),
+            ..RefRecord::default()
+        });
+    }
+
+    fn sort_heads(&mut self, trunk: &str) {
         self.heads.sort_by_key(|(name, _)| {
             let place = TRUNKS.iter().position(|trunk| name.as_bytes() == *trunk);
             (*name != trunk, place.unwrap_or(TRUNKS.len()), name.clone())
         });
-        let name = Bytes::from_static(b"HEAD");
-        self.records.push(RefRecord { name, symbolic: Some(head), ..RefRecord::default() });
     }
 
     fn add(

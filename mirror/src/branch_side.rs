@@ -150,13 +150,13 @@ impl BranchSide {
     }
 
     /// Reads a node as it stands, at least as new as `since`. `None` where there is
-    /// none.
+    /// none; an inner error where the disk does not take its content.
     pub(crate) async fn fetch(
         &self,
         state_dir: &StateDir,
         id: NodeId,
         since: LogPosition,
-    ) -> Result<Option<(KnownNode, RemoteEntry)>> {
+    ) -> Result<Option<(KnownNode, Result<RemoteEntry>)>> {
         let request = ReadSnapshotRequest {
             realm: self.client.realm(),
             repo: self.branch.repo.clone(),
@@ -177,14 +177,18 @@ impl BranchSide {
         let node = known_snapshot(&content.snapshot)?;
         let standing = match as_file(kind, &node.attributes) {
             Ok(file) => {
-                let (fingerprint, staged) = receive(state_dir, &file, content).await?;
+                let (fingerprint, staged) = match receive(state_dir, &file, content).await {
+                    Ok(received) => received,
+                    Err(error @ Error::Local { .. }) => return Ok(Some((node, Err(error)))),
+                    Err(error) => return Err(error),
+                };
                 let received =
                     RemoteFile { node: node.clone(), fingerprint, content: Some(staged) };
                 RemoteEntry::File(Box::new(received))
             }
             Err(why) => RemoteEntry::Other { id, why },
         };
-        Ok(Some((node, standing)))
+        Ok(Some((node, Ok(standing))))
     }
 
     /// Where the log of a branch is that has no node in the mirrored part.

@@ -6,9 +6,11 @@
 //! follows them, and an [`Observer`] is told what happens. Not a word is printed here.
 
 pub mod confined_dir;
+pub mod directory_walk;
 
 mod branch_overlay;
 mod branch_side;
+mod deletion_guard;
 mod error;
 mod fingerprint;
 mod local_directory;
@@ -16,6 +18,7 @@ mod local_path;
 mod log_position;
 mod observer;
 mod report;
+mod secret_name;
 mod session;
 mod state;
 mod state_dir;
@@ -26,12 +29,16 @@ use std::path::{Path, PathBuf};
 
 use vdom_client::{BranchSpec, Client};
 
+pub use self::deletion_guard::ManyDeletions;
 pub use self::error::{Error, ErrorKind, Result};
+pub use self::local_path::belongs_to_mirror;
 pub use self::log_position::LogPosition;
 pub use self::observer::{Direction, Event, FileChange, InStep, Observer};
+pub use self::secret_name::looks_secret;
 pub use self::session::Outcome;
 
 use self::branch_side::BranchSide;
+use self::deletion_guard::DeletionGuard;
 use self::local_directory::LocalDirectory;
 use self::local_path::PathMapping;
 use self::report::EventReporter;
@@ -39,7 +46,7 @@ use self::session::MirrorSession;
 use self::state::{MirrorIdentity, MirrorState};
 
 /// Which part of which branch is mirrored where, and as whom.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct MirrorOptions {
     /// The directory; it is made where there is none.
     pub directory: PathBuf,
@@ -51,6 +58,9 @@ pub struct MirrorOptions {
     pub author: String,
     /// Kept with every change that comes from the directory.
     pub message: String,
+    /// What becomes of deletions that would delete more than half of a branch of more than
+    /// 20 files.
+    pub many_deletions: ManyDeletions,
 }
 
 /// A directory that is ready to be mirrored. No other mirror takes it meanwhile.
@@ -58,6 +68,7 @@ pub struct Mirror {
     directory: LocalDirectory,
     side: BranchSide,
     state: MirrorState,
+    many_deletions: ManyDeletions,
 }
 
 impl Mirror {
@@ -68,7 +79,7 @@ impl Mirror {
     /// [`ErrorKind::Conflict`] where another mirror has it or it belongs to another
     /// branch, [`ErrorKind::Usage`] where the prefix cannot be mirrored.
     pub fn open(client: Client, options: MirrorOptions) -> Result<Self> {
-        let MirrorOptions { directory, branch, prefix, author, message } = options;
+        let MirrorOptions { directory, branch, prefix, author, message, many_deletions } = options;
         let names = PathMapping::new(&prefix)?;
         let identity = MirrorIdentity {
             realm: client.realm(),
@@ -79,7 +90,7 @@ impl Mirror {
         let directory = LocalDirectory::open(&directory)?;
         let state = MirrorState::load(&directory.state_dir().state_file(), identity)?;
         let side = BranchSide::new(client, branch, names, author, message);
-        Ok(Self { directory, side, state })
+        Ok(Self { directory, side, state, many_deletions })
     }
 
     /// The directory, without symbolic links on the way to it.
@@ -103,6 +114,7 @@ impl Mirror {
     ) -> Result<Outcome> {
         let report = EventReporter::new(observer);
         let mut session = MirrorSession::new(self.directory, self.side, self.state, report)?;
+        session.deletions = DeletionGuard::new(self.many_deletions);
         let outcome = tokio::select! {
             outcome = session.run(once) => outcome,
             () = stop => Ok(Outcome::Stopped),

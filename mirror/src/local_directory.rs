@@ -54,6 +54,7 @@ enum Exchange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UnusableEntry {
     NotAFile,
+    ForGit,
     TooLarge { size_bytes: u64 },
     Unreadable(String),
 }
@@ -77,6 +78,9 @@ impl From<UnusableEntry> for Error {
     fn from(entry: UnusableEntry) -> Self {
         match entry {
             UnusableEntry::NotAFile => Self::failed("it is neither a file nor a symbolic link"),
+            UnusableEntry::ForGit => {
+                Self::failed("some file system takes its name for that of git's own folder")
+            }
             UnusableEntry::TooLarge { size_bytes } => Self::FileTooLarge { size_bytes },
             UnusableEntry::Unreadable(problem) => Self::failed(problem),
         }

@@ -15,6 +15,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// What ends the name of the branch's version of a file, laid beside it.
 const THEIRS: &str = ".vdom-theirs";
 
+/// Whether a file below a mirrored directory is the mirror's own: its state, or a version
+/// of the branch that waits for a person.
+pub fn belongs_to_mirror(path: &[u8]) -> bool {
+    path.ends_with(THEIRS.as_bytes())
+        || path.split(|byte| *byte == b'/').any(|segment| segment == RESERVED_FOLDER.as_bytes())
+}
+
 /// The path of a file below the mirrored directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "StoredPath", into = "StoredPath")]
@@ -32,11 +39,7 @@ impl LocalPath {
     /// A relative path; `None` for one that no mirror touches: git's and the
     /// mirror's own files.
     pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
-        let is_ours = bytes.ends_with(THEIRS.as_bytes())
-            || bytes
-                .split(|byte| *byte == b'/')
-                .any(|segment| segment == RESERVED_FOLDER.as_bytes());
-        (is_safe_path(bytes) && !is_ours).then(|| Self(bytes.to_vec()))
+        (is_safe_path(bytes) && !belongs_to_mirror(bytes)).then(|| Self(bytes.to_vec()))
     }
 
     /// The file whose version of the branch lies at this path.
@@ -151,10 +154,7 @@ impl PathMapping {
         path: &str,
         attributes: &Attributes,
     ) -> Option<Result<LocalPath>> {
-        // The attribute counts as long as the node is where it says.
-        let original = git_path(path, attributes)
-            .filter(|original| encode_path(original).is_some_and(|kept| kept.path.as_str() == path))
-            .unwrap_or_else(|| path.as_bytes().to_vec());
+        let original = git_path(path, attributes);
         let local = if self.prefix.is_empty() {
             original.as_slice()
         } else {

@@ -30,6 +30,8 @@ pub trait Observer {
 pub enum Event<'a> {
     /// A change went from one side to the other; `from` is where a renamed file was.
     Moved { direction: Direction, change: FileChange, path: &'a str, from: Option<&'a str> },
+    /// A file went to the branch that holds secrets as a rule.
+    Secret { path: &'a str },
     /// Both sides changed a file, and only a person can say how it should be. `theirs`
     /// is where the branch's version lies.
     Conflict { path: &'a str, theirs: &'a str },
@@ -37,6 +39,9 @@ pub enum Event<'a> {
     Resolved { path: &'a str },
     /// A file cannot be mirrored. Told once, until it can or the reason changes.
     Problem { path: &'a str, error: &'a Error },
+    /// So many deletions of the branch's files wait, because they are more than half of
+    /// them. Told again where they become more.
+    DeletionsHeld { deletions: usize, files: usize },
     /// The server cannot be reached. Told once, until it can.
     Away { error: &'a Error },
     /// The server answers again, after [`Event::Away`].

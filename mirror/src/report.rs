@@ -1,6 +1,6 @@
 //! Tells the observer what happens, and everything that lasts only once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -8,12 +8,17 @@ use crate::error::{Error, Result};
 use crate::local_path::{LocalPath, shown};
 use crate::log_position::LogPosition;
 use crate::observer::{Direction, Event, FileChange, InStep, Observer};
+use crate::secret_name::looks_secret;
 
 /// Tells the observer what happens, and remembers what it was told.
 pub(crate) struct EventReporter<'a> {
     observer: &'a mut dyn Observer,
     /// What cannot be mirrored, and why, as it was told.
     problems: BTreeMap<String, String>,
+    /// Those of them that the last look at the directory found.
+    found: BTreeSet<String>,
+    /// How many deletions were told to wait.
+    held: usize,
     is_away: bool,
     received: u64,
     sent: u64,
@@ -21,7 +26,15 @@ pub(crate) struct EventReporter<'a> {
 
 impl<'a> EventReporter<'a> {
     pub(crate) fn new(observer: &'a mut dyn Observer) -> Self {
-        Self { observer, problems: BTreeMap::new(), is_away: false, received: 0, sent: 0 }
+        Self {
+            observer,
+            problems: BTreeMap::new(),
+            found: BTreeSet::new(),
+            held: 0,
+            is_away: false,
+            received: 0,
+            sent: 0,
+        }
     }
 
     /// A file went one way.
@@ -36,8 +49,12 @@ impl<'a> EventReporter<'a> {
             Direction::ToDirectory => self.received += 1,
             Direction::ToBranch => self.sent += 1,
         }
+        let is_secret = direction == Direction::ToBranch
+            && matches!(change, FileChange::New | FileChange::Renamed)
+            && looks_secret(path.as_bytes());
         let (path, from) = (path.shown(), from.map(LocalPath::shown));
-        self.tell(&Event::Moved { direction, change, path: &path, from: from.as_deref() })
+        self.tell(&Event::Moved { direction, change, path: &path, from: from.as_deref() })?;
+        if is_secret { self.tell(&Event::Secret { path: &path }) } else { Ok(()) }
     }
 
     /// Both sides changed a file, and only a person can say how it should be.
@@ -64,8 +81,36 @@ impl<'a> EventReporter<'a> {
     /// A file can be mirrored, or is gone.
     pub(crate) fn no_problem(&mut self, path: &LocalPath) {
         if !self.problems.is_empty() {
-            self.problems.remove(&path.shown());
+            self.no_problem_at(&path.shown());
         }
+    }
+
+    /// As [`EventReporter::no_problem`], where it was told by this name.
+    pub(crate) fn no_problem_at(&mut self, path: &str) {
+        self.problems.remove(path);
+    }
+
+    /// All that a look at the directory found that cannot be mirrored.
+    pub(crate) fn found(&mut self, problems: Vec<(String, Error)>) -> Result<()> {
+        for (path, error) in &problems {
+            self.problem(path, error)?;
+        }
+        let found = problems.into_iter().map(|(path, _)| path).collect();
+        for path in std::mem::replace(&mut self.found, found) {
+            if !self.found.contains(&path) {
+                self.problems.remove(&path);
+            }
+        }
+        Ok(())
+    }
+
+    /// So many deletions wait, of so many files; none any more where there are none.
+    pub(crate) fn deletions_held(&mut self, deletions: usize, files: usize) -> Result<()> {
+        let told = std::mem::replace(&mut self.held, deletions);
+        if deletions <= told {
+            return Ok(());
+        }
+        self.tell(&Event::DeletionsHeld { deletions, files })
     }
 
     /// How many files cannot be mirrored.

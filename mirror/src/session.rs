@@ -11,9 +11,10 @@ use vdom_core::{ErrorCode, NodeId};
 
 use crate::branch_overlay::BranchOverlay;
 use crate::branch_side::{BranchSide, BranchTree, RemoteEntry};
+use crate::deletion_guard::{DeletionGuard, ManyDeletions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local_directory::{DirectoryScan, LocalDirectory, Watcher};
-use crate::local_path::LocalPath;
+use crate::local_path::{LocalPath, shown};
 use crate::log_position::LogPosition;
 use crate::report::EventReporter;
 use crate::state::{KnownNode, MirrorState};
@@ -49,10 +50,13 @@ pub(crate) struct MirrorSession<'a> {
     pub(crate) report: EventReporter<'a>,
     /// Merges that the branch refused: with which version of which node.
     pub(crate) refused: BTreeMap<LocalPath, (NodeId, u64)>,
+    pub(crate) deletions: DeletionGuard,
     /// What could not be done yet.
     pub(crate) unsettled: BTreeSet<LocalPath>,
     /// Nodes to be read, and where the branch is known to be at least.
     pub(crate) unread: BTreeSet<NodeId>,
+    /// Nodes whose content found no room, by the name under which that was told.
+    unstored: BTreeMap<NodeId, String>,
     pub(crate) unread_since: LogPosition,
     /// How far the branch was after the last write.
     pub(crate) written: LogPosition,
@@ -79,8 +83,10 @@ impl<'a> MirrorSession<'a> {
             overlay: BranchOverlay::default(),
             report,
             refused: BTreeMap::new(),
+            deletions: DeletionGuard::new(ManyDeletions::Hold),
             unsettled: BTreeSet::new(),
             unread: BTreeSet::new(),
+            unstored: BTreeMap::new(),
             unread_since: LogPosition::default(),
             written: LogPosition::default(),
             watcher,
@@ -94,6 +100,7 @@ impl<'a> MirrorSession<'a> {
     pub(crate) async fn run(&mut self, once: bool) -> Result<Outcome> {
         if once {
             self.reconcile().await?;
+            self.ask_once().await?;
             self.in_step(true)?;
             return Ok(self.outcome());
         }
@@ -123,7 +130,7 @@ impl<'a> MirrorSession<'a> {
     fn outcome(&self) -> Outcome {
         if !self.state.conflicts.is_empty() {
             Outcome::ConflictsLeft
-        } else if self.report.problems() > 0 {
+        } else if self.report.problems() > 0 || !self.deletions.held.is_empty() {
             Outcome::ProblemsLeft
         } else {
             Outcome::InStep
@@ -234,8 +241,19 @@ impl<'a> MirrorSession<'a> {
         self.unread.clear();
         let mut dirty = BTreeSet::new();
         for (id, found) in read {
+            if let Some(told) = self.unstored.remove(&id) {
+                self.report.no_problem_at(&told);
+            }
             match found {
-                Some((node, standing)) => self.apply_fetched(&node, standing, &mut dirty)?,
+                Some((node, Ok(standing))) => self.apply_fetched(&node, standing, &mut dirty)?,
+                Some((node, Err(error))) => {
+                    let told = match self.side.local_path(&node) {
+                        Some(Ok(path)) => path.shown(),
+                        _ => node.path.clone(),
+                    };
+                    self.report.problem(&told, &error)?;
+                    self.unstored.insert(id, told);
+                }
                 None => dirty.extend(self.overlay.leave(&self.state, id, None)),
             }
         }
@@ -275,9 +293,8 @@ impl<'a> MirrorSession<'a> {
             }
         };
         let DirectoryScan { files, unusable, .. } = scan;
-        for (path, why) in unusable {
-            self.report.problem(&path.shown(), &why.into())?;
-        }
+        let found = unusable.into_iter().map(|(path, why)| (shown(&path), why.into()));
+        self.report.found(found.collect())?;
         let is_settled = |path: &LocalPath| {
             let stat = self.state.get(path).and_then(|agreed| agreed.stat);
             stat.is_some() && stat == files.get(path).copied()
@@ -292,7 +309,7 @@ impl<'a> MirrorSession<'a> {
 
     /// Tells what is done, and when to try again what is not.
     fn in_step(&mut self, is_first: bool) -> Result<()> {
-        if self.unsettled.is_empty() {
+        if self.unsettled.is_empty() && self.unstored.is_empty() {
             self.retry = None;
         } else {
             self.retry_later();
@@ -301,7 +318,35 @@ impl<'a> MirrorSession<'a> {
         let conflicts = self.state.conflicts.len();
         let at = at.max(self.written);
         self.report.in_step(at, self.state.len(), conflicts, is_first)?;
-        self.save()
+        let file = self.directory.state_dir().state_file().display().to_string();
+        match self.save() {
+            Ok(()) => self.report.no_problem_at(&file),
+            // It is written another time: without it, more is compared after a restart.
+            Err(error) => {
+                self.report.problem(&file, &error)?;
+                self.retry_later();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether deletions that wait may go, where somebody is there to say so.
+    async fn ask_once(&mut self) -> Result<()> {
+        if self.deletions.held.is_empty() || !self.deletions.asks() {
+            return Ok(());
+        }
+        if self.deletions.answer().await { self.allow_deletions().await } else { Ok(()) }
+    }
+
+    pub(crate) async fn allow_deletions(&mut self) -> Result<()> {
+        let dirty = self.deletions.held.clone();
+        self.deletions.allow();
+        self.sync(dirty).await
+    }
+
+    /// Nodes whose content found no room are to be read again.
+    pub(crate) fn retry_unstored(&mut self) {
+        self.unread.extend(self.unstored.keys());
     }
 
     fn retry_later(&mut self) {

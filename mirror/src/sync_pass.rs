@@ -5,6 +5,8 @@ mod sending;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::time::Instant;
+
 use crate::branch_side::{NodeChange, RemoteEntry};
 use crate::error::{Error, Result};
 use crate::fingerprint::{FileStat, Fingerprint};
@@ -49,6 +51,7 @@ impl MirrorSession<'_> {
 
     async fn pass(&mut self, dirty: &BTreeSet<LocalPath>) -> Result<BTreeSet<LocalPath>> {
         let mut dirty = dirty.clone();
+        dirty.extend(self.deletions.held.iter().cloned());
         self.follow_renames(&mut dirty)?;
         let mut pass = SyncPass::default();
         for path in &dirty {
@@ -58,17 +61,14 @@ impl MirrorSession<'_> {
         }
         self.directory.check()?;
         let mut steps = plan(&pass.paths);
+        self.hold_deletions(&mut steps)?;
         let mut pending = Vec::new();
         for (path, step) in &steps {
             if *step == SyncStep::RemoveLocal {
                 self.remove(path, &mut pass)?;
             }
         }
-        let received = steps.iter().filter(|(_, step)| matches!(step, SyncStep::WriteLocal { .. }));
-        let staged = received.filter_map(|(path, _)| self.overlay.file(path)?.content.as_ref());
-        self.directory.state_dir().sync(staged).map_err(|error| {
-            Error::failed(format!("cannot write in {}: {error}", self.directory.root().display()))
-        })?;
+        self.make_durable(&mut steps)?;
         while let Some((path, step)) = steps.pop_first() {
             match step {
                 SyncStep::Wait | SyncStep::RemoveLocal => {}
@@ -99,6 +99,36 @@ impl MirrorSession<'_> {
             pass.again.extend(read);
         }
         Ok(pass.again)
+    }
+
+    /// Leaves deletions out that somebody must allow first.
+    fn hold_deletions(&mut self, steps: &mut BTreeMap<LocalPath, SyncStep>) -> Result<()> {
+        let deletions = steps.iter().filter(|(_, step)| **step == SyncStep::DeleteNode);
+        let gone: BTreeSet<_> = deletions.map(|(path, _)| path.clone()).collect();
+        let files = self.state.len();
+        if self.deletions.holds(gone, files, Instant::now()) {
+            steps.retain(|_, step| *step != SyncStep::DeleteNode);
+        }
+        self.report.deletions_held(self.deletions.held.len(), files)
+    }
+
+    /// Makes contents survive power loss before they take their place. Those that cannot
+    /// wait, and are read again: what the system has of them may be lost.
+    fn make_durable(&mut self, steps: &mut BTreeMap<LocalPath, SyncStep>) -> Result<()> {
+        let received = steps.iter().filter(|(_, step)| matches!(step, SyncStep::WriteLocal { .. }));
+        let staged = received.filter_map(|(path, _)| self.overlay.file(path)?.content.as_ref());
+        let Err(error) = self.directory.state_dir().sync(staged) else { return Ok(()) };
+        let unwritten =
+            steps.iter().filter(|(_, step)| matches!(step, SyncStep::WriteLocal { .. }));
+        let unwritten: Vec<_> = unwritten.map(|(path, _)| path.clone()).collect();
+        for path in unwritten {
+            steps.remove(&path);
+            if let Some(received) = self.overlay.file_mut(&path) {
+                received.content = None;
+            }
+            self.leave_unsettled(&path, &format!("cannot be written: {error}"))?;
+        }
+        Ok(())
     }
 
     /// Renames on the disk what was renamed in the branch, also where it was changed

@@ -20,8 +20,9 @@ use tonic::{Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use vdom_core::limits::{
-    HEADER_LIST_MAX_BYTES, HTTP2_CONNECTION_WINDOW_BYTES, HTTP2_STREAM_WINDOW_BYTES,
-    KEEP_ALIVE_DEADLINE, UNARY_MESSAGE_MAX_BYTES,
+    HEADER_LIST_MAX_BYTES, HTTP2_CONNECTION_WINDOW_BYTES, HTTP2_DROPPED_STREAMS_FOR,
+    HTTP2_DROPPED_STREAMS_MAX, HTTP2_STREAM_WINDOW_BYTES, KEEP_ALIVE_DEADLINE,
+    UNARY_MESSAGE_MAX_BYTES,
 };
 use vdom_core::{Error, Result};
 use vdom_edge::error::from_status;
@@ -277,7 +278,12 @@ fn endpoint(address: &UpstreamAddress) -> Result<Endpoint> {
         .keep_alive_while_idle(true)
         .http2_max_header_list_size(HEADER_LIST_MAX_BYTES)
         .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES);
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
+        // Streams are dropped by those who have read enough, and what still arrives for them is
+        // no fault of the server: its connection must not end after so many.
+        .http2_max_concurrent_reset_streams(HTTP2_DROPPED_STREAMS_MAX)
+        .http2_reset_stream_duration(HTTP2_DROPPED_STREAMS_FOR)
+        .http2_max_local_error_reset_streams(None);
     match endpoint.uri().scheme_str() {
         Some("http") => {}
         Some("https") => {

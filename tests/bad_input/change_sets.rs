@@ -141,18 +141,18 @@ async fn a_set_that_breaks_off_is_not_written(mut server: Server) {
 async fn a_set_keeps_its_limits(mut server: Server) {
     let piece = Chunk::Content(Bytes::from(vec![7; 1 << 20]));
     let large = [header(&server), whole(&server, "a"), bare(&server, "b")];
-    let large = large.into_iter().chain(std::iter::repeat_n(piece, 96)).collect();
-    let words = ["diff 1: ", "100000000 bytes"];
-    server.refuse_stream("a content of 96 MiB", large, "TooLarge", &words).await;
+    let large = large.into_iter().chain(std::iter::repeat_n(piece, 101)).collect();
+    let words = ["diff 1: ", "104857600 bytes"];
+    server.refuse_stream("a content of 101 MiB", large, "TooLarge", &words).await;
 
     let diff = v1::WriteDiffRequest { diff_bson: Diff::delete(), ..Default::default() };
-    let diffs = (0..=100_000).map(|number| {
+    let diffs = (0..=250_000).map(|number| {
         let path = number.to_string();
         Chunk::Diff(v1::WriteDiffRequest { path, ..diff.clone() })
     });
     let many = [header(&server)].into_iter().chain(diffs).collect();
-    let words = ["more than 100000 diffs"];
-    server.refuse_stream("100,001 diffs", many, "TooLarge", &words).await;
+    let words = ["more than 250000 diffs"];
+    server.refuse_stream("250,001 diffs", many, "TooLarge", &words).await;
 
     let large = vec![server.client.put_request("large", &vec![7; 5 << 20])];
     server.refuse_set("5 MiB", large, "TooLarge", &["4194304 bytes", "WriteDiffsStream"]).await;

@@ -115,14 +115,14 @@ async fn bad_requests_are_refused_and_nothing_is_written(mut server: Server) {
 async fn bodies_above_their_limits_are_refused(mut server: Server) {
     let rest = server.http();
     // Announced: refused before a byte of it is read.
-    let announced = with(node(Method::PUT, "large", ""), "content-length", "100000001");
+    let announced = with(node(Method::PUT, "large", ""), "content-length", "104857601");
     let large = vec![b' '; 5 << 20];
     let document = request(Method::PUT, &format!("{NODES}/large"), large.clone());
     let document = with(document, "content-type", "application/json");
     let diff =
         with(request(Method::PATCH, &format!("{NODES}/file"), large), "content-type", JSON_PATCH);
     for (what, request, words) in [
-        ("a file", announced, "100000000"),
+        ("a file", announced, "104857600"),
         ("a document", document, "4194304"),
         ("a diff", diff, "4194304"),
     ] {

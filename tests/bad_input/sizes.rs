@@ -18,7 +18,7 @@ use super::{Server, check_refused, document, meta_request};
 at_both_doors! {
     a_unary_message_has_at_most_4_mib
     a_message_that_inflates_beyond_the_limit_is_refused
-    a_streamed_content_has_at_most_100_mb
+    a_streamed_content_has_at_most_100_mib
     a_content_that_breaks_off_is_not_written
     frames_that_lie_are_refused
     a_stream_that_cannot_be_read_is_refused
@@ -59,17 +59,17 @@ async fn a_message_that_inflates_beyond_the_limit_is_refused(mut server: Server)
     server.check_serves().await;
 }
 
-async fn a_streamed_content_has_at_most_100_mb(mut server: Server) {
+async fn a_streamed_content_has_at_most_100_mib(mut server: Server) {
     let diff =
         v1::WriteDiffRequest { diff_bson: Bytes::new(), ..server.client.put_request("large", b"") };
     let piece = Bytes::from(vec![7; MIB]);
-    let pieces = std::iter::repeat_n(Chunk::Content(piece), 96);
+    let pieces = std::iter::repeat_n(Chunk::Content(piece), 101);
     let chunks = [Chunk::Header(server.client.set_header()), Chunk::Diff(diff)];
     let chunks = chunks.into_iter().chain(pieces);
     let chunks = chunks.map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) });
     let answer = server.client.raw.write_diffs_stream(tokio_stream::iter(chunks)).await;
-    check_refused("96 MiB", answer, "TooLarge", &["100000000 bytes"]);
-    server.check_untouched("96 MiB").await;
+    check_refused("101 MiB", answer, "TooLarge", &["104857600 bytes"]);
+    server.check_untouched("101 MiB").await;
     server.check_serves().await;
 }
 

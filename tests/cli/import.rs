@@ -4,11 +4,13 @@ use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use vdom_testkit::files::files_below;
 
 use super::{Shell, text};
 
@@ -61,14 +63,16 @@ async fn only_what_differs_is_written_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_no_node_can_hold_are_listed_and_the_others_brought_in() {
     let shell = Shell::start().await;
-    let folder = folder(&[("good", "x"), ("e\u{301}", "x"), ("gone", "x")]);
-    fs::write(folder.path().join(OsStr::from_bytes(b"bad\xff")), "x").expect("written");
+    let folder = folder(&[("good", "x"), ("large", "x"), ("gone", "x")]);
+    let large = fs::File::options().write(true).open(folder.path().join("large")).expect("opened");
+    large.set_len((100 << 20) + 1).expect("made");
+    symlink(OsStr::from_bytes(b"\xff"), folder.path().join("link")).expect("linked");
     shell.put("site", "kept", b"x").await;
     let arguments = ["import", text(folder.path()), "--repo", "site", "--delete"];
     let ran = shell.run(&arguments).await;
     ran.refused(
         1,
-        &["2 files were not brought in", "not UTF-8", "normalization form C", "nothing is deleted"],
+        &["2 files were not brought in", "not UTF-8", "holds at most", "nothing is deleted"],
     );
     assert!(ran.text().contains("2 written"), "{ran:?}");
     let listed = shell.run(&["ls", "site", "--fresh"]).await.succeeded();
@@ -105,4 +109,66 @@ async fn a_file_that_another_kind_of_node_stands_for_is_left_alone() {
     let ran = shell.run(&["import", text(folder.path()), "--repo", "site"]).await;
     ran.refused(1, &["1 file was not brought in", "a document of that name"]);
     assert_eq!(shell.cat("site", "b").await, b"x");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_are_no_text_hold_and_secrets_are_told() {
+    let shell = Shell::start().await;
+    let folder = folder(&[("secret.env", "KEY=1"), ("a", "x"), ("config/.env", "KEY=2")]);
+    fs::write(folder.path().join(".gitignore"), b"*.o\n# J\xfcrgen\nsecret.env\n")
+        .expect("written");
+    let arguments = ["import", text(folder.path()), "--repo", "site", "--gitignore"];
+    let ran = shell.run(&arguments).await.succeeded();
+    assert!(ran.stderr.contains("secret") && ran.stderr.contains("config/.env"), "{ran:?}");
+    let listed = shell.run(&["ls", "site", "--fresh"]).await.succeeded();
+    assert_eq!(listed.text(), ".gitignore\na\nconfig/.env\n");
+    let all = import(&shell, folder.path(), &[]).await;
+    assert_eq!(all["secrets"], json!(["secret.env"]), "what was there is told no more");
+
+    let mirror = ["--json", "mirror", text(folder.path()), "--repo", "mirrored", "--once"];
+    let told = shell.run(&mirror).await.succeeded().records();
+    let secrets: Vec<_> = told
+        .iter()
+        .filter(|event| event["event"] == "secret")
+        .map(|event| &event["path"])
+        .collect();
+    assert_eq!(secrets, ["config/.env"]);
+    let listed = shell.run(&["ls", "mirrored", "--fresh"]).await.succeeded();
+    assert_eq!(listed.text(), ".gitignore\na\nconfig/.env\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_cannot_be_read_stop_the_command() {
+    let shell = Shell::start().await;
+    let folder = folder(&[("secret.env", "KEY=1")]);
+    symlink(".gitignore", folder.path().join(".gitignore")).expect("linked");
+    let import = ["import", text(folder.path()), "--repo", "site", "--gitignore"];
+    shell.run(&import).await.refused(1, &["cannot read the rules", ".gitignore"]);
+    let mirror = ["mirror", text(folder.path()), "--repo", "site", "--once"];
+    shell.run(&mirror).await.refused(1, &["cannot read the rules", ".gitignore"]);
+    shell.run(&["ls", "site", "--fresh"]).await.refused(3, &["site"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_no_node_can_have_come_back_as_they_were() {
+    let shell = Shell::start().await;
+    let original = folder(&[("e\u{301}", "1"), ("[incomplete", "2"), ("tab\tbed/x", "3")]);
+    fs::write(original.path().join(OsStr::from_bytes(b"bad\xff")), "4").expect("written");
+    assert_eq!(counts(&import(&shell, original.path(), &[]).await), json!([4, 4, 0, 0]));
+    assert_eq!(counts(&import(&shell, original.path(), &["--delete"]).await), json!([4, 0, 4, 0]));
+    let back = tempfile::tempdir().expect("a folder");
+    let target = back.path().join("back");
+    shell.run(&["export", text(&target), "--repo", "site"]).await.succeeded();
+    let files = |root: &Path| -> Vec<_> {
+        let named = |path: PathBuf| {
+            let content = fs::read(&path).expect("readable");
+            (path.strip_prefix(root).expect("below").to_owned(), content)
+        };
+        files_below(root).into_iter().map(named).collect()
+    };
+    assert_eq!(files(&target), files(original.path()));
+    // A mirror of the same directory finds nothing to do.
+    let mirror = ["--json", "mirror", text(original.path()), "--repo", "site", "--once"];
+    let told = shell.run(&mirror).await.succeeded().records();
+    assert!(told.iter().all(|event| event["event"] == "in_step"), "{told:?}");
 }

@@ -127,3 +127,14 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_command_line_is_told_as_it_was_asked_for() {
+    let ran = finish(alone(&["--json", "put", "site"]), b"").await;
+    let told: serde_json::Value = serde_json::from_str(&ran.stderr).expect("JSON");
+    assert_eq!((ran.exit, told["exit"].as_u64()), (2, Some(2)), "{told}");
+    assert!(told["error"].as_str().is_some_and(|text| text.contains("PATH")), "{told}");
+    let ran = finish(alone(&["put", "site", "--", "--json"]), b"").await;
+    assert!(ran.stderr.starts_with("vdom:") || ran.stderr.starts_with("error:"), "{ran:?}");
+    finish(alone(&["--json", "--help"]), b"").await.succeeded();
+}

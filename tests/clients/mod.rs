@@ -1,5 +1,7 @@
 //! Clients in other languages, which know nothing but the published contract.
 
+mod dropped_streams;
+
 use std::path::Path;
 use std::process::Output;
 

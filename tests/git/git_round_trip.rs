@@ -4,6 +4,8 @@ use std::process::Stdio;
 
 use serde_json::json;
 
+use vdom_testkit::http::{HttpClient, Place};
+
 use super::repository::Repository;
 use super::{export, history, import};
 use crate::cli::{Shell, text};
@@ -23,6 +25,37 @@ async fn an_import_goes_on_with_what_is_new() {
     assert!(gone_on["unchanged"].as_u64().is_some_and(|commits| commits > 10), "{gone_on}");
     let came_back = export(&shell, "site", &folder.path().join("back")).await;
     assert_eq!(came_back.refs(), whole.refs());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn branches_without_commits_of_their_own_cost_an_import_no_call_each() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let original = Repository::new(&folder.path().join("original"));
+    let first = "commit refs/heads/main\nmark :1\ncommitter a <a@x> 1 +0000\ndata 0\n".to_owned();
+    let heads = (0..200).map(|number| format!("reset refs/heads/b{number}\nfrom :1\n\n"));
+    let stream: String = std::iter::once(first).chain(heads).collect();
+    original.run_with(&["fast-import", "--quiet"], stream.as_bytes());
+    import(&shell, &original, "site").await;
+    let admin = shell.up.text("gateway.admin").parse().expect("an address");
+    let admin = HttpClient::new(Place::Tcp(admin), None);
+    let calls = async || -> u64 {
+        let metrics = admin.get("/metrics").await;
+        let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+        let of_reads = metrics.lines().filter(|line| {
+            line.starts_with("vdom_requests_total{")
+                && ["GetHistory", "ReadTree", "CreateBranch"].iter().any(|call| line.contains(call))
+        });
+        of_reads.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    };
+    let before = calls().await;
+    assert!(before >= 200, "every branch was made: {before}");
+    let again = import(&shell, &original, "site").await;
+    assert_eq!((again["written"].as_u64(), again["refs_changed"].as_u64()), (Some(0), Some(0)));
+    let after = calls().await;
+    assert!(after < before + 10, "{} calls", after - before);
+    let came_back = export(&shell, "site", &folder.path().join("back")).await;
+    assert_eq!(came_back.refs(), original.refs());
 }
 
 #[tokio::test(flavor = "multi_thread")]

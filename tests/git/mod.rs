@@ -2,8 +2,12 @@
 
 mod git_round_trip;
 mod history;
+mod names;
+mod odd_commits;
 mod repository;
 mod round_trip;
+mod shallow;
+mod sources;
 
 use std::path::Path;
 

@@ -31,6 +31,11 @@ impl Repository {
         repository
     }
 
+    /// One that is there.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// A copy of another one, with all its refs.
     pub(crate) fn mirror(of: &Path, path: &Path) -> Result<Self, String> {
         let mut command = isolated(Path::new("."));
@@ -57,6 +62,18 @@ impl Repository {
         let mut command = isolated(&self.path);
         command.args(arguments);
         finish(command, input)
+    }
+
+    /// Makes a commit of these bytes, `TREE` replaced by a tree without files, and lets a
+    /// ref point to it; answers with its id.
+    pub(crate) fn raw_commit(&self, ref_name: &str, commit: &str) -> String {
+        let tree = self.run_with(&["mktree"], b"");
+        let commit = commit.replace("TREE", String::from_utf8_lossy(&tree).trim());
+        let made = ["hash-object", "-t", "commit", "-w", "--stdin", "--literally"];
+        let id = self.run_with(&made, commit.as_bytes());
+        let id = String::from_utf8_lossy(&id).trim().to_owned();
+        self.run(&["update-ref", ref_name, &id]);
+        id
     }
 
     /// As somebody, at some time.
@@ -104,12 +121,13 @@ impl Repository {
     }
 }
 
-/// A command of git that knows nothing of the user.
+/// A command of git that knows nothing of the user, nor of a hook that runs the tests.
 fn isolated(folder: &Path) -> Command {
     let mut command = Command::new("git");
     command
         .current_dir(folder)
-        .env_remove("GIT_DIR")
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("LC_ALL", "C")

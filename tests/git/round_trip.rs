@@ -51,3 +51,22 @@ async fn the_history_of_this_repository_comes_back_as_it_was() {
     let came_back = export(&shell, "own", &folder.path().join("back")).await;
     assert_same(&original, &came_back, "this repository");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_more_than_a_hundred_thousand_files_is_one_change() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let original = Repository::new(&folder.path().join("original"));
+    let files = (0..100_001).map(|number| format!("M 644 :1 d{}/f{number}\n", number % 100));
+    let stream = "blob\nmark :1\ndata 1\nx\ncommit refs/heads/main\ncommitter a <a@x> 1 +0000\n\
+                  data 0\n"
+        .to_owned();
+    let stream: String = std::iter::once(stream).chain(files).collect();
+    original.run_with(&["fast-import", "--quiet"], stream.as_bytes());
+    let summary = import(&shell, &original, "site").await;
+    assert_eq!(summary["written"], 1, "{summary}");
+    let log = shell.run(&["log", "site", "-n", "1", "--json"]).await.succeeded().records();
+    assert_eq!(log[0]["change_set"]["size"], 100_002, "the files, and what the commit was");
+    let came_back = export(&shell, "site", &folder.path().join("back")).await;
+    assert_eq!(original.refs(), came_back.refs());
+}

@@ -31,7 +31,7 @@ impl Git {
             fs::write(folder.join(name), content).expect("a file");
         }
         let mut command = Command::new("git");
-        command.args(["merge-file", "-p", "-q"]);
+        command.args(["merge-file", "-p", "-q"]).env_remove("GIT_DIR");
         if self.names_algorithm {
             command.arg("--diff-algorithm=myers");
         }

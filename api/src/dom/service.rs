@@ -20,7 +20,7 @@ pub trait DocumentService: Send + Sync + 'static {
     /// Writes one diff. A conflict is an answer, not an error.
     async fn write_diff(&self, caller: &Caller, request: WriteDiff) -> Result<WriteOutcome>;
 
-    /// Writes one `put` whose content, of up to 100 MB, arrives in pieces.
+    /// Writes one `put` whose content, of up to 100 MiB, arrives in pieces.
     async fn write_content(
         &self,
         caller: &Caller,

@@ -10,7 +10,8 @@ use crate::extended_json;
 use crate::humanize::{printable, time};
 use crate::output::{Painter, Tone};
 
-/// A change as a line, and its message as a second one.
+/// A change as a line, with the date that its author gave it or that it was written at, and
+/// its message as a second one.
 pub(crate) fn lines(event: &ChangeEvent, painter: &Painter) -> String {
     let path = printable(&event.path);
     let path = if event.old_path.is_empty() {
@@ -26,7 +27,7 @@ pub(crate) fn lines(event: &ChangeEvent, painter: &Painter) -> String {
     let mut text = format!(
         "{}  {}  {}  {path}  v{}  {}",
         painter.paint(Tone::Strong, &format!("#{:<6}", event.revision)),
-        painter.paint(Tone::Faint, &time(event.timestamp.as_ref())),
+        painter.paint(Tone::Faint, &time(event.authored_at.as_ref().or(event.timestamp.as_ref()))),
         painter.paint(tone, &format!("{:6}", type_name(event.r#type()))),
         event.version,
         printable(&event.author),
@@ -63,6 +64,9 @@ pub(crate) fn record(event: &ChangeEvent) -> Value {
     record["version"] = event.version.into();
     record["author"] = event.author.clone().into();
     record["timestamp"] = time(event.timestamp.as_ref()).into();
+    if event.authored_at.is_some() {
+        record["authored_at"] = time(event.authored_at.as_ref()).into();
+    }
     record["hash"] = hex::encode(&event.hash).into();
     if !event.old_path.is_empty() {
         record["old_path"] = event.old_path.clone().into();
@@ -100,6 +104,16 @@ fn type_name(kind: Type) -> &'static str {
 mod tests {
     use super::*;
     use vdom_proto::v1::ChangeSetPosition;
+
+    #[test]
+    fn the_authors_date_comes_first() {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let written = ChangeEvent { timestamp: at(86_400), ..ChangeEvent::default() };
+        assert!(lines(&written, &Painter::colorless()).contains("1970-01-02"));
+        let authored = ChangeEvent { authored_at: at(0), ..written };
+        assert!(lines(&authored, &Painter::colorless()).contains("1970-01-01"));
+        assert_eq!(record(&authored)["authored_at"], "1970-01-01T00:00:00Z");
+    }
 
     fn event_of_set(index: u32) -> ChangeEvent {
         ChangeEvent {

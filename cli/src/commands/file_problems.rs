@@ -27,6 +27,11 @@ impl FileProblems {
         self.problems.is_empty()
     }
 
+    /// Which files were left out.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.problems.iter().map(|(path, _)| path.as_str())
+    }
+
     /// Puts them in the order of their paths.
     pub(crate) fn sort(&mut self) {
         self.problems.sort_by(|(one, _), (other, _)| one.cmp(other));

@@ -1,7 +1,8 @@
 //! `vdom import`: brings a directory into a branch, or the history of a
 //! repository of git into a repo.
 
-mod git;
+pub(super) mod git;
+mod in_the_way;
 mod upload;
 mod walk;
 
@@ -13,14 +14,16 @@ use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 use serde_json::json;
 use vdom_client::{BranchSpec, Client, DEFAULT_BRANCH};
+use vdom_mirror::looks_secret;
 use vdom_proto::v1::{NodeKind, ReadTreeRequest};
 
+use self::in_the_way::in_the_way;
 use self::upload::{RemoteEntry, Uploaded, Uploader};
 use self::walk::LocalFile;
 use super::file_problems::FileProblems;
 use super::write::WriteOptions;
 use crate::exit::{Exit, Failure};
-use crate::humanize::{count, size};
+use crate::humanize::{count, printable, size};
 use crate::output::{Output, Tone};
 use crate::progress::progress_bar;
 use crate::server::ServerOptions;
@@ -33,13 +36,14 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 ///
 /// Files that are there already with the same content are left alone, so an
 /// interrupted import goes on when it is run again. Executable files get the
-/// attribute `mode` = 100755, symbolic links `symlink` = their target.
+/// attribute `mode` = 100755, symbolic links `symlink` = their target. Files that
+/// look like secrets, such as `.env` and private keys, are named at the end.
 ///
 /// With --git, every commit becomes one change set, and every branch a branch.
 /// Run again, it goes on after the last commit that is there.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ImportArguments {
-    /// Directory to bring in: every file in it except `.git`
+    /// Directory to bring in: every file in it except `.git` and `.vdom`
     #[arg(value_name = "DIR", required_unless_present = "git")]
     directory: Option<PathBuf>,
     /// Repository of git whose whole history to bring in
@@ -105,7 +109,7 @@ async fn import(arguments: ImportArguments, output: &mut Output) -> Result<(), F
     let walked = tokio::task::spawn_blocking(move || walk::walk(&directory, gitignore))
         .await
         .map_err(|error| Failure::failed(format!("cannot read the directory: {error}")))??;
-    let remote = remote_entries(&clients[0], &branch).await?;
+    let mut remote = remote_entries(&clients[0], &branch).await?;
 
     let uploader = Uploader::new(clients, branch, arguments.options, arguments.overwrite);
     let mut tally = ImportTally { problems: walked.problems.into(), ..ImportTally::default() };
@@ -115,15 +119,27 @@ async fn import(arguments: ImportArguments, output: &mut Output) -> Result<(), F
     }
 
     let jobs = usize::from(arguments.jobs);
-    let bar = progress_bar(output, Some(walked.files.len() as u64), PROGRESS);
-    upload(&uploader, &walked.files, &remote, jobs, &bar, &mut tally).await?;
+    let mut files = walked.files;
+    if may_delete {
+        let met = in_the_way(paths_of(&files), remote.keys().map(String::as_str));
+        let gone: HashSet<_> = met.into_values().flatten().map(str::to_owned).collect();
+        delete(&uploader, gone, &mut remote, jobs, &mut tally).await?;
+    }
+    for (path, standing) in in_the_way(paths_of(&files), remote.keys().map(String::as_str)) {
+        let standing: Vec<_> = standing.iter().take(3).map(|path| printable(path)).collect();
+        let advice = if arguments.delete { "" } else { "; --delete takes it out first" };
+        let problem = format!("{} is in its way in the branch{advice}", standing.join(", "));
+        tally.problem(path.to_owned(), Failure::failed(problem))?;
+    }
+    let blocked: HashSet<_> = tally.problems.paths().map(str::to_owned).collect();
+    files.retain(|file| !blocked.contains(&file.path));
+    let bar = progress_bar(output, Some(files.len() as u64), PROGRESS);
+    upload(&uploader, &files, &remote, jobs, &bar, &mut tally).await?;
     bar.finish_and_clear();
     if may_delete {
-        let kept: HashSet<&str> = walked.files.iter().map(|file| file.path.as_str()).collect();
-        let gone = remote.iter().filter(|(path, remote)| {
-            remote.kind == NodeKind::File && !kept.contains(path.as_str())
-        });
-        delete(&uploader, gone, jobs, &mut tally).await?;
+        let kept: HashSet<&str> = paths_of(&files).collect();
+        let gone = remote.keys().filter(|path| !kept.contains(path.as_str())).cloned().collect();
+        delete(&uploader, gone, &mut remote, jobs, &mut tally).await?;
     }
     tally.report(uploader.branch(), started.elapsed(), output)
 }
@@ -147,22 +163,37 @@ async fn upload(
     Ok(())
 }
 
+/// Deletes files of the branch; documents are left alone.
 async fn delete(
     uploader: &Uploader,
-    gone: impl Iterator<Item = (&String, &RemoteEntry)>,
+    gone: HashSet<String>,
+    remote: &mut HashMap<String, RemoteEntry>,
     jobs: usize,
     tally: &mut ImportTally,
 ) -> Result<(), Failure> {
+    let gone: Vec<_> = remote
+        .extract_if(|path, entry| entry.kind == NodeKind::File && gone.contains(path))
+        .collect();
     let mut deleted = stream::iter(gone)
-        .map(async |(path, remote)| (path, uploader.delete(path, remote).await))
+        .map(async |(path, entry)| {
+            let outcome = uploader.delete(&path, &entry).await;
+            (path, entry, outcome)
+        })
         .buffer_unordered(jobs);
-    while let Some((path, outcome)) = deleted.next().await {
+    while let Some((path, entry, outcome)) = deleted.next().await {
         match outcome {
             Ok(()) => tally.deleted += 1,
-            Err(failure) => tally.problem(path.clone(), failure)?,
+            Err(failure) => {
+                tally.problem(path.clone(), failure)?;
+                remote.insert(path, entry);
+            }
         }
     }
     Ok(())
+}
+
+fn paths_of(files: &[LocalFile]) -> impl Iterator<Item = &str> + Clone {
+    files.iter().map(|file| file.path.as_str())
 }
 
 /// What the branch holds now, by path; nothing where there is no such branch.
@@ -197,6 +228,8 @@ struct ImportTally {
     unchanged: u64,
     deleted: u64,
     revision: u64,
+    /// Files that hold secrets as a rule, and were written.
+    secrets: Vec<String>,
     /// What could not be brought in, and why.
     problems: FileProblems,
 }
@@ -214,6 +247,9 @@ impl ImportTally {
                 match uploaded.revision {
                     Some(revision) => {
                         self.written += 1;
+                        if looks_secret(file.path.as_bytes()) {
+                            self.secrets.push(file.path.clone());
+                        }
                         self.revision = self.revision.max(revision);
                     }
                     None => self.unchanged += 1,
@@ -244,6 +280,17 @@ impl ImportTally {
         output: &mut Output,
     ) -> Result<(), Failure> {
         self.problems.sort();
+        self.secrets.sort();
+        if !self.secrets.is_empty() {
+            let files = count(self.secrets.len() as u64, "file looks", "files look");
+            let names: Vec<_> = self.secrets.iter().map(|path| printable(path)).collect();
+            output.note(&format!(
+                "vdom: {files} like secrets, and were brought in:\n  {}\n  where they should not \
+                 be there: name them in .gitignore and give --gitignore, remove them with \
+                 `vdom rm`, and change the secrets",
+                names.join("\n  ")
+            ))?;
+        }
         let seconds = elapsed.as_secs_f64();
         output.result(
             || {
@@ -256,6 +303,7 @@ impl ImportTally {
                     "unchanged": self.unchanged,
                     "deleted": self.deleted,
                     "revision": self.revision,
+                    "secrets": self.secrets,
                     "seconds": seconds,
                     "problems": self.problems.records(),
                 })

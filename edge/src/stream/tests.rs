@@ -78,7 +78,7 @@ async fn a_content_ends_at_its_limit_and_when_it_stalls() {
     let piece = Bytes::from(vec![0; 1 << 20]);
     let pieces = stream::repeat_with(move || Ok(piece.clone()));
     let received: Vec<_> = content(pieces).collect().await;
-    assert_eq!(received.len(), 96, "95 whole pieces fit into 100 MB, then the refusal");
+    assert_eq!(received.len(), 101, "100 whole pieces fit into 100 MiB, then the refusal");
     assert_eq!(
         received.last().and_then(|last| last.as_ref().err()).map(|error| error.code),
         Some(ErrorCode::TooLarge)

@@ -1,22 +1,21 @@
 //! Everything that a directory holds, apart from what its rules leave out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::ffi::OsStrExt;
 
-use ignore::WalkBuilder;
 use vdom_git::node_path::RESERVED_FOLDER;
 
 use super::{LocalDirectory, LocalEntry, UnusableEntry};
+use crate::directory_walk::{WalkRules, WalkedEntry, walk};
 use crate::error::{Error, Result};
 use crate::fingerprint::FileStat;
-use crate::local_path::LocalPath;
+use crate::local_path::{LocalPath, belongs_to_mirror};
 
 /// The files and folders of a directory at one time.
 #[derive(Debug, Default)]
 pub(crate) struct DirectoryScan {
     pub(crate) files: BTreeMap<LocalPath, FileStat>,
     /// What cannot be mirrored, and why.
-    pub(crate) unusable: BTreeMap<LocalPath, UnusableEntry>,
+    pub(crate) unusable: BTreeMap<Vec<u8>, UnusableEntry>,
     /// Where files may come, by their paths; the directory itself is the empty one.
     pub(crate) folders: BTreeSet<Vec<u8>>,
 }
@@ -30,40 +29,36 @@ impl LocalDirectory {
     ) -> Result<DirectoryScan> {
         self.check()?;
         let mut scan = DirectoryScan::default();
-        let mut walk = WalkBuilder::new(self.root());
-        walk.standard_filters(false)
-            .parents(false)
-            .ignore(true)
-            .git_ignore(true)
-            .git_exclude(true)
-            .require_git(false)
-            .current_dir(self.root())
-            .filter_entry(|entry| {
-                entry.depth() == 0
-                    || entry.file_name() != ".git" && entry.file_name() != RESERVED_FOLDER
-            });
-        if let Some(error) = walk.add_ignore(self.state_dir().rules()) {
-            return Err(Error::failed(format!(
-                "cannot use the rules {}: {error}",
-                self.state_dir().rules().display()
-            )));
-        }
-        for entry in walk.build() {
-            // What cannot be listed is looked at below, where it is known.
-            let Ok(entry) = entry else { continue };
-            let relative = entry.path().strip_prefix(self.root()).unwrap_or(entry.path());
-            let path = relative.as_os_str().as_bytes();
-            if entry.file_type().is_some_and(|file_type| file_type.is_dir()) {
+        // As git, beside the rules of every folder.
+        let everywhere = [self.state_dir().rules(), self.root().join(".git/info/exclude")];
+        let rules = WalkRules {
+            everywhere: &everywhere,
+            in_folders: &[".gitignore", ".ignore"],
+            never: &[".git", RESERVED_FOLDER],
+        };
+        walk(self.root(), &rules, |path, entry| match entry {
+            WalkedEntry::Folder => {
                 scan.folders.insert(path.to_vec());
-            } else if let Some(path) = LocalPath::new(path)
-                && let Ok(metadata) = entry.metadata()
-            {
-                scan.add(path, LocalEntry::of(Some(&metadata)));
             }
-        }
+            WalkedEntry::File(metadata) => {
+                if let Some(path) = LocalPath::new(path) {
+                    scan.add(path, LocalEntry::of(Some(&metadata)));
+                } else if !belongs_to_mirror(path) {
+                    scan.unusable.insert(path.to_vec(), UnusableEntry::ForGit);
+                }
+            }
+            // What is known in it is looked at below.
+            WalkedEntry::Unreadable(error) => {
+                let problem = format!("cannot be read: {error}");
+                scan.unusable.insert(path.to_vec(), UnusableEntry::Unreadable(problem));
+            }
+        })?;
         self.check()?;
+        if let Some(UnusableEntry::Unreadable(problem)) = scan.unusable.get(&b""[..]) {
+            return Err(Error::failed(format!("{} {problem}", self.root().display())));
+        }
         for path in known {
-            if !scan.files.contains_key(path) && !scan.unusable.contains_key(path) {
+            if !scan.files.contains_key(path) && !scan.unusable.contains_key(path.as_bytes()) {
                 let found = self.stat(path.as_bytes());
                 scan.add(path.clone(), found);
             }
@@ -81,7 +76,7 @@ impl DirectoryScan {
                 self.files.insert(path, stat);
             }
             LocalEntry::Unusable(why) => {
-                self.unusable.insert(path, why);
+                self.unusable.insert(path.as_bytes().to_vec(), why);
             }
         }
     }

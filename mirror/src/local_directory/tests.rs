@@ -132,6 +132,7 @@ fn a_survey_leaves_out_what_rules_name_unless_it_is_known() {
         ("a/.git", "gitdir: elsewhere"),
         ("backup~", ""),
         ("a/kept.vdom-theirs", ""),
+        ("git~1", ""),
     ] {
         let path = root.path().join(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
@@ -141,6 +142,7 @@ fn a_survey_leaves_out_what_rules_name_unless_it_is_known() {
     let scan = directory.scan(known.iter()).expect("surveyed");
     let files: Vec<_> = scan.files.keys().map(LocalPath::shown).collect();
     assert_eq!(files, [".gitignore", "a/.ignore", "a/kept", "built/known", "known.log"]);
+    assert_eq!(scan.unusable, [(b"git~1".to_vec(), UnusableEntry::ForGit)].into());
     let folders: Vec<_> = scan.folders.iter().map(|path| path.escape_ascii().to_string()).collect();
     assert_eq!(folders, ["", "a", "built"]);
 }

@@ -47,6 +47,7 @@ impl MirrorSession<'_> {
                 },
                 observed = self.watcher.next_batch() => self.handle_local_changes(observed).await,
                 () = at(retry_at) => self.retry_unsettled().await,
+                may_go = self.deletions.answer() => self.answered(may_go).await,
                 () = at(scan_at) => {
                     next_scan = Instant::now() + SCAN_EVERY;
                     self.handle_local_changes(ObservedPaths { anywhere: true, ..ObservedPaths::default() }).await
@@ -170,11 +171,21 @@ impl MirrorSession<'_> {
 
     /// Tries again what could not be done.
     async fn retry_unsettled(&mut self) -> Result<FollowDecision> {
+        self.retry_unstored();
         let mut dirty = self.read().await?;
         dirty.append(&mut self.unsettled);
         self.sync(dirty).await?;
         self.report.back()?;
         self.in_step(false)?;
+        Ok(FollowDecision::Follow)
+    }
+
+    /// Whether deletions that wait may go.
+    async fn answered(&mut self, may_go: bool) -> Result<FollowDecision> {
+        if may_go {
+            self.allow_deletions().await?;
+            self.in_step(false)?;
+        }
         Ok(FollowDecision::Follow)
     }
 

@@ -99,6 +99,7 @@ impl MirrorSession<'_> {
             SendOutcome::Deleted => {
                 self.state.remove(&path);
                 self.overlay.clear(&path);
+                self.deletions.deleted(&path);
                 self.report.no_problem(&path);
                 self.report.moved(Direction::ToBranch, what, &path, None)
             }

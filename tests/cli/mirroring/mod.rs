@@ -7,6 +7,7 @@ mod offline;
 mod outages;
 mod random;
 mod refusals;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::fs;

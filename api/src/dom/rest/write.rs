@@ -127,7 +127,7 @@ async fn write<D: DocumentService>(
     answer(&call, outcome, conditional)
 }
 
-/// A content of up to 100 MB, as it comes.
+/// A content of up to 100 MiB, as it comes.
 async fn put_content<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,

@@ -136,8 +136,7 @@ async fn write(
         return Ok(None);
     }
     let attributes: Attributes = entry.attributes.clone().into_iter().collect();
-    let path = file_attributes::git_path(&entry.path, &attributes)
-        .ok_or_else(|| Failure::failed("its attribute git-path cannot be read"))?;
+    let path = file_attributes::git_path(&entry.path, &attributes);
     let size_bytes = entry.size_bytes;
     match file_attributes::node_file(&attributes) {
         NodeFile::Link(target) => {

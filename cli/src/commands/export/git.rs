@@ -1,9 +1,11 @@
 //! Writes the history of a repo as a stream for `git fast-import`.
 
 mod branch_histories;
+mod change_origin;
 mod commit_builder;
 mod git_stream;
 mod ref_writer;
+mod tree_shape;
 
 use std::io::{self, BufWriter, Write};
 
@@ -46,20 +48,37 @@ pub(super) async fn export(
     git.write(&StreamCommand::Feature(Bytes::from_static(b"date-format=raw-permissive")))?;
     let mut history = RepoHistory::new(client, repo, branches);
     history.write(&mut git, &bar).await?;
-    let shortened = ref_writer::write(&mut git, &records, history.tips())?;
+    let outcome = ref_writer::write(&mut git, &records, history.tips())?;
     git.write(&StreamCommand::Done)?;
     git.flush()?;
     let commits = git.commits();
+    let lost_headers = git.take_lost_headers();
     drop(git);
     bar.finish_and_clear();
-    for name in shortened {
+    for note in outcome.notes {
+        output.note(&format!("vdom: {note}"))?;
+    }
+    if history.cut() > 0 {
         output.note(&format!(
-            "vdom: {} points to its commit: the tag between them has no ref",
+            "vdom: {} without their parents, as they came from a shallow clone: their ids change, \
+             and those of the commits after them; `vdom import --git` of a whole one completes them",
+            count(history.cut(), "commit is", "commits are")
+        ))?;
+    }
+    for (name, commits) in lost_headers {
+        output.note(&format!(
+            "vdom: {} the header {}, which this stream does not carry: their ids change, and those \
+             of the commits after them",
+            count(commits, "commit had", "commits had"),
             name.escape_ascii()
         ))?;
     }
     output.note(&format!("{repo}: {}", count(commits, "commit", "commits")))?;
-    Ok(())
+    let problems = history.problems();
+    match problems.exit() {
+        None => Ok(()),
+        Some(exit) => Err(problems.failure(exit, "written")),
+    }
 }
 
 /// Standard output as something to write to.

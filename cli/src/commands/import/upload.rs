@@ -15,7 +15,7 @@ use vdom_proto::v1::{
     NodeKind, OnConflict, ReadSnapshotRequest, TreeEntry, VectorClock, WriteDiffRequest,
 };
 
-use super::walk::{LocalFile, MODE, SYMLINK};
+use super::walk::{LocalFile, MODE, ORIGINAL_PATH, SYMLINK};
 use crate::commands::write::{self, WriteOptions};
 use crate::exit::{Exit, Failure};
 use crate::humanize::size;
@@ -262,7 +262,7 @@ fn attribute_diff(
         .filter(|(name, value)| has(name) != Some(value))
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    let unset: Vec<_> = [MODE, SYMLINK]
+    let unset: Vec<_> = [MODE, SYMLINK, ORIGINAL_PATH]
         .into_iter()
         .filter(|name| has(name).is_some() && !file.attributes.contains_key(*name))
         .collect();

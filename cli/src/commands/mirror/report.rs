@@ -21,6 +21,8 @@ pub(super) struct MirrorReport<'a> {
     output: &'a mut Output,
     branch: BranchSpec,
     root: PathBuf,
+    /// Somebody types answers.
+    asks: bool,
     /// The files that moved since the last flush.
     moved: BTreeMap<(Direction, FileChange), Vec<String>>,
     /// The last record of being in step.
@@ -29,8 +31,13 @@ pub(super) struct MirrorReport<'a> {
 
 impl<'a> MirrorReport<'a> {
     /// Prints those of this branch and directory.
-    pub(super) fn new(output: &'a mut Output, branch: BranchSpec, root: PathBuf) -> Self {
-        Self { output, branch, root, moved: BTreeMap::new(), in_step: Value::Null }
+    pub(super) fn new(
+        output: &'a mut Output,
+        branch: BranchSpec,
+        root: PathBuf,
+        asks: bool,
+    ) -> Self {
+        Self { output, branch, root, asks, moved: BTreeMap::new(), in_step: Value::Null }
     }
 
     fn moved(
@@ -84,6 +91,26 @@ impl<'a> MirrorReport<'a> {
                 )
             },
         )
+    }
+
+    fn deletions_held(&mut self, deletions: usize, files: usize) -> io::Result<()> {
+        let advice = if self.asks {
+            "delete them in the branch too? yes: type y; no: bring them back, or end this"
+        } else {
+            "bring them back; or start the mirror with --allow-deletions to delete them there too"
+        };
+        let record = json!({
+            "event": "deletions_held",
+            "deletions": deletions,
+            "files": files,
+            "advice": advice,
+        });
+        self.line(record, &|painter| {
+            let held = painter.paint(Tone::Bad, "held     ");
+            format!(
+                "{held} {deletions} of {files} files are gone here, and stay in the branch\n  {advice}"
+            )
+        })
     }
 
     fn in_step(&mut self, standing: &InStep) -> io::Result<()> {
@@ -149,6 +176,18 @@ impl Observer for MirrorReport<'_> {
             Event::Moved { direction, change, path, from } => {
                 self.moved(direction, change, path, from)
             }
+            Event::Secret { path } => {
+                let path = printable(path);
+                let advice = "where it should not be there: name it in .gitignore, remove it with \
+                              `vdom rm`, and change the secret";
+                self.line(
+                    json!({ "event": "secret", "path": path, "advice": advice }),
+                    &|painter| {
+                        let secret = painter.paint(Tone::Bad, "secret   ");
+                        format!("{secret} {path}: looks like a secret, and was sent\n  {advice}")
+                    },
+                )
+            }
             Event::Conflict { path, theirs } => self.conflict(path, theirs),
             Event::Resolved { path } => {
                 let path = printable(path);
@@ -157,6 +196,7 @@ impl Observer for MirrorReport<'_> {
                 })
             }
             Event::Problem { path, error } => self.problem(path, error),
+            Event::DeletionsHeld { deletions, files } => self.deletions_held(deletions, files),
             Event::Away { error } => {
                 let message = Failure::from(error.clone()).message;
                 self.line(json!({ "event": "away", "why": message }), &|painter| {

@@ -113,9 +113,10 @@ impl<'a> Reader<'a> {
             let list = place.required("c", list)?;
             let chunks = chunks(&place.child(&list), &list)?;
             let is_document = document.is_some_and(|document| document.as_bool() == Some(true));
-            return Ok(Diff::Put(match is_document {
-                true => PutContent::DocumentChunks(chunks),
-                false => PutContent::Chunks(chunks),
+            return Ok(Diff::Put(if is_document {
+                PutContent::DocumentChunks(chunks)
+            } else {
+                PutContent::Chunks(chunks)
             }));
         }
         let [_, value] = place.fields(elements, ["t", "v"])?;

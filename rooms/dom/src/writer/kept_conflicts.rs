@@ -152,9 +152,9 @@ async fn current(branch: &Branch, id: ConflictId) -> Result<Option<Kept>> {
         }
     }
     let row = kept_conflicts::row(branch, id).await?;
-    row.map(|row| match row.live {
-        true => decode_record(&row.value).map(|kept| Kept::Open(Box::new(kept))),
-        false => Ok(Kept::Resolved),
-    })
-    .transpose()
+    let Some(row) = row else { return Ok(None) };
+    if !row.live {
+        return Ok(Some(Kept::Resolved));
+    }
+    decode_record(&row.value).map(|kept| Some(Kept::Open(Box::new(kept))))
 }

@@ -183,6 +183,8 @@ impl Staging<'_> {
                 return Ok(Verdict::Same(Written {
                     merged: true,
                     operation_id: proposal.operation.map(|(operation, _)| operation.id),
+                    // Also where the node is as what the branch continues has it.
+                    epoch: self.epoch,
                     ..as_it_stands(&node)
                 }));
             }

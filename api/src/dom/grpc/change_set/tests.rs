@@ -195,21 +195,21 @@ async fn limits_hold_while_the_stream_comes_in() {
     let piece = Bytes::from(vec![0; 1 << 20]);
     let pieces = |count| std::iter::repeat_n(chunk(Chunk::Content(piece.clone())), count);
     let bare = || [diff(put("p", Bytes::new()))];
-    let chunks: Vec<_> = [header()].into_iter().chain(bare()).chain(pieces(96)).collect();
+    let chunks: Vec<_> = [header()].into_iter().chain(bare()).chain(pieces(101)).collect();
     let error = refusal(chunks).await;
     assert_eq!(error.code, ErrorCode::TooLarge);
     assert!(error.message.starts_with("diff 0: the content has more than"), "{error}");
 
     // 4 GiB of contents, each within its own limit.
-    let many = (0..44).flat_map(|_| bare().into_iter().chain(pieces(94)));
+    let many = (0..42).flat_map(|_| bare().into_iter().chain(pieces(100)));
     let error = refusal([header()].into_iter().chain(many).collect()).await;
     assert_eq!(error.code, ErrorCode::TooLarge);
-    assert!(error.message.starts_with("diff 43: with it the change set has more"), "{error}");
+    assert!(error.message.starts_with("diff 40: with it the change set has more"), "{error}");
 
     let diffs = (0..=CHANGE_SET_MAX_DIFFS).map(|_| diff(put("p", Bytes::new())));
     let error = refusal([header()].into_iter().chain(diffs).collect()).await;
     assert_eq!(error.code, ErrorCode::TooLarge);
-    assert!(error.message.contains("more than 100000 diffs"), "{error}");
+    assert!(error.message.contains("more than 250000 diffs"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! The branches of a repo as lines of commits: each read from its beginning, and
 //! left waiting where a merge needs a commit of another one first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io::Write;
 use std::time::Duration;
 
@@ -12,16 +12,24 @@ use vdom_client::{BranchSpec, Client, is_resume_point};
 use vdom_git::branch_name::REFS_BRANCH;
 use vdom_git::command::{CommitCommand, FileChange, ObjectName};
 use vdom_git::identity::format_person;
+use vdom_git::object_id::ObjectId;
 use vdom_git::record::{AHEAD_METADATA, CommitRecord};
 use vdom_proto::v1::change_event::Type;
 use vdom_proto::v1::{Branch as BranchInfo, ChangeEvent, SubscribeRequest};
 
-use super::commit_builder::{Attributed, ChangeOrigin, CommitBuilder};
+use super::change_origin::ChangeOrigin;
+use super::commit_builder::{Attributed, CommitBuilder};
 use super::git_stream::GitStream;
+use super::tree_shape::TreeShape;
+use crate::commands::file_problems::FileProblems;
+use crate::commands::import::git::imported_state;
 use crate::exit::{Exit, Failure};
 
 /// A server says at least once a second how far it is.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// So many lines keep their streams while they wait for others; each has a window of events.
+const PAUSED_MAX: usize = 32;
 
 /// The last commit of a branch.
 #[derive(Clone, Copy, Debug)]
@@ -38,11 +46,15 @@ pub(super) struct RepoHistory {
     histories: Vec<BranchHistory>,
     /// Lines that may go on.
     ready: Vec<usize>,
-    /// Lines that begin in a line, by that line's branch.
-    children: HashMap<String, Vec<usize>>,
+    /// Lines that begin in a line, by that line's branch and the revision.
+    children: HashMap<String, BTreeMap<u64, Vec<usize>>>,
     /// Lines that wait for a commit of git.
     waiting: HashMap<Bytes, Vec<usize>>,
     tips: BTreeMap<String, BranchTip>,
+    /// Lines whose events wait for them, the longest waiting first.
+    paused: VecDeque<usize>,
+    shape: TreeShape,
+    cut: u64,
 }
 
 /// A branch that is being read.
@@ -59,11 +71,17 @@ struct BranchHistory {
     ahead: Vec<FileChange>,
     /// A commit whose parents are not all written yet.
     held: Option<PendingCommit>,
+    /// What comes after that, as far as the server still waits for a reader.
+    events: Option<Streaming<ChangeEvent>>,
 }
 
 struct PendingCommit {
     commit: CommitCommand,
     parents: Vec<Bytes>,
+    /// Headers that the stream does not carry.
+    headers: BTreeSet<Bytes>,
+    /// Its parents may be on no branch.
+    is_cut: bool,
     revision: u64,
     is_from_git: bool,
 }
@@ -84,6 +102,9 @@ impl RepoHistory {
             children: HashMap::new(),
             waiting: HashMap::new(),
             tips: BTreeMap::new(),
+            paused: VecDeque::new(),
+            shape: TreeShape::default(),
+            cut: 0,
         };
         let branches = branches.into_iter().filter(|branch| branch.name != REFS_BRANCH);
         for info in branches {
@@ -91,7 +112,8 @@ impl RepoHistory {
             if info.from_branch.is_empty() || info.from_revision == 0 {
                 history.ready.push(index);
             } else {
-                history.children.entry(info.from_branch.clone()).or_default().push(index);
+                let of_branch = history.children.entry(info.from_branch.clone()).or_default();
+                of_branch.entry(info.from_revision).or_default().push(index);
             }
             history.histories.push(BranchHistory::new(repo, info));
         }
@@ -103,19 +125,29 @@ impl RepoHistory {
         &self.tips
     }
 
+    /// The files that no commit could have, once all is written.
+    pub(super) fn problems(&self) -> FileProblems {
+        self.shape.problems()
+    }
+
     /// Writes all commits, each after its parents.
     pub(super) async fn write<W: Write>(
         &mut self,
         git: &mut GitStream<W>,
         bar: &ProgressBar,
     ) -> Result<(), Failure> {
-        while let Some(index) = self.ready.pop() {
-            match self.read_on(index, git, bar).await? {
-                ReadPause::Waits(parent) => self.waiting.entry(parent).or_default().push(index),
-                ReadPause::AtHead => {
-                    let history = &self.histories[index];
-                    self.tips.insert(history.branch.branch.clone(), history.tip);
+        loop {
+            while let Some(index) = self.ready.pop() {
+                match self.read_on(index, git, bar).await? {
+                    ReadPause::Waits(parent) => self.waiting.entry(parent).or_default().push(index),
+                    ReadPause::AtHead => {
+                        let history = &self.histories[index];
+                        self.tips.insert(history.branch.branch.clone(), history.tip);
+                    }
                 }
+            }
+            if !self.release_cut(git).await? {
+                break;
             }
         }
         if let Some((parent, histories)) = self.waiting.iter().next() {
@@ -130,14 +162,58 @@ impl RepoHistory {
         if let Some((parent, histories)) =
             self.children.iter().find(|(_, histories)| !histories.is_empty())
         {
-            let branch = histories.first().map(|index| self.histories[*index].branch.to_string());
+            let first = histories.values().flatten().next();
+            let branch = first.map(|index| self.histories[*index].branch.to_string());
             return Err(Failure::failed(format!(
-                "{} begins in {parent}, which is no longer imported_state",
+                "{} begins in {parent}, which is no longer there",
                 branch.unwrap_or_default()
             ))
             .advice("`vdom export DIR` writes the files of one branch"));
         }
         Ok(())
+    }
+
+    /// Lets commits go on whose parents are on no branch, because their repository was
+    /// shallow; false where there are none.
+    async fn release_cut<W: Write>(&mut self, git: &GitStream<W>) -> Result<bool, Failure> {
+        let is_cut =
+            |index: &usize| self.histories[*index].held.as_ref().is_some_and(|held| held.is_cut);
+        if !self.waiting.values().flatten().any(is_cut) {
+            return Ok(false);
+        }
+        let repo = self.histories.first().map(|history| history.branch.repo.clone());
+        let known =
+            imported_state::find(&self.client, &repo.unwrap_or_default(), &ProgressBar::hidden())
+                .await?
+                .commits;
+        let is_known = |parent: &Bytes| {
+            git.mark_of(parent).is_some()
+                || ObjectId::parse(parent).is_some_and(|id| known.contains_key(&id))
+        };
+        let mut released = Vec::new();
+        for waiting in self.waiting.values_mut() {
+            for index in waiting.extract_if(.., |index| {
+                let held = self.histories[*index].held.as_ref();
+                held.is_some_and(|held| held.is_cut && !held.parents.iter().all(is_known))
+            }) {
+                released.push(index);
+            }
+        }
+        self.waiting.retain(|_, waiting| !waiting.is_empty());
+        for index in &released {
+            if let Some(held) = &mut self.histories[*index].held {
+                held.parents.retain(is_known);
+                self.cut += 1;
+            }
+        }
+        let has_any = !released.is_empty();
+        self.ready.extend(released);
+        Ok(has_any)
+    }
+
+    /// How many commits have fewer parents than in git, because those are on no branch.
+    pub(super) fn cut(&self) -> u64 {
+        self.cut
     }
 
     async fn read_on<W: Write>(
@@ -151,13 +227,32 @@ impl RepoHistory {
         {
             return Ok(ReadPause::Waits(parent));
         }
+        let kept = self.histories[index].events.take();
+        self.paused.retain(|other| *other != index);
         if self.histories[index].is_at_head() {
             return Ok(ReadPause::AtHead);
         }
-        let mut events = self.histories[index].subscribe(&self.client).await?;
+        let mut events = match kept {
+            Some(events) => events,
+            None => self.histories[index].subscribe(&self.client).await?,
+        };
         let mut set = CommitBuilder::default();
+        let mut asked_anew_at = None;
         loop {
-            let event = next(&mut events).await?;
+            let event = match next(&mut events).await {
+                Ok(event) => event,
+                // The server does not wait for ever for a line that waits, or a slow reader.
+                Err(failure) if failure.exit == Exit::Unavailable => {
+                    let at = Some(self.histories[index].revision);
+                    if std::mem::replace(&mut asked_anew_at, at) == at {
+                        return Err(failure);
+                    }
+                    set = CommitBuilder::default();
+                    events = self.histories[index].subscribe(&self.client).await?;
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
             let history = &mut self.histories[index];
             if event.r#type() == Type::Progress {
                 continue;
@@ -174,14 +269,24 @@ impl RepoHistory {
             }
             let ended = std::mem::take(&mut set);
             let record = ended.record.clone();
-            let changes =
-                ended.finish(last_revision, &origin, &mut history.attributed, git).await?;
+            let is_ahead = event.metadata.contains_key(AHEAD_METADATA);
+            let changes = ended
+                .finish(
+                    last_revision,
+                    record.is_some() || is_ahead,
+                    &origin,
+                    &mut history.attributed,
+                    &mut self.shape,
+                    git,
+                )
+                .await?;
             history.ahead.extend(changes);
-            if event.metadata.contains_key(AHEAD_METADATA) {
+            if is_ahead {
                 history.revision = last_revision;
             } else {
                 let held = history.held(record, &event, last_revision);
                 if let Some(parent) = self.commit(index, held, git, bar)? {
+                    self.pause(index, events);
                     return Ok(ReadPause::Waits(parent));
                 }
             }
@@ -189,6 +294,17 @@ impl RepoHistory {
                 return Ok(ReadPause::AtHead);
             }
         }
+    }
+
+    /// Keeps what a line reads on from, unless too many others do so.
+    fn pause(&mut self, index: usize, events: Streaming<ChangeEvent>) {
+        if self.paused.len() >= PAUSED_MAX
+            && let Some(oldest) = self.paused.pop_front()
+        {
+            self.histories[oldest].events = None;
+        }
+        self.paused.push_back(index);
+        self.histories[index].events = Some(events);
     }
 
     /// Writes a commit; where a parent is not written yet, holds it back and
@@ -211,10 +327,15 @@ impl RepoHistory {
             marks.push(mark);
         }
         // The files of a commit differ from those of the one before it here.
-        held.commit.from = history.tip.mark.map(ObjectName::Mark);
-        let merges = marks.into_iter().filter(|mark| Some(*mark) != history.tip.mark);
-        held.commit.merges = merges.map(ObjectName::Mark).collect();
+        held.commit.from = history.tip.mark.or(marks.first().copied()).map(ObjectName::Mark);
+        if history.tip.mark.is_none() && !marks.is_empty() {
+            // Its parents came later, to another one: it has all its files itself.
+            held.commit.changes.insert(0, FileChange::DeleteAll);
+        }
+        // All but the first, which that one is; another may be the same once more.
+        held.commit.merges = marks.into_iter().skip(1).map(ObjectName::Mark).collect();
         let id = held.commit.original_id.clone();
+        git.lost_headers(held.headers);
         let mark = git.commit(held.commit)?;
         history.tip = BranchTip { mark: Some(mark), is_from_git: held.is_from_git };
         history.revision = held.revision;
@@ -235,11 +356,9 @@ impl RepoHistory {
             (&history.branch.branch, history.revision, history.tip, history.attributed.clone())
         };
         let Some(children) = self.children.get_mut(name) else { return };
-        let histories = &self.histories;
-        let begun = children
-            .extract_if(.., |child| histories[*child].from_revision <= revision)
-            .collect::<Vec<_>>();
-        for child in begun {
+        let later = children.split_off(&(revision + 1));
+        let begun = std::mem::replace(children, later);
+        for child in begun.into_values().flatten() {
             let history = &mut self.histories[child];
             history.revision = history.from_revision;
             history.tip = tip;
@@ -261,6 +380,7 @@ impl BranchHistory {
             attributed: Attributed::default(),
             ahead: Vec::new(),
             held: None,
+            events: None,
         }
     }
 
@@ -292,6 +412,8 @@ impl BranchHistory {
         let changes = std::mem::take(&mut self.ahead);
         match record {
             Some(record) => PendingCommit {
+                is_cut: record.is_cut,
+                headers: record.headers.into_iter().map(|header| header.name).collect(),
                 parents: record.parents,
                 commit: CommitCommand {
                     original_id: Some(record.id),
@@ -307,6 +429,8 @@ impl BranchHistory {
                 is_from_git: true,
             },
             None => PendingCommit {
+                headers: BTreeSet::new(),
+                is_cut: false,
                 parents: Vec::new(),
                 commit: CommitCommand { changes, ..made_up(last, revision) },
                 revision,

@@ -1,34 +1,28 @@
 //! What a change set does to files, as changes of a commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vdom_client::{BranchSpec, Client, NodeContent};
+use vdom_client::NodeContent;
 use vdom_core::Diff;
 use vdom_core::dom::diff::{AttributeEdit, PutContent};
 use vdom_git::command::{ContentSource, FileChange, FileMode, ObjectName};
 use vdom_git::file_attributes::{self, Attributes, NodeFile};
-use vdom_git::node_path::RESERVED_FOLDER;
 use vdom_git::path_set::PathSet;
-use vdom_git::record::{COMMIT_PATH, CommitRecord};
+use vdom_git::record::{COMMIT_PATH, CommitRecord, PART_PATHS, part_count, part_data};
 use vdom_proto::v1::change_event::Type;
-use vdom_proto::v1::{ChangeEvent, NodeKind, ReadSnapshotRequest};
+use vdom_proto::v1::{ChangeEvent, NodeKind};
 
+use super::change_origin::{ChangeOrigin, is_reserved};
 use super::git_stream::GitStream;
-use crate::exit::Failure;
+use super::tree_shape::{Place, TreeShape};
+use crate::exit::{Exit, Failure};
 use crate::extended_json;
 
 /// The attributes of nodes that have any, by path.
 pub(super) type Attributed = Arc<HashMap<String, Attributes>>;
-
-/// Where changes are read from.
-pub(super) struct ChangeOrigin<'a> {
-    pub(super) client: &'a Client,
-    pub(super) branch: &'a BranchSpec,
-    pub(super) epoch: u64,
-}
 
 /// A change set that is being read; what it adds to the branch is known at its
 /// end, since all its changes are about what was there before.
@@ -36,6 +30,8 @@ pub(super) struct ChangeOrigin<'a> {
 pub(super) struct CommitBuilder {
     /// The commit that it was in git.
     pub(super) record: Option<CommitRecord>,
+    /// The paths of nodes that it is about, before and after it, and git's for them.
+    touched: BTreeMap<String, Vec<Bytes>>,
     /// Git's paths that are gone.
     removed: Vec<Bytes>,
     /// Files that moved and are otherwise as they were.
@@ -86,7 +82,8 @@ impl CommitBuilder {
             Type::Create => Attributes::new(),
             _ => before.get(old_path).cloned().unwrap_or_default(),
         };
-        let old_git_path = git_path(old_path, &old)?;
+        let old_git_path = git_path(old_path, &old);
+        self.touch(old_path, &old_git_path);
         if event.r#type() == Type::Delete {
             self.left.push(old_path.clone());
             self.removed.push(old_git_path);
@@ -105,7 +102,8 @@ impl CommitBuilder {
                 None => old.clone(),
             }
         };
-        let new_git_path = git_path(&event.path, &attributes)?;
+        let new_git_path = git_path(&event.path, &attributes);
+        self.touch(&event.path, &new_git_path);
         let is_moved = new_git_path != old_git_path;
         let looks_the_same =
             file_attributes::node_file(&attributes) == file_attributes::node_file(&old);
@@ -131,14 +129,32 @@ impl CommitBuilder {
         Ok(())
     }
 
-    /// The changes of the commit, and what has attributes after it.
+    fn touch(&mut self, path: &str, git_path: &Bytes) {
+        match self.touched.get_mut(path) {
+            Some(known) => known.push(git_path.clone()),
+            None => drop(self.touched.insert(path.to_owned(), vec![git_path.clone()])),
+        }
+    }
+
+    /// The changes of the commit, and what has attributes after it. What came from git can
+    /// be there as it is; of other nodes those are left out that git cannot hold.
     pub(super) async fn finish<W: Write>(
         mut self,
         last_revision: u64,
+        is_from_git: bool,
         origin: &ChangeOrigin<'_>,
         attributed: &mut Attributed,
+        shape: &mut TreeShape,
         git: &mut GitStream<W>,
     ) -> Result<Vec<FileChange>, Failure> {
+        for path in self.touched.keys() {
+            shape.note(path);
+        }
+        if !is_from_git {
+            for path in shape.doubtful(self.touched.keys()) {
+                self.leave_out(&path, last_revision, origin, shape, git).await?;
+            }
+        }
         self.separate_moves(last_revision, origin, git).await?;
         let left = self.left.iter().filter(|path| attributed.contains_key(*path));
         let left: Vec<_> = left.cloned().collect();
@@ -184,18 +200,63 @@ impl CommitBuilder {
                 self.moved.push(moved);
                 continue;
             }
-            let read = origin.read(&moved.path, last_revision).await?;
-            let attributes = read.snapshot.attributes.clone().into_iter().collect();
-            let event = ChangeEvent {
-                path: moved.path,
-                kind: read.snapshot.kind,
-                ..ChangeEvent::default()
-            };
-            let file = file_attributes::node_file(&attributes);
-            let (mode, content) =
-                content(file, None, Some(read), &event, last_revision, origin, git).await?;
-            self.removed.push(moved.from);
-            self.modified.push((moved.to, mode, content));
+            self.replace_move(moved, last_revision, origin, git).await?;
+        }
+        Ok(())
+    }
+
+    /// A deletion and a new file instead of a move.
+    async fn replace_move<W: Write>(
+        &mut self,
+        moved: MovedFile,
+        last_revision: u64,
+        origin: &ChangeOrigin<'_>,
+        git: &mut GitStream<W>,
+    ) -> Result<(), Failure> {
+        let (mode, content) = standing(&moved.path, last_revision, origin, git).await?;
+        self.removed.push(moved.from);
+        self.modified.push((moved.to, mode, content));
+        Ok(())
+    }
+
+    /// Leaves the node at a path out while git cannot hold it, and brings it back where it
+    /// can again.
+    async fn leave_out<W: Write>(
+        &mut self,
+        path: &str,
+        last_revision: u64,
+        origin: &ChangeOrigin<'_>,
+        shape: &mut TreeShape,
+        git: &mut GitStream<W>,
+    ) -> Result<(), Failure> {
+        let place = Place::read(path, last_revision, origin).await?;
+        let mut names = self.touched.get(path).cloned().unwrap_or_default();
+        names.extend(place.file.clone());
+        let moved = std::mem::take(&mut self.moved);
+        for moved in moved {
+            if names.contains(&moved.from) || names.contains(&moved.to) {
+                self.replace_move(moved, last_revision, origin, git).await?;
+            } else {
+                self.moved.push(moved);
+            }
+        }
+        let is_modified = self.modified.iter().any(|(path, ..)| names.contains(path));
+        match (place.why_not, place.file) {
+            (Some(why), file) => {
+                if place.has_below {
+                    // Git would take the folder for what is to be removed.
+                    self.removed.retain(|path| !names.contains(path));
+                }
+                self.modified.retain(|(path, ..)| !names.contains(path));
+                if file.is_some() {
+                    shape.left_out(&origin.branch.branch, path, why);
+                }
+            }
+            (None, Some(file)) if !is_modified => {
+                let (mode, content) = standing(path, last_revision, origin, git).await?;
+                self.modified.push((file, mode, content));
+            }
+            (None, _) => {}
         }
         Ok(())
     }
@@ -210,28 +271,42 @@ impl CommitBuilder {
             return Ok(());
         }
         let summary = summarize_diff(event);
-        let document = match summary.content {
+        let mut document = match summary.content {
             Some(document) => document,
             None => origin.read(&event.path, last_revision).await?.collect().await?,
         };
+        if let Some(parts) = part_count(&document) {
+            let mut whole = Vec::new();
+            for number in 0..parts {
+                let path = format!("{PART_PATHS}{number}");
+                let part = match origin.read(&path, last_revision).await {
+                    Ok(part) => part.collect().await?,
+                    // It is none of an import.
+                    Err(failure) if failure.exit == Exit::NotFound => return Ok(()),
+                    Err(failure) => return Err(failure),
+                };
+                whole.extend_from_slice(part_data(&part).unwrap_or_default());
+            }
+            document = whole.into();
+        }
         self.record = CommitRecord::from_document(&document);
         Ok(())
     }
 }
 
-impl ChangeOrigin<'_> {
-    async fn read(&self, path: &str, revision: u64) -> Result<NodeContent, Failure> {
-        let request = ReadSnapshotRequest {
-            realm: self.client.realm(),
-            repo: self.branch.repo.clone(),
-            branch: self.branch.branch.clone(),
-            path: path.to_owned(),
-            revision,
-            epoch: self.epoch,
-            ..ReadSnapshotRequest::default()
-        };
-        Ok(self.client.read(request).await?)
-    }
+/// The mode and the content of the file that stands at a path.
+async fn standing<W: Write>(
+    path: &str,
+    last_revision: u64,
+    origin: &ChangeOrigin<'_>,
+    git: &mut GitStream<W>,
+) -> Result<(FileMode, ContentSource), Failure> {
+    let read = origin.read(path, last_revision).await?;
+    let attributes = read.snapshot.attributes.clone().into_iter().collect();
+    let kind = read.snapshot.kind;
+    let event = ChangeEvent { path: path.to_owned(), kind, ..ChangeEvent::default() };
+    let file = file_attributes::node_file(&attributes);
+    content(file, None, Some(read), &event, last_revision, origin, git).await
 }
 
 /// The mode of a file, and its content as the stream has it.
@@ -305,12 +380,6 @@ fn summarize_diff(event: &ChangeEvent) -> DiffSummary {
     summary
 }
 
-fn git_path(path: &str, attributes: &Attributes) -> Result<Bytes, Failure> {
-    file_attributes::git_path(path, attributes)
-        .map(Bytes::from)
-        .ok_or_else(|| Failure::failed(format!("the attribute git-path of {path} is garbled")))
-}
-
-fn is_reserved(path: &str) -> bool {
-    path.split('/').next() == Some(RESERVED_FOLDER)
+fn git_path(path: &str, attributes: &Attributes) -> Bytes {
+    file_attributes::git_path(path, attributes).into()
 }

@@ -1,6 +1,6 @@
 //! The stream for git: contents and commits under marks of our own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use futures::TryStreamExt;
 use vdom_client::NodeContent;
 use vdom_git::command::{CommitCommand, ObjectName, ResetCommand, StreamCommand};
 use vdom_git::fast_import::FastImportWriter;
+use vdom_git::identity::readable_person;
 
 use crate::exit::Failure;
 
@@ -20,6 +21,8 @@ pub(super) struct GitStream<W> {
     with_signatures: bool,
     next_mark: u64,
     commits: u64,
+    /// Headers that the stream does not carry, and how many commits had them.
+    lost_headers: BTreeMap<Bytes, u64>,
     /// Commits that came from git, by their ids there.
     marks: HashMap<Bytes, u64>,
 }
@@ -27,7 +30,14 @@ pub(super) struct GitStream<W> {
 impl<W: Write> GitStream<W> {
     /// Writes with this writer; with or without the signatures of commits.
     pub(super) fn new(writer: FastImportWriter<W>, with_signatures: bool) -> Self {
-        Self { writer, with_signatures, next_mark: 1, commits: 0, marks: HashMap::new() }
+        Self {
+            writer,
+            with_signatures,
+            next_mark: 1,
+            commits: 0,
+            lost_headers: BTreeMap::new(),
+            marks: HashMap::new(),
+        }
     }
 
     /// Writes a command as it is.
@@ -38,6 +48,18 @@ impl<W: Write> GitStream<W> {
     /// Makes everything written so far visible to a reader.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         Ok(self.writer.flush()?)
+    }
+
+    /// Notes the headers of a commit that the stream does not carry.
+    pub(super) fn lost_headers(&mut self, names: impl IntoIterator<Item = Bytes>) {
+        for name in names {
+            *self.lost_headers.entry(name).or_default() += 1;
+        }
+    }
+
+    /// The headers that the stream does not carry, and how many commits had them.
+    pub(super) fn take_lost_headers(&mut self) -> BTreeMap<Bytes, u64> {
+        std::mem::take(&mut self.lost_headers)
     }
 
     /// How many commits were written.
@@ -100,7 +122,9 @@ impl<W: Write> GitStream<W> {
             self.marks.insert(id.clone(), mark);
         }
         self.commits += 1;
-        let commit = CommitCommand { ref_name, mark: Some(mark), ..commit };
+        let committer = readable_person(&commit.committer).into();
+        let author = commit.author.map(|author| readable_person(&author).into());
+        let commit = CommitCommand { ref_name, mark: Some(mark), author, committer, ..commit };
         self.write(&StreamCommand::Commit(Box::new(commit)))?;
         Ok(mark)
     }

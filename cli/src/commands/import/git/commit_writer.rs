@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost_types::Timestamp;
-use vdom_client::{
-    ChangeSetUpload, ChangeSetWriter, Client, put_without_content, random_operation_id,
-};
+use vdom_client::{ChangeSetUpload, ChangeSetWriter, Client, put_without_content};
 use vdom_core::limits::{
-    ACTOR_MAX_BYTES, BATCH_CONTENT_MAX_BYTES, CHANGE_MESSAGE_MAX_BYTES, UNARY_MESSAGE_MAX_BYTES,
+    ACTOR_MAX_BYTES, BATCH_CONTENT_MAX_BYTES, CHANGE_MESSAGE_MAX_BYTES, CHANGE_SET_MAX_DIFFS,
 };
 use vdom_core::{Diff, time};
 use vdom_git::command::FileMode;
@@ -16,7 +14,10 @@ use vdom_git::file_attributes::{self, Attributes, ContentLocation};
 use vdom_git::identity::{Identity, truncate};
 use vdom_git::node_path::{EncodedPath, ORIGINAL_PATH, encode_path};
 use vdom_git::normalize::{FileEdit, FileSource, NewFile};
-use vdom_git::record::{AHEAD_METADATA, COMMIT_METADATA, COMMIT_PATH, CommitRecord};
+use vdom_git::record::{
+    AHEAD_METADATA, COMMIT_METADATA, COMMIT_PATH, CUT_METADATA, CommitRecord, PART_PATHS,
+    split_document,
+};
 use vdom_proto::v1::{NodeKind, OnConflict, WriteDiffRequest, WriteDiffsRequest};
 
 use super::branch_pipeline::{
@@ -30,8 +31,8 @@ use crate::humanize::printable;
 
 /// Contents up to this size are sent within their diff.
 const INLINE_MAX_BYTES: u64 = BATCH_CONTENT_MAX_BYTES as u64;
-/// The longest record of a commit, so that it fits one message with what describes it.
-const RECORD_MAX_BYTES: usize = UNARY_MESSAGE_MAX_BYTES - (256 << 10);
+/// A longer record of a commit is kept in parts, each of which fits a message and a batch.
+const RECORD_MAX_BYTES: usize = BATCH_CONTENT_MAX_BYTES - (256 << 10);
 
 /// Writes a commit after those that are in its branch already. Answers with the
 /// last revision of its change set.
@@ -73,6 +74,14 @@ impl<'a> CommitWriter<'a> {
     }
 
     async fn commit(mut self, items: &mut HistoryItems, commit: NewCommit) -> Result<u64, Failure> {
+        let edits = commit.edits.edits.len();
+        if edits >= CHANGE_SET_MAX_DIFFS {
+            return Err(Failure::failed(format!(
+                "it changes {edits} files, and one change has at most {}",
+                CHANGE_SET_MAX_DIFFS - 1
+            ))
+            .advice("import a history in which that is several commits"));
+        }
         let mut modes = match self.pipeline.modes.take() {
             Some(modes) => modes,
             None => self.modes_so_far().await?,
@@ -95,14 +104,15 @@ impl<'a> CommitWriter<'a> {
             }
         }
         self.pipeline.modes = Some(modes);
-        let record = WriteDiffRequest {
-            kind: NodeKind::Meta.into(),
-            ..diff(COMMIT_PATH.to_owned(), Diff::put_document(&commit.record.to_document()))
-        };
-        if record.diff_bson.len() > RECORD_MAX_BYTES {
-            return Err(Failure::failed("its message is too long to be kept"));
+        let mut record = commit.record.to_document();
+        if record.len() > RECORD_MAX_BYTES {
+            let (whole, parts) = split_document(&record, RECORD_MAX_BYTES);
+            for (number, part) in parts.iter().enumerate() {
+                self.push(document(format!("{PART_PATHS}{number}"), part)).await?;
+            }
+            record = whole;
         }
-        self.push(record).await?;
+        self.push(document(COMMIT_PATH.to_owned(), &record)).await?;
         self.finish().await
     }
 
@@ -247,7 +257,11 @@ impl<'a> CommitWriter<'a> {
         self.sender.settle(self.pipeline).await?;
         let commit = self.set.header().metadata.get(COMMIT_METADATA).cloned().unwrap_or_default();
         let header = WriteDiffsRequest {
-            operation_id: random_operation_id()?,
+            operation_id: operation_id(
+                &format!("ahead {path}"),
+                &self.pipeline.branch,
+                commit.as_bytes(),
+            ),
             metadata: [(AHEAD_METADATA.to_owned(), commit)].into(),
             ..self.set.header().clone()
         };
@@ -258,8 +272,11 @@ impl<'a> CommitWriter<'a> {
         if !answer.success {
             return Err(refusal(&self.pipeline.branch, &answer));
         }
-        check_revision(&self.pipeline.branch, &answer, self.pipeline.head + 1)?;
-        self.pipeline.advance(answer.last_revision);
+        // An import that was interrupted may have written it already.
+        if answer.last_revision > self.pipeline.head {
+            check_revision(&self.pipeline.branch, &answer, self.pipeline.head + 1)?;
+            self.pipeline.advance(answer.last_revision);
+        }
         Ok(())
     }
 
@@ -308,9 +325,18 @@ fn header(client: &Client, pipeline: &BranchPipeline, record: &CommitRecord) -> 
         author: if author.who.is_empty() { "<>".to_owned() } else { author.who },
         authored_at: seconds.map(|seconds| Timestamp { seconds, nanos: 0 }),
         message,
-        metadata: [(COMMIT_METADATA.to_owned(), id)].into(),
+        metadata: [(COMMIT_METADATA, id)]
+            .into_iter()
+            .chain(record.is_cut.then(|| (CUT_METADATA, "shallow".to_owned())))
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
         ..WriteDiffsRequest::default()
     }
+}
+
+fn document(path: String, document: &Bytes) -> WriteDiffRequest {
+    let kind = NodeKind::Meta.into();
+    WriteDiffRequest { kind, ..diff(path, Diff::put_document(document)) }
 }
 
 fn diff(path: String, diff_bson: Bytes) -> WriteDiffRequest {

@@ -1,7 +1,7 @@
 //! Reads a repository's history on a thread of its own: commits from
 //! `git fast-export`, contents from `git cat-file`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -12,7 +12,9 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use vdom_git::command::{CommitCommand, ObjectName, StreamCommand, TagCommand};
 use vdom_git::commit_graph::ImportPlan;
+use vdom_git::commit_object::CommitObject;
 use vdom_git::fast_export::{FastExportLimits, FastExportReader};
+use vdom_git::identity::readable_person;
 use vdom_git::normalize::{CommitEdits, FileEdit, FileSource, NewFile, normalize};
 use vdom_git::object_id::ObjectId;
 use vdom_git::record::{CommitRecord, TagRecord};
@@ -35,8 +37,21 @@ pub(super) enum HistoryItem {
     Commit(Box<NewCommit>),
     /// A part of a content.
     Content(ContentPart),
-    /// The end of it all: annotated tags by the name of their ref.
-    End(HashMap<Bytes, TaggedCommit>),
+    /// The end of it all.
+    End(HistoryEnd),
+}
+
+/// What is known once all of a history was read.
+#[derive(Debug, Default)]
+pub(super) struct HistoryEnd {
+    /// Annotated tags by the name of their ref.
+    pub(super) tagged: HashMap<Bytes, TaggedCommit>,
+    /// Commits and tags by somebody whom git's own reader would refuse.
+    pub(super) odd_persons: Vec<String>,
+    /// Headers that no stream carries, and how many commits have them.
+    pub(super) headers: BTreeMap<String, u64>,
+    /// Commits whose parents the repository does not have: it is shallow.
+    pub(super) cut: Vec<String>,
 }
 
 /// What a tag's ref leads to.
@@ -122,7 +137,7 @@ struct HistoryReader<F> {
     commits: HashMap<u64, ObjectId>,
     /// By mark and by ref name.
     tags: HashMap<u64, TaggedCommit>,
-    tagged: HashMap<Bytes, TaggedCommit>,
+    end: HistoryEnd,
 }
 
 impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
@@ -141,7 +156,7 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
             items,
             commits: HashMap::new(),
             tags: HashMap::new(),
-            tagged: HashMap::new(),
+            end: HistoryEnd::default(),
         })
     }
 
@@ -155,8 +170,8 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
             }
         }
         self.export.finish()?;
-        let tagged = std::mem::take(&mut self.tagged);
-        self.send(HistoryItem::End(tagged))
+        let end = std::mem::take(&mut self.end);
+        self.send(HistoryItem::End(end))
     }
 
     fn commit(&mut self, commit: CommitCommand) -> Result<(), ReadEnd> {
@@ -174,7 +189,18 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
                 .advice("the repository changed while it was read: run the same command again")
                 .into());
         };
-        let new = self.new_commit(commit, id, branch)?;
+        if commit.author.iter().chain([&commit.committer]).any(is_odd) {
+            self.end.odd_persons.push(format!("commit {id}"));
+        }
+        let object = self.object(&id)?;
+        let names: BTreeSet<_> = object.headers.iter().map(|header| &header.name).collect();
+        for name in names {
+            *self.end.headers.entry(name.escape_ascii().to_string()).or_default() += 1;
+        }
+        let new = Self::new_commit(commit, id, branch, object)?;
+        if new.record.is_cut {
+            self.end.cut.push(id.to_string());
+        }
         let contents = new.contents();
         self.send(HistoryItem::Commit(Box::new(new)))?;
         let items = &self.items;
@@ -189,16 +215,29 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
             )
     }
 
+    /// The commit as the object that it is.
+    fn object(&mut self, id: &ObjectId) -> Result<CommitObject, Failure> {
+        let mut object = Vec::new();
+        self.blobs.read(&[id.to_string().into()], |part| {
+            if let ContentPart::Piece(piece) = part {
+                object.extend_from_slice(&piece);
+            }
+            Ok(())
+        })?;
+        Ok(CommitObject::parse(&object))
+    }
+
     fn new_commit(
-        &self,
         commit: CommitCommand,
         id: ObjectId,
         branch: usize,
+        object: CommitObject,
     ) -> Result<NewCommit, Failure> {
-        let parents = commit.from.iter().chain(&commit.merges).map(|parent| self.id_of(parent));
         let record = CommitRecord {
             id: id.to_string().into(),
-            parents: parents.collect::<Result<_, _>>()?,
+            is_cut: commit.from.is_none() && !object.parents.is_empty(),
+            parents: object.parents,
+            headers: object.headers,
             author: commit.author,
             committer: commit.committer,
             signatures: commit.signatures,
@@ -223,6 +262,9 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
     }
 
     fn tag(&mut self, tag: TagCommand) -> Result<(), ReadEnd> {
+        if tag.tagger.as_ref().is_some_and(is_odd) {
+            self.end.odd_persons.push(format!("tag {}", tag.name.escape_ascii()));
+        }
         let inner = match &tag.from {
             ObjectName::Mark(mark) => self.tags.get(mark).cloned(),
             ObjectName::Name(_) => None,
@@ -245,13 +287,17 @@ impl<F: Fn(&ObjectId) -> bool> HistoryReader<F> {
         } else {
             [b"refs/tags/", tag.name.as_ref()].concat().into()
         };
-        self.tagged.insert(ref_name, tagged);
+        self.end.tagged.insert(ref_name, tagged);
         Ok(())
     }
 
     fn send(&self, item: HistoryItem) -> Result<(), ReadEnd> {
         self.items.blocking_send(Ok(item)).map_err(|_| ReadEnd::NobodyReads)
     }
+}
+
+fn is_odd(person: &Bytes) -> bool {
+    readable_person(person) != person.as_ref()
 }
 
 /// A running `git fast-export`.

@@ -9,9 +9,39 @@ use crate::exit::{Exit, Failure};
 /// What git must know to tell everything: names for tags of tags.
 const OLDEST: (u32, u32) = (2, 27);
 
-/// A command of git about this repository.
+/// Variables of git that say how it reaches and trusts what it reads; all others say what
+/// it reads, and are those of whoever called us: a hook's name another repository.
+const KEPT_VARIABLES: [&str; 11] = [
+    "GIT_ASKPASS",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_EXEC_PATH",
+    "GIT_PROXY_COMMAND",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSH_VARIANT",
+    "GIT_SSL_CAINFO",
+    "GIT_TERMINAL_PROMPT",
+];
+
+/// A command of git about this repository and no other, whatever the environment says
+/// and wherever the repository lies.
 pub(super) fn git(repository: &Path) -> Command {
     let mut command = Command::new("git");
+    for (name, _) in std::env::vars_os() {
+        let is_of_git = name.as_encoded_bytes().starts_with(b"GIT_");
+        if is_of_git && !KEPT_VARIABLES.iter().any(|kept| name == *kept) {
+            command.env_remove(name);
+        }
+    }
+    // Nor one that the directory only lies in.
+    if let Some(parent) = repository.canonicalize().ok().as_deref().and_then(Path::parent) {
+        command.env("GIT_CEILING_DIRECTORIES", parent);
+    }
+    // What commits are, not what somebody wants them to be taken for: no grafts, from a file
+    // that can never be there.
+    command.env("GIT_NO_REPLACE_OBJECTS", "1").env("GIT_GRAFT_FILE", "/dev/null/none");
     command.arg("-C").arg(repository).env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
     command.stdin(Stdio::null());
     command

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use futures::{TryStreamExt, stream};
 use indicatif::ProgressBar;
 use tokio::sync::watch;
 use vdom_client::{BranchSpec, Client};
@@ -12,10 +12,13 @@ use vdom_git::object_id::ObjectId;
 
 use super::branch_pipeline::{BranchFork, BranchPipeline, ChangeSetSender, Modes};
 use super::commit_writer;
-use super::export_reader::{HistoryItem, NewCommit, TaggedCommit};
+use super::export_reader::{HistoryEnd, HistoryItem, NewCommit};
 use super::history_items::HistoryItems;
 use super::imported_state::ImportedState;
 use crate::exit::Failure;
+
+/// How many branches are made at a time.
+const FORKED_AT_ONCE: usize = 32;
 
 /// Writes the commits of a history to their branches, as they come.
 pub(super) struct HistoryWriter {
@@ -82,16 +85,16 @@ impl HistoryWriter {
         Ok(())
     }
 
-    /// Writes everything that comes; answers with the annotated tags.
+    /// Writes everything that comes; answers with what is known at its end.
     pub(super) async fn write(
         &mut self,
         mut items: HistoryItems,
         bar: &ProgressBar,
-    ) -> Result<HashMap<Bytes, TaggedCommit>, Failure> {
-        let tagged = loop {
+    ) -> Result<HistoryEnd, Failure> {
+        let end = loop {
             match items.next().await? {
                 HistoryItem::Commit(commit) => self.commit(*commit, &mut items).await?,
-                HistoryItem::End(tagged) => break tagged,
+                HistoryItem::End(end) => break end,
                 HistoryItem::Content(_) => {
                     return Err(Failure::failed("git brought a content that nobody asked for"));
                 }
@@ -99,11 +102,22 @@ impl HistoryWriter {
             bar.inc(1);
         };
         self.sender.finish().await?;
-        for (name, commit) in &self.plan.forks {
-            let Some(fork) = self.fork_at(commit) else { continue };
-            self.sender.fork(&self.branch(name)?, fork).await?;
-        }
-        Ok(tagged)
+        Ok(end)
+    }
+
+    /// Makes the branches that have no commit of their own, once all commits are written.
+    pub(super) async fn fork(&self, bar: &ProgressBar) -> Result<(), Failure> {
+        let forks = self.plan.forks.iter().filter_map(|(name, commit)| {
+            let fork = self.fork_at(commit)?;
+            Some(self.branch(name).map(|branch| (branch, fork)))
+        });
+        stream::iter(forks)
+            .try_for_each_concurrent(FORKED_AT_ONCE, async |(branch, fork)| {
+                self.sender.fork(&branch, fork).await?;
+                bar.inc(1);
+                Ok(())
+            })
+            .await
     }
 
     async fn commit(&mut self, commit: NewCommit, items: &mut HistoryItems) -> Result<(), Failure> {

@@ -21,8 +21,13 @@ pub(super) fn read_refs(repository: &Path) -> Result<RepositoryRefs, Failure> {
     command.args(["for-each-ref", "--format", ref_list::FORMAT]);
     let listed = git_process::output(command)?;
     let mut refs = RepositoryRefs::parse(&listed).map_err(not_understood)?;
-    if let Some(head) = symbolic_head(repository)? {
-        refs.set_head(head);
+    match symbolic_head(repository)? {
+        Some(head) => refs.set_head(head),
+        None => {
+            if let Some(commit) = detached_head(repository)? {
+                refs.set_detached_head(commit);
+            }
+        }
     }
     Ok(refs)
 }
@@ -65,12 +70,31 @@ pub(super) fn read_graph(repository: &Path) -> Result<CommitGraph, Failure> {
     }
 }
 
+/// Whether the parents of some commits are not there.
+pub(super) fn is_shallow(repository: &Path) -> Result<bool, Failure> {
+    let mut command = git_process::git(repository);
+    command.args(["rev-parse", "--is-shallow-repository"]);
+    Ok(git_process::output(command)?.trim_ascii_end() == b"true")
+}
+
 fn symbolic_head(repository: &Path) -> Result<Option<Bytes>, Failure> {
     let mut command = git_process::git(repository);
     command.args(["symbolic-ref", "--quiet", "HEAD"]);
     let output = command.output().map_err(|error| git_process::cannot_run(&error))?;
     // Exit code 1: HEAD is detached, and no ref of its own.
     Ok(output.status.success().then(|| Bytes::copy_from_slice(output.stdout.trim_ascii_end())))
+}
+
+/// The commit that HEAD is at, where no ref leads to it.
+fn detached_head(repository: &Path) -> Result<Option<ObjectId>, Failure> {
+    let mut command = git_process::git(repository);
+    command.args(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]);
+    let output = command.output().map_err(|error| git_process::cannot_run(&error))?;
+    let digits = output.stdout.trim_ascii_end();
+    let Some(commit) = ObjectId::parse(digits) else { return Ok(None) };
+    let mut command = git_process::git(repository);
+    command.args(["for-each-ref", "--count=1", "--contains", &commit.to_string()]);
+    Ok(git_process::output(command)?.is_empty().then_some(commit))
 }
 
 fn not_understood(line: &[u8]) -> Failure {

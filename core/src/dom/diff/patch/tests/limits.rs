@@ -39,9 +39,9 @@ fn copying_a_document_into_itself_ends() {
 #[test]
 fn copying_large_values_ends_at_the_size_limit() {
     let document = to_bson(&json!({"a": "x".repeat(1 << 20), "list": []}));
-    let error = copies("/a", "/list/-", 96).apply(&document).expect_err("too large");
+    let error = copies("/a", "/list/-", 101).apply(&document).expect_err("too large");
     assert_eq!(error.code, ErrorCode::TooLarge);
-    assert!(error.message.contains("at most 100000000"), "{error}");
+    assert!(error.message.contains("at most 104857600"), "{error}");
 }
 
 #[test]

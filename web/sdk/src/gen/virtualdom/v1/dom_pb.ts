@@ -2302,7 +2302,7 @@ export const MemoryGateway: GenService<{
     output: typeof WriteDiffsResponseSchema;
   },
   /**
-   * A large change set; also one content of up to 100 MB.
+   * A large change set; also one content of up to 100 MiB.
    *
    * @generated from rpc virtualdom.v1.MemoryGateway.WriteDiffsStream
    */

@@ -36,11 +36,30 @@ impl Branch {
         if head.closed || self.store().confirm(self.log, head.number).await.map_err(failed)? {
             return Ok(());
         }
-        let next = self.store().read(self.log, covered(checkpoint) + 1, 1).await.map_err(failed)?;
-        if next.first().is_none_or(|next| next.batch.compacted_from.is_none()) {
+        if !self.is_compacted_after(covered(checkpoint)).await? {
             return Ok(());
         }
         Err(self.compacted_after(head.number, revision).await?)
+    }
+
+    /// Whether what failed may have failed for rows that were removed behind a checkpoint
+    /// further on in the log, which the branch hears of after that only.
+    pub(crate) async fn is_behind_checkpoint(&self, error: &Error) -> Result<bool> {
+        match error.code {
+            ErrorCode::Compacted => Ok(true),
+            ErrorCode::Unavailable => {
+                let known = self.compaction().checkpoint;
+                self.is_compacted_after(known.map_or(0, |known| known.number)).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether the batch after `number` is compacted.
+    async fn is_compacted_after(&self, number: u64) -> Result<bool> {
+        let next = self.store().read(self.log, number + 1, 1).await;
+        let next = next.map_err(|error| from_store(error, &self.address))?;
+        Ok(next.first().is_some_and(|next| next.batch.compacted_from.is_some()))
     }
 
     /// Refuses an answer that rests on the absence of rows at `revision`, where some may have

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 use vdom_core::limits::VIEW_LAG_MAX_CHANGES;
-use vdom_core::{Error, ErrorCode, Result};
+use vdom_core::{Error, Result};
 use vdom_security::Permit;
 
 use crate::branch::{AppliedBatch, Branch, Head, broken_chain};
@@ -62,10 +62,12 @@ async fn read_on(branch: &Branch) -> Result<bool> {
             return Err(Error::unavailable("the branch was created just now: try again")
                 .resource(&branch.address));
         }
-        let changes = branch.apply(entries).await.map_err(|error| match error.code {
-            ErrorCode::Compacted => compacted_meanwhile(branch),
-            _ => error,
-        })?;
+        let changes = match branch.apply(entries).await {
+            Err(error) if branch.is_behind_checkpoint(&error).await? => {
+                return Err(compacted_meanwhile(branch));
+            }
+            changes => changes?,
+        };
         let head = Head {
             epoch: record.epoch,
             revision: record.first_revision + u64::from(record.count) - 1,

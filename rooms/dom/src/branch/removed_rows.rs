@@ -42,13 +42,20 @@ impl Branch {
         Err(self.compacted_after(head.number, revision).await?)
     }
 
-    /// Whether another gateway has compacted more than is known here, so that rows may be
-    /// gone that the next changes are made of.
-    pub(crate) async fn has_unknown_compaction(&self) -> Result<bool> {
-        let known = self.compaction().checkpoint.map_or(0, |checkpoint| checkpoint.number);
-        self.is_compacted_after(known).await
+    /// Whether what failed may have failed for rows that were removed behind a checkpoint
+    /// further on in the log, which the branch hears of after that only.
+    pub(crate) async fn is_behind_checkpoint(&self, error: &Error) -> Result<bool> {
+        match error.code {
+            ErrorCode::Compacted => Ok(true),
+            ErrorCode::Unavailable => {
+                let known = self.compaction().checkpoint;
+                self.is_compacted_after(known.map_or(0, |known| known.number)).await
+            }
+            _ => Ok(false),
+        }
     }
 
+    /// Whether the batch after `number` is compacted.
     async fn is_compacted_after(&self, number: u64) -> Result<bool> {
         let next = self.store().read(self.log, number + 1, 1).await;
         let next = next.map_err(|error| from_store(error, &self.address))?;

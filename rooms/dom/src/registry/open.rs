@@ -57,8 +57,7 @@ impl BranchRegistry {
         let log = descriptor.log_id();
         let permit = self.permits.of(Duty::ServeBranches).within(&address.realm);
         let store = self.store.with(&permit);
-        let watermark = views_to_go_on_from(store, address, log).await?;
-        let compaction = known_compaction(store, address, log).await?;
+        let (watermark, compaction) = views_to_go_on_from(store, address, log).await?;
         let usage = known_usage(store, address, log).await?;
         let views = KnownViews { watermark, compaction, usage };
         let first = store.read(log, 1, 1).await.map_err(failed)?;
@@ -224,21 +223,42 @@ async fn head_at(
     })
 }
 
-/// How far the views of a log are complete. Where what follows is compacted, they begin
-/// at the checkpoint that stands in for it.
+/// How far the views of a log are complete, and what is compacted. Where the views have not
+/// come to the checkpoint that stands in for what is compacted, they begin there.
 async fn views_to_go_on_from(
     store: PermittedStore<'_>,
     address: &BranchAddress,
     log: LogId,
-) -> Result<Watermark> {
+) -> Result<(Watermark, Compaction)> {
     let failed = |error| from_store(error, address);
     let watermark = store.watermark(log).await.map_err(failed)?;
-    let next = store.read(log, watermark.number + 1, 1).await.map_err(failed)?;
-    if next.first().is_none_or(|next| next.batch.compacted_from.is_none()) {
-        return Ok(watermark);
+    let mut compaction = known_compaction(store, address, log).await?;
+    let covered = compaction.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
+    // Rows and batches go in the order of the log.
+    let next = store.read(log, covered + 1, 1).await.map_err(failed)?;
+    if next.first().is_some_and(|next| next.batch.compacted_from.is_some()) {
+        let newest = checkpoint_after(store, address, log, watermark.number).await?;
+        compaction.limit = compaction.limit.max(newest.revision);
+        compaction.checkpoint = Some(Arc::new(newest));
     }
+    match &compaction.checkpoint {
+        Some(checkpoint) if checkpoint.number > watermark.number => {
+            let watermark = checkpoint::install_all(store, address, log, checkpoint).await?;
+            Ok((watermark, compaction))
+        }
+        _ => Ok((watermark, compaction)),
+    }
+}
+
+/// The newest checkpoint that a log names after batch `number`.
+async fn checkpoint_after(
+    store: PermittedStore<'_>,
+    address: &BranchAddress,
+    log: LogId,
+    number: u64,
+) -> Result<Checkpoint> {
     let mut newest: Option<Box<Checkpoint>> = None;
-    let mut pages = LogReader::new(store, log, watermark.number + 1, address);
+    let mut pages = LogReader::new(store, log, number + 1, address);
     while let Some(page) = pages.next().await? {
         for log_entry in &page {
             for control in decode_batch(log_entry)?.control_records {
@@ -251,9 +271,8 @@ async fn views_to_go_on_from(
             }
         }
     }
-    let checkpoint =
-        newest.ok_or_else(|| crate::branch::broken_chain(address, watermark.number + 1))?;
-    checkpoint::install_all(store, address, log, &checkpoint).await
+    let newest = newest.ok_or_else(|| crate::branch::broken_chain(address, number + 1))?;
+    Ok(*newest)
 }
 
 /// How much the views of a log count, and as of when.

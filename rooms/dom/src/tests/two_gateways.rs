@@ -1,9 +1,10 @@
 //! Several gateways over one store: what one compacts, the others never take for nothing.
 
-use futures::TryStreamExt;
-use vdom_core::dom::calls::ReadTree;
+use futures::{StreamExt, TryStreamExt};
+use vdom_core::dom::calls::{ReadTree, ResumePoint};
 use vdom_core::{Error, ErrorCode, Hash};
 use vdom_security::Duty;
+use vdom_store::memory::ViewFaults;
 
 use super::branches::{branch, set_in};
 use super::*;
@@ -238,4 +239,71 @@ async fn a_compaction_that_goes_on_after_views_were_lost_keeps_every_node() {
     let room = room_over(store);
     assert_eq!(tree(&room, "main", None).await.expect("a tree").len(), 6);
     assert_eq!(tree(&room, "main", Some(4)).await.expect("a tree").len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_follows_a_log_whose_compaction_comes_after_what_it_reads_next() {
+    let store = MemoryStore::shared(1);
+    store.lose_commit_hints(true);
+    let (here, there) = (room_over(Arc::new(store.peer())), room_over(Arc::new(store.peer())));
+    let first = put(&here, "a", "1").await;
+    set_in(&here, "main", "n", "2").await;
+    set_in(&here, "main", "n", "3").await;
+    let watch = async |from| {
+        let address = address();
+        let request = Subscribe { address, paths: vec![], from, include_diffs: false };
+        events_of(&there, &caller("anna"), request).await
+    };
+    let mut events = watch(None).await.expect("a stream");
+    // What the change there is made of is told by rows that are removed by then.
+    set_in(&here, "main", "a", "4").await;
+    assert_eq!(compact_in(&here, "main", 3).await, Some(1));
+    let told = async |events: &mut ServiceStream<Event>| {
+        loop {
+            match events.next().await.expect("going on") {
+                Ok(Event::Progress { .. }) => {}
+                Ok(Event::Change(event)) => return Ok(event.change.revision),
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let next = tokio::time::timeout(Duration::from_secs(5), told(&mut events)).await;
+    let error = next.expect("in time").expect_err("it is opened anew");
+    assert_eq!((error.code, error.revision), (ErrorCode::Unavailable, Some(3)), "{error}");
+    let from = ResumePoint { epoch: first.epoch, revision: 3, hash: None };
+    let mut events = watch(Some(from)).await.expect("a stream");
+    assert_eq!(told(&mut events).await, Ok(4));
+    assert_eq!(text_in(&there, "main", "a", Some(1)).await.as_deref(), Ok("1"));
+    let edit = WriteDiff { on_conflict: OnConflict::Merge, ..edit(&first, "a", Diff::delete()) };
+    conflicted(&there, edit).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_branch_opens_whose_views_have_not_heard_of_a_compaction() {
+    for seed in 0..32 {
+        let store = Arc::new(MemoryStore::new(seed));
+        let room = room_over(store.clone());
+        put(&room, "a", "1").await;
+        for number in 2..=4 {
+            set_in(&room, "main", "n", &number.to_string()).await;
+        }
+        let known = handle(&room).await;
+        let limit = known.ask(|reply| Command::Limit { wanted: 1, reply }).await;
+        assert_eq!(limit, Ok(1));
+        known.branch.views_complete(known.branch.head().number).await;
+        drop(known);
+        // From now on, rows arrive in part, and the process ends before they are whole.
+        store.disturb_views(ViewFaults { lost: 100, late: 0 });
+        set_in(&room, "main", "a", "5").await;
+        assert_eq!(compact_in(&room, "main", 3).await, Some(1), "seed {seed}");
+        // Time for one more attempt.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        drop(room);
+        store.disturb_views(ViewFaults::default());
+        let room = room_over(store);
+        assert_eq!(text_in(&room, "main", "a", None).await.as_deref(), Ok("5"), "seed {seed}");
+        assert_eq!(text_in(&room, "main", "a", Some(4)).await.as_deref(), Ok("1"), "seed {seed}");
+        let entries = tree(&room, "main", Some(1)).await;
+        assert_eq!(entries, Ok(vec!["a=1".to_owned()]), "seed {seed}");
+    }
 }

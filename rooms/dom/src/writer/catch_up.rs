@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 use vdom_core::limits::VIEW_LAG_MAX_CHANGES;
-use vdom_core::{Error, ErrorCode, Result};
+use vdom_core::{Error, Result};
 use vdom_security::Permit;
 
 use crate::branch::{AppliedBatch, Branch, Head, broken_chain};
@@ -60,11 +60,7 @@ async fn read_on(branch: &Branch) -> Result<bool> {
                 .resource(&branch.address));
         }
         let changes = match branch.apply(entries).await {
-            Err(error)
-                if error.code == ErrorCode::Compacted
-                    || (error.code == ErrorCode::Unavailable
-                        && branch.has_unknown_compaction().await?) =>
-            {
+            Err(error) if branch.is_behind_checkpoint(&error).await? => {
                 return Err(compacted_meanwhile(branch));
             }
             changes => changes?,

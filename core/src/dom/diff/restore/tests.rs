@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::VectorClock;
-use crate::dom::diff::{NewContent, apply};
+use crate::dom::diff::{NewContent, PutContent, apply};
 use crate::dom::node::ContentChunk;
 use crate::identifiers::{Hash, NodeId};
 use crate::names::NodePath;
@@ -104,6 +104,12 @@ fn a_document_and_chunks_come_back_as_they_were() {
     assert_eq!(put, Some(Diff::put_document(&document)));
     let chunks = vec![ContentChunk { hash: Hash([1; 32]), length: 5 }];
     old.content = Content::Chunked(chunks.clone());
+    let put = Diff::restore(None, Some(&old)).expect("diffs");
+    let put = put.expect("a diff");
+    assert_eq!(put, Diff::stored_document_chunks(&chunks));
+    let read = Diff::parse_stored(&put).expect("stored");
+    assert_eq!(read, Diff::Put(PutContent::DocumentChunks(chunks.clone())));
+    old.kind = NodeKind::File;
     let put = Diff::restore(None, Some(&old)).expect("diffs");
     assert_eq!(put, Some(Diff::stored_chunks(&chunks)));
 }

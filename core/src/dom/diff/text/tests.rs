@@ -57,7 +57,7 @@ fn what_does_not_fit_names_operation_and_byte() {
 #[test]
 fn a_result_above_the_limit_is_refused_before_it_is_made() {
     let part = Utf8Bytes::from("x".repeat(1 << 20));
-    let edit = edit(vec![TextOperation::Insert(part); 96]);
+    let edit = edit(vec![TextOperation::Insert(part); 101]);
     assert_eq!(edit.apply(b"").expect_err("too large").code, ErrorCode::TooLarge);
 }
 

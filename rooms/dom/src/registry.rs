@@ -26,7 +26,7 @@ use crate::branch::usage::{Quotas, RealmUsage};
 use crate::log_names::{address_of, all_logs, repo_and_branch};
 use crate::metrics::DomMetrics;
 use crate::registry::open::no_such_branch;
-use crate::views::view_builder;
+use crate::views::view_builder::ViewBuilder;
 use crate::writer;
 use crate::writer::{BranchHandle, CommandQueue};
 
@@ -46,7 +46,7 @@ pub(crate) struct BranchRegistry {
 
 /// A branch that is open or being opened, once for all who ask.
 struct Slot {
-    cell: Arc<OnceCell<OpenBranch>>,
+    cell: Arc<OnceCell<Arc<BranchHandle>>>,
     used_at: Instant,
 }
 
@@ -64,17 +64,6 @@ pub(crate) struct LastLog {
     pub closed: bool,
     /// The operations of its last batch.
     pub operations: Vec<OperationKey>,
-}
-
-struct OpenBranch {
-    handle: Arc<BranchHandle>,
-    view_builder: tokio::task::AbortHandle,
-}
-
-impl Drop for OpenBranch {
-    fn drop(&mut self) {
-        self.view_builder.abort();
-    }
 }
 
 impl BranchRegistry {
@@ -95,6 +84,9 @@ impl BranchRegistry {
 
     /// Lets go of every branch.
     pub(crate) fn close_all(&self) {
+        for handle in self.opened() {
+            handle.view_builder.end();
+        }
         self.slots.lock().clear();
     }
 
@@ -142,15 +134,15 @@ impl BranchRegistry {
     /// The branches that are open now.
     pub(crate) fn opened(&self) -> Vec<Arc<BranchHandle>> {
         let slots = self.slots.lock();
-        slots.values().filter_map(|slot| Some(slot.cell.get()?.handle.clone())).collect()
+        slots.values().filter_map(|slot| slot.cell.get().cloned()).collect()
     }
 
     /// Lets go of branches that nobody has used for a while, and counts the rest.
     pub(crate) fn close_idle(&self) {
         self.slots.lock().retain(|_, slot| {
             let is_open_in_use = slot.cell.get().is_some_and(|open| {
-                let branch = &open.handle.branch;
-                Arc::strong_count(&open.handle) > 1
+                let branch = &open.branch;
+                Arc::strong_count(open) > 1
                     || branch.watchers() > 0
                     || branch.watermark().number < branch.head().number
             });
@@ -200,10 +192,10 @@ impl BranchRegistry {
             if let Some(slot) = slots.get_mut(address) {
                 slot.used_at = Instant::now();
                 match slot.cell.get() {
-                    Some(open) if open.handle.branch.is_retired() => {
+                    Some(open) if open.branch.is_retired() => {
                         slot.cell = Arc::new(OnceCell::new());
                     }
-                    Some(open) => return Ok(open.handle.clone()),
+                    Some(open) => return Ok(open.clone()),
                     None => {}
                 }
                 slot.cell.clone()
@@ -215,7 +207,7 @@ impl BranchRegistry {
             }
         };
         let opened = cell.get_or_try_init(|| self.start(address, create)).await;
-        let handle = opened.map(|open| open.handle.clone());
+        let handle = opened.cloned();
         if handle.is_err() {
             let mut slots = self.slots.lock();
             drop(cell);
@@ -230,7 +222,7 @@ impl BranchRegistry {
         handle
     }
 
-    async fn start(&self, address: &BranchAddress, create: bool) -> Result<OpenBranch> {
+    async fn start(&self, address: &BranchAddress, create: bool) -> Result<Arc<BranchHandle>> {
         let branch = Arc::new(self.open_branch(address, create).await?);
         let build_views = self.permits.of(Duty::BuildViews).within(&address.realm);
         writer::recover(&branch, &build_views).await?;
@@ -241,8 +233,7 @@ impl BranchRegistry {
         let append = self.permits.of(Duty::Append).within(&address.realm);
         let (environment, metrics) = (self.environment.clone(), self.metrics.clone());
         tokio::spawn(writer::run(branch.clone(), queue, append, environment, metrics));
-        let view_builder = tokio::spawn(view_builder::run(branch.clone(), build_views));
-        let view_builder = view_builder.abort_handle();
-        Ok(OpenBranch { handle: Arc::new(BranchHandle { branch, writer }), view_builder })
+        let view_builder = ViewBuilder::start(branch.clone(), build_views);
+        Ok(Arc::new(BranchHandle { branch, writer, view_builder }))
     }
 }

@@ -106,12 +106,19 @@ impl BranchRegistry {
         let Some((name, incarnation, revision, previous_epoch)) = named else { return Ok(None) };
         let name = BranchName::parse(name)?;
         let parent_address = BranchAddress { branch: name.clone(), ..address.clone() };
-        let live = self.live_parent(&parent_address, incarnation).await?;
-        let (branch, kept_open) = if let Some(handle) = live {
+        let mut live = self.live_parent(&parent_address, incarnation).await?;
+        if let Some(handle) = &live
+            && handle.branch.head().revision < revision
+        {
             // All that the branch continues must have been heard of here.
-            if handle.branch.head().revision < revision {
-                handle.verify_head().await?;
+            match handle.verify_head().await {
+                Err(_) if handle.branch.is_retired() => {
+                    live = self.live_parent(&parent_address, incarnation).await?;
+                }
+                verified => verified?,
             }
+        }
+        let (branch, kept_open) = if let Some(handle) = live {
             let branch = handle.branch.clone();
             (branch, Some(handle as Arc<dyn Any + Send + Sync>))
         } else {

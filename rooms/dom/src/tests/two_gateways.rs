@@ -249,6 +249,8 @@ async fn a_gateway_follows_a_log_whose_compaction_comes_after_what_it_reads_next
     let first = put(&here, "a", "1").await;
     set_in(&here, "main", "n", "2").await;
     set_in(&here, "main", "n", "3").await;
+    // By then they have become rows, and the other gateway has nothing of them in memory.
+    tokio::time::sleep(Duration::from_secs(5)).await;
     let watch = async |from| {
         let address = address();
         let request = Subscribe { address, paths: vec![], from, include_diffs: false };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::task::AbortHandle;
 use vdom_core::limits::FULL_COPY_EVERY_CHANGES;
 use vdom_core::{ChangeKind, Content, Node, NodeId, NodePath, OperationId, Result};
 use vdom_security::Permit;
@@ -29,8 +30,28 @@ const GATHER_CHANGES: u64 = 256;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Runs until it is aborted; the next run goes on from the watermark.
-pub(crate) async fn run(branch: Arc<Branch>, permit: Permit) {
+/// Builds the views of a branch until it is dropped; the next one goes on from the watermark.
+pub(crate) struct ViewBuilder(AbortHandle);
+
+impl ViewBuilder {
+    /// Begins to build.
+    pub(crate) fn start(branch: Arc<Branch>, permit: Permit) -> Self {
+        Self(tokio::spawn(run(branch, permit)).abort_handle())
+    }
+
+    /// Ends, whoever still holds it.
+    pub(crate) fn end(&self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for ViewBuilder {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+async fn run(branch: Arc<Branch>, permit: Permit) {
     let mut pause = RETRY_PAUSE;
     loop {
         match write_some(&branch, &permit).await {

@@ -12,12 +12,15 @@ use vdom_store::OperationKey;
 use crate::branch::Branch;
 use crate::content::packs::StoredDiff;
 use crate::records::{Checkpoint, ControlRecord};
+use crate::views::view_builder::ViewBuilder;
 use crate::writer::{Proposal, SetProposal};
 
-/// A branch with its writer; the writer ends when the last handle is dropped.
+/// A branch with its writer and who builds its views; both end when the last handle is
+/// dropped.
 pub(crate) struct BranchHandle {
     pub branch: Arc<Branch>,
     pub writer: CommandQueue,
+    pub view_builder: ViewBuilder,
 }
 
 /// The way to a branch's writer, bounded by count and by bytes.

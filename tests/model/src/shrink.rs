@@ -30,7 +30,8 @@ pub fn shrink(scenario: &Scenario) -> (Scenario, String) {
 pub fn as_test(scenario: &Scenario) -> String {
     let Scenario { seed, gateways, delay_ms, lost_views, lose_hints, quota_nodes, steps } =
         scenario;
-    let steps: String = steps.iter().map(|step| format!("        {step:?},\n")).collect();
+    let steps: Vec<_> = steps.iter().map(|step| format!("        {step:?},\n")).collect();
+    let steps = steps.concat();
     format!(
         "holds(&Scenario {{\n    seed: {seed}, gateways: {gateways}, delay_ms: {delay_ms}, \
          lost_views: {lost_views}, lose_hints: {lose_hints}, quota_nodes: {quota_nodes},\n    \

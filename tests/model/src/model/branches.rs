@@ -19,27 +19,6 @@ impl World {
         self.gateways > 1 && ended > 0 && !has_heard
     }
 
-    /// Whether opening a log opens a branch of this name: what it continues, or what bears
-    /// the name of that now.
-    pub fn relies_on(&self, log: usize, name: &BranchName) -> bool {
-        let mut waiting = vec![log];
-        let mut known = Vec::new();
-        while let Some(log) = waiting.pop() {
-            if known.contains(&log) {
-                continue;
-            }
-            known.push(log);
-            if self.logs[log].name == *name {
-                return true;
-            }
-            if let Some(parent) = self.logs[log].parent {
-                waiting.push(parent.log);
-                waiting.extend(self.newest(&self.logs[parent.log].name));
-            }
-        }
-        false
-    }
-
     pub(super) fn fork(
         &mut self,
         asked: &Asked,
@@ -176,9 +155,10 @@ impl World {
             name: of.name.to_string(),
             epoch: of.epoch,
             // Where others write meanwhile, it is of just after.
-            revision: match self.is_racing {
-                true => summary.revision.max(self.head(log)),
-                false => self.head(log),
+            revision: if self.is_racing {
+                summary.revision.max(self.head(log))
+            } else {
+                self.head(log)
             },
             origin,
             ..summary.clone()

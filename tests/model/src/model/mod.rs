@@ -6,9 +6,10 @@
 
 pub mod answers;
 pub mod branches;
+mod conflict_answers;
 pub mod conflicts;
-pub mod known;
 pub mod reads;
+mod set_answers;
 pub mod sets;
 pub mod writes;
 
@@ -260,7 +261,7 @@ impl World {
     }
 
     /// The revisions where open branches, or what they need, continue a log.
-    pub fn pins(&self, log: usize) -> Vec<u64> {
+    fn pins(&self, log: usize) -> Vec<u64> {
         let children = (0..self.logs.len()).filter_map(|child| {
             let parent = self.logs[child].parent?;
             let owner = self.owner(parent.log, parent.revision);

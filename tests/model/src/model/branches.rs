@@ -146,11 +146,11 @@ impl World {
 
     fn is_summary(&self, log: usize, summary: &BranchSummary) -> Explained {
         let of = &self.logs[log];
-        let origin = of
-            .parent
+        let origin = self
+            .origin(log)
             // At revision 0 there is nothing to continue.
-            .filter(|parent| !parent.restored && parent.revision > 0)
-            .map(|parent| (self.logs[parent.log].name.clone(), parent.revision));
+            .filter(|origin| origin.revision > 0)
+            .map(|origin| (self.logs[origin.log].name.clone(), origin.revision));
         let expected = BranchSummary {
             name: of.name.to_string(),
             epoch: of.epoch,

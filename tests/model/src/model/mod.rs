@@ -240,12 +240,22 @@ impl World {
         (0..self.logs.len()).filter(counted).map(own).sum()
     }
 
+    /// The other branch that a branch continues, also of before restores.
+    pub fn origin(&self, log: usize) -> Option<Parent> {
+        match self.logs[log].parent {
+            Some(parent) if parent.restored => self.origin(parent.log),
+            parent => parent,
+        }
+    }
+
     /// Where the changes of the branch itself begin, also of before restores.
     pub fn begins(&self, log: usize) -> u64 {
-        match self.logs[log].parent {
-            Some(parent) if parent.restored => self.begins(parent.log),
-            parent => parent.map_or(0, |parent| parent.revision),
-        }
+        self.origin(log).map_or(0, |origin| origin.revision)
+    }
+
+    /// Whether every change of a range is kept, in whichever log it stands.
+    pub fn keeps(&self, log: usize, first: u64, last: u64) -> bool {
+        (first..=last).all(|revision| revision > self.logs[self.owner(log, revision)].limit)
     }
 
     /// The nodes that a branch has changed itself, and whether they live.

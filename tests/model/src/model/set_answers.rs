@@ -84,10 +84,12 @@ impl World {
                 }
                 let is_kept_as_it_was = changes == 0;
                 let head = self.head(log);
-                let (first, last) = match written.results.first() {
-                    // What stands there already.
-                    Some(stands) if is_kept_as_it_was => (stands.revision, stands.revision),
-                    _ => (head + 1 - changes, head),
+                let (epoch, first, last) = match written.results.first() {
+                    // What stands there already, perhaps in what the branch continues.
+                    Some(stands) if is_kept_as_it_was => {
+                        (stands.epoch, stands.revision, stands.revision)
+                    }
+                    _ => (epoch, head + 1 - changes, head),
                 };
                 let expected = SetWritten {
                     epoch,
@@ -138,6 +140,15 @@ impl World {
         let recorded = revert
             .operation_id
             .is_some_and(|id| self.logs[log].operations.contains_key(&(asked.subject.clone(), id)));
+        let (first, last) = (revert.first_revision, revert.last_revision);
+        if !recorded && !self.keeps(log, first, last) {
+            // A gateway may not have heard how far what the branch continues is compacted.
+            let may_be_behind = self.gateways > 1 && self.owner(log, first) != log;
+            let is_refused = refused(ErrorCode::Compacted, answer);
+            if is_refused.is_ok() || !may_be_behind {
+                return is_refused;
+            }
+        }
         let items = match self.inverse(log, &asked.subject, revert) {
             Ok(items) => items,
             Err(_) if recorded => Vec::new(),

@@ -78,7 +78,7 @@ impl World {
         !matches!(self.evaluate_set(log, subject, items), SetVerdict::Unclear)
     }
 
-    /// The diffs that undo a range, or why there are none.
+    /// The diffs that undo a range, whether it is kept or not, or why there are none.
     pub fn inverse(
         &self,
         log: usize,
@@ -91,11 +91,6 @@ impl World {
         }
         if last > self.head(log) {
             return Err(ErrorCode::NotFound);
-        }
-        // What a branch continues may be kept for longer.
-        let owner = self.owner(log, last);
-        if first <= self.oldest(log) && (owner == log || first <= self.oldest(owner)) {
-            return Err(ErrorCode::Compacted);
         }
         let mut known = BTreeSet::new();
         let mut items = Vec::new();

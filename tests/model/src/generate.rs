@@ -8,13 +8,14 @@ pub fn scenario(seed: u64, steps: usize) -> Scenario {
     let mut random = Random::new(seed);
     let gateways = [1, 1, 2, 2, 3][random.below(5) as usize];
     let branches = [1, 2, 3, 5][random.below(4) as usize];
+    let large = random.percent(4);
     let mut style = Style {
         branches,
         begun: if random.percent(65) { 1 } else { branches },
         paths: [1, 2, 4, 7][random.below(4) as usize],
         gateways,
-        large: random.percent(3),
-        restores: random.percent(30),
+        large,
+        restores: large || random.percent(30),
         sleeps: random.percent(15),
         compacts: random.percent(60),
         random,

@@ -299,7 +299,11 @@ fn manual(kind: Option<NodeKind>, value: u8) -> Bytes {
 
 fn when(world: &World, who: Who, log: Option<usize>, at: At) -> ReadAt {
     let known = ReadAt::default();
-    let Some(log) = log else { return known };
+    let Some(log) = log else {
+        // Of a branch that is gone, perhaps through a gateway that has not heard of it.
+        let max_age_ms = (at == At::Confirmed).then_some(0);
+        return ReadAt { max_age_ms, ..known };
+    };
     let (epoch, head) = (world.logs[log].epoch, world.head(log));
     match at {
         At::Known => known,

@@ -1,6 +1,8 @@
 //! A gateway that ends within a call: what has become of the call is found out by asking
 //! again.
 
+use std::time::Duration;
+
 use vdom_core::dom::calls::{NodeSelector, ReadAt, ReadSnapshot};
 use vdom_core::{BranchAddress, ErrorCode};
 
@@ -8,6 +10,9 @@ use super::{Driver, requests};
 use crate::meetings::Feature;
 use crate::model::answers::{Answer, Asked, Call, Explained};
 use crate::steps::{Action, Who};
+
+/// How often a call is asked again at most, a second apart.
+const ASKED_AGAIN_MAX: u32 = 30;
 
 impl Driver {
     pub(super) async fn crash(&mut self, who: Who, action: &Action, at: u8) -> Explained {
@@ -37,7 +42,15 @@ impl Driver {
         if let Call::Compact(of, keep) = &asked.call {
             return self.find_limit(&asked, of, *keep).await;
         }
-        let answer = self.ask(&asked).await?;
+        let mut answer = self.ask(&asked).await?;
+        // What has become of the call is not known until there is another answer.
+        for _ in 0..ASKED_AGAIN_MAX {
+            if answer.error() != Some(ErrorCode::Unavailable) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            answer = self.ask(&asked).await?;
+        }
         self.explain(&asked, &answer).await
     }
 

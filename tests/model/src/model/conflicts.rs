@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use vdom_core::dom::calls::{
-    ConflictPage, DiffSource, ListConflicts, OnConflict, Resolution, ResolveConflict,
-    ResolveOutcome, WriteDiff, WriteOutcome, Written,
+    ConflictPage, ConflictReason, DiffSource, ListConflicts, OnConflict, Resolution,
+    ResolveConflict, ResolveOutcome, WriteDiff, WriteOutcome, Written,
 };
 use vdom_core::dom::diff;
 use vdom_core::limits::CHUNK_BYTES;
@@ -37,6 +37,14 @@ impl World {
         let kept = self.logs[log].conflicts.get(&resolve.id).filter(|kept| kept.open).cloned();
         let Some(kept) = kept else { return not_found };
         if matches!(answer, Err(error) if error.code == ErrorCode::Unavailable) && self.is_flaky {
+            return Ok(());
+        }
+        // The node was deleted by another call, after this one had looked at it.
+        if self.is_racing
+            && let Ok(ResolveOutcome::Conflicted(conflict)) = answer
+            && conflict.reason == ConflictReason::Deleted
+            && self.node(log, kept.node_id, self.head(log)).is_some_and(|node| !node.live)
+        {
             return Ok(());
         }
         let mut whys = Vec::new();

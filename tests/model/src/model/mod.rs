@@ -293,7 +293,10 @@ impl World {
     fn is_in_use(&self, log: usize) -> bool {
         !self.logs[log].closed
             || (0..self.logs.len()).any(|child| {
-                self.logs[child].parent.is_some_and(|parent| parent.log == log)
+                // Who left it before its own changes needs what it continues, and not it.
+                self.logs[child]
+                    .parent
+                    .is_some_and(|parent| self.owner(parent.log, parent.revision) == log)
                     && self.is_in_use(child)
             })
     }

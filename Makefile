@@ -38,12 +38,13 @@ test-integration:
 	$(CARGO) build $(EVERYTHING)
 	$(INTEGRATION)
 
-## The store against power cuts, flipped bits and `kill -9`, at length: VDOM_CHAOS_SEED
-## chooses others.
+## The store against power cuts, flipped bits and `kill -9`, and the document room against its
+## model, at length: VDOM_CHAOS_SEED and VDOM_MODEL_SEED choose others.
 test-chaos: bootstrap
 	$(CARGO) build $(EVERYTHING)
 	VDOM_CHAOS_CUTS=1000 VDOM_CHAOS_FLIPS=10000 VDOM_CHAOS_KILLS=200 $(INTEGRATION) -- --nocapture \
 		storage::power_loss storage::bit_rot journeys::crashes
+	VDOM_MODEL_SEEDS=1000000 $(TEST) --lib -- --nocapture the_room_is_what_the_model_says
 
 ## Writes the store of the present format that later releases must open; once per format.
 format-fixture:

@@ -7,12 +7,15 @@ use crate::steps::{Action, At, Edit, OnConflict, Resolution, Scenario, Seen, Ste
 pub fn scenario(seed: u64, steps: usize) -> Scenario {
     let mut random = Random::new(seed);
     let gateways = [1, 1, 2, 2, 3][random.below(5) as usize];
+    let branches = [1, 2, 3, 5][random.below(4) as usize];
+    let large = random.percent(4);
     let mut style = Style {
-        branches: [1, 2, 3, 5][random.below(4) as usize],
+        branches,
+        begun: if random.percent(65) { 1 } else { branches },
         paths: [1, 2, 4, 7][random.below(4) as usize],
         gateways,
-        large: random.percent(2),
-        restores: random.percent(20),
+        large,
+        restores: large || random.percent(30),
         sleeps: random.percent(15),
         compacts: random.percent(60),
         random,
@@ -33,6 +36,8 @@ pub fn scenario(seed: u64, steps: usize) -> Scenario {
 struct Style {
     random: Random,
     branches: u8,
+    /// Branches that are in use: each of the others begins as a fork of one of these.
+    begun: u8,
     paths: u8,
     gateways: u8,
     large: bool,
@@ -46,11 +51,20 @@ impl Style {
         if number < 3 {
             return Step::Call(Who { branch: 0, ..self.who() }, Action::Write(self.write()));
         }
+        if self.begun < self.branches && self.random.percent(12) {
+            let action = self.fork();
+            let (who, action) = self.placed(action);
+            return Step::Call(who, action);
+        }
         match self.random.below(100) {
-            0..60 => Step::Call(self.who(), self.action()),
-            60..68 => Step::Race((self.who(), self.action()), (self.who(), self.action())),
+            0..60 => {
+                let (who, action) = self.asked();
+                Step::Call(who, action)
+            }
+            60..68 => Step::Race(self.asked(), self.asked()),
             68..72 => {
-                Step::Crash { who: self.who(), action: self.action(), at: self.random.small(16) }
+                let (who, action) = self.asked();
+                Step::Crash { who, action, at: self.random.small(16) }
             }
             72..80 => Step::Retry {
                 gateway: self.random.small(3),
@@ -95,8 +109,38 @@ impl Style {
         Who {
             gateway: self.random.small(3),
             client: self.random.small(3),
-            branch: self.random.small(self.branches),
+            branch: self.random.small(self.begun),
         }
+    }
+
+    fn asked(&mut self) -> (Who, Action) {
+        let action = self.action();
+        self.placed(action)
+    }
+
+    /// Who asks for it: a fork begins a branch that is not in use yet.
+    fn placed(&mut self, action: Action) -> (Who, Action) {
+        let mut who = self.who();
+        if matches!(action, Action::Fork { .. }) && self.begun < self.branches {
+            who.branch = self.begun;
+            self.begun += 1;
+        }
+        (who, action)
+    }
+
+    fn fork(&mut self) -> Action {
+        let from = match self.random.below(10) {
+            0 => None,
+            1..6 => Some(self.begun - 1),
+            _ => Some(self.random.small(self.begun)),
+        };
+        // Early branches are short: far back is before their first change.
+        let back = match self.random.below(10) {
+            0..4 => None,
+            4..9 => Some(self.random.small(4)),
+            _ => Some(self.random.small(20)),
+        };
+        Action::Fork { from, back, named: self.random.percent(60) }
     }
 
     fn path(&mut self) -> u8 {
@@ -131,11 +175,7 @@ impl Style {
                 },
                 named,
             },
-            65..71 if self.branches > 1 => Action::Fork {
-                from: self.random.percent(90).then(|| self.random.small(self.branches)),
-                back: self.random.percent(60).then(|| self.random.small(10)),
-                named,
-            },
+            65..71 if self.branches > 1 => self.fork(),
             71..73 if self.branches > 1 => Action::DeleteBranch { named },
             73..83 => {
                 Action::Read { path: self.path(), by_id: self.random.percent(40), at: self.at() }
@@ -144,7 +184,7 @@ impl Style {
             88..91 => Action::History { path: self.random.percent(60).then(|| self.path()) },
             91..93 => Action::Conflicts,
             93..94 => Action::Branches,
-            94..100 if self.compacts => Action::Compact { keep: self.random.small(8) },
+            94..100 if self.compacts => Action::Compact { keep: self.random.small(6) },
             _ => Action::Read { path: 0, by_id: false, at: self.at() },
         }
     }

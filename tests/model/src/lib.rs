@@ -8,7 +8,12 @@
 //! | [`shrink`] | makes a failing list short |
 //! | [`meetings`] | which features met, and which must |
 //!
-//! `VDOM_MODEL_SEEDS` says how many seeds are tried, `VDOM_MODEL_SEED` which is the first.
+//! | variable | what it says |
+//! |---|---|
+//! | `VDOM_MODEL_SEEDS` | how many seeds are tried: 20,000 where it is not set |
+//! | `VDOM_MODEL_SEED` | which is the first: 0 |
+//! | `VDOM_MODEL_GO_ON` | set: a failing seed does not end the run |
+//! | `VDOM_MODEL_SHRINK` | how many failing seeds are made short and printed as tests: 1 |
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -26,11 +26,14 @@ pub fn shrink(scenario: &Scenario) -> (Scenario, String) {
     }
 }
 
-/// A scenario as the lines of a test.
+/// A scenario as the lines of a test: `tests/regressions.rs` imports what they name.
 pub fn as_test(scenario: &Scenario) -> String {
     let Scenario { seed, gateways, delay_ms, lost_views, lose_hints, quota_nodes, steps } =
         scenario;
-    let steps: String = steps.iter().map(|step| format!("        {step:?},\n")).collect();
+    let steps: Vec<_> = steps.iter().map(|step| format!("        {step:?},\n")).collect();
+    // Where a `Debug` form is no Rust, or says two things.
+    let steps = steps.concat().replace("items: [", "items: vec![");
+    let steps = steps.replace("resolution: Merge", "resolution: crate::steps::Resolution::Merge");
     format!(
         "holds(&Scenario {{\n    seed: {seed}, gateways: {gateways}, delay_ms: {delay_ms}, \
          lost_views: {lost_views}, lose_hints: {lose_hints}, quota_nodes: {quota_nodes},\n    \

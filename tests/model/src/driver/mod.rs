@@ -1,9 +1,11 @@
 //! The driver: takes the steps of a scenario, and compares every answer with the model.
 
+mod crash;
 mod finish;
 mod gateway;
 mod maintenance;
 mod met;
+mod race;
 mod requests;
 mod store;
 mod subscriptions;
@@ -13,10 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vdom_core::ErrorCode;
-use vdom_core::dom::calls::OnConflict as OnConflictInCall;
-use vdom_core::dom::calls::{NodeSelector, ReadAt, ReadSnapshot, WriteDiff};
-use vdom_core::{BranchAddress, BranchName};
 use vdom_store::Store;
 use vdom_store::memory::{AppendFault, MemoryStore, ViewFaults};
 
@@ -26,16 +24,12 @@ use self::subscriptions::Subscriptions;
 use crate::meetings::{Feature, Meetings};
 use crate::model::World;
 use crate::model::answers::{Answer, Asked, Call, Explained};
-use crate::model::known::is_known;
-use crate::model::sets::SetVerdict;
 use crate::steps::{Action, Scenario, Step, Who};
 
 /// How long an answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// How long a step may take.
 const STEP_MAX: Duration = Duration::from_secs(600);
-/// A branch that nobody has used for about so long may be closed.
-const MAY_SLEEP_AFTER: Duration = Duration::from_secs(50);
 
 /// What became of a scenario.
 #[derive(Debug)]
@@ -143,11 +137,6 @@ impl Driver {
             Step::Race((who, action), (other, also)) => {
                 self.race((*who, action), (*other, also)).await
             }
-            Step::Crash { .. } | Step::Restart { .. }
-                if is_known(106) && self.scenario.quota_nodes > 0 =>
-            {
-                Ok(())
-            }
             Step::Crash { who, action, at } => self.crash(*who, action, *at).await,
             Step::Retry { gateway, back, altered } => self.retry(*gateway, *back, *altered).await,
             Step::Subscribe { who, number, back, path } => {
@@ -201,143 +190,10 @@ impl Driver {
     }
 
     async fn call(&mut self, who: Who, action: &Action) -> Explained {
-        let who = self.placed_for(who, action);
+        let who = self.placed(who);
         let Some(asked) = self.requests.call(&self.world, who, action) else { return Ok(()) };
-        if !self.may(&asked) {
+        if !self.is_clear(&asked) {
             return Ok(());
-        }
-        self.catch_up_first(&asked, who).await?;
-        let answer = self.ask(&asked).await?;
-        self.explain(&asked, &answer).await
-    }
-
-    /// Lets a gateway hear of what it must know, where that is not mended.
-    async fn catch_up_first(&mut self, asked: &Asked, who: Who) -> Explained {
-        let must_know = match &asked.call {
-            Call::Resolve(_) | Call::Revert(_) => is_known(104),
-            Call::Fork(fork) => {
-                is_known(111)
-                    && self.world.gateways > 1
-                    && self.world.newest(&fork.address.branch).is_some()
-            }
-            _ => false,
-        };
-        if must_know { self.catch_up(asked, who).await } else { Ok(()) }
-    }
-
-    async fn all_catch_up(&mut self, asked: &Asked, name: &BranchName) -> Explained {
-        let branch = (0..5).find(|branch| requests::address(*branch).branch == *name);
-        let gateways = self.scenario.gateways.max(1);
-        for gateway in (0..gateways).filter(|_| gateways > 1) {
-            let who = Who { gateway, client: 0, branch: branch.unwrap_or(0) };
-            let asked = Asked { gateway, ..asked.clone() };
-            self.catch_up(&asked, who).await?;
-        }
-        Ok(())
-    }
-
-    /// Lets a gateway hear of everything that there is of a branch.
-    async fn catch_up(&mut self, asked: &Asked, who: Who) -> Explained {
-        let read = ReadSnapshot {
-            address: requests::address(who.branch),
-            node: NodeSelector::Path(requests::path(0)),
-            at: ReadAt { max_age_ms: Some(0), ..ReadAt::default() },
-        };
-        let read = Asked { call: Call::Read(read), ..asked.clone() };
-        let answer = self.ask(&read).await?;
-        self.world.explain(&read, &answer)
-    }
-
-    async fn race(&mut self, one: (Who, &Action), other: (Who, &Action)) -> Explained {
-        let who = [self.placed_for(one.0, one.1), self.placed_for(other.0, other.1)];
-        let left = self.requests.call(&self.world, who[0], one.1);
-        let right = self.requests.call(&self.world, who[1], other.1);
-        let (Some(left), Some(right)) = (left, right) else { return Ok(()) };
-        // What is in flight may overrun a quota.
-        let overruns =
-            self.scenario.quota_nodes > 0 && left.call.is_write() && right.call.is_write();
-        if overruns
-            || !self.may(&left)
-            || !self.may(&right)
-            || !Self::may_race(self.scenario.gateways, self.world.is_flaky, &left, &right)
-        {
-            return Ok(());
-        }
-        for (asked, who) in [(&left, who[0]), (&right, who[1])] {
-            self.catch_up_first(asked, who).await?;
-        }
-        let (first, second) = tokio::join!(self.ask(&left), self.ask(&right));
-        let (first, second) = (first?, second?);
-        self.world.is_racing = true;
-        self.world.also_kept = match (&left.call, &right.call) {
-            (Call::Compact(_, left), Call::Compact(_, right)) => Some(*left.min(right)),
-            _ => None,
-        };
-        let before = self.world.clone();
-        // A call may find its branch deleted where it would begin the next one.
-        let deletes = matches!(left.call, Call::Delete(_)) || matches!(right.call, Call::Delete(_));
-        let forks = matches!(left.call, Call::Fork(_)) || matches!(right.call, Call::Fork(_));
-        let in_order = |world: &mut World, order: [(&Asked, &Answer); 2]| {
-            order.into_iter().try_for_each(|(asked, answer)| {
-                // It had begun a branch that another call has begun by now.
-                if forks && answer.error() == Some(ErrorCode::Unavailable) {
-                    return Ok(());
-                }
-                let may_be_deleted = deletes && !matches!(asked.call, Call::Delete(_));
-                if may_be_deleted && answer.error() == Some(ErrorCode::NotFound) {
-                    return Ok(());
-                }
-                world.explain(asked, answer)
-            })
-        };
-        let (left_first, right_first) =
-            ([(&left, &first), (&right, &second)], [(&right, &second), (&left, &first)]);
-        let order = match in_order(&mut self.world, left_first) {
-            Ok(()) => left_first,
-            Err(why) => {
-                self.world = before.clone();
-                in_order(&mut self.world, right_first)
-                    .map_err(|also| format!("in one order: {why}\nin the other: {also}"))?;
-                right_first
-            }
-        };
-        self.world.is_racing = false;
-        self.world.also_kept = None;
-        for (asked, answer) in order {
-            self.met(asked, answer, &before);
-            self.touch_call(asked, Feature::Race);
-            self.remember(asked);
-            self.after(asked, answer).await?;
-        }
-        Ok(())
-    }
-
-    async fn crash(&mut self, who: Who, action: &Action, at: u8) -> Explained {
-        let who = self.placed_for(who, action);
-        let Some(asked) = self.requests.call(&self.world, who, &named(action)) else {
-            return Ok(());
-        };
-        if !self.may(&asked) || !Self::may_crash(&asked) {
-            return Ok(());
-        }
-        let store = self.gateways[usize::from(who.gateway)].store.clone();
-        store.end_at(u64::from(at));
-        let answer = tokio::select! {
-            biased;
-            answer = self.ask(&asked) => Some(answer?),
-            () = store.ended.notified() => None,
-        };
-        store.go_on();
-        // It may have ended once it had answered.
-        if store.has_ended() {
-            self.restart(who.gateway, false).await?;
-        }
-        if let Some(answer) = answer {
-            return self.explain(&asked, &answer).await;
-        }
-        self.touch_call(&asked, Feature::Crash);
-        if let Call::Compact(of, keep) = &asked.call {
-            return self.find_limit(&asked, of, *keep).await;
         }
         let answer = self.ask(&asked).await?;
         self.explain(&asked, &answer).await
@@ -370,19 +226,10 @@ impl Driver {
 
     /// Finds out what an answer does not tell.
     async fn after(&mut self, asked: &Asked, answer: &Answer) -> Explained {
-        match (&asked.call, answer) {
-            (Call::Compact(of, keep), Answer::Compact(Err(_))) => {
-                self.find_limit(asked, of, *keep).await
-            }
-            (Call::Compact(of, _), Answer::Compact(Ok(Some(_)))) if is_known(3) => {
-                self.all_catch_up(asked, &of.branch).await
-            }
-            (Call::Fork(fork), Answer::Fork(Ok(_))) if is_known(109) => match &fork.from {
-                Some(from) => self.all_catch_up(asked, from).await,
-                None => Ok(()),
-            },
-            _ => Ok(()),
+        if let (Call::Compact(of, keep), Answer::Compact(Err(_))) = (&asked.call, answer) {
+            return self.find_limit(asked, of, *keep).await;
         }
+        Ok(())
     }
 
     async fn ask(&self, asked: &Asked) -> Result<Answer, String> {
@@ -391,122 +238,15 @@ impl Driver {
         answer.map_err(|_| format!("no answer for {ANSWER_MAX:?} to {:?}", asked.call))
     }
 
-    /// After a compaction that nobody has the answer to: what is the oldest revision?
-    async fn find_limit(&mut self, by: &Asked, of: &BranchAddress, keep: u64) -> Explained {
-        let Some(log) = self.world.open(&of.branch) else { return Ok(()) };
-        let before = self.world.logs[log].limit.max(self.world.inherited(log));
-        let at = ReadAt { revision: Some(before), max_age_ms: Some(0), ..ReadAt::default() };
-        let read =
-            ReadSnapshot { address: of.clone(), node: NodeSelector::Path(requests::path(0)), at };
-        let asked = Asked { call: Call::Read(read), ..by.clone() };
-        let max = self.world.limit_max(log, keep);
-        match self.ask(&asked).await? {
-            Answer::Read(Err(error)) if error.code == ErrorCode::Compacted => {
-                let limit = error.oldest_revision.ok_or("no oldest revision")?;
-                self.world.logs[log].is_half_compacted = true;
-                self.world.limit_is(log, before, max, limit)
-            }
-            answer => self.world.explain(&asked, &answer),
-        }
-    }
-
-    /// Whether a call is left out because of a fault that is known, or because nothing can
-    /// be said of its answer.
-    fn may(&self, asked: &Asked) -> bool {
+    /// Whether it can be said what becomes of a call.
+    fn is_clear(&self, asked: &Asked) -> bool {
+        let Some(log) = self.world.open(&asked.call.address().branch) else { return true };
         match &asked.call {
-            Call::Compact(of, _) => {
-                let may_sleep = self.begun.elapsed() > MAY_SLEEP_AFTER && is_known(2);
-                let log = self.world.open(&of.branch);
-                !may_sleep || log.is_none_or(|log| self.world.pins(log).is_empty())
+            Call::Set(_, items) => self.world.is_clear(log, &asked.subject, items),
+            Call::Revert(revert) => {
+                let items = self.world.inverse(log, &asked.subject, revert).unwrap_or_default();
+                self.world.is_clear(log, &asked.subject, &items)
             }
-            Call::Write(write) => self.may_write(asked, write),
-            Call::Fork(fork) => {
-                let from = fork.from.as_ref().and_then(|from| self.world.open(from));
-                let name = &fork.address.branch;
-                !is_known(107) || from.is_none_or(|from| !self.world.relies_on(from, name))
-            }
-            Call::Delete(_) => !(is_known(16) && self.scenario.quota_nodes > 0),
-            Call::Set(set, items) => match self.world.open(&set.address.branch) {
-                Some(log) => self.world.is_clear(log, &asked.subject, items),
-                None => self.creates(&set.address.branch, &asked.subject, items),
-            },
-            Call::Revert(_) if is_known(7) && self.world.gateways > 1 => false,
-            Call::Revert(_) if is_known(113) && self.world.is_flaky => false,
-            Call::Revert(revert) => match self.world.open(&revert.address.branch) {
-                Some(log) => {
-                    let items = self.world.inverse(log, &asked.subject, revert);
-                    let items = items.unwrap_or_default();
-                    self.world.is_clear(log, &asked.subject, &items)
-                }
-                None => true,
-            },
-            _ => true,
-        }
-    }
-
-    fn may_write(&self, asked: &Asked, write: &WriteDiff) -> bool {
-        let items = std::slice::from_ref(write);
-        match self.world.open(&write.address.branch) {
-            None => self.creates(&write.address.branch, &asked.subject, items),
-            Some(log) => {
-                let is_unexplained =
-                    write.keep_conflict && self.world.is_unexplained(log, &asked.subject, write);
-                !(is_known(103) && is_unexplained)
-            }
-        }
-    }
-
-    /// Whether a write to a branch that does not exist begins it.
-    fn creates(&self, branch: &BranchName, subject: &str, items: &[WriteDiff]) -> bool {
-        if !is_known(101) {
-            return true;
-        }
-        let mut world = self.world.clone();
-        let log = world.begin(branch, 0, None);
-        matches!(world.evaluate_set(log, subject, items), SetVerdict::Written(_))
-    }
-
-    fn may_race(gateways: u8, is_flaky: bool, left: &Asked, right: &Asked) -> bool {
-        let computed = |asked: &Asked| matches!(asked.call, Call::Revert(_) | Call::Resolve(_));
-        let changes =
-            |asked: &Asked| asked.call.is_write() || matches!(asked.call, Call::Compact(..));
-        if is_known(104)
-            && ((computed(left) && changes(right)) || (computed(right) && changes(left)))
-        {
-            return false;
-        }
-        // What becomes of these cannot always be said of both orders.
-        let merges = |asked: &Asked| match &asked.call {
-            Call::Set(_, items) => {
-                items.iter().any(|item| item.on_conflict == OnConflictInCall::Merge)
-            }
-            Call::Revert(revert) => revert.on_conflict == OnConflictInCall::Merge,
-            _ => false,
-        };
-        // What one that fails has done is found out afterwards.
-        let compacts = |asked: &Asked| matches!(asked.call, Call::Compact(..));
-        if is_flaky && (compacts(left) || compacts(right)) {
-            return false;
-        }
-        if (merges(left) && changes(right)) || (merges(right) && changes(left)) {
-            return false;
-        }
-        match (&left.call, &right.call) {
-            (Call::Compact(..), Call::Compact(..)) => !is_known(1),
-            (Call::Compact(..), _) | (_, Call::Compact(..)) if is_known(3) => gateways == 1,
-            (Call::Fork(_), Call::Fork(_)) => !is_known(5),
-            (Call::Fork(_), Call::Delete(_)) | (Call::Delete(_), Call::Fork(_)) => !is_known(111),
-            (Call::Fork(_), Call::Write(_) | Call::Set(..))
-            | (Call::Write(_) | Call::Set(..), Call::Fork(_)) => !is_known(101),
-            _ => true,
-        }
-    }
-
-    fn may_crash(asked: &Asked) -> bool {
-        match &asked.call {
-            Call::Write(write) => !(is_known(13) && write.keep_conflict),
-            Call::Fork(_) => !is_known(5) && !is_known(13),
-            Call::Revert(_) | Call::Resolve(_) | Call::Delete(_) => !is_known(13),
             _ => true,
         }
     }
@@ -522,8 +262,8 @@ impl Driver {
         let (address, id) = match &asked.call {
             Call::Write(write) => (&write.address, write.operation_id),
             Call::Set(set, _) => (&set.address, set.operation_id),
-            Call::Revert(revert) if !is_known(13) => (&revert.address, revert.operation_id),
-            Call::Resolve(resolve) if !is_known(13) => (&resolve.address, resolve.operation_id),
+            Call::Revert(revert) => (&revert.address, revert.operation_id),
+            Call::Resolve(resolve) => (&resolve.address, resolve.operation_id),
             _ => return false,
         };
         let log = self.world.open(&address.branch);
@@ -538,47 +278,6 @@ impl Driver {
         Who { gateway: who.gateway % self.scenario.gateways.max(1), ..who }
     }
 
-    fn placed_for(&self, who: Who, action: &Action) -> Who {
-        match action {
-            Action::Compact { .. } if is_known(1) => Who { gateway: 0, ..who },
-            _ => self.placed(who),
-        }
-    }
-}
-
-fn new_store(scenario: &Scenario) -> Arc<MemoryStore> {
-    let store = match scenario.gateways {
-        0 | 1 => MemoryStore::new(scenario.seed),
-        _ => MemoryStore::shared(scenario.seed),
-    };
-    disturb(&store, scenario);
-    store.lose_commit_hints(scenario.lose_hints);
-    Arc::new(store)
-}
-
-/// Lets view writes go wrong as often as the scenario says.
-fn disturb(store: &MemoryStore, scenario: &Scenario) {
-    let late = scenario.lost_views;
-    let lost = if is_known(114) { 0 } else { late };
-    store.disturb_views(ViewFaults { lost, late });
-}
-
-/// The same action with an operation id.
-fn named(action: &Action) -> Action {
-    let mut action = action.clone();
-    match &mut action {
-        Action::Write(write) => write.named = true,
-        Action::Set { named, .. }
-        | Action::Revert { named, .. }
-        | Action::Resolve { named, .. }
-        | Action::Fork { named, .. }
-        | Action::DeleteBranch { named } => *named = true,
-        _ => {}
-    }
-    action
-}
-
-impl Driver {
     /// Starts every gateway of the scenario.
     fn start_all(&mut self) {
         let gateways = self.scenario.gateways.max(1);
@@ -614,4 +313,19 @@ impl Driver {
         }
         self.subscriptions.clear();
     }
+}
+
+fn new_store(scenario: &Scenario) -> Arc<MemoryStore> {
+    let store = match scenario.gateways {
+        0 | 1 => MemoryStore::new(scenario.seed),
+        _ => MemoryStore::shared(scenario.seed),
+    };
+    disturb(&store, scenario);
+    store.lose_commit_hints(scenario.lose_hints);
+    Arc::new(store)
+}
+
+/// Lets view writes go wrong as often as the scenario says.
+fn disturb(store: &MemoryStore, scenario: &Scenario) {
+    store.disturb_views(ViewFaults { lost: scenario.lost_views, late: scenario.lost_views });
 }

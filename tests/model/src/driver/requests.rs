@@ -15,7 +15,6 @@ use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{BranchAddress, Diff, NodeKind, NodePath, OperationId, VectorClock};
 
 use crate::model::answers::{Asked, Call};
-use crate::model::known::is_known;
 use crate::model::{State, World};
 use crate::steps::{Action, At, Edit, OnConflict, Resolution, Seen, Who, Write};
 
@@ -93,9 +92,6 @@ impl Requests {
                 let open = world.logs[log?].conflicts.iter().filter(|(_, kept)| kept.open);
                 let open: Vec<_> = open.collect();
                 let (id, kept) = open.get(usize::from(*which) % open.len().max(1))?;
-                if is_known(14) && *resolution == Resolution::Theirs && is_text(&kept.request) {
-                    return None;
-                }
                 Call::Resolve(ResolveConflict {
                     address,
                     id: **id,
@@ -115,10 +111,9 @@ impl Requests {
             Action::Fork { from, back, named } => {
                 let from = from.map(|from| crate::driver::requests::address(from).branch);
                 let parent = from.as_ref().and_then(|from| world.open(from));
-                let at = parent.zip(*back).map(|(parent, back)| {
-                    let at = world.head(parent).saturating_sub(u64::from(back));
-                    if is_known(4) { at.max(world.inherited(parent)) } else { at }
-                });
+                let at = parent
+                    .zip(*back)
+                    .map(|(parent, back)| world.head(parent).saturating_sub(u64::from(back)));
                 Call::Fork(CreateBranch {
                     address,
                     from,
@@ -170,19 +165,13 @@ impl Requests {
         let at = path(write.path);
         let node = log.and_then(|log| Some((log, world.last_at(log, &at, world.head(log))?)));
         let seen = node.as_ref().and_then(|(log, node)| seen(world, *log, node, write.seen));
-        let is_document = node.as_ref().is_some_and(|(_, node)| node.kind.is_document());
         let base = seen.as_ref().filter(|seen| seen.live).map(|seen| &**seen);
-        let edit = match write.edit {
-            Edit::Large(value) if is_document && is_known(110) => Edit::Line(0, value),
-            ref edit => edit.clone(),
-        };
-        let diff = self.diff(&edit, base);
+        let diff = self.diff(&write.edit, base);
         let (node_id, clock) = match (&seen, write.seen) {
             (Some(seen), Seen::Ahead) => (Some(seen.id), seen.clock.incremented("zoe", |_| 0)),
             (Some(seen), _) => (Some(seen.id), seen.clock.clone()),
             (None, _) => (None, VectorClock::default()),
         };
-        let is_large = matches!(write.edit, Edit::Large(_));
         let kind = matches!(write.edit, Edit::Field(..)).then_some(NodeKind::Meta);
         let subject = subject(who.client);
         WriteDiff {
@@ -194,7 +183,7 @@ impl Requests {
             clock,
             on_conflict: in_call(write.on_conflict),
             min_ack: AckLevel::Committed,
-            keep_conflict: write.keep && !(is_large && is_known(6)),
+            keep_conflict: write.keep,
             actor: write.second_actor.then(|| format!("{subject}'s pad")),
             author: None,
             message: String::new(),
@@ -308,14 +297,13 @@ fn manual(kind: Option<NodeKind>, value: u8) -> Bytes {
     }
 }
 
-fn is_text(write: &WriteDiff) -> bool {
-    let DiffSource::Bson(bytes) = &write.diff else { return false };
-    Diff::parse(bytes).is_ok_and(|diff| diff.needs_content())
-}
-
 fn when(world: &World, who: Who, log: Option<usize>, at: At) -> ReadAt {
     let known = ReadAt::default();
-    let Some(log) = log else { return known };
+    let Some(log) = log else {
+        // Of a branch that is gone, perhaps through a gateway that has not heard of it.
+        let max_age_ms = (at == At::Confirmed).then_some(0);
+        return ReadAt { max_age_ms, ..known };
+    };
     let (epoch, head) = (world.logs[log].epoch, world.head(log));
     match at {
         At::Known => known,

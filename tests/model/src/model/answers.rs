@@ -2,19 +2,16 @@
 //! after it.
 
 use vdom_core::dom::calls::{
-    BranchSummary, Conflict, ConflictPage, CreateBranch, DeleteBranch, DiffSource, GetHistory,
-    HistoryPage, ListConflicts, OnConflict, ReadSnapshot, ReadTree, ResolveConflict,
-    ResolveOutcome, RevertChanges, SetOutcome, SetWritten, Snapshot, TreeEntry, WriteDiff,
-    WriteDiffs, WriteOutcome, Written,
+    BranchSummary, ConflictPage, CreateBranch, DeleteBranch, DiffSource, GetHistory, HistoryPage,
+    ListConflicts, ReadSnapshot, ReadTree, ResolveConflict, ResolveOutcome, RevertChanges,
+    SetOutcome, Snapshot, TreeEntry, WriteDiff, WriteDiffs, WriteOutcome, Written,
 };
-use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{BranchAddress, Error, ErrorCode, Result as Answered};
 use vdom_dom::CompactionReport;
 
-use super::known::is_known;
-use super::sets::{SetVerdict, change_of};
+use super::sets::change_of;
 use super::writes::{Stage, Staged, Verdict};
-use super::{Kept, Recorded, SetRequest, World};
+use super::{Recorded, World};
 
 /// A call of a client to a gateway.
 #[derive(Clone, Debug)]
@@ -172,15 +169,6 @@ impl World {
                 _ => refused(ErrorCode::FailedPrecondition, answer),
             };
         }
-        let is_merge = write.on_conflict == OnConflict::Merge;
-        if is_known(112)
-            && is_merge
-            && self.gateways > 1
-            && self.oldest(log) > 0
-            && refused(ErrorCode::Compacted, answer).is_ok()
-        {
-            return Ok(());
-        }
         let verdict = Stage::new(self, log).evaluate(&asked.subject, write);
         self.one(asked, log, write, verdict, answer)
     }
@@ -249,7 +237,7 @@ impl World {
                     ..written.clone()
                 };
                 equal("as it stands", &expected, written)?;
-                if let Some(id) = write.operation_id.filter(|_| !is_known(13)) {
+                if let Some(id) = write.operation_id {
                     let recorded = Recorded::Write(write.clone(), written.clone());
                     self.record(asked, log, id, recorded);
                 }
@@ -259,94 +247,12 @@ impl World {
                 self.conflicted(log, &asked.subject, write, &verdict, conflict)
             }
             (Verdict::Refused(code), answer) => refused(code, answer),
-            (Verdict::Conflict(..), Err(error))
-                if is_known(103)
-                    && matches!(
-                        error.code,
-                        ErrorCode::InvalidArgument | ErrorCode::FailedPrecondition
-                    )
-                    && self.is_unexplained(log, &asked.subject, write) =>
-            {
-                Ok(())
-            }
             (verdict, answer) => Err(format!("{answer:?} where {verdict:?} was expected")),
         }
     }
 
-    fn conflicted(
-        &mut self,
-        log: usize,
-        subject: &str,
-        write: &WriteDiff,
-        verdict: &Verdict,
-        conflict: &Conflict,
-    ) -> Explained {
-        self.is_conflict(log, write, verdict, conflict, true)?;
-        equal("kept", &write.keep_conflict, &conflict.conflict_id.is_some())?;
-        if let Some(id) = conflict.conflict_id {
-            let kept = Kept {
-                request: write.clone(),
-                subject: subject.to_owned(),
-                node_id: conflict.node_id,
-                open: true,
-            };
-            // The same write, repeated, is the same conflict.
-            self.logs[log].conflicts.entry(id).or_insert(kept);
-        }
-        Ok(())
-    }
-
-    /// Whether a conflict says what stands in the way.
-    fn is_conflict(
-        &self,
-        log: usize,
-        write: &WriteDiff,
-        verdict: &Verdict,
-        conflict: &Conflict,
-        explained: bool,
-    ) -> Explained {
-        let verdict = match verdict {
-            Verdict::Either(either) => {
-                return self
-                    .is_conflict(log, write, &either[0], conflict, explained)
-                    .or_else(|_| self.is_conflict(log, write, &either[1], conflict, explained));
-            }
-            verdict => verdict,
-        };
-        let Verdict::Conflict(reason, node) = verdict else {
-            return Err(format!("{conflict:?} where {verdict:?} was expected"));
-        };
-        let content = (node.content.len() <= CHUNK_BYTES).then(|| node.content.clone());
-        let expected = Conflict {
-            reason: *reason,
-            node_id: node.id,
-            path: node.path.clone(),
-            kind: node.kind,
-            current_clock: node.clock.clone(),
-            current_version: node.version,
-            current_content: content,
-            epoch: self.logs[log].epoch,
-            revision: self.head(log),
-            ..conflict.clone()
-        };
-        equal("conflict", &expected, conflict)?;
-        if !explained || self.is_racing {
-            return Ok(());
-        }
-        equal("operation", &write.operation_id, &conflict.operation_id)?;
-        let base = Stage::new(self, log).seen(node, &write.clock);
-        match (&base, &conflict.base_content) {
-            (Some((base, _)), Some(content)) => equal("base", &base.content, content),
-            (Some((base, certain)), None) => {
-                expect(!certain || base.content.len() > CHUNK_BYTES, || "no base".to_owned())
-            }
-            (None, None) => Ok(()),
-            (None, Some(_)) => Err("a base that is not kept".to_owned()),
-        }
-    }
-
     /// Appends an accepted diff as its answer has it.
-    fn written(
+    pub(super) fn written(
         &mut self,
         asked: &Asked,
         log: usize,
@@ -384,145 +290,6 @@ impl World {
         Ok(())
     }
 
-    fn set(
-        &mut self,
-        asked: &Asked,
-        set: &WriteDiffs,
-        items: &[WriteDiff],
-        answer: &Answered<SetOutcome>,
-    ) -> Explained {
-        let name = &set.address.branch;
-        let request = SetRequest::Diffs(items.to_vec());
-        let Some(log) = self.open(name) else {
-            let last = self.last_epoch(name);
-            let epoch = match answer {
-                Ok(SetOutcome::Written(written)) => written.epoch,
-                _ => last + 1,
-            };
-            expect(epoch > last, || format!("epoch {epoch} after {last}"))?;
-            let mut after = self.clone();
-            let log = after.begin(name, epoch, None);
-            let is_refused = matches!(answer, Err(_) | Ok(SetOutcome::Conflicted(_)));
-            let expected = set.expected_revision;
-            let set = (asked, set.operation_id, request, expected);
-            after.several(log, set, items, answer)?;
-            if !is_refused {
-                *self = after;
-            }
-            return Ok(());
-        };
-        let set = (asked, set.operation_id, request, set.expected_revision);
-        self.several(log, set, items, answer)
-    }
-
-    fn several(
-        &mut self,
-        log: usize,
-        (asked, operation, request, expected_revision): (
-            &Asked,
-            Option<vdom_core::OperationId>,
-            SetRequest,
-            Option<u64>,
-        ),
-        items: &[WriteDiff],
-        answer: &Answered<SetOutcome>,
-    ) -> Explained {
-        if let Some(id) = operation
-            && let Some(first) = self.logs[log].operations.get(&(asked.subject.clone(), id))
-        {
-            return match first {
-                Recorded::Set(first, written) if is_same_set(first, &request) => equal(
-                    "the first answer again",
-                    &Ok(SetOutcome::Written(written.clone())),
-                    answer,
-                ),
-                _ => refused(ErrorCode::FailedPrecondition, answer),
-            };
-        }
-        let head = self.head(log);
-        if expected_revision.is_some_and(|expected| expected != head) {
-            return refused(ErrorCode::FailedPrecondition, answer);
-        }
-        let epoch = self.logs[log].epoch;
-        match (self.evaluate_set(log, &asked.subject, items), answer) {
-            (SetVerdict::Written(verdicts), Ok(SetOutcome::Written(written))) => {
-                let size = items.len() as u32;
-                equal("results", &items.len(), &written.results.len())?;
-                let all = verdicts.into_iter().zip(items).zip(&written.results).enumerate();
-                let mut changes = 0;
-                for (index, ((verdict, item), result)) in all {
-                    let Verdict::Written(staged) = verdict else { continue };
-                    let place = (size > 1).then_some((index as u32, size));
-                    let item = WriteDiff { operation_id: result.operation_id, ..item.clone() };
-                    self.written(asked, log, &item, *staged, result, place)?;
-                    changes += 1;
-                }
-                let is_kept_as_it_was = changes == 0;
-                if !is_kept_as_it_was || !is_known(10) {
-                    let head = self.head(log);
-                    let (first, last) = match written.results.first() {
-                        // What stands there already.
-                        Some(stands) if is_kept_as_it_was => (stands.revision, stands.revision),
-                        _ => (head + 1 - changes, head),
-                    };
-                    let expected = SetWritten {
-                        epoch,
-                        first_revision: first,
-                        last_revision: last,
-                        operation_id: operation,
-                        ..written.clone()
-                    };
-                    equal("set", &expected, written)?;
-                }
-                if let Some(id) = operation.filter(|_| changes > 0 || !is_known(13)) {
-                    self.record(asked, log, id, Recorded::Set(request, written.clone()));
-                }
-                Ok(())
-            }
-            (SetVerdict::Conflicted(verdicts), Ok(SetOutcome::Conflicted(conflicts))) => {
-                equal("results", &verdicts.len(), &conflicts.results.len())?;
-                equal("head", &(epoch, head), &(conflicts.epoch, conflicts.revision))?;
-                let all = verdicts.iter().zip(items).zip(&conflicts.results);
-                for ((verdict, item), conflict) in all {
-                    match (verdict, conflict) {
-                        (None, None) => {}
-                        (Some(verdict), Some(conflict)) => {
-                            self.is_conflict(log, item, verdict, conflict, false)?;
-                        }
-                        _ => return Err(format!("{conflict:?} where {verdict:?} was expected")),
-                    }
-                }
-                Ok(())
-            }
-            (SetVerdict::Refused(code), answer) => refused(code, answer),
-            // The writer of the scenario avoids it.
-            (SetVerdict::Unclear, _) => Err("unclear".to_owned()),
-            (verdict, answer) => Err(format!("{answer:?} where {verdict:?} was expected")),
-        }
-    }
-
-    fn revert(
-        &mut self,
-        asked: &Asked,
-        revert: &RevertChanges,
-        answer: &Answered<SetOutcome>,
-    ) -> Explained {
-        let Some(log) = self.open(&revert.address.branch) else {
-            return refused(ErrorCode::NotFound, answer);
-        };
-        let request =
-            SetRequest::Revert(revert.first_revision, revert.last_revision, revert.on_conflict);
-        let recorded = revert
-            .operation_id
-            .is_some_and(|id| self.logs[log].operations.contains_key(&(asked.subject.clone(), id)));
-        let items = match self.inverse(log, &asked.subject, revert) {
-            Ok(items) => items,
-            Err(_) if recorded => Vec::new(),
-            Err(code) => return refused(code, answer),
-        };
-        self.several(log, (asked, revert.operation_id, request, None), &items, answer)
-    }
-
     /// Remembers the first answer under an operation id.
     pub(super) fn record(
         &mut self,
@@ -535,19 +302,10 @@ impl World {
     }
 }
 
-fn is_same(left: &WriteDiff, right: &WriteDiff) -> bool {
+/// Whether two diffs under one operation id are one.
+pub(super) fn is_same(left: &WriteDiff, right: &WriteDiff) -> bool {
     let of = |write: &WriteDiff| (write.node_id, write.path.clone(), write.diff.clone());
     of(left) == of(right) && !matches!(left.diff, DiffSource::Follows)
-}
-
-fn is_same_set(left: &SetRequest, right: &SetRequest) -> bool {
-    match (left, right) {
-        (SetRequest::Diffs(left), SetRequest::Diffs(right)) => {
-            left.len() == right.len()
-                && left.iter().zip(right).all(|(left, right)| is_same(left, right))
-        }
-        (left, right) => left == right,
-    }
 }
 
 /// The answer must be this refusal.

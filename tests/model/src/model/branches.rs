@@ -19,27 +19,6 @@ impl World {
         self.gateways > 1 && ended > 0 && !has_heard
     }
 
-    /// Whether opening a log opens a branch of this name: what it continues, or what bears
-    /// the name of that now.
-    pub fn relies_on(&self, log: usize, name: &BranchName) -> bool {
-        let mut waiting = vec![log];
-        let mut known = Vec::new();
-        while let Some(log) = waiting.pop() {
-            if known.contains(&log) {
-                continue;
-            }
-            known.push(log);
-            if self.logs[log].name == *name {
-                return true;
-            }
-            if let Some(parent) = self.logs[log].parent {
-                waiting.push(parent.log);
-                waiting.extend(self.newest(&self.logs[parent.log].name));
-            }
-        }
-        false
-    }
-
     pub(super) fn fork(
         &mut self,
         asked: &Asked,
@@ -167,18 +146,19 @@ impl World {
 
     fn is_summary(&self, log: usize, summary: &BranchSummary) -> Explained {
         let of = &self.logs[log];
-        let origin = of
-            .parent
+        let origin = self
+            .origin(log)
             // At revision 0 there is nothing to continue.
-            .filter(|parent| !parent.restored && parent.revision > 0)
-            .map(|parent| (self.logs[parent.log].name.clone(), parent.revision));
+            .filter(|origin| origin.revision > 0)
+            .map(|origin| (self.logs[origin.log].name.clone(), origin.revision));
         let expected = BranchSummary {
             name: of.name.to_string(),
             epoch: of.epoch,
             // Where others write meanwhile, it is of just after.
-            revision: match self.is_racing {
-                true => summary.revision.max(self.head(log)),
-                false => self.head(log),
+            revision: if self.is_racing {
+                summary.revision.max(self.head(log))
+            } else {
+                self.head(log)
             },
             origin,
             ..summary.clone()

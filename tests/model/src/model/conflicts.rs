@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 use vdom_core::dom::calls::{
-    ConflictPage, DiffSource, ListConflicts, OnConflict, Resolution, ResolveConflict,
-    ResolveOutcome, WriteDiff, WriteOutcome, Written,
+    ConflictPage, ConflictReason, DiffSource, ListConflicts, OnConflict, Resolution,
+    ResolveConflict, ResolveOutcome, WriteDiff, WriteOutcome, Written,
 };
 use vdom_core::dom::diff;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{Diff, ErrorCode, NodeKind, NodePath, Result as Answered, VectorClock};
 
 use super::answers::{Asked, Explained, equal, refused};
-use super::known::is_known;
 use super::writes::{Stage, content_of};
 use super::{Kept, Recorded, State, World};
 
@@ -40,16 +39,24 @@ impl World {
         if matches!(answer, Err(error) if error.code == ErrorCode::Unavailable) && self.is_flaky {
             return Ok(());
         }
+        // The node was deleted by another call, after this one had looked at it.
+        if self.is_racing
+            && let Ok(ResolveOutcome::Conflicted(conflict)) = answer
+            && conflict.reason == ConflictReason::Deleted
+            && self.node(log, kept.node_id, self.head(log)).is_some_and(|node| !node.live)
+        {
+            return Ok(());
+        }
         let mut whys = Vec::new();
         for written in self.resolutions(log, &asked.subject, resolve, &kept) {
             let mut after = self.clone();
             match after.resolved_by(asked, log, written, answer) {
-                Ok(Some(written)) => {
+                Ok(Ended::With(written)) => {
                     after.end(asked, log, resolve, written);
                     *self = after;
                     return Ok(());
                 }
-                Ok(None) => return Ok(()),
+                Ok(Ended::Not) => return Ok(()),
                 Err(why) => whys.push(why),
             }
         }
@@ -67,27 +74,26 @@ impl World {
         if let Some(kept) = self.logs[log].conflicts.get_mut(&resolve.id) {
             kept.open = false;
         }
-        if let Some(id) = resolve.operation_id.filter(|_| !is_known(13)) {
+        if let Some(id) = resolve.operation_id {
             self.record(asked, log, id, Recorded::Resolve(resolve.clone(), written));
         }
     }
 
-    /// Whether this write, or none, explains an answer; what was written where that ends
-    /// the conflict.
+    /// Whether this write, or none, explains an answer, and whether that ends the conflict.
     fn resolved_by(
         &mut self,
         asked: &Asked,
         log: usize,
         write: Result<Option<WriteDiff>, ErrorCode>,
         answer: &Answered<ResolveOutcome>,
-    ) -> Result<Option<Option<Written>>, String> {
+    ) -> Result<Ended, String> {
         let write = match write {
             Ok(Some(write)) => write,
             Ok(None) => {
                 equal("resolved", &Ok(ResolveOutcome::Resolved(None)), answer)?;
-                return Ok(Some(None));
+                return Ok(Ended::With(None));
             }
-            Err(code) => return refused(code, answer).map(|()| None),
+            Err(code) => return refused(code, answer).map(|()| Ended::Not),
         };
         let verdict = Stage::new(self, log).evaluate(&asked.subject, &write);
         let as_write = match answer.clone() {
@@ -98,8 +104,8 @@ impl World {
         };
         self.one(asked, log, &write, verdict, &as_write)?;
         match as_write {
-            Ok(WriteOutcome::Written(written)) => Ok(Some(Some(written))),
-            _ => Ok(None),
+            Ok(WriteOutcome::Written(written)) => Ok(Ended::With(Some(written))),
+            _ => Ok(Ended::Not),
         }
     }
 
@@ -157,10 +163,9 @@ impl World {
                 vec![Ok(Some(write(path, refused, clock, OnConflict::Merge)))]
             }
             Resolution::Manual(content) => {
-                let put = match kind.is_some_and(NodeKind::is_document) {
-                    true => Diff::put_document(content),
-                    false => Diff::put_file(content),
-                };
+                let is_document = kind.is_some_and(NodeKind::is_document);
+                let put =
+                    if is_document { Diff::put_document(content) } else { Diff::put_file(content) };
                 let parsed = Diff::parse(&put).map_err(|error| error.code);
                 let diff = DiffSource::Bson(put);
                 vec![parsed.map(|_| Some(write(path, diff, seen, OnConflict::Reject)))]
@@ -177,18 +182,6 @@ impl World {
         let name = &list.address.branch;
         let page = match (self.open(name), answer) {
             (_, Err(error)) if error.code == ErrorCode::Unavailable && self.is_flaky => {
-                return Ok(());
-            }
-            // One that cannot be explained hides all others.
-            (_, Err(error))
-                if is_known(103)
-                    && matches!(
-                        error.code,
-                        ErrorCode::DataLoss
-                            | ErrorCode::InvalidArgument
-                            | ErrorCode::FailedPrecondition
-                    ) =>
-            {
                 return Ok(());
             }
             // A gateway lists what it has heard of.
@@ -216,6 +209,14 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Whether an answer ends a conflict.
+enum Ended {
+    /// It does, with what was written, or with nothing.
+    With(Option<Written>),
+    /// It goes on.
+    Not,
 }
 
 /// What makes of a node as it stands what a refused diff makes of its base; `None` for

@@ -6,9 +6,10 @@
 
 pub mod answers;
 pub mod branches;
+mod conflict_answers;
 pub mod conflicts;
-pub mod known;
 pub mod reads;
+mod set_answers;
 pub mod sets;
 pub mod writes;
 
@@ -239,12 +240,22 @@ impl World {
         (0..self.logs.len()).filter(counted).map(own).sum()
     }
 
+    /// The other branch that a branch continues, also of before restores.
+    pub fn origin(&self, log: usize) -> Option<Parent> {
+        match self.logs[log].parent {
+            Some(parent) if parent.restored => self.origin(parent.log),
+            parent => parent,
+        }
+    }
+
     /// Where the changes of the branch itself begin, also of before restores.
     pub fn begins(&self, log: usize) -> u64 {
-        match self.logs[log].parent {
-            Some(parent) if parent.restored => self.begins(parent.log),
-            parent => parent.map_or(0, |parent| parent.revision),
-        }
+        self.origin(log).map_or(0, |origin| origin.revision)
+    }
+
+    /// Whether every change of a range is kept, in whichever log it stands.
+    pub fn keeps(&self, log: usize, first: u64, last: u64) -> bool {
+        (first..=last).all(|revision| revision > self.logs[self.owner(log, revision)].limit)
     }
 
     /// The nodes that a branch has changed itself, and whether they live.
@@ -260,7 +271,7 @@ impl World {
     }
 
     /// The revisions where open branches, or what they need, continue a log.
-    pub fn pins(&self, log: usize) -> Vec<u64> {
+    fn pins(&self, log: usize) -> Vec<u64> {
         let children = (0..self.logs.len()).filter_map(|child| {
             let parent = self.logs[child].parent?;
             let owner = self.owner(parent.log, parent.revision);
@@ -282,7 +293,10 @@ impl World {
     fn is_in_use(&self, log: usize) -> bool {
         !self.logs[log].closed
             || (0..self.logs.len()).any(|child| {
-                self.logs[child].parent.is_some_and(|parent| parent.log == log)
+                // Who left it before its own changes needs what it continues, and not it.
+                self.logs[child]
+                    .parent
+                    .is_some_and(|parent| self.owner(parent.log, parent.revision) == log)
                     && self.is_in_use(child)
             })
     }

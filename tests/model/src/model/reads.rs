@@ -8,7 +8,6 @@ use vdom_core::dom::calls::{
 use vdom_core::{BranchAddress, Content, Error, ErrorCode, Result as Answered};
 
 use super::answers::{Asked, Explained, equal, expect, refused};
-use super::known::is_known;
 use super::{Change, State, World};
 
 impl World {
@@ -24,24 +23,10 @@ impl World {
         else {
             return Ok(());
         };
-        if is_known(7)
-            && self.gateways > 1
-            && matches!(answer, Err(error) if error.code == ErrorCode::NotFound)
-        {
-            return Ok(());
-        }
-        let find = |revision| match &read.node {
+        let found = match &read.node {
             NodeSelector::Id(id) => self.node(log, *id, revision).filter(|node| node.live),
             NodeSelector::Path(path) => self.node_at(log, path, revision),
         };
-        if let Ok(snapshot) = answer
-            && is_known(7)
-            && self.gateways > 1
-            && snapshot.node.changed_revision > revision
-        {
-            return Ok(());
-        }
-        let found = find(revision);
         match (&found, answer) {
             (Some(node), Ok(snapshot)) => {
                 let shown = &snapshot.node;
@@ -86,13 +71,6 @@ impl World {
             return Ok(());
         };
         match answer {
-            Ok(entries)
-                if is_known(7)
-                    && self.gateways > 1
-                    && entries.iter().any(|entry| entry.node.changed_revision > revision) =>
-            {
-                Ok(())
-            }
             Ok(entries) => self.is_tree(log, revision, entries),
             Err(error) => Err(format!("{error:?} where a tree was expected")),
         }
@@ -124,8 +102,7 @@ impl World {
             None => (at.min_revision.unwrap_or(0), self.head(log)),
         };
         let is_empty = |log: usize| (from..=to).any(|revision| self.tree(log, revision).is_empty());
-        let below = is_known(3) && self.gateways > 1 && from <= self.oldest(log);
-        let behind = below || self.is_behind(asked, &address.branch);
+        let behind = self.is_behind(asked, &address.branch);
         expect(behind || is_empty(log), || format!("an empty tree from {from} to {to}"))
     }
 
@@ -151,9 +128,6 @@ impl World {
         expected.retain(kept);
         if let Some(NodeSelector::Path(path)) = &history.node {
             let Some(node) = self.last_at(log, path, revision) else {
-                if is_known(105) && self.gateways > 1 {
-                    return Ok(());
-                }
                 return refused(ErrorCode::NotFound, answer);
             };
             expected.retain(|change| change.node.id == node.id);
@@ -171,9 +145,7 @@ impl World {
             }
             // Of a node of which nothing is kept.
             Err(error) if expected.is_empty() && error.code == ErrorCode::NotFound => return Ok(()),
-            Err(error)
-                if (self.gateways > 1 || self.is_racing) && error.code == ErrorCode::Compacted =>
-            {
+            Err(error) if self.is_racing && error.code == ErrorCode::Compacted => {
                 return Ok(());
             }
             Err(error) => return Err(format!("{error:?} where a history was expected")),
@@ -204,13 +176,12 @@ impl World {
         let name = &address.branch;
         let open = self.open(name);
         let is_confirmed = at.max_age_ms == Some(0) || self.gateways == 1;
-        let may_be_gone = !is_confirmed || (is_known(102) && self.gateways > 1);
         let told = match answer {
             Ok(told) => Some(told),
             Err(error) => error.epoch.zip(error.revision),
         };
         // An incarnation that is gone, as its gateway knows it.
-        if self.is_behind(asked, name) && may_be_gone {
+        if self.is_behind(asked, name) && !is_confirmed {
             let ended = told.is_some_and(|(epoch, _)| {
                 self.logs.iter().any(|log| log.name == *name && log.closed && log.epoch == epoch)
             });
@@ -235,15 +206,10 @@ impl World {
             if revision < self.oldest(log) {
                 return match answer {
                     Err(error) if error.code == ErrorCode::Compacted => Ok(None),
-                    _ if is_known(3) && self.gateways > 1 => Ok(None),
                     // It has not heard of the limit.
                     answer if is_confirmed => Err(format!("{answer:?} of what is compacted")),
                     _ => Ok(Some((log, revision))),
                 };
-            }
-            let is_compacted = self.oldest(log) > 0;
-            if is_known(3) && self.gateways > 1 && is_compacted && at.max_age_ms.is_none() {
-                return Ok(None);
             }
             return Ok(Some((log, revision)));
         }
@@ -251,18 +217,12 @@ impl World {
             return Err(format!("{answer:?} where {head} stands"));
         };
         equal("epoch", &self.logs[log].epoch, &epoch)?;
-        if is_known(3) && self.gateways > 1 && revision <= self.oldest(log) {
-            return Ok(None);
-        }
         let known = self.answered.get(&(asked.gateway, log)).copied().unwrap_or(0);
         let least = if is_confirmed { head } else { known.max(at.min_revision.unwrap_or(0)) };
         expect((least..=head).contains(&revision), || {
             format!("as of {revision}, where {least} to {head} was expected")
         })?;
-        // Views that are ahead tell of revisions that the gateway does not know.
-        if is_confirmed || !is_known(7) {
-            self.answered.insert((asked.gateway, log), revision);
-        }
+        self.answered.insert((asked.gateway, log), revision);
         Ok(Some((log, revision)))
     }
 }

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use vdom_core::dom::calls::{AckLevel, DiffSource, OnConflict, RevertChanges, WriteDiff};
 use vdom_core::{Diff, ErrorCode, NodeId, VectorClock};
 
-use super::known::is_known;
 use super::writes::{Stage, Staged, Verdict};
 use super::{State, World};
 
@@ -76,15 +75,10 @@ impl World {
 
     /// Whether it can be said what becomes of a set.
     pub fn is_clear(&self, log: usize, subject: &str, items: &[WriteDiff]) -> bool {
-        match self.evaluate_set(log, subject, items) {
-            SetVerdict::Unclear => false,
-            SetVerdict::Written(verdicts) => !(is_known(108) && leaves_what_was_taken(&verdicts)),
-            // It may be that for a part of it.
-            SetVerdict::Conflicted(_) | SetVerdict::Refused(_) => true,
-        }
+        !matches!(self.evaluate_set(log, subject, items), SetVerdict::Unclear)
     }
 
-    /// The diffs that undo a range, or why there are none.
+    /// The diffs that undo a range, whether it is kept or not, or why there are none.
     pub fn inverse(
         &self,
         log: usize,
@@ -97,11 +91,6 @@ impl World {
         }
         if last > self.head(log) {
             return Err(ErrorCode::NotFound);
-        }
-        // What a branch continues may be kept for longer.
-        let owner = self.owner(log, last);
-        if first <= self.oldest(log) && (owner == log || first <= self.oldest(owner)) {
-            return Err(ErrorCode::Compacted);
         }
         let mut known = BTreeSet::new();
         let mut items = Vec::new();
@@ -171,23 +160,6 @@ impl World {
 struct Resolved {
     nodes: Vec<Option<NodeId>>,
     leaving: BTreeSet<vdom_core::NodePath>,
-}
-
-/// Whether a node leaves a path after another came there.
-fn leaves_what_was_taken(verdicts: &[Verdict]) -> bool {
-    let mut taken = BTreeSet::new();
-    verdicts.iter().any(|verdict| {
-        let Verdict::Written(staged) = verdict else { return false };
-        let left = match &staged.old_path {
-            Some(old_path) => Some(old_path),
-            None => Some(&staged.node.path).filter(|_| !staged.node.live),
-        };
-        let leaves = left.is_some_and(|path| taken.contains(path));
-        if staged.is_new || staged.old_path.is_some() {
-            taken.insert(staged.node.path.clone());
-        }
-        leaves
-    })
 }
 
 /// The change that a staged diff is.

@@ -12,7 +12,6 @@ use vdom_core::{
     ChangeKind, ClockOrdering, Diff, ErrorCode, NodeId, NodeKind, NodePath, VectorClock,
 };
 
-use super::known::is_known;
 use super::{State, World};
 
 /// What becomes of a diff.
@@ -298,9 +297,7 @@ impl<'a> Stage<'a> {
         let oldest = oldest.max(self.world.logs[owner].limit);
         let next = of_node.clone().find(|change| change.revision > base.revision);
         let until = next.map_or(u64::MAX, |next| next.revision);
-        let may_be_missed =
-            (is_known(7) && self.world.gateways > 1) || (is_known(113) && self.world.is_flaky);
-        if may_be_missed || self.world.logs[owner].is_half_compacted {
+        if self.world.logs[owner].is_half_compacted {
             return Base::Oldest(base.node.clone());
         }
         let is_kept_for_others = owner != self.log && base.revision > self.world.logs[owner].limit;
@@ -341,23 +338,6 @@ impl<'a> Stage<'a> {
             return Verdict::Refused(ErrorCode::Exhausted);
         }
         Verdict::Written(Box::new(staged))
-    }
-}
-
-impl World {
-    /// Whether a diff is a conflict, and cannot be applied to what its writer had seen.
-    pub fn is_unexplained(&self, log: usize, subject: &str, write: &WriteDiff) -> bool {
-        let stage = Stage::new(self, log);
-        let Verdict::Conflict(ConflictReason::StaleClock, node) = stage.evaluate(subject, write)
-        else {
-            return false;
-        };
-        let (Some((base, _)), DiffSource::Bson(bytes)) =
-            (stage.seen(&node, &write.clock), &write.diff)
-        else {
-            return false;
-        };
-        Diff::parse(bytes).is_ok_and(|diff| merged(&base, &node, &diff).is_err())
     }
 }
 

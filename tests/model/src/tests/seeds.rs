@@ -11,7 +11,9 @@ use crate::generate::scenario;
 use crate::meetings::Meetings;
 use crate::shrink::{as_test, shrink};
 
+/// How many are tried where `VDOM_MODEL_SEEDS` does not say.
 const SEEDS: u64 = 20_000;
+/// How many steps the scenario of a seed has.
 const STEPS: usize = 60;
 /// So many seeds reach every meeting that is required.
 const SEEDS_THAT_MEET_ALL: u64 = 10_000;
@@ -29,7 +31,6 @@ fn say(text: &str) {
 fn the_room_is_what_the_model_says() {
     let first = number("VDOM_MODEL_SEED").unwrap_or(0);
     let seeds = number("VDOM_MODEL_SEEDS").unwrap_or(SEEDS);
-    let steps = number("VDOM_MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
     let next = AtomicU64::new(first);
     let stop = AtomicBool::new(false);
     let meetings = Mutex::new(Meetings::default());
@@ -46,13 +47,7 @@ fn the_room_is_what_the_model_says() {
                     if seed >= first + seeds || stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    if number("VDOM_MODEL_TRACE").is_some() {
-                        say(&format!("seed {seed}\n"));
-                    }
-                    let report = run(&scenario(seed, steps));
-                    if number("VDOM_MODEL_TRACE").is_some() {
-                        say(&format!("done {seed}\n"));
-                    }
+                    let report = run(&scenario(seed, STEPS));
                     met.add(&report.meetings);
                     if let Some(failure) = report.failure {
                         failures.lock().expect("no panic").push((seed, failure));
@@ -78,7 +73,7 @@ fn the_room_is_what_the_model_says() {
         writeln!(shown, "seed {seed}, step {at}: {why}").expect("text");
     }
     for (seed, _) in failures.iter().take(shrunk_max) {
-        let (scenario, why) = shrink(&scenario(*seed, steps));
+        let (scenario, why) = shrink(&scenario(*seed, STEPS));
         let why: String = why.chars().take(3_000).collect();
         writeln!(shown, "\nseed {seed}, as a test:\n\n{}\n{why}", as_test(&scenario))
             .expect("text");

@@ -1,0 +1,241 @@
+//! Scenarios that once failed, or that the shrinker came near to, by what they protect.
+
+use crate::driver::run;
+use crate::steps::Action::*;
+use crate::steps::At::*;
+use crate::steps::Edit::*;
+use crate::steps::OnConflict::{Merge, Overwrite, Reject};
+use crate::steps::Resolution::*;
+use crate::steps::Seen::*;
+use crate::steps::Step::*;
+use crate::steps::{Scenario, Who, Write};
+
+/// Every answer of the scenario is what the model says.
+fn holds(scenario: &Scenario) {
+    if let Some((step, why)) = run(scenario).failure {
+        panic!("step {step}: {why}");
+    }
+}
+
+#[test]
+fn a_fork_at_revision_0_of_a_compacted_branch_shows_nothing_of_it() {
+    holds(&Scenario {
+        seed: 0, gateways: 1, delay_ms: 0, lost_views: 0, lose_hints: false, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 1, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(1, 1), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Compact { keep: 0 }),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Fork { from: Some(0), back: Some(9), named: false }),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Tree { at: Known }),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Tree { at: Confirmed }),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Write(Write { path: 0, seen: Nothing, edit: Line(2, 2), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, History { path: None }),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Compact { keep: 0 }),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Tree { at: Back(100) }),
+        ],
+    });
+}
+
+#[test]
+fn a_fork_is_opened_by_a_gateway_that_has_not_heard_of_where_it_begins() {
+    holds(&Scenario {
+        seed: 0, gateways: 2, delay_ms: 0, lost_views: 0, lose_hints: true, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Tree { at: Confirmed }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 1, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(1, 1), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Fork { from: Some(0), back: Some(0), named: true }),
+            Call(Who { gateway: 1, client: 0, branch: 1 }, Tree { at: Confirmed }),
+            Call(Who { gateway: 1, client: 0, branch: 1 }, Write(Write { path: 1, seen: AllBut(0), edit: Line(3, 3), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Tree { at: Confirmed }),
+            Call(Who { gateway: 1, client: 0, branch: 1 }, Read { path: 0, by_id: false, at: Back(50) }),
+        ],
+    });
+}
+
+#[test]
+fn a_conflict_is_resolved_by_one_of_two() {
+    holds(&Scenario {
+        seed: 0, gateways: 2, delay_ms: 3, lost_views: 0, lose_hints: true, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(1, 1), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 1, branch: 0 }, Write(Write { path: 0, seen: AllBut(1), edit: Line(1, 2), on_conflict: Reject, keep: true, named: false, second_actor: false })),
+            Race((Who { gateway: 0, client: 0, branch: 0 }, Resolve { which: 0, resolution: Ours, named: true }), (Who { gateway: 1, client: 1, branch: 0 }, Resolve { which: 0, resolution: Theirs, named: true })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Conflicts),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Tree { at: Confirmed }),
+            Retry { gateway: 0, back: 0, altered: false },
+        ],
+    });
+}
+
+#[test]
+fn a_confirmed_read_knows_of_a_deletion_elsewhere() {
+    holds(&Scenario {
+        seed: 0, gateways: 2, delay_ms: 0, lost_views: 0, lose_hints: true, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Tree { at: Confirmed }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, DeleteBranch { named: true }),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Read { path: 0, by_id: false, at: Confirmed }),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Tree { at: Confirmed }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 1, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Tree { at: Confirmed }),
+        ],
+    });
+}
+
+#[test]
+fn a_set_deletes_what_is_at_a_path_and_creates_there() {
+    holds(&Scenario {
+        seed: 0, gateways: 1, delay_ms: 0, lost_views: 0, lose_hints: false, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 1, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Set { items: vec![Write { path: 0, seen: AllBut(0), edit: Delete, on_conflict: Reject, keep: false, named: false, second_actor: false }, Write { path: 0, seen: Nothing, edit: Line(1, 1), on_conflict: Reject, keep: false, named: false, second_actor: false }, Write { path: 1, seen: AllBut(0), edit: Rename(2, None), on_conflict: Reject, keep: false, named: false, second_actor: false }, Write { path: 1, seen: Nothing, edit: Line(2, 2), on_conflict: Reject, keep: false, named: false, second_actor: false }], named: true, expected: true }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Tree { at: Known }),
+            Retry { gateway: 0, back: 0, altered: false },
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Set { items: vec![Write { path: 2, seen: AllBut(0), edit: Rename(3, None), on_conflict: Reject, keep: false, named: false, second_actor: false }, Write { path: 0, seen: AllBut(0), edit: Rename(2, Some((3, 3))), on_conflict: Reject, keep: false, named: false, second_actor: false }, Write { path: 0, seen: Nothing, edit: Line(4, 1), on_conflict: Reject, keep: false, named: false, second_actor: false }], named: true, expected: false }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Revert { back: 0, count: 3, on_conflict: Reject, named: false }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Tree { at: Back(50) }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, History { path: Some(0) }),
+        ],
+    });
+}
+
+#[test]
+fn a_content_above_1_mib_is_refused_for_a_document() {
+    holds(&Scenario {
+        seed: 0, gateways: 1, delay_ms: 0, lost_views: 0, lose_hints: false, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Field(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Large(1), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Large(2), on_conflict: Overwrite, keep: true, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Field(1, 1), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(1), edit: Large(3), on_conflict: Merge, keep: true, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Conflicts),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Tree { at: Known }),
+            Collect,
+        ],
+    });
+}
+
+#[test]
+fn a_revert_overwrites_changes_that_its_gateway_has_not_heard_of() {
+    holds(&Scenario {
+        seed: 0, gateways: 2, delay_ms: 0, lost_views: 0, lose_hints: true, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(1, 1), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Tree { at: Confirmed }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(2, 2), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Revert { back: 1, count: 1, on_conflict: Overwrite, named: true }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Tree { at: Confirmed }),
+            Retry { gateway: 0, back: 0, altered: false },
+        ],
+    });
+}
+
+#[test]
+fn a_gateway_that_is_behind_tells_the_history_of_a_path() {
+    holds(&Scenario {
+        seed: 0, gateways: 2, delay_ms: 0, lost_views: 0, lose_hints: true, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Tree { at: Confirmed }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 1, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 1, seen: AllBut(0), edit: Rename(2, None), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, History { path: Some(1) }),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, History { path: Some(2) }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Rename(1, Some((1, 1))), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, History { path: Some(0) }),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, History { path: Some(1) }),
+        ],
+    });
+}
+
+#[test]
+fn two_gateways_compact_a_branch_at_once() {
+    holds(&Scenario {
+        seed: 0, gateways: 2, delay_ms: 3, lost_views: 0, lose_hints: true, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(1, 1), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 1, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 1, seen: AllBut(0), edit: Line(1, 1), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Tree { at: Confirmed }),
+            Race((Who { gateway: 0, client: 0, branch: 0 }, Compact { keep: 2 }), (Who { gateway: 1, client: 0, branch: 0 }, Compact { keep: 0 })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Tree { at: Back(0) }),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Tree { at: Back(100) }),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(3, 3), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Rebuild,
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Tree { at: Back(25) }),
+            Verify,
+        ],
+    });
+}
+
+#[test]
+fn answers_and_conflicts_outlive_a_restore_and_a_compaction() {
+    holds(&Scenario {
+        seed: 0, gateways: 1, delay_ms: 0, lost_views: 0, lose_hints: false, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(1, 1), on_conflict: Reject, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(1), edit: Line(1, 2), on_conflict: Reject, keep: true, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Compact { keep: 1 }),
+            Backup,
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 1, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: true, second_actor: false })),
+            Restore,
+            Retry { gateway: 0, back: 1, altered: false },
+            Retry { gateway: 0, back: 2, altered: false },
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Conflicts),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(5, 1), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Compact { keep: 0 }),
+            Retry { gateway: 0, back: 1, altered: false },
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Resolve { which: 0, resolution: Theirs, named: true }),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Conflicts),
+            Collect,
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Tree { at: Known }),
+        ],
+    });
+}
+
+#[test]
+fn a_restored_fork_says_where_it_began() {
+    holds(&Scenario {
+        seed: 0, gateways: 1, delay_ms: 0, lost_views: 0, lose_hints: false, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Fork { from: Some(0), back: None, named: true }),
+            Backup,
+            Restore,
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Branches),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(1, 1), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Compact { keep: 0 }),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Branches),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Tree { at: Known }),
+        ],
+    });
+}
+
+#[test]
+fn a_revert_reaches_into_what_a_fork_of_a_fork_continues() {
+    holds(&Scenario {
+        seed: 0, gateways: 1, delay_ms: 0, lost_views: 0, lose_hints: false, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 1, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Fork { from: Some(0), back: Some(1), named: false }),
+            Call(Who { gateway: 0, client: 0, branch: 2 }, Fork { from: Some(1), back: None, named: false }),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Write(Write { path: 1, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Compact { keep: 0 }),
+            Call(Who { gateway: 0, client: 0, branch: 3 }, Fork { from: Some(2), back: None, named: false }),
+            Call(Who { gateway: 0, client: 0, branch: 3 }, Write(Write { path: 2, seen: Nothing, edit: Line(0, 0), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 0, branch: 3 }, Revert { back: 0, count: 3, on_conflict: Reject, named: true }),
+            Call(Who { gateway: 0, client: 0, branch: 3 }, Tree { at: Known }),
+        ],
+    });
+}

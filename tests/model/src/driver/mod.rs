@@ -264,13 +264,18 @@ impl Driver {
             Call::Set(set, _) => (&set.address, set.operation_id),
             Call::Revert(revert) => (&revert.address, revert.operation_id),
             Call::Resolve(resolve) => (&resolve.address, resolve.operation_id),
+            Call::Fork(fork) => (&fork.address, fork.operation_id),
+            Call::Delete(delete) => (&delete.address, delete.operation_id),
             _ => return false,
         };
-        let log = self.world.open(&address.branch);
-        let operations = log.map(|log| &self.world.logs[log].operations);
-        operations
-            .zip(id)
-            .is_some_and(|(operations, id)| operations.contains_key(&(asked.subject.clone(), id)))
+        let by = id.map(|id| (asked.subject.clone(), id));
+        let (Some(by), Some(log)) = (by, self.world.newest(&address.branch)) else { return false };
+        let log = &self.world.logs[log];
+        match asked.call {
+            Call::Fork(_) => !log.closed && log.created_by == Some(by),
+            Call::Delete(_) => log.closed && log.deleted_by == Some(by),
+            _ => !log.closed && log.operations.contains_key(&by),
+        }
     }
 
     /// With a gateway that there is.

@@ -15,6 +15,7 @@ mod removed_rows;
 mod replay;
 pub(crate) mod row_pages;
 pub(crate) mod usage;
+mod usage_of_branch;
 mod views_wait;
 
 pub(crate) use applied_batch::{AppliedBatch, AppliedChange, SharedEvents};

@@ -2,6 +2,7 @@
 //! asked for and closed when nobody uses them.
 
 mod bounds;
+mod ended_logs;
 pub(crate) mod open;
 pub(crate) mod read_consistency;
 pub(crate) mod remote_feed;

@@ -19,6 +19,7 @@ use crate::records::{
     BatchRecord, CHECKPOINT_ID, Checkpoint, ControlRecord, DocumentView, LIMIT_ID, decode_batch,
     decode_record,
 };
+use crate::registry::ended_logs;
 use crate::registry::{BranchRegistry, LastLog};
 use crate::views::view_builder;
 use crate::writer;
@@ -191,17 +192,11 @@ impl BranchRegistry {
         address: &BranchAddress,
         incarnation: u64,
     ) -> Result<u64> {
-        let branch = self.open_log(address, incarnation, 1).await?;
-        let is_readable = |parent: &ParentBranch| {
-            parent.revision >= parent.branch.owner_of(parent.revision).compaction().limit
-        };
-        if !branch.parent.as_ref().is_none_or(is_readable) {
-            let last = self.store.with(self.permits.of(Duty::BuildViews)).last(branch.log).await;
-            let last = last.map_err(|error| from_store(error, address))?;
-            if last.is_some_and(|last| last.batch.closing) {
-                return Ok(0);
-            }
+        let store = self.store.with(self.permits.of(Duty::BuildViews));
+        if ended_logs::has_lost_its_past(store, address, incarnation).await? {
+            return Ok(0);
         }
+        let branch = self.open_log(address, incarnation, 1).await?;
         writer::recover(&branch, self.permits.of(Duty::BuildViews)).await?;
         view_builder::complete(&branch, self.permits.of(Duty::BuildViews)).await?;
         Ok(branch.head().revision)

@@ -119,7 +119,8 @@ pub(crate) async fn create(
     let mut control_records = control_records;
     let now_ms = registry.environment.now_ms();
     control_records.extend(operation.map(|operation| answered(operation, now_ms, None)));
-    let (manifest, body) = encode_batch(registry.new_epoch(epoch_min), hash, &[], control_records)?;
+    let epoch = registry.new_epoch(epoch_min);
+    let (manifest, body) = encode_batch(epoch, hash, &[], control_records)?;
     let batch = Batch {
         id: BatchId(registry.environment.random()?),
         previous: [0; 32],
@@ -144,7 +145,17 @@ pub(crate) async fn create(
     {
         return repeated_or_exists(registry, permit, address, log, operation).await;
     }
-    Ok(summary(&begun(registry, permit, address, log).await?.branch))
+    match begun(registry, permit, address, log).await {
+        Ok(handle) => Ok(summary(&handle.branch)),
+        // It stands, whatever opening it here came to.
+        Err(_) => Ok(BranchSummary {
+            name: address.branch.to_string(),
+            epoch,
+            revision,
+            head_hash: hash,
+            origin: request.from.clone().filter(|_| revision > 0).map(|from| (from, revision)),
+        }),
+    }
 }
 
 /// The branch whose log was begun just now. Under its name an earlier one may still be
@@ -213,13 +224,16 @@ async fn leave(
     log: LogId,
 ) -> Result<(u64, Hash, Vec<ControlRecord>)> {
     let parent = BranchAddress { branch: from.clone(), ..request.address.clone() };
-    let handle = registry.existing(permit, &parent).await?;
+    let mut handle = registry.existing(permit, &parent).await?;
+    // It must be there, and as it is now, whatever is known of it here.
+    match handle.verify_head().await {
+        Err(_) if handle.branch.is_retired() => handle = registry.existing(permit, &parent).await?,
+        verified => verified?,
+    }
     let revision = readable_revision(&handle, request.at_revision).await?;
     let branch = &handle.branch;
     if revision == 0 {
-        // Before the first change there is nothing to continue, whatever is compacted; but
-        // the branch must be there.
-        handle.verify_head().await?;
+        // Before the first change there is nothing to continue, whatever is compacted.
         return Ok((0, CHAIN_START, Vec::new()));
     }
     if revision > branch.oldest_revision() {

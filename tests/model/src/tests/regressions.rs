@@ -239,3 +239,85 @@ fn a_revert_reaches_into_what_a_fork_of_a_fork_continues() {
         ],
     });
 }
+
+#[test]
+fn a_fork_of_what_a_deleted_branch_inherits_is_refused() {
+    holds(&Scenario {
+        seed: 3262, gateways: 2, delay_ms: 0, lost_views: 0, lose_hints: true, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 1, client: 2, branch: 0 }, Write(Write { path: 0, seen: AllBut(1), edit: Line(6, 2), on_conflict: Merge, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 1 }, Fork { from: Some(0), back: None, named: true }),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, DeleteBranch { named: false }),
+            Call(Who { gateway: 1, client: 1, branch: 2 }, Fork { from: Some(1), back: None, named: false }),
+        ],
+    });
+}
+
+#[test]
+fn a_fork_at_the_limit_through_a_gateway_that_is_behind_is_made() {
+    holds(&Scenario {
+        seed: 16861, gateways: 2, delay_ms: 0, lost_views: 0, lose_hints: true, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Write(Write { path: 1, seen: Nothing, edit: Line(5, 3), on_conflict: Reject, keep: true, named: true, second_actor: false })),
+            Call(Who { gateway: 2, client: 2, branch: 0 }, Write(Write { path: 1, seen: AllBut(3), edit: Insert(14, 2), on_conflict: Overwrite, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 2, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(2), edit: Line(6, 2), on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 1, branch: 0 }, Compact { keep: 2 }),
+            Call(Who { gateway: 1, client: 1, branch: 1 }, Fork { from: Some(0), back: Some(2), named: true }),
+        ],
+    });
+}
+
+#[test]
+fn deleted_forks_of_a_compacted_branch_do_not_stop_a_rebuild() {
+    holds(&Scenario {
+        seed: 9288, gateways: 1, delay_ms: 0, lost_views: 0, lose_hints: false, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(2), edit: Line(2, 1), on_conflict: Merge, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(1), edit: Line(5, 3), on_conflict: Overwrite, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 1, client: 1, branch: 1 }, Fork { from: Some(0), back: Some(1), named: false }),
+            Call(Who { gateway: 0, client: 1, branch: 1 }, Revert { back: 0, count: 4, on_conflict: Overwrite, named: false }),
+            Call(Who { gateway: 2, client: 0, branch: 2 }, Fork { from: Some(1), back: None, named: true }),
+            Call(Who { gateway: 1, client: 2, branch: 1 }, DeleteBranch { named: true }),
+            Call(Who { gateway: 0, client: 0, branch: 2 }, DeleteBranch { named: true }),
+            Call(Who { gateway: 0, client: 1, branch: 0 }, Compact { keep: 0 }),
+        ],
+    });
+}
+
+#[test]
+fn a_backup_of_a_half_done_compaction_opens_under_a_quota() {
+    holds(&Scenario {
+        seed: 4289, gateways: 1, delay_ms: 3, lost_views: 0, lose_hints: false, quota_nodes: 4,
+        steps: vec![
+            Restart { gateway: 0, orderly: false },
+            Call(Who { gateway: 0, client: 2, branch: 0 }, Write(Write { path: 0, seen: AllBut(2), edit: Line(0, 3), on_conflict: Reject, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 0, client: 2, branch: 1 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(1, 2), on_conflict: Merge, keep: true, named: true, second_actor: false })),
+            Restart { gateway: 0, orderly: true },
+            Call(Who { gateway: 2, client: 2, branch: 1 }, Write(Write { path: 0, seen: AllBut(0), edit: Delete, on_conflict: Reject, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 1 }, Set { items: vec![Write { path: 0, seen: AllBut(3), edit: Line(6, 3), on_conflict: Reject, keep: false, named: true, second_actor: false }, Write { path: 0, seen: AllBut(0), edit: Line(6, 3), on_conflict: Overwrite, keep: false, named: false, second_actor: false }, Write { path: 0, seen: AllBut(2), edit: Rename(0, Some((7, 2))), on_conflict: Merge, keep: false, named: true, second_actor: false }, Write { path: 0, seen: AllBut(0), edit: Line(8, 0), on_conflict: Merge, keep: false, named: true, second_actor: false }], named: true, expected: false }),
+            Crash { who: Who { gateway: 0, client: 1, branch: 1 }, action: Compact { keep: 1 }, at: 6 },
+            Restart { gateway: 0, orderly: false },
+        ],
+    });
+}
+
+#[test]
+fn a_fork_that_stands_is_answered() {
+    holds(&Scenario {
+        seed: 15002, gateways: 2, delay_ms: 20, lost_views: 0, lose_hints: true, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 1, branch: 0 }, Write(Write { path: 0, seen: Nothing, edit: Rename(1, None), on_conflict: Overwrite, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 1, client: 1, branch: 0 }, Write(Write { path: 0, seen: AllBut(3), edit: Line(4, 3), on_conflict: Merge, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 1, client: 0, branch: 1 }, Fork { from: Some(0), back: None, named: false }),
+            Restart { gateway: 0, orderly: false },
+            Call(Who { gateway: 2, client: 2, branch: 0 }, Write(Write { path: 0, seen: AllBut(3), edit: Insert(18, 3), on_conflict: Merge, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 2, client: 2, branch: 1 }, Set { items: vec![Write { path: 0, seen: AllBut(0), edit: Delete, on_conflict: Merge, keep: false, named: false, second_actor: false }, Write { path: 0, seen: AllBut(1), edit: Line(5, 3), on_conflict: Overwrite, keep: false, named: true, second_actor: false }], named: false, expected: true }),
+            Call(Who { gateway: 2, client: 1, branch: 0 }, Compact { keep: 1 }),
+            Call(Who { gateway: 0, client: 1, branch: 1 }, Write(Write { path: 0, seen: AllBut(0), edit: Line(8, 2), on_conflict: Overwrite, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 0, client: 1, branch: 1 }, DeleteBranch { named: true }),
+            Call(Who { gateway: 1, client: 1, branch: 2 }, Write(Write { path: 1, seen: AllBut(0), edit: Line(0, 1), on_conflict: Overwrite, keep: true, named: true, second_actor: false })),
+            Call(Who { gateway: 1, client: 1, branch: 1 }, Fork { from: Some(2), back: Some(0), named: true }),
+            Call(Who { gateway: 2, client: 1, branch: 1 }, Write(Write { path: 1, seen: Nothing, edit: Rename(0, Some((1, 2))), on_conflict: Merge, keep: false, named: true, second_actor: false })),
+        ],
+    });
+}

@@ -27,6 +27,9 @@ use crate::writer::{BranchHandle, Command, answered, append_until_known, recorde
 /// A request that is repeated is one of the last few that a name has seen.
 const INCARNATIONS_LOOKED_AT: usize = 16;
 
+/// A branch may be compacted again while it is opened.
+const VERIFY_ATTEMPTS_MAX: u32 = 4;
+
 /// Far less than pins are kept for branches that do not come.
 const CREATE_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -224,12 +227,7 @@ async fn leave(
     log: LogId,
 ) -> Result<(u64, Hash, Vec<ControlRecord>)> {
     let parent = BranchAddress { branch: from.clone(), ..request.address.clone() };
-    let mut handle = registry.existing(permit, &parent).await?;
-    // It must be there, and as it is now, whatever is known of it here.
-    match handle.verify_head().await {
-        Err(_) if handle.branch.is_retired() => handle = registry.existing(permit, &parent).await?,
-        verified => verified?,
-    }
+    let handle = as_it_is_now(registry, permit, &parent, request.at_revision).await?;
     let revision = readable_revision(&handle, request.at_revision).await?;
     let branch = &handle.branch;
     if revision == 0 {
@@ -258,6 +256,49 @@ async fn leave(
         previous_epoch: None,
     };
     Ok((revision, hash, vec![parent]))
+}
+
+/// A branch, and the one that has a revision of it, as they are now: whatever is known of them
+/// here, they may have ended, or be compacted.
+async fn as_it_is_now(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    address: &BranchAddress,
+    revision: Option<u64>,
+) -> Result<Arc<BranchHandle>> {
+    let mut attempts = 0;
+    loop {
+        let handle = registry.existing(permit, address).await?;
+        attempts += 1;
+        match verify(registry, permit, &handle, revision).await {
+            // It is opened anew.
+            Err(_) if handle.branch.is_retired() && attempts < VERIFY_ATTEMPTS_MAX => {}
+            verified => return verified.map(|()| handle),
+        }
+    }
+}
+
+async fn verify(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    handle: &BranchHandle,
+    revision: Option<u64>,
+) -> Result<()> {
+    handle.verify_head().await?;
+    let branch = &handle.branch;
+    let owner = branch.owner_of(revision.unwrap_or_else(|| branch.head().revision));
+    if owner.log == branch.log || owner.head().closed {
+        return Ok(());
+    }
+    let verified = match registry.existing(permit, &owner.address).await {
+        Ok(live) if live.branch.log == owner.log => live.verify_head().await,
+        other => other.map(|_| ()),
+    };
+    match verified {
+        // A log that has ended stays.
+        Err(error) if error.code == ErrorCode::NotFound => Ok(()),
+        verified => verified,
+    }
 }
 
 /// Pins a revision for the branch of `log` where it lives, so that it is kept there. A log that

@@ -2,9 +2,10 @@
 
 use vdom_core::{BranchAddress, BranchName, Result};
 use vdom_security::PermittedStore;
-use vdom_store::LogEntry;
+use vdom_store::LogId;
 
 use crate::error::from_store;
+use crate::log_reader::LogReader;
 use crate::records::{ControlRecord, decode_batch};
 use crate::registry::open::log_descriptor;
 
@@ -21,6 +22,7 @@ pub(crate) async fn has_lost_its_past(
     if last.is_none_or(|last| !last.batch.closing) {
         return Ok(false);
     }
+    let mut needed = u64::MAX;
     loop {
         let first = store.read(log, 1, 1).await.map_err(failed)?;
         let Some(first) = first.first() else { return Ok(false) };
@@ -33,17 +35,25 @@ pub(crate) async fn has_lost_its_past(
         let Some((name, incarnation, revision)) = parent else { return Ok(false) };
         let address = BranchAddress { branch: BranchName::parse(&name)?, ..address.clone() };
         log = log_descriptor(&address, incarnation).log_id();
-        let next = store.number_of(log, revision + 1).await.map_err(failed)?;
-        let Some(next) = next else { continue };
-        let next = store.read(log, next, 1).await.map_err(failed)?;
-        // Past the head it is the last one that holds a change.
-        let is_gone = |next: &LogEntry| {
-            let batch = &next.batch;
-            let end = batch.first_revision + u64::from(batch.count);
-            batch.compacted_from.is_some() && revision + 1 < end
-        };
-        if next.first().is_some_and(is_gone) {
+        needed = needed.min(revision);
+        if limit_of(store, &address, log).await? > needed {
             return Ok(true);
         }
     }
+}
+
+/// Up to which revision a log may be compacted, as it says itself; its views may not know yet.
+async fn limit_of(store: PermittedStore<'_>, address: &BranchAddress, log: LogId) -> Result<u64> {
+    let mut limit = 0;
+    let mut pages = LogReader::new(store, log, 1, address);
+    while let Some(page) = pages.next().await? {
+        for log_entry in &page {
+            for control in decode_batch(log_entry)?.control_records {
+                if let ControlRecord::Limit(revision) = control {
+                    limit = limit.max(revision);
+                }
+            }
+        }
+    }
+    Ok(limit)
 }

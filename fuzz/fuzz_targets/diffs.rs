@@ -59,7 +59,9 @@ fn build(diff: &Diff) -> Bytes {
     match diff {
         Diff::Put(PutContent::Bytes(content)) => Diff::put_file(content),
         Diff::Put(PutContent::Document(document)) => Diff::put_document(document),
-        Diff::Put(PutContent::Chunks(_)) => panic!("no client sends chunks of the store"),
+        Diff::Put(PutContent::Chunks(_) | PutContent::DocumentChunks(_)) => {
+            panic!("no client sends chunks of the store")
+        }
         Diff::Text(edit) => Diff::text(edit.operations()),
         Diff::Patch(patch) => Diff::patch(patch.operations()),
         Diff::Attributes { edit, then } => {

@@ -5,9 +5,9 @@ use vdom_security::PermittedStore;
 use vdom_store::LogId;
 
 use crate::error::from_store;
+use crate::log_names::log_name;
 use crate::log_reader::LogReader;
 use crate::records::{ControlRecord, decode_batch};
-use crate::registry::open::log_descriptor;
 
 /// Whether a log has ended, and what it continues is compacted beyond where it does: then
 /// nobody can read it.
@@ -17,7 +17,7 @@ pub(crate) async fn has_lost_its_past(
     incarnation: u64,
 ) -> Result<bool> {
     let failed = |error| from_store(error, address);
-    let mut log = log_descriptor(address, incarnation).log_id();
+    let mut log = log_name(address).incarnation(incarnation).log_id();
     let last = store.last(log).await.map_err(failed)?;
     if last.is_none_or(|last| !last.batch.closing) {
         return Ok(false);
@@ -34,7 +34,7 @@ pub(crate) async fn has_lost_its_past(
         });
         let Some((name, incarnation, revision)) = parent else { return Ok(false) };
         let address = BranchAddress { branch: BranchName::parse(&name)?, ..address.clone() };
-        log = log_descriptor(&address, incarnation).log_id();
+        log = log_name(&address).incarnation(incarnation).log_id();
         needed = needed.min(revision);
         if limit_of(store, &address, log).await? > needed {
             return Ok(true);

@@ -2,15 +2,13 @@
 //! verified, its views are made anew, and a backup is restored elsewhere.
 
 use vdom_core::dom::calls::{ReadAt, ReadTree};
-use vdom_store::memory::ViewFaults;
 
-use super::{Driver, new_store, requests};
+use super::{Backend, Driver, requests};
 use crate::model::answers::{Answer, Asked, Call, Explained};
 
 impl Driver {
     pub(super) async fn finish(&mut self) -> Explained {
-        self.store.disturb_views(ViewFaults::default());
-        self.store.settle_views();
+        self.backend.settle_views();
         for (number, mut subscription) in std::mem::take(&mut self.subscriptions) {
             let told = subscription.take_all(&self.world).await;
             told.map_err(|why| format!("subscription {number}: {why}"))?;
@@ -33,8 +31,8 @@ impl Driver {
         }
         if self.scenario.seed % 4 == 1 {
             let file = self.backed_up().await?;
-            self.store = new_store(&self.scenario);
-            self.store.disturb_views(ViewFaults::default());
+            self.backend = Backend::new(self.kind, &self.scenario);
+            self.backend.settle_views();
             let world = self.world.clone();
             self.restored(&file, world).await?;
             self.start_all();

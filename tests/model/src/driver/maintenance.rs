@@ -1,15 +1,12 @@
 //! What an operator does to the store.
 
 use std::io::Cursor;
-use std::sync::Arc;
 use std::time::Duration;
 
 use vdom_dom::maintenance::{backup, collect, rebuild, restore, verify};
-use vdom_store::Store;
-use vdom_store::memory::ViewFaults;
 
 use super::gateway::{environment, maintained};
-use super::{Driver, disturb, new_store, requests};
+use super::{Backend, Driver, requests};
 use crate::meetings::Feature;
 use crate::model::Parent;
 use crate::model::World;
@@ -26,7 +23,7 @@ impl Driver {
     }
 
     pub(super) async fn backed_up(&self) -> Result<Vec<u8>, String> {
-        let store = maintained(self.store.clone());
+        let store = maintained(self.backend.store());
         let made = backup(&store, Vec::new(), |_| {}).await;
         made.map(|(file, _)| file).map_err(|error| format!("backup: {error:?}"))
     }
@@ -34,7 +31,7 @@ impl Driver {
     pub(super) async fn restore(&mut self) -> Explained {
         let Some((file, world)) = self.backup.take() else { return Ok(()) };
         self.end_all();
-        self.store = new_store(&self.scenario);
+        self.backend = Backend::new(self.kind, &self.scenario);
         self.restored(&file, world).await?;
         self.start_all();
         self.touch_all(Feature::Restore);
@@ -43,7 +40,7 @@ impl Driver {
 
     /// Fills the store, and begins the new epochs.
     pub(super) async fn restored(&mut self, file: &[u8], world: World) -> Explained {
-        let store = maintained(self.store.clone());
+        let store = maintained(self.backend.store());
         let environment = environment(self.scenario.seed, self.begun, Duration::ZERO);
         let report = restore(&store, &environment, Cursor::new(file), |_| {}).await;
         let report = report.map_err(|error| format!("restore: {error:?}"))?;
@@ -72,7 +69,7 @@ impl Driver {
     }
 
     pub(super) async fn verify(&self) -> Explained {
-        let store = maintained(self.store.clone());
+        let store = maintained(self.backend.store());
         let report = verify(&store, |_| {}).await;
         let report = report.map_err(|error| format!("verify: {error:?}"))?;
         expect(report.findings.is_empty(), || format!("verify: {:?}", report.findings))
@@ -80,10 +77,9 @@ impl Driver {
 
     pub(super) async fn rebuild(&mut self) -> Explained {
         self.end_all();
-        self.store.disturb_views(ViewFaults::default());
-        self.store.settle_views();
+        self.backend.settle_views();
         self.rebuilt().await?;
-        disturb(&self.store, &self.scenario);
+        self.backend.disturb_views(&self.scenario);
         self.start_all();
         self.touch_all(Feature::Rebuild);
         Ok(())
@@ -91,14 +87,14 @@ impl Driver {
 
     /// Makes the views anew.
     pub(super) async fn rebuilt(&self) -> Explained {
-        let store: Arc<dyn Store> = self.store.clone();
+        let store = self.backend.store();
         let environment = environment(self.scenario.seed ^ 1, self.begun, Duration::ZERO);
         let rebuilt = rebuild(&maintained(store), &environment, |_| {}).await;
         rebuilt.map(drop).map_err(|error| format!("rebuild: {error:?}"))
     }
 
     pub(super) async fn collect(&mut self) -> Explained {
-        let store = maintained(self.store.clone());
+        let store = maintained(self.backend.store());
         let environment = environment(self.scenario.seed ^ 2, self.begun, MUCH_LATER);
         let collected = collect(&store, &environment, "default").await;
         collected.map_err(|error| format!("collection: {error:?}"))?;

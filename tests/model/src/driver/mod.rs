@@ -1,5 +1,6 @@
 //! The driver: takes the steps of a scenario, and compares every answer with the model.
 
+mod backend;
 mod crash;
 mod finish;
 mod gateway;
@@ -16,8 +17,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use vdom_store::Store;
-use vdom_store::memory::{AppendFault, MemoryStore, ViewFaults};
+use vdom_store::memory::AppendFault;
 
+use self::backend::Backend;
+pub use self::backend::BackendKind;
 use self::gateway::Gateway;
 use self::requests::Requests;
 use self::subscriptions::Subscriptions;
@@ -40,18 +43,24 @@ pub struct Report {
     pub meetings: Meetings,
 }
 
-/// Takes the steps of a scenario.
+/// Takes the steps of a scenario, over memory.
 pub fn run(scenario: &Scenario) -> Report {
+    run_over(BackendKind::Memory, scenario)
+}
+
+/// Takes the steps of a scenario.
+pub fn run_over(kind: BackendKind, scenario: &Scenario) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
-        .start_paused(true)
+        // Who works in threads of its own does not know of virtual time.
+        .start_paused(kind == BackendKind::Memory)
         .max_blocking_threads(1)
         .build()
         .expect("a runtime");
     let mut at = 0;
     let ran = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            let mut driver = Driver::start(scenario);
+            let mut driver = Driver::start(kind, scenario);
             let result = driver.all(scenario, &mut at).await;
             (result, driver.meetings)
         })
@@ -71,7 +80,8 @@ pub fn run(scenario: &Scenario) -> Report {
 struct Driver {
     scenario: Scenario,
     world: World,
-    store: Arc<MemoryStore>,
+    kind: BackendKind,
+    backend: Backend,
     gateways: Vec<Gateway>,
     /// How many gateways were started.
     runs: u64,
@@ -85,7 +95,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn start(scenario: &Scenario) -> Self {
+    fn start(kind: BackendKind, scenario: &Scenario) -> Self {
         let mut driver = Self {
             scenario: Scenario { steps: Vec::new(), ..scenario.clone() },
             world: World {
@@ -94,7 +104,8 @@ impl Driver {
                 quota_nodes: (scenario.quota_nodes > 0).then_some(scenario.quota_nodes.into()),
                 ..World::default()
             },
-            store: new_store(scenario),
+            kind,
+            backend: Backend::new(kind, scenario),
             gateways: Vec::new(),
             runs: 0,
             begun: Instant::now(),
@@ -173,7 +184,7 @@ impl Driver {
             }
             Step::LoseAnswers { appends, after } => {
                 for _ in 0..*appends {
-                    self.store.fail_next_append(match after {
+                    self.backend.fail_next_append(match after {
                         true => AppendFault::AfterEffect,
                         false => AppendFault::BeforeEffect,
                     });
@@ -292,8 +303,8 @@ impl Driver {
     fn started(&mut self) -> Gateway {
         self.runs += 1;
         let store: Arc<dyn Store> = match self.scenario.gateways {
-            0 | 1 => self.store.clone(),
-            _ => Arc::new(self.store.peer()),
+            0 | 1 => self.backend.store(),
+            _ => self.backend.peer(),
         };
         Gateway::start(store, self.begun, self.runs, &self.scenario)
     }
@@ -318,19 +329,4 @@ impl Driver {
         }
         self.subscriptions.clear();
     }
-}
-
-fn new_store(scenario: &Scenario) -> Arc<MemoryStore> {
-    let store = match scenario.gateways {
-        0 | 1 => MemoryStore::new(scenario.seed),
-        _ => MemoryStore::shared(scenario.seed),
-    };
-    disturb(&store, scenario);
-    store.lose_commit_hints(scenario.lose_hints);
-    Arc::new(store)
-}
-
-/// Lets view writes go wrong as often as the scenario says.
-fn disturb(store: &MemoryStore, scenario: &Scenario) {
-    store.disturb_views(ViewFaults { lost: scenario.lost_views, late: scenario.lost_views });
 }

@@ -6,15 +6,18 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use crate::driver::run;
+use crate::driver::{BackendKind, run, run_over};
 use crate::generate::scenario;
 use crate::meetings::Meetings;
 use crate::shrink::{as_test, shrink};
+use crate::steps::{Scenario, Step};
 
 /// How many are tried where `VDOM_MODEL_SEEDS` does not say.
 const SEEDS: u64 = 20_000;
 /// How many steps the scenario of a seed has.
 const STEPS: usize = 60;
+/// How many of them are played over the embedded store, too.
+const EMBEDDED_SEEDS: u64 = 40;
 /// So many seeds reach every meeting that is required.
 const SEEDS_THAT_MEET_ALL: u64 = 10_000;
 
@@ -82,4 +85,26 @@ fn the_room_is_what_the_model_says() {
     if first == 0 && tried >= SEEDS_THAT_MEET_ALL {
         assert_eq!(meetings.missing(), [], "these never met");
     }
+}
+
+#[test]
+fn the_room_over_the_embedded_store_is_what_the_model_says() {
+    let seeds = number("VDOM_MODEL_EMBEDDED_SEEDS").unwrap_or(EMBEDDED_SEEDS);
+    let first = number("VDOM_MODEL_SEED").unwrap_or(0);
+    for seed in first..first + seeds {
+        let scenario = in_real_time(scenario(seed, STEPS));
+        if let Some((at, why)) = run_over(BackendKind::Embedded, &scenario).failure {
+            panic!("seed {seed}, step {at}: {why}");
+        }
+    }
+}
+
+/// What one gateway does without waiting for long.
+fn in_real_time(scenario: Scenario) -> Scenario {
+    let waits = |step: &Step| {
+        let is_faulty = matches!(step, Step::LoseAnswers { .. });
+        is_faulty || matches!(step, Step::Idle { .. } | Step::Subscribe { .. } | Step::Take { .. })
+    };
+    let steps = scenario.steps.into_iter().filter(|step| !waits(step)).collect();
+    Scenario { gateways: 1, delay_ms: 0, lost_views: 0, lose_hints: false, steps, ..scenario }
 }

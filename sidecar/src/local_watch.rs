@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use vdom_core::dom::calls::{Event, Freshness, Source, Subscribe};
-use vdom_core::{Change, Error, ErrorCode, Result};
+use vdom_core::{Error, ErrorCode, Result};
 use vdom_edge::ServiceStream;
 
 use crate::branch::Branch;
@@ -86,7 +86,7 @@ impl LocalWatch {
                     if change.is_resume_point() {
                         self.resume = revision;
                     }
-                    if is_wanted(&self.paths, &change.change) {
+                    if change.change.is_below(&self.paths) {
                         return Ok(Event::Change(change.clone()));
                     }
                 }
@@ -103,12 +103,4 @@ impl LocalWatch {
             .resource(&self.branch.address)
             .at(self.epoch, self.resume)
     }
-}
-
-fn is_wanted(paths: &[String], change: &Change) -> bool {
-    let is_below = |prefix: &String| {
-        change.path.is_covered_by(prefix)
-            || change.old_path.as_ref().is_some_and(|path| path.is_covered_by(prefix))
-    };
-    paths.is_empty() || paths.iter().any(is_below)
 }

@@ -172,6 +172,16 @@ pub struct Change {
 }
 
 impl Change {
+    /// Whether the node is, or was before, at or below any of these paths; below none of them
+    /// is everything.
+    pub fn is_below(&self, paths: &[String]) -> bool {
+        let covers = |prefix: &String| {
+            self.path.is_covered_by(prefix)
+                || self.old_path.as_ref().is_some_and(|path| path.is_covered_by(prefix))
+        };
+        paths.is_empty() || paths.iter().any(covers)
+    }
+
     /// The stored form of the record.
     pub fn encode(&self) -> Vec<u8> {
         let mut record = Vec::with_capacity(384);

@@ -16,7 +16,7 @@ mod replay;
 pub(crate) mod row_pages;
 pub(crate) mod usage;
 mod usage_of_branch;
-mod views_wait;
+pub(crate) mod views_wait;
 
 pub(crate) use applied_batch::{AppliedBatch, AppliedChange, SharedEvents};
 pub(crate) use errors::{broken_chain, history_compacted};
@@ -364,8 +364,7 @@ impl Branch {
     /// Up to which revision the views are complete, and the batches that they do not have yet.
     pub(crate) fn unwritten(&self) -> (u64, Vec<Arc<AppliedBatch>>) {
         let state = self.state.read();
-        let from = state.tail.partition_point(|batch| batch.head.number <= state.watermark.number);
-        (state.watermark.position.revision, state.tail.range(from..).cloned().collect())
+        (state.watermark.position.revision, state.unwritten().cloned().collect())
     }
 
     /// Makes a committed batch visible. Only the writer calls it, in order.
@@ -428,14 +427,8 @@ impl Branch {
         // The row may have been written ahead of what it counts.
         *usage_in_views = (usage, usage_in_views.1.max(watermark.position));
         drop(usage_in_views);
-        state.unwritten_bytes = state
-            .tail
-            .iter()
-            .rev()
-            .take_while(|batch| batch.head.number > watermark.number)
-            .map(|batch| batch.bytes())
-            .sum();
         state.watermark = watermark;
+        state.unwritten_bytes = state.unwritten().map(|batch| batch.bytes()).sum();
         let revision = watermark.position.revision;
         state.nodes.retain(|_, node| node.changed_revision > revision);
         state.paths.retain(|_, place| place.since_revision > revision);

@@ -31,6 +31,8 @@ use crate::writer::{BranchHandle, Command, batch_at, own_oldest};
 
 const PAGE_BYTES: usize = 8 << 20;
 const ROWS_PER_DELETION: usize = 1_024;
+/// Nobody waits for a compaction: views that lag may take their time.
+const VIEWS_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// How much of the history is kept at least; what is beyond both is compacted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +189,7 @@ async fn write_checkpoint(
     let now_ms = environment.now_ms();
     let number = number_of(branch, limit).await?;
     // A row that is still to be written would be missing.
-    branch.await_views(number).await?;
+    branch.await_views(number, VIEWS_WAIT_MAX).await?;
     let mut point = CompactionPoint::after(branch, limit, number, now_ms).await?;
     let mut writer = CheckpointWriter::new(branch);
     // Before the rows: what is compacted meanwhile has become rows before that.

@@ -16,7 +16,7 @@ mod views;
 
 pub(crate) use control::{
     CHECKPOINT_ID, Checkpoint, CheckpointPiece, ControlRecord, KeptConflict, KeptReason, LIMIT_ID,
-    decode_record, encode_record,
+    Parent, decode_record, encode_record,
 };
 pub(crate) use kinds::DocumentView;
 pub(crate) use recorded_result::RecordedResult;
@@ -236,12 +236,14 @@ fn manifest_of(log_entry: &LogEntry) -> Result<Manifest<'_>> {
 }
 
 impl BatchRecord {
+    /// What the branch continues, where it is the first of a log and says that.
+    pub(crate) fn parent(&self) -> Option<Parent<'_>> {
+        self.control_records.iter().find_map(ControlRecord::parent)
+    }
+
     /// Whether it is the first of a log with which a restore goes on where another ended.
     pub(crate) fn is_restored(&self) -> bool {
-        let is_of_restore = |control: &ControlRecord| {
-            matches!(control, ControlRecord::Parent { previous_epoch: Some(_), .. })
-        };
-        self.control_records.iter().any(is_of_restore)
+        self.parent().is_some_and(|parent| parent.previous_epoch.is_some())
     }
 
     /// The hashes of its changes, where they are all that is left of them.

@@ -1,7 +1,7 @@
 //! What of a branch is in memory: the tail of its log, and what that does to nodes and paths
 //! that the views do not have yet.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque, vec_deque};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -60,6 +60,12 @@ impl BranchState {
             return;
         }
         self.paths.insert(path.clone(), Occupancy { since_revision: revision, holder });
+    }
+
+    /// The batches that the views do not have yet.
+    pub(super) fn unwritten(&self) -> vec_deque::Iter<'_, Arc<AppliedBatch>> {
+        let from = self.tail.partition_point(|batch| batch.head.number <= self.watermark.number);
+        self.tail.range(from..)
     }
 
     /// Lets go of what no subscriber may be behind, and the views have.

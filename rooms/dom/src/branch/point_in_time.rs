@@ -30,7 +30,7 @@ pub(crate) async fn node_at_revision(
     if let Some(node) = branch.node_in_memory(id).filter(|node| node.changed_revision <= revision) {
         return Ok(Some(node));
     }
-    if let Some(node) = in_tail(branch, revision, |node| node.id == id) {
+    if let Some(node) = in_tail(branch, revision, id) {
         return Ok(Some(node));
     }
     loop {
@@ -127,9 +127,8 @@ pub(crate) async fn last_at(
     path: &NodePath,
     revision: u64,
 ) -> Result<Option<NodeId>> {
-    let touches = |node: &Node| node.path == *path;
-    if let Some(node) = in_tail(branch, revision, touches) {
-        return Ok(Some(node.id));
+    if let Some(id) = holders_in_tail(branch, revision, path).first() {
+        return Ok(Some(*id));
     }
     let (from, to) = (path_history_id(path, 0), path_history_id(path, revision));
     for row in whole_rows(branch, DocumentView::PathHistory, &from, &to, 2, revision).await? {
@@ -382,15 +381,15 @@ fn version_missing(branch: &Branch, change: &Change, version: u64) -> Error {
     .context(format!("version {} comes after version {version}", change.version))
 }
 
-/// The last node in the part of the log that has no views yet, at or before
-/// `revision`, that fits.
-fn in_tail(branch: &Branch, revision: u64, fits: impl Fn(&Node) -> bool) -> Option<Arc<Node>> {
+/// A node as the part of the log that has no views yet leaves it, at or before
+/// `revision`.
+fn in_tail(branch: &Branch, revision: u64, id: NodeId) -> Option<Arc<Node>> {
     let (_, tail) = branch.unwritten();
     tail.iter()
         .rev()
         .flat_map(|batch| batch.changes.iter().rev())
         .filter(|applied| applied.entry.change.revision <= revision)
-        .find(|applied| fits(&applied.node))
+        .find(|applied| applied.node.id == id)
         .map(|applied| applied.node.clone())
 }
 

@@ -26,9 +26,9 @@ impl Branch {
     /// How much the nodes take, with what the views do not have yet.
     pub(crate) fn usage_now(&self) -> Usage {
         let state = self.state.read();
-        let from = state.tail.partition_point(|batch| batch.head.number <= state.watermark.number);
-        let batches = state.tail.range(from..);
-        batches.fold(self.usage_in_views(), |usage, batch| self.usage_after(usage, &batch.changes))
+        state
+            .unwritten()
+            .fold(self.usage_in_views(), |usage, batch| self.usage_after(usage, &batch.changes))
     }
 
     /// Has the realm know how much the branch takes, from now on, as it serves; before that,

@@ -7,7 +7,7 @@ use vdom_core::{Error, Result};
 use crate::branch::Branch;
 
 /// Who needs complete views to answer waits so long.
-const VIEWS_WAIT_MAX: Duration = Duration::from_secs(3);
+pub(crate) const VIEWS_WAIT_MAX: Duration = Duration::from_secs(3);
 
 impl Branch {
     /// Waits until the views have all that the log says up to this batch.
@@ -22,20 +22,20 @@ impl Branch {
         }
     }
 
-    /// The same, but not for ever.
+    /// The same, for `at_most` so long.
     ///
     /// # Errors
-    /// `Unavailable` where it takes longer than [`VIEWS_WAIT_MAX`].
-    pub(crate) async fn await_views(&self, number: u64) -> Result<()> {
-        let complete = tokio::time::timeout(VIEWS_WAIT_MAX, self.views_complete(number)).await;
+    /// `Unavailable` where it takes longer.
+    pub(crate) async fn await_views(&self, number: u64, at_most: Duration) -> Result<()> {
+        let complete = tokio::time::timeout(at_most, self.views_complete(number)).await;
         complete.map_err(|_| {
-            let wait = VIEWS_WAIT_MAX.as_secs();
+            let wait = at_most.as_secs();
             Error::unavailable(format!(
                 "the views of {} were not written within {wait} s: try again",
                 self.address
             ))
             .resource(&self.address)
-            .retry_after(VIEWS_WAIT_MAX)
+            .retry_after(at_most)
         })
     }
 

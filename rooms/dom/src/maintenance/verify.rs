@@ -188,12 +188,8 @@ impl Walk<'_> {
 
 /// Where a log begins: at nothing, or where it leaves the log that it continues.
 fn first_link(record: &BatchRecord) -> Link {
-    let continues = record.control_records.iter().find_map(|control| match control {
-        ControlRecord::Parent { revision, .. } => Some(*revision),
-        _ => None,
-    });
-    match continues {
-        Some(revision) => Link { revision, hash: record.hash },
+    match record.parent() {
+        Some(parent) => Link { revision: parent.revision, hash: record.hash },
         None => Link { revision: 0, hash: CHAIN_START },
     }
 }

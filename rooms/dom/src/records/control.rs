@@ -68,15 +68,30 @@ pub(crate) enum ControlRecord {
     },
 }
 
+/// What a branch continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parent<'a> {
+    /// Its name when the branch was created.
+    pub branch: &'a str,
+    pub incarnation: u64,
+    /// The last revision that both have.
+    pub revision: u64,
+    /// Where this is the same branch, restored: the epoch before.
+    pub previous_epoch: Option<u64>,
+}
+
 impl ControlRecord {
-    /// Whether it says what the branch continues. Before its first change, which earlier
+    /// What the branch continues, where it says that. Before its first change, which earlier
     /// releases took for a place to leave a branch, that is nothing.
-    pub(crate) fn has_parent(&self) -> bool {
+    pub(crate) fn parent(&self) -> Option<Parent<'_>> {
         match self {
-            Self::Parent { revision, previous_epoch, .. } => {
-                *revision > 0 || previous_epoch.is_some()
+            Self::Parent { branch, incarnation, revision, previous_epoch } => {
+                let (incarnation, revision) = (*incarnation, *revision);
+                let previous_epoch = *previous_epoch;
+                let parent = Parent { branch, incarnation, revision, previous_epoch };
+                Some(parent).filter(|_| revision > 0 || previous_epoch.is_some())
             }
-            _ => false,
+            _ => None,
         }
     }
 

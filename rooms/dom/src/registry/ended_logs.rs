@@ -26,16 +26,12 @@ pub(crate) async fn has_lost_its_past(
     loop {
         let first = store.read(log, 1, 1).await.map_err(failed)?;
         let Some(first) = first.first() else { return Ok(false) };
-        let parent = decode_batch(first)?.control_records.into_iter().find_map(|it| match it {
-            ControlRecord::Parent { branch, incarnation, revision, .. } => {
-                Some((branch, incarnation, revision))
-            }
-            _ => None,
-        });
-        let Some((name, incarnation, revision)) = parent else { return Ok(false) };
-        let address = BranchAddress { branch: BranchName::parse(&name)?, ..address.clone() };
-        log = log_name(&address).incarnation(incarnation).log_id();
-        needed = needed.min(revision);
+        let first = decode_batch(first)?;
+        let Some(parent) = first.parent() else { return Ok(false) };
+        let branch = BranchName::parse(parent.branch)?;
+        let address = BranchAddress { branch, ..address.clone() };
+        log = log_name(&address).incarnation(parent.incarnation).log_id();
+        needed = needed.min(parent.revision);
         if limit_of(store, &address, log).await? > needed {
             return Ok(true);
         }

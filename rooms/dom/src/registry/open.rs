@@ -16,8 +16,8 @@ use crate::error::from_store;
 use crate::log_names::log_name;
 use crate::log_reader::LogReader;
 use crate::records::{
-    BatchRecord, CHECKPOINT_ID, Checkpoint, ControlRecord, DocumentView, LIMIT_ID, decode_batch,
-    decode_record,
+    BatchRecord, CHECKPOINT_ID, Checkpoint, ControlRecord, DocumentView, LIMIT_ID, Parent,
+    decode_batch, decode_record,
 };
 use crate::registry::ended_logs;
 use crate::registry::{BranchRegistry, LastLog};
@@ -96,16 +96,9 @@ impl BranchRegistry {
         address: &BranchAddress,
         first: &BatchRecord,
     ) -> Result<Option<ParentBranch>> {
-        let mut control_records = first.control_records.iter();
-        let named = control_records.find(|control| control.has_parent());
-        let named = named.and_then(|control| match control {
-            ControlRecord::Parent { branch, incarnation, revision, previous_epoch } => {
-                Some((branch, *incarnation, *revision, *previous_epoch))
-            }
-            _ => None,
-        });
-        let Some((name, incarnation, revision, previous_epoch)) = named else { return Ok(None) };
-        let name = BranchName::parse(name)?;
+        let Some(parent) = first.parent() else { return Ok(None) };
+        let Parent { branch, incarnation, revision, previous_epoch } = parent;
+        let name = BranchName::parse(branch)?;
         let parent_address = BranchAddress { branch: name.clone(), ..address.clone() };
         let mut live = self.live_parent(&parent_address, incarnation).await?;
         if let Some(handle) = &live
@@ -186,16 +179,26 @@ impl BranchRegistry {
     }
 
     /// Completes the views of a log that may have ended; answers its last revision. What a
-    /// log that has ended continues may be gone: then nobody can read it, and it has none.
+    /// log that has ended continues may be gone: then nobody can read it, and it needs none.
     pub(crate) async fn build_views(
         &self,
         address: &BranchAddress,
         incarnation: u64,
     ) -> Result<u64> {
         let store = self.store.with(self.permits.of(Duty::BuildViews));
-        if ended_logs::has_lost_its_past(store, address, incarnation).await? {
-            return Ok(0);
+        match self.build_views_of_log(address, incarnation).await {
+            // Asked no sooner: it takes reading the logs that are continued.
+            Err(error)
+                if matches!(error.code, ErrorCode::Compacted | ErrorCode::Unavailable)
+                    && ended_logs::has_lost_its_past(store, address, incarnation).await? =>
+            {
+                Ok(0)
+            }
+            built => built,
         }
+    }
+
+    async fn build_views_of_log(&self, address: &BranchAddress, incarnation: u64) -> Result<u64> {
         let branch = self.open_log(address, incarnation, 1).await?;
         writer::recover(&branch, self.permits.of(Duty::BuildViews)).await?;
         view_builder::complete(&branch, self.permits.of(Duty::BuildViews)).await?;

@@ -1,10 +1,10 @@
 //! Forks, and forks of forks: what they continue stays whatever becomes of the branches
 //! between.
 
-use vdom_core::ErrorCode;
 use vdom_core::dom::calls::Subscribe;
+use vdom_core::{ErrorCode, Hash};
 use vdom_security::Duty;
-use vdom_store::{Batch, BatchId};
+use vdom_store::{Batch, BatchId, LogDescriptor};
 
 use super::branches::{branch, delete, fork, from, set_in};
 use super::two_gateways::{compact_in, text_in, tree};
@@ -143,20 +143,7 @@ async fn a_fork_of_a_fork_that_is_pinned_between_is_heeded_too() {
         previous_epoch: None,
     };
     let hash = hash_at(&handle(&room, "main").await.branch, 3).await.expect("kept");
-    let (manifest, body) = encode_batch(1, hash, &[], vec![parent]).expect("encoded");
-    let batch = Batch {
-        id: BatchId([7; 16]),
-        previous: [0; 32],
-        descriptor: Some(descriptor),
-        first_revision: 4,
-        count: 0,
-        operations: vec![],
-        chunks: vec![],
-        closing: false,
-        compacted_from: None,
-        manifest,
-        body,
-    };
+    let batch = first_batch(descriptor, 4, 1, hash, parent);
     store.append(log, 1, &batch).await.expect("appended");
     assert_eq!(tree(&room, "early", None).await, Ok(entries(&["a=3"])));
     handle(&room, "next").await.branch.views_complete(2).await;
@@ -251,4 +238,28 @@ async fn handle(room: &DocumentRoom, on: &str) -> Arc<BranchHandle> {
 async fn append_control(room: &DocumentRoom, on: &str, record: ControlRecord) {
     let append = |reply| Command::Control { records: vec![record], reply };
     handle(room, on).await.ask(append).await.expect("appended");
+}
+
+/// The first batch of a log that continues another.
+pub(super) fn first_batch(
+    descriptor: LogDescriptor,
+    first_revision: u64,
+    epoch: u64,
+    hash: Hash,
+    parent: ControlRecord,
+) -> Batch {
+    let (manifest, body) = encode_batch(epoch, hash, &[], vec![parent]).expect("encoded");
+    Batch {
+        id: BatchId([7; 16]),
+        previous: [0; 32],
+        descriptor: Some(descriptor),
+        first_revision,
+        count: 0,
+        operations: vec![],
+        chunks: vec![],
+        closing: false,
+        compacted_from: None,
+        manifest,
+        body,
+    }
 }

@@ -39,13 +39,22 @@ async fn resolve(
     id: ConflictId,
     resolution: Resolution,
 ) -> Result<ResolveOutcome> {
+    resolve_under(None, room, id, resolution).await
+}
+
+pub(super) async fn resolve_under(
+    operation_id: Option<OperationId>,
+    room: &DocumentRoom,
+    id: ConflictId,
+    resolution: Resolution,
+) -> Result<ResolveOutcome> {
     let request = ResolveConflict {
         address: address(),
         id,
         resolution,
         clock: VectorClock::default(),
         message: String::new(),
-        operation_id: None,
+        operation_id,
     };
     room.resolve_conflict(&caller("anna"), request).await
 }

@@ -1,21 +1,19 @@
 //! What a branch still knows after a restore: what it answered, and which conflicts are open.
 
 use futures::{StreamExt, stream};
-use vdom_core::dom::calls::{
-    ChangeSetPart, CreateBranch, ListConflicts, Resolution, ResolveConflict, ResolveOutcome,
-    SetOutcome,
-};
+use vdom_core::dom::calls::{ChangeSetPart, CreateBranch, ListConflicts, Resolution, SetOutcome};
 use vdom_core::dom::diff::TextOperation;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{ConflictId, ErrorCode};
-use vdom_store::{Batch, BatchId};
 
 use super::branches::{branch, delete, from, set_in};
+use super::forks::first_batch;
+use super::retries::resolve;
 use super::two_gateways::compact_in;
 use super::*;
 use crate::branch::point_in_time::hash_at;
 use crate::maintenance::{backup, collect, rebuild, restore, verify};
-use crate::records::{ControlRecord, encode_batch};
+use crate::records::ControlRecord;
 use crate::registry::open::log_descriptor;
 
 /// What a backup of the store makes of an empty one.
@@ -47,23 +45,6 @@ async fn write_set(room: &DocumentRoom, number: u8) -> Result<SetOutcome> {
     let parts = parts.map(|diff| Ok(ChangeSetPart::Diff(Box::new(diff))));
     let set = WriteDiffs { operation_id: Some(operation(number)), ..set() };
     room.write_diffs(&caller("anna"), set, stream::iter(parts).boxed()).await
-}
-
-async fn resolve(
-    room: &DocumentRoom,
-    id: ConflictId,
-    resolution: Resolution,
-    number: u8,
-) -> Result<ResolveOutcome> {
-    let request = ResolveConflict {
-        address: address(),
-        id,
-        resolution,
-        clock: VectorClock::default(),
-        message: String::new(),
-        operation_id: Some(operation(number)),
-    };
-    room.resolve_conflict(&caller("anna"), request).await
 }
 
 /// Open conflicts, one a page.
@@ -217,22 +198,9 @@ async fn what_came_after_the_revision_where_a_restore_goes_on_is_not_remembered(
         revision: 2,
         previous_epoch: Some(first.epoch),
     };
-    let (manifest, body) = encode_batch(first.epoch + 1, hash, &[], vec![parent]).expect("encoded");
     let descriptor = log_descriptor(&branch("main"), 2);
     let log = descriptor.log_id();
-    let batch = Batch {
-        id: BatchId([7; 16]),
-        previous: [0; 32],
-        descriptor: Some(descriptor),
-        first_revision: 3,
-        count: 0,
-        operations: vec![],
-        chunks: vec![],
-        closing: false,
-        compacted_from: None,
-        manifest,
-        body,
-    };
+    let batch = first_batch(descriptor, 3, first.epoch + 1, hash, parent);
     store.append(log, 1, &batch).await.expect("appended");
     let room = peer(&store);
     assert_eq!(accepted(&room, plus(1)).await, kept);

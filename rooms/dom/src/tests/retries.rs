@@ -3,11 +3,12 @@
 
 use futures::{StreamExt, stream};
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, CreateBranch, DeleteBranch, Resolution, ResolveConflict,
-    ResolveOutcome, RevertChanges, SetOutcome,
+    BranchSummary, ChangeSetPart, CreateBranch, DeleteBranch, Resolution, ResolveOutcome,
+    RevertChanges, SetOutcome,
 };
 use vdom_core::{BranchName, ConflictId, ErrorCode};
 
+use super::merging::resolve_under;
 use super::*;
 use crate::Retention;
 
@@ -43,21 +44,13 @@ async fn kept(room: &DocumentRoom, seen: &Written, diff: Bytes) -> ConflictId {
     conflicted(room, stale).await.conflict_id.expect("kept")
 }
 
-async fn resolve(
+pub(super) async fn resolve(
     room: &DocumentRoom,
     id: ConflictId,
     resolution: Resolution,
     number: u8,
 ) -> Result<ResolveOutcome> {
-    let request = ResolveConflict {
-        address: address(),
-        id,
-        resolution,
-        clock: VectorClock::default(),
-        message: String::new(),
-        operation_id: Some(operation(number)),
-    };
-    room.resolve_conflict(&caller("anna"), request).await
+    resolve_under(Some(operation(number)), room, id, resolution).await
 }
 
 /// Two gateways over one store, so that a retry may come to the other one.

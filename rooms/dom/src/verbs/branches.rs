@@ -115,11 +115,10 @@ pub(crate) async fn create(
     };
     let log = log_descriptor(address, incarnation).log_id();
     let begun_ms = registry.environment.now_ms();
-    let (revision, hash, control_records) = match &request.from {
+    let (revision, hash, mut control_records) = match &request.from {
         None => (0, CHAIN_START, Vec::new()),
         Some(from) => leave(registry, permit, &request, from, log).await?,
     };
-    let mut control_records = control_records;
     let now_ms = registry.environment.now_ms();
     control_records.extend(operation.map(|operation| answered(operation, now_ms, None)));
     let epoch = registry.new_epoch(epoch_min);
@@ -285,19 +284,31 @@ async fn verify(
     revision: Option<u64>,
 ) -> Result<()> {
     handle.verify_head().await?;
-    let branch = &handle.branch;
-    let owner = branch.owner_of(revision.unwrap_or_else(|| branch.head().revision));
-    if owner.log == branch.log || owner.head().closed {
-        return Ok(());
-    }
-    let verified = match registry.existing(permit, &owner.address).await {
-        Ok(live) if live.branch.log == owner.log => live.verify_head().await,
-        other => other.map(|_| ()),
-    };
-    match verified {
+    let revision = revision.unwrap_or_else(|| handle.branch.head().revision);
+    let Some(owner) = live_owner(registry, permit, handle, revision).await? else { return Ok(()) };
+    match owner.verify_head().await {
         // A log that has ended stays.
         Err(error) if error.code == ErrorCode::NotFound => Ok(()),
         verified => verified,
+    }
+}
+
+/// The other branch whose own log has a revision; `None` where that log has ended, or is the
+/// branch's.
+async fn live_owner(
+    registry: &BranchRegistry,
+    permit: &Permit,
+    handle: &BranchHandle,
+    revision: u64,
+) -> Result<Option<Arc<BranchHandle>>> {
+    let owner = handle.branch.owner_of(revision);
+    if owner.log == handle.branch.log || owner.head().closed {
+        return Ok(None);
+    }
+    match registry.existing(permit, &owner.address).await {
+        Ok(live) => Ok(Some(live).filter(|live| live.branch.log == owner.log)),
+        Err(error) if error.code == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -313,19 +324,11 @@ async fn pin(
     let made_at_ms = Some(registry.environment.now_ms());
     let record = ControlRecord::Pin { log: log.0, revision, made_at_ms };
     let records = vec![record];
-    let owner = handle.branch.owner_of(revision);
-    if owner.log != handle.branch.log && !owner.head().closed {
-        match registry.existing(permit, &owner.address).await {
-            Ok(live) if live.branch.log == owner.log => {
-                let records = records.clone();
-                match live.ask(|reply| Command::Control { records, reply }).await {
-                    Err(error) if error.code == ErrorCode::NotFound => {}
-                    pinned => return pinned,
-                }
-            }
-            Ok(_) => {}
+    if let Some(owner) = live_owner(registry, permit, handle, revision).await? {
+        let records = records.clone();
+        match owner.ask(|reply| Command::Control { records, reply }).await {
             Err(error) if error.code == ErrorCode::NotFound => {}
-            Err(error) => return Err(error),
+            pinned => return pinned,
         }
     }
     handle.ask(|reply| Command::Control { records, reply }).await

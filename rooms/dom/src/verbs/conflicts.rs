@@ -19,6 +19,7 @@ use vdom_store::OperationKey;
 use crate::branch::Branch;
 use crate::branch::kept_conflicts::ConflictRows;
 use crate::branch::point_in_time::node_at_revision;
+use crate::branch::views_wait::VIEWS_WAIT_MAX;
 use crate::content;
 use crate::content::packs::StoredDiff;
 use crate::records::{
@@ -40,7 +41,7 @@ pub(crate) async fn list(handle: &BranchHandle, request: &ListConflicts) -> Resu
 
 async fn page(handle: &BranchHandle, request: &ListConflicts) -> Result<ConflictPage> {
     let branch = &*handle.branch;
-    branch.await_views(branch.head().number).await?;
+    branch.await_views(branch.head().number, VIEWS_WAIT_MAX).await?;
     let limit = request.limit.clamp(1, CONFLICT_PAGE_MAX) as usize;
     let mut conflicts = Vec::new();
     let mut rows = ConflictRows::new(branch, request.after);

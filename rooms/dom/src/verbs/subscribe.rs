@@ -32,7 +32,7 @@ use crate::registry::read_consistency::epoch_changed;
 use crate::verbs::read_snapshot::{freshness, readable_revision};
 use crate::writer::{BranchHandle, branch_deleted};
 
-use queue::{EventQueue, is_wanted};
+use queue::EventQueue;
 
 /// How much of the log is read at once.
 const PAGE_BYTES: usize = 512 << 10;
@@ -171,7 +171,7 @@ impl Watch {
                     return Ok(());
                 }
                 let change = &applied.entry.change;
-                if is_wanted(&request.paths, change) {
+                if change.is_below(&request.paths) {
                     let event = event(&applied.entry, with_diffs, &mut packs).await?;
                     queue.push(BatchEvent::Change(event));
                 }

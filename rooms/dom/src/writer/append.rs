@@ -9,6 +9,7 @@ use vdom_core::{BranchAddress, Content, ContentChunk, Hash, Result};
 use vdom_security::PermittedStore;
 use vdom_store::{Append, Batch, BatchId, ChunkId, LogId, OperationKey, StoreErrorKind};
 
+use crate::branch::views_wait::VIEWS_WAIT_MAX;
 use crate::branch::{AppliedBatch, AppliedChange, Head};
 use crate::content;
 use crate::content::packs::{PackWriter, StoredDiff};
@@ -79,7 +80,7 @@ impl Writer {
         loop {
             self.check_open()?;
             let head = self.branch.head();
-            self.branch.await_views(head.number).await?;
+            self.branch.await_views(head.number, VIEWS_WAIT_MAX).await?;
             let limit = compaction_limit::limit(&self.branch, wanted, now_ms).await?;
             if limit == 0 || self.try_append_control_records(&[ControlRecord::Limit(limit)]).await?
             {

@@ -7,7 +7,7 @@ use vdom_security::Permit;
 
 use crate::branch::{AppliedBatch, Branch, Head, broken_chain};
 use crate::error::from_store;
-use crate::records::{ControlRecord, decode_batch};
+use crate::records::decode_batch;
 use crate::views::view_builder;
 
 const READ_AHEAD_BYTES: usize = 8 << 20;
@@ -52,8 +52,7 @@ async fn read_on(branch: &Branch) -> Result<bool> {
         if !continues {
             return Err(broken_chain(&branch.address, log_entry.number));
         }
-        let continues_another = record.control_records.iter().any(ControlRecord::has_parent);
-        if continues_another && branch.parent.is_none() {
+        if record.parent().is_some() && branch.parent.is_none() {
             // It was opened before somebody created it from another.
             branch.retire();
             return Err(Error::unavailable("the branch was created just now: try again")

@@ -81,11 +81,7 @@ fn is_awaited(pin: Pin, now_ms: i64) -> bool {
 
 /// The revision at which a log leaves what it continues.
 fn begins_at(first: &LogEntry) -> Result<Option<u64>> {
-    let control_records = decode_batch(first)?.control_records;
-    Ok(control_records.iter().find_map(|control| match control {
-        ControlRecord::Parent { revision, .. } => Some(*revision),
-        _ => None,
-    }))
+    Ok(decode_batch(first)?.parent().map(|parent| parent.revision))
 }
 
 /// The log with which a restore goes on where this one ended.

@@ -133,7 +133,7 @@ impl Driver {
             *at = number;
             // Two steps are never at the same time.
             tokio::time::sleep(Duration::from_millis(1)).await;
-            let taken = tokio::time::timeout(STEP_MAX, self.take(step)).await;
+            let taken = tokio::time::timeout(STEP_MAX, Box::pin(self.take(step))).await;
             taken.map_err(|_| format!("no end of {step:?}"))??;
         }
         *at = scenario.steps.len();

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use vdom_core::BranchAddress;
 use vdom_core::dom::events::{BatchEvent, EventBatch, EventSlice};
-use vdom_core::{BranchAddress, Change};
 
 use crate::branch::{AppliedBatch, SharedEvents};
 
@@ -53,7 +53,7 @@ impl EventQueue {
         // What is wanted and stands together is sent together.
         let mut start = skipped;
         for (index, applied) in batch.changes.iter().enumerate().skip(skipped) {
-            if !is_wanted(paths, &applied.entry.change) {
+            if !applied.entry.change.is_below(paths) {
                 self.push_shared(EventSlice::new(Arc::clone(events), start..index));
                 start = index + 1;
             }
@@ -110,13 +110,4 @@ impl EventQueue {
             self.ready.push_back(EventSlice::whole(batch));
         }
     }
-}
-
-/// Whether any of the paths covers where the node is or was.
-pub(super) fn is_wanted(paths: &[String], change: &Change) -> bool {
-    paths.is_empty()
-        || paths.iter().any(|prefix| {
-            change.path.is_covered_by(prefix)
-                || change.old_path.as_ref().is_some_and(|path| path.is_covered_by(prefix))
-        })
 }

@@ -113,13 +113,8 @@ pub(crate) async fn compact_branch(
     let wanted = wanted(branch, retention, environment.now_ms()).await?;
     // What an earlier compaction has begun is completed first.
     let begun = known.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.revision) < known.limit;
-    if !begun && wanted < own_oldest(branch).saturating_add(min_changes.max(1)) {
-        return match &known.checkpoint {
-            Some(checkpoint) => finish(branch, permit, environment, checkpoint).await,
-            None => Ok(None),
-        };
-    }
-    let limit = if begun {
+    let is_enough = wanted >= own_oldest(branch).saturating_add(min_changes.max(1));
+    let limit = if begun || !is_enough {
         known.limit
     } else {
         handle.ask(|reply| Command::Limit { wanted, reply }).await?
@@ -132,14 +127,28 @@ pub(crate) async fn compact_branch(
         // Another compaction may have gone on to a later revision meanwhile.
         let limit = limit.max(known.limit);
         let covers = |checkpoint: &&Arc<Checkpoint>| checkpoint.revision >= limit;
-        if let Some(checkpoint) = known.checkpoint.as_ref().filter(covers) {
-            return finish(branch, permit, environment, checkpoint).await;
-        }
-        match write_checkpoint(handle, environment, limit, known.checkpoint.as_deref()).await {
-            Err(error)
-                if branch.compaction().limit > limit
-                    || branch.is_outdated(known.checkpoint.as_deref(), &error) => {}
-            written => written?,
+        let standing = known.checkpoint.as_ref().filter(covers);
+        let done = match standing {
+            Some(checkpoint) => finish(branch, permit, environment, checkpoint).await.map(Some),
+            None => {
+                let known = known.checkpoint.as_deref();
+                write_checkpoint(handle, environment, limit, known).await.map(|()| None)
+            }
+        };
+        match done {
+            Ok(Some(report)) => return Ok(report),
+            Ok(None) => {}
+            Err(error) => {
+                // It may rest on what another compaction has taken out.
+                if branch.is_behind_checkpoint(&error).await? {
+                    handle.verify_head().await?;
+                }
+                let is_outdated = branch.compaction().limit > limit
+                    || branch.is_outdated(known.checkpoint.as_deref(), &error);
+                if !is_outdated {
+                    return Err(error);
+                }
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! From a seed to a scenario.
 
+use std::collections::VecDeque;
+
 use crate::random::Random;
 use crate::steps::{Action, At, Edit, OnConflict, Resolution, Scenario, Seen, Step, Who, Write};
 
@@ -18,6 +20,7 @@ pub fn scenario(seed: u64, steps: usize) -> Scenario {
         restores: large || random.percent(30),
         sleeps: random.percent(15),
         compacts: random.percent(60),
+        next: VecDeque::new(),
         random,
     };
     let delay_ms = [0, 0, 3, 20][style.random.below(4) as usize];
@@ -44,6 +47,8 @@ struct Style {
     restores: bool,
     sleeps: bool,
     compacts: bool,
+    /// What belongs together comes one after the other, more or less.
+    next: VecDeque<Step>,
 }
 
 impl Style {
@@ -55,6 +60,14 @@ impl Style {
             let action = self.fork();
             let (who, action) = self.placed(action);
             return Step::Call(who, action);
+        }
+        if self.random.percent(75)
+            && let Some(step) = self.next.pop_front()
+        {
+            return step;
+        }
+        if self.next.is_empty() && self.random.percent(4) {
+            self.next = self.together();
         }
         match self.random.below(100) {
             0..60 => {
@@ -95,6 +108,89 @@ impl Style {
             // Whatever is left out where the scenario has none of it.
             _ => Step::Take { number: self.random.small(3), events: 1 },
         }
+    }
+
+    /// Steps that find little one by one: what two do to one branch at the same time, and
+    /// what is left of what it rests on.
+    fn together(&mut self) -> VecDeque<Step> {
+        let (gateway, branch) = (self.random.small(3), self.random.small(self.begun));
+        let on = |style: &mut Self, branch| Who { gateway, branch, ..style.who() };
+        let compact = |style: &mut Self, branch| {
+            let keep = style.random.small(4);
+            Step::Call(on(style, branch), Action::Compact { keep })
+        };
+        let look = |style: &mut Self, branch| {
+            let action = match style.random.below(3) {
+                0 => Action::Write(style.write()),
+                1 => Action::Tree { at: At::Confirmed },
+                _ => Action::Read { path: style.path(), by_id: false, at: style.at() },
+            };
+            Step::Call(Who { gateway: style.random.small(3), ..on(style, branch) }, action)
+        };
+        let mut steps = VecDeque::new();
+        match self.random.below(4) {
+            // Two begin the same fork, at revisions of their own; then its parent forgets.
+            0 if self.branches > 1 => {
+                let fork = if self.begun < self.branches {
+                    self.begun += 1;
+                    self.begun - 1
+                } else {
+                    let fork = self.random.small(self.branches);
+                    let action = Action::DeleteBranch { named: false };
+                    steps.push_back(Step::Call(on(self, fork), action));
+                    fork
+                };
+                let begin = |style: &mut Self, other| {
+                    let back = Some(style.random.small(4));
+                    let named = style.random.percent(60);
+                    let who = Who { gateway: gateway + other, ..on(style, fork) };
+                    (who, Action::Fork { from: Some(branch), back, named })
+                };
+                steps.push_back(Step::Race(begin(self, 0), begin(self, 1)));
+                steps.extend([compact(self, branch), look(self, fork)]);
+            }
+            // A fork is followed while its parent is asleep, wakes up, and forgets.
+            1 if self.branches > 1 => {
+                let fork = self.random.small(self.branches);
+                let back = Some(self.random.small(3));
+                let action = Action::Fork { from: Some(branch), back, named: true };
+                let number = self.random.small(3);
+                let who = on(self, fork);
+                steps.push_back(Step::Call(who, action));
+                steps.push_back(look(self, branch));
+                steps.push_back(Step::Subscribe { who, number, back: None, path: None });
+                steps.push_back(Step::Idle { seconds: 65 + 65 * self.random.small(2) });
+                steps.extend([look(self, branch), compact(self, branch)]);
+                steps.extend([look(self, fork), look(self, fork)]);
+            }
+            // Two gateways forget at the same time, and what is left is all there is.
+            2 if self.compacts => {
+                let forget = |style: &mut Self, other| {
+                    let who = Who { gateway: gateway + other, ..on(style, branch) };
+                    (who, Action::Compact { keep: style.random.small(6) })
+                };
+                steps.push_back(Step::Race(forget(self, 0), forget(self, 1)));
+                steps.push_back(match self.random.below(3) {
+                    0 => Step::Rebuild,
+                    1 => Step::Restart { gateway: self.random.small(3), orderly: false },
+                    _ => look(self, branch),
+                });
+                steps.push_back(look(self, branch));
+            }
+            // Two do the same.
+            _ => {
+                let first = self.action();
+                let kind = std::mem::discriminant(&first);
+                let second = (0..50).map(|_| self.action());
+                let second = second.collect::<Vec<_>>().into_iter();
+                let mut same = second.filter(|action| std::mem::discriminant(action) == kind);
+                let second = same.next().unwrap_or_else(|| first.clone());
+                let other = Who { gateway: gateway + 1, ..on(self, branch) };
+                steps.push_back(Step::Race((on(self, branch), first), (other, second)));
+                steps.push_back(look(self, branch));
+            }
+        }
+        steps
     }
 
     fn seconds(&mut self) -> u8 {

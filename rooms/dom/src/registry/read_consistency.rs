@@ -48,7 +48,7 @@ impl BranchHandle {
             branch.check_kept(revision)?;
         }
         if let Some(max_age_ms) = at.max_age_ms
-            && self.age() > Duration::from_millis(max_age_ms)
+            && self.is_older_than(Duration::from_millis(max_age_ms))
         {
             self.verify_head().await?;
         }
@@ -68,6 +68,12 @@ impl BranchHandle {
             self.wait(deadline, is_known, || format!("operation {operation}")).await?;
         }
         Ok(())
+    }
+
+    /// Whether the head was proven longer ago. Another gateway may append in the very moment
+    /// of a proof: no age at all asks for one that comes after the question.
+    fn is_older_than(&self, max_age: Duration) -> bool {
+        self.branch.is_shared() && (max_age.is_zero() || self.age() > max_age)
     }
 
     /// Since the head was last proven; nothing where nobody else can append.

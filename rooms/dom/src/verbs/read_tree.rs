@@ -185,8 +185,42 @@ impl Walk {
         // Views that have caught up keep the order of paths; if they do not in
         // time, the log tells what they lack.
         branch.views_complete_to(revision, VIEWS_WAIT_MAX).await;
-        let rows_from = branch.watermark().position.revision.min(revision);
-        Ok(Stage::Rows(As { revision, rows_from }, None))
+        loop {
+            let checkpoint = branch.compaction().checkpoint;
+            // Another gateway may have written views further than this one knows, and
+            // compacted what they are made of.
+            let written = branch.watermark().position.revision.max(covered(branch));
+            let rows_from = written.min(revision);
+            let as_of = As { revision, rows_from };
+            if rows_from == revision {
+                return Ok(Stage::Rows(as_of, None));
+            }
+            let number = branch.head().number;
+            match touched_after(branch, rows_from).await {
+                Ok(touched) => {
+                    self.unwritten = Some((number, touched));
+                    return Ok(Stage::Rows(as_of, None));
+                }
+                Err(error) if branch.is_outdated(checkpoint.as_deref(), &error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Looks for nodes that changed since the last look. Those from before may be in a
+    /// checkpoint by now, which is newer than rows that were read.
+    async fn look_again(&mut self, as_of: As) -> Result<()> {
+        let number = self.branch.head().number;
+        let known = match &mut self.unwritten {
+            Some((known, _)) if *known == number => return Ok(()),
+            Some((_, touched)) => std::mem::take(touched),
+            None => HashSet::new(),
+        };
+        let from = as_of.rows_from.max(covered(&self.branch).min(as_of.revision));
+        let mut touched = touched_after(&self.branch, from).await?;
+        touched.extend(known);
+        self.unwritten = Some((number, touched));
+        Ok(())
     }
 
     async fn read_rows(&mut self, as_of: As, after: Option<(String, Bytes)>) -> Result<Stage> {
@@ -200,10 +234,7 @@ impl Walk {
         let rows = branch.store().scan_paths(branch.log, DocumentView::Node.kind(), &range).await;
         let rows = rows.map_err(|error| from_store(error, &branch.address))?;
         if as_of.rows_from < as_of.revision {
-            let number = branch.head().number;
-            if self.unwritten.as_ref().is_none_or(|(known, _)| *known != number) {
-                self.unwritten = Some((number, touched_after(&branch, as_of.rows_from).await?));
-            }
+            self.look_again(as_of).await?;
         }
         let is_unwritten =
             |id| self.unwritten.as_ref().is_some_and(|(_, nodes)| nodes.contains(&id));
@@ -231,7 +262,9 @@ impl Walk {
 
     /// Nodes that the rows could not show where they were at the revision.
     async fn read_moved(&mut self, as_of: As) -> Result<Stage> {
-        for id in touched_after(&self.branch.clone(), as_of.rows_from).await? {
+        self.look_again(as_of).await?;
+        let touched = self.unwritten.take().map(|(_, touched)| touched).unwrap_or_default();
+        for id in touched {
             self.take_earlier(id, as_of.revision).await?;
         }
         // A node may be missing whose tombstone was removed before the walk came by.
@@ -251,6 +284,11 @@ impl Walk {
         self.ready.extend(node.filter(is_wanted));
         Ok(())
     }
+}
+
+/// The last revision of which the rows tell all, as another gateway has compacted it.
+fn covered(branch: &Branch) -> u64 {
+    branch.compaction().checkpoint.map_or(0, |checkpoint| checkpoint.revision)
 }
 
 /// The nodes that changed after `revision`.

@@ -17,9 +17,8 @@ pub(crate) async fn limit(branch: &Branch, wanted: u64, now_ms: i64) -> Result<u
     let mut rows = RowPages::new(branch, DocumentView::Pin);
     while let Some(page) = rows.next().await? {
         for row in page {
-            let needed = pins::needed_by(branch.store(), decode_pin(&row)?, now_ms).await?;
-            // What the branch continues itself is pinned there.
-            if let Some(needed) = needed.filter(|needed| *needed > branch.inherited_revision()) {
+            let (pin, inherited) = (decode_pin(&row)?, branch.inherited_revision());
+            if let Some(needed) = pins::needed_by(branch.store(), pin, inherited, now_ms).await? {
                 wanted = wanted.min(needed);
             }
         }

@@ -24,18 +24,20 @@ struct Descendant {
     pin: Option<Pin>,
 }
 
-/// The lowest revision of the pinned log that the branch of a pin needs, or whoever continues
-/// that: while it is being made, is open, or was restored since. `None` for nothing.
+/// The lowest revision after `inherited` of the pinned log that the branch of a pin needs, or
+/// whoever continues that: while it is being made, is open, or was restored since. `None` for
+/// nothing; what the log continues up to `inherited` is pinned where it lives.
 pub(super) async fn needed_by(
     store: PermittedStore<'_>,
     pin: Pin,
+    inherited: u64,
     now_ms: i64,
 ) -> Result<Option<u64>> {
     let mut needed: Option<u64> = None;
     let mut known = HashSet::new();
     let mut waiting = vec![Descendant { log: pin.log, revision: pin.revision, pin: Some(pin) }];
     while let Some(Descendant { log, revision, pin }) = waiting.pop() {
-        if !known.insert((log, revision)) {
+        if revision <= inherited || !known.insert((log, revision)) {
             continue;
         }
         let resource = format!("log {log}");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use vdom_core::dom::calls::{ConflictReason, DiffSource, OnConflict, WriteDiff};
 use vdom_core::dom::diff::{self, NewContent, PutContent};
 use vdom_core::dom::merge::{Merged, merge, merge_attributes};
-use vdom_core::limits::MERGE_MAX_BYTES;
+use vdom_core::limits::{CHUNK_BYTES, MERGE_MAX_BYTES};
 use vdom_core::{
     ChangeKind, ClockOrdering, Diff, ErrorCode, NodeId, NodeKind, NodePath, VectorClock,
 };
@@ -230,6 +230,12 @@ impl<'a> Stage<'a> {
     }
 
     fn merge(&self, actor: &str, write: &WriteDiff, diff: &Diff, node: Rc<State>) -> Verdict {
+        // Whatever it was made of, such bytes are no document.
+        if node.kind.is_document()
+            && matches!(diff.put(), Some(PutContent::Bytes(bytes)) if bytes.len() > CHUNK_BYTES)
+        {
+            return Verdict::Refused(ErrorCode::InvalidArgument);
+        }
         let of_base = |base: &State| match merged(base, &node, diff) {
             Err(code) => Verdict::Refused(code),
             Ok(None) => Verdict::Conflict(ConflictReason::Merge, node.clone()),

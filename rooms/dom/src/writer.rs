@@ -24,6 +24,7 @@ pub(crate) use proposal::{Proposal, request_hash, staged, store_large_put};
 pub(crate) use propose::{explain_conflict, is_of_diff, propose};
 pub(crate) use queue::{BranchHandle, Command, CommandQueue, Queued};
 pub(crate) use recorded::recorded;
+pub(crate) use rules::check_staged;
 pub(crate) use set_proposal::{SetItem, SetProposal, located};
 
 use std::sync::Arc;

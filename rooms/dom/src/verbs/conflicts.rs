@@ -28,7 +28,8 @@ use crate::records::{
 use crate::registry::BranchRegistry;
 use crate::writer::merge::merge_base;
 use crate::writer::{
-    BranchHandle, Command, Proposal, answered, explain_conflict, open_conflict, propose, recorded,
+    BranchHandle, Command, Proposal, answered, check_staged, explain_conflict, open_conflict,
+    propose, recorded,
 };
 
 /// How often a resolution is made again because what it ends in has changed meanwhile.
@@ -194,6 +195,8 @@ async fn theirs(
 ) -> Result<Option<Bytes>> {
     let diff = Diff::parse_stored(refused)?;
     let Some(stands) = current.or(base) else { return Ok(Some(refused.clone())) };
+    let of_node = |error: Error| error.resource(branch.address.node(&stands.path));
+    check_staged(&diff, stands.kind).map_err(of_node)?;
     let made_of = match base.filter(|base| base.live) {
         _ if !diff.needs_content() => Bytes::new(),
         Some(base) => content::load(branch.store(), &branch.address, &base.content).await?,
@@ -209,8 +212,7 @@ async fn theirs(
             .resource(&branch.address));
         }
     };
-    let made = diff::apply(&diff, stands.kind, &made_of, &stands.attributes)
-        .map_err(|error| error.resource(branch.address.node(&stands.path)))?;
+    let made = diff::apply(&diff, stands.kind, &made_of, &stands.attributes).map_err(of_node)?;
     if made.deleted {
         return Ok(current.map(|_| Diff::delete()));
     }

@@ -37,7 +37,8 @@ pub(super) async fn needed_by(
     let mut known = HashSet::new();
     let mut waiting = vec![Descendant { log: pin.log, revision: pin.revision, pin: Some(pin) }];
     while let Some(Descendant { log, revision, pin }) = waiting.pop() {
-        if revision <= inherited || !known.insert((log, revision)) {
+        let made_at = pin.map(|pin| pin.revision);
+        if revision <= inherited || !known.insert((log, revision, made_at)) {
             continue;
         }
         let resource = format!("log {log}");

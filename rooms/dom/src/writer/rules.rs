@@ -258,7 +258,7 @@ impl Staging<'_> {
 }
 
 /// Refuses bytes above 1 MiB for a document: once they are chunks, nobody looks into them.
-fn check_staged(diff: &Diff, kind: NodeKind) -> Result<()> {
+pub(crate) fn check_staged(diff: &Diff, kind: NodeKind) -> Result<()> {
     match diff.put() {
         Some(PutContent::Chunks(_)) if kind.is_document() => Err(Error::invalid(format!(
             "{kind:?} nodes take a put with a document `v`, or patch: bytes are for FILE nodes"

@@ -88,7 +88,11 @@ impl World {
         }
         let oldest = self.oldest(log);
         // Before the first change there is nothing that could be gone.
-        if (1..oldest).contains(&revision) {
+        // The log that has it may have kept it, where one between them is compacted: a gateway
+        // may not have heard of that.
+        let owner = self.owner(log, revision);
+        let may_stand = self.gateways > 1 && owner != log && revision >= self.logs[owner].limit;
+        if (1..oldest).contains(&revision) && !(may_stand && answer.is_ok()) {
             return Err(ErrorCode::Compacted);
         }
         if revision > oldest.max(1) - 1 && !self.is_boundary(log, revision) {

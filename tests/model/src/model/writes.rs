@@ -248,7 +248,16 @@ impl<'a> Stage<'a> {
             }
         };
         match self.base(&node, &write.clock) {
-            Base::Gone => Verdict::Conflict(ConflictReason::StaleClock, node),
+            Base::Gone => {
+                let gone = Verdict::Conflict(ConflictReason::StaleClock, node.clone());
+                match self.changed_to(&node, &write.clock) {
+                    // A gateway may not have heard yet that it is gone.
+                    Some(base) if self.world.gateways > 1 => {
+                        Verdict::Either(Box::new([of_base(&base), gone]))
+                    }
+                    _ => gone,
+                }
+            }
             Base::Kept(base) if !base.live => Verdict::Conflict(ConflictReason::StaleClock, node),
             Base::Kept(base) => of_base(&base),
             Base::Oldest(base) => {
@@ -286,6 +295,15 @@ impl<'a> Stage<'a> {
         let kind = ChangeKind::Update;
         let staged = Staged { node: after, kind, old_path: None, merged: true, is_new: false };
         Verdict::Written(Box::new(staged))
+    }
+
+    /// What the change with this clock made of a node, whether it is kept or not.
+    fn changed_to(&self, node: &State, clock: &VectorClock) -> Option<Rc<State>> {
+        let changes = self.world.changes(self.log, self.head);
+        let base = changes.iter().rfind(|change| {
+            change.node.id == node.id && change.node.clock == *clock && change.node.live
+        });
+        base.map(|change| change.node.clone())
     }
 
     fn base(&self, node: &State, clock: &VectorClock) -> Base {

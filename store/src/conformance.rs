@@ -110,6 +110,7 @@ macro_rules! conformance_suite {
                 the_largest_batch_comes_back
                 a_log_is_read_in_pages
                 the_head_is_confirmed
+                the_ends_of_many_logs
                 revisions_find_their_batch
                 operations_find_their_batch
                 logs_are_listed_by_name

@@ -23,8 +23,8 @@ use crate::compaction::{CompactionReport, Retention};
 use crate::metrics::DomMetrics;
 use crate::registry::{BranchRegistry, RoomBounds, remote_feed, usage_count};
 use crate::verbs::{
-    branches, change_set, conflicts, explain_conflict, history, read_snapshot, read_tree, revert,
-    subscribe, write_diff,
+    branches, change_set, conflicts, explain_conflict, history, list, read_snapshot, read_tree,
+    revert, subscribe, write_diff,
 };
 use crate::writer::BranchHandle;
 
@@ -190,7 +190,7 @@ impl DocumentService for DocumentRoom {
 
     async fn list_repos(&self, caller: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>> {
         let permit = self.registry.authority.authorize(caller, Action::Read, &realm, None)?;
-        branches::list_repos(self.registry.store.with(&permit), &realm).await
+        list::list_repos(self.registry.store.with(&permit), &realm).await
     }
 
     async fn list_branches(
@@ -201,7 +201,7 @@ impl DocumentService for DocumentRoom {
     ) -> Result<Vec<BranchSummary>> {
         let permit =
             self.registry.authority.authorize(caller, Action::Read, &realm, Some(&repo))?;
-        branches::list_branches(&self.registry, &permit, realm, repo).await
+        list::list_branches(&self.registry, &permit, realm, repo).await
     }
 
     async fn write_diffs(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fixtures::{LogWriter, assert_kind, descriptor, fresh, key, log_name};
 use super::{Outcome, Subject};
-use crate::batch::{BATCH_MAX_BYTES, LogEntry};
+use crate::batch::{BATCH_MAX_BYTES, Batch, BatchOutline, LogEnds, LogEntry};
 use crate::error::StoreErrorKind;
 use crate::log::{LogFilter, LogId, LogName};
 use crate::store::Append;
@@ -160,6 +160,34 @@ pub async fn the_head_is_confirmed(subject: &mut dyn Subject) -> Outcome {
         assert!(store.confirm(writer.log, head).await.unwrap());
         assert!(!store.confirm(writer.log, head - 1).await.unwrap());
     }
+    Outcome::Passed
+}
+
+pub async fn the_ends_of_many_logs(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let (mut short, mut long) = (LogWriter::new("short"), LogWriter::new("long"));
+    let only = short.append_many(&*store, 1).await.remove(0);
+    let mut batches = long.append_many(&*store, 4).await;
+    let closing = Batch { closing: true, ..long.batch(0) };
+    batches.push(long.append(&*store, closing).await);
+
+    let outline =
+        |number, batch: &Batch| BatchOutline::from(&LogEntry { number, batch: batch.clone() });
+    let mut wanted = vec![long.log, short.log];
+    wanted.extend((0..1200_u32).map(|log| {
+        let mut id = [9; 32];
+        id[..4].copy_from_slice(&log.to_be_bytes());
+        LogId(id)
+    }));
+    let mut found = store.ends(&wanted).await.unwrap();
+    found.sort_by_key(|ends| ends.last.number);
+    let expected = [
+        LogEnds { log: short.log, first: outline(1, &only), last: outline(1, &only) },
+        LogEnds { log: long.log, first: outline(1, &batches[0]), last: outline(5, &batches[4]) },
+    ];
+    assert_eq!(found, expected);
+    assert!(found[1].last.closing);
+    assert_eq!(store.ends(&[]).await.unwrap(), []);
     Outcome::Passed
 }
 

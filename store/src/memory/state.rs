@@ -6,7 +6,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::batch::codec::digest_in;
-use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::batch::{Batch, BatchOutline, LogEnds, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk};
 use crate::error::StoreResult;
 use crate::incarnations::IncarnationSearch;
@@ -113,6 +113,11 @@ impl MemoryState {
     pub(super) fn last(&self, log: LogId) -> Option<LogEntry> {
         let (number, row) = self.logs.get(&log)?.last_key_value()?;
         Some(LogEntry { number: *number, batch: row.batch.clone() })
+    }
+
+    pub(super) fn ends(&self, log: LogId) -> Option<LogEnds> {
+        let (first, last) = (self.at(log, 1)?, self.last(log)?);
+        Some(LogEnds { log, first: BatchOutline::from(&first), last: BatchOutline::from(&last) })
     }
 
     pub(super) fn number_of(&self, log: LogId, revision: u64) -> Option<u64> {

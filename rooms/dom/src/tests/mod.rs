@@ -5,6 +5,7 @@ mod change_sets;
 mod compaction;
 mod faults;
 mod forks;
+mod listing;
 mod maintenance;
 mod merging;
 mod quotas;

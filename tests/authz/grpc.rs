@@ -132,7 +132,8 @@ fn rows(realm: &str) -> Vec<Row> {
         v1::write_diffs_chunk::Chunk::Diff(write.clone()),
     ];
     let streamed = streamed.map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) }.encode_to_vec());
-    let list_branches = v1::ListBranchesRequest { realm: realm(), repo: repo() };
+    let list_branches =
+        v1::ListBranchesRequest { realm: realm(), repo: repo(), ..Default::default() };
     let in_anothers_name = v1::WriteDiffRequest { author: "bob".to_owned(), ..write.clone() };
     vec![
         row("WriteDiff", &write, WRITE),

@@ -11,14 +11,16 @@ mod conflicts;
 mod reads;
 mod writes;
 
-pub use branches::{BranchSummary, CreateBranch, DeleteBranch, RepoSummary};
+pub use branches::{
+    BranchPage, BranchSummary, CreateBranch, DeleteBranch, ListBranches, RepoSummary,
+};
 pub use change_sets::{
     ChangeSetPart, RevertChanges, SetConflicts, SetOutcome, SetWritten, WriteDiffs,
 };
 pub use changes::{ChangeEvent, Event, GetHistory, HistoryPage, ResumePoint, Subscribe};
 pub use checks::{
-    checked_actor, checked_conflict_limit, checked_history_limit, checked_message,
-    checked_metadata, checked_prefixes, checked_revisions,
+    checked_actor, checked_branch_page_size, checked_conflict_limit, checked_history_limit,
+    checked_message, checked_metadata, checked_prefixes, checked_revisions,
 };
 pub use conflicts::{
     Conflict, ConflictExplanation, ConflictHunk, ConflictPage, ConflictReason, ExplainConflict,

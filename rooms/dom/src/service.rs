@@ -8,13 +8,14 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use vdom_api::dom::DocumentService;
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch,
-    ExplainConflict, GetHistory, HistoryPage, ListConflicts, ReadAt, ReadSnapshot, ReadSnapshots,
-    ReadTree, RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot,
-    Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
+    BranchPage, BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch,
+    DeleteBranch, ExplainConflict, GetHistory, HistoryPage, ListBranches, ListConflicts, ReadAt,
+    ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary, ResolveConflict, ResolveOutcome,
+    RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs,
+    WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
-use vdom_core::{BranchAddress, ErrorCode, RealmName, RepoName, Result};
+use vdom_core::{BranchAddress, ErrorCode, RealmName, Result};
 use vdom_edge::{Caller, Environment, ServiceStream};
 use vdom_security::{Action, Authority, GuardedStore, Permit, SystemPermits};
 
@@ -193,15 +194,11 @@ impl DocumentService for DocumentRoom {
         list::list_repos(self.registry.store.with(&permit), &realm).await
     }
 
-    async fn list_branches(
-        &self,
-        caller: &Caller,
-        realm: RealmName,
-        repo: RepoName,
-    ) -> Result<Vec<BranchSummary>> {
+    async fn list_branches(&self, caller: &Caller, request: ListBranches) -> Result<BranchPage> {
+        let authority = &self.registry.authority;
         let permit =
-            self.registry.authority.authorize(caller, Action::Read, &realm, Some(&repo))?;
-        list::list_branches(&self.registry, &permit, realm, repo).await
+            authority.authorize(caller, Action::Read, &request.realm, Some(&request.repo))?;
+        list::list_branches(&self.registry, &permit, &request).await
     }
 
     async fn write_diffs(

@@ -246,7 +246,9 @@ pub async fn logs_are_listed_by_name(subject: &mut dyn Subject) -> Outcome {
     let list = |realm: &str, segments: &[&str]| {
         let LogName { realm, room, segments } = log_name(realm, "", segments);
         let store = Arc::clone(&store);
-        async move { store.logs(&LogFilter { realm, room, segments }).await.unwrap() }
+        async move {
+            store.logs(&LogFilter { realm, room, segments, ..Default::default() }).await.unwrap()
+        }
     };
     assert_eq!(list("acme-2", &[]).await, [logs.pop().unwrap()]);
     assert_eq!(list("acme", &[]).await, logs);
@@ -255,6 +257,59 @@ pub async fn logs_are_listed_by_name(subject: &mut dyn Subject) -> Outcome {
     assert_eq!(list("acme", &["web", "main", "more"]).await, []);
     assert_eq!(list("acme", &[""]).await, logs[..1]);
     assert_eq!(list("nobody", &[]).await, []);
+    Outcome::Passed
+}
+
+pub async fn logs_are_listed_in_pages(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    // The last name has two logs; keys of names that begin alike are neighbours.
+    let names = ["a", "a-", "a/b", "b", "ba", "c"];
+    for (repo, branch) in [("web", "zz"), ("wea", "b"), ("web2", "b")] {
+        LogWriter::of(descriptor("acme", repo, branch, 1)).append_many(&*store, 1).await;
+    }
+    for name in names {
+        LogWriter::of(descriptor("acme", "web", name, 1)).append_many(&*store, 2).await;
+        LogWriter::of(descriptor("acme", "web", name, 2)).append_many(&*store, 1).await;
+    }
+    for limit in [1, 2, 3, 4, 100] {
+        let mut found = Vec::new();
+        let mut filter =
+            LogFilter { segments: vec!["web".to_owned()], ..LogFilter::of_realm("acme") };
+        filter.limit = Some(limit);
+        loop {
+            let page = store.logs(&filter).await.unwrap();
+            assert!(page.len() <= limit);
+            let Some(last) = page.last() else { break };
+            filter.after.clone_from(&last.name.segments);
+            found.extend(page);
+        }
+        let mut shown: Vec<_> = found.iter().map(|log| &*log.name.segments[1]).collect();
+        assert!(found.is_sorted(), "{found:?}");
+        shown.dedup();
+        assert_eq!(shown, [&names[..], &["zz"]].concat(), "in pages of {limit}");
+    }
+    let mut filter = LogFilter::of_realm("acme");
+    filter.after = vec!["web".to_owned(), "zz".to_owned()];
+    assert_eq!(store.logs(&filter).await.unwrap(), [descriptor("acme", "web2", "b", 1)]);
+    filter.limit = Some(0);
+    assert_eq!(store.logs(&filter).await.unwrap(), []);
+
+    // Those of a room have unlike numbers of segments.
+    let of_room: [&[&str]; 4] = [&["a"], &["a", "b"], &["a", "b", "c"], &["b"]];
+    for segments in of_room {
+        let name = log_name("acme", "room", segments);
+        LogWriter::of(name.incarnation(1)).append_many(&*store, 1).await;
+    }
+    let (room, mut after, mut found) = ("room".to_owned(), Vec::new(), Vec::new());
+    loop {
+        let (room, limit) = (room.clone(), Some(1));
+        let filter = LogFilter { room, after, limit, ..LogFilter::of_realm("acme") };
+        let mut page = store.logs(&filter).await.unwrap();
+        let Some(last) = page.pop() else { break };
+        found.push(last.name.segments.clone());
+        after = last.name.segments;
+    }
+    assert_eq!(found, of_room);
     Outcome::Passed
 }
 
@@ -286,7 +341,10 @@ pub async fn logs_of_rooms_are_apart(subject: &mut dyn Subject) -> Outcome {
         let LogName { realm, room, segments } = log_name(realm, room, segments);
         let store = Arc::clone(&store);
         async move {
-            let logs = store.logs(&LogFilter { realm, room, segments }).await.unwrap();
+            let logs = store
+                .logs(&LogFilter { realm, room, segments, ..Default::default() })
+                .await
+                .unwrap();
             logs.into_iter().map(|log| log.name).collect::<Vec<_>>()
         }
     };

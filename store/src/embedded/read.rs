@@ -145,11 +145,18 @@ pub(super) fn find(snapshot: &Snapshot<'_>, name: &LogName) -> StoreResult<Optio
 
 pub(super) fn logs(snapshot: &Snapshot<'_>, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
     let (from, to) = keys::descriptors(filter);
+    if from >= to {
+        return Ok(Vec::new());
+    }
+    let limit = filter.limit.unwrap_or(usize::MAX);
+    // Of unlike numbers of segments, keys have another order.
+    let read = if filter.is_in_order_of_names() { limit } else { usize::MAX };
     let mut logs = descriptors(snapshot, &from, &to)
         .filter(|log| log.as_ref().map_or(true, |log| filter.matches(&log.name)))
+        .take(read)
         .collect::<StoreResult<Vec<_>>>()?;
-    // Of unlike numbers of segments, keys have another order.
     logs.sort();
+    logs.truncate(limit);
     Ok(logs)
 }
 

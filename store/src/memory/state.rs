@@ -145,6 +145,7 @@ impl MemoryState {
         let mut logs: Vec<_> =
             self.descriptors().filter(|log| filter.matches(&log.name)).cloned().collect();
         logs.sort();
+        logs.truncate(filter.limit.unwrap_or(usize::MAX));
         logs
     }
 

@@ -288,12 +288,22 @@ impl MongoStore {
     }
 
     pub(super) async fn descriptors(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
-        let find = self
+        let mut find = self
             .collections
             .changes
             .find(documents::described_by(filter))
-            .sort(doc! { "_id": 1 })
             .projection(doc! { "_id": 1, "d": 1 });
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        // Only where the query is all of the filter; in the order of the index, so that no more
+        // is read than is answered.
+        let is_cut_by_server =
+            filter.is_in_order_of_names() && documents::is_described_by_query(filter);
+        find = match filter.limit.and_then(|limit| i64::try_from(limit).ok()) {
+            Some(limit) if is_cut_by_server => {
+                find.sort(doc! { "d.realm": 1, "d.repo": 1, "d.branch": 1 }).limit(limit)
+            }
+            _ => find.sort(doc! { "_id": 1 }),
+        };
         let documents = self.all(find, "list logs").await?;
         let decode = |document: &Document| {
             let id = document.get_str("_id").unwrap_or_default();
@@ -304,6 +314,7 @@ impl MongoStore {
         let mut logs = documents.iter().map(decode).collect::<StoreResult<Vec<_>>>()?;
         logs.retain(|log| filter.matches(&log.name));
         logs.sort();
+        logs.truncate(limit);
         Ok(logs)
     }
 

@@ -1,6 +1,7 @@
 //! Listing: what it says, and that nothing is opened for it.
 
-use vdom_core::dom::calls::BranchSummary;
+use vdom_core::dom::calls::BranchPage;
+use vdom_core::{BranchName, ErrorCode, RepoName};
 
 use super::branches::{branch, delete, fork, set_in};
 use super::restores::restored;
@@ -13,8 +14,7 @@ fn peer(store: &MemoryStore) -> DocumentRoom {
 }
 
 async fn listed(room: &DocumentRoom) -> Vec<BranchSummary> {
-    let address = address();
-    room.list_branches(&caller("anna"), address.realm, address.repo).await.expect("branches")
+    branches_of(room).await.expect("branches")
 }
 
 /// As a branch that is opened says of itself.
@@ -82,4 +82,74 @@ async fn what_another_gateway_acknowledged_is_listed() {
         listed(&here).await.into_iter().map(|it| (it.name, it.revision, it.epoch)).collect();
     let main = opened(&there, "main").await.epoch;
     assert_eq!(shown, [("main".to_owned(), 2, main), ("over".to_owned(), 1, anew.epoch)]);
+}
+
+async fn page(
+    room: &DocumentRoom,
+    of: &str,
+    branch: Option<&str>,
+    size: u32,
+) -> Result<BranchPage> {
+    let (realm, repo) = (address().realm, RepoName::parse(of)?);
+    let branch = branch.map(BranchName::parse).transpose()?;
+    let request = ListBranches::new(realm, repo, branch, size, "")?;
+    room.list_branches(&caller("anna"), request).await
+}
+
+#[tokio::test]
+async fn pages_have_every_branch_once_whatever_ended_between() {
+    let store = MemoryStore::shared(1);
+    let room = peer(&store);
+    for name in ["a", "b", "c", "d", "e"] {
+        set_in(&room, name, "a", "1").await;
+    }
+    // Names with several logs, also more than a page looks at.
+    for name in ["b", "c", "c", "c", "c", "e"] {
+        delete(&room, name).await.expect("deleted");
+        if name == "c" {
+            set_in(&room, name, "a", "1").await;
+        }
+    }
+    let names = |page: &BranchPage| {
+        page.branches.iter().map(|branch| branch.name.clone()).collect::<Vec<_>>()
+    };
+    for size in 1..=5 {
+        let (mut token, mut pages) = (String::new(), Vec::new());
+        loop {
+            let BranchAddress { realm, repo, .. } = address();
+            let request = ListBranches::new(realm, repo, None, size, &token).expect("valid");
+            let page = room.list_branches(&caller("anna"), request).await.expect("a page");
+            assert!(page.branches.len() <= size as usize);
+            pages.extend(names(&page));
+            if page.next_page_token.is_empty() {
+                break;
+            }
+            assert_eq!(page.branches.len(), size as usize, "only the last page is short");
+            token = page.next_page_token;
+        }
+        assert_eq!(pages, ["a", "c", "d"], "in pages of {size}");
+    }
+    let exact = page(&room, "repo", None, 3).await.expect("a page");
+    assert_eq!((names(&exact), &*exact.next_page_token), (listed_names(&room).await, ""));
+}
+
+async fn listed_names(room: &DocumentRoom) -> Vec<String> {
+    listed(room).await.into_iter().map(|branch| branch.name).collect()
+}
+
+#[tokio::test]
+async fn one_branch_is_listed_by_its_name() {
+    let room = room();
+    set_in(&room, "main", "a", "1").await;
+    set_in(&room, "gone", "a", "1").await;
+    delete(&room, "gone").await.expect("deleted");
+    let one = page(&room, "repo", Some("main"), 1).await.expect("listed");
+    assert_eq!(one.branches, [opened(&room, "main").await]);
+    for name in ["gone", "never"] {
+        assert_eq!(page(&room, "repo", Some(name), 0).await, Ok(BranchPage::default()));
+    }
+    for branch in [None, Some("main")] {
+        let error = page(&room, "nowhere", branch, 0).await.expect_err("no such repo");
+        assert_eq!(error.code, ErrorCode::NotFound, "{error}");
+    }
 }

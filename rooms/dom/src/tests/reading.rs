@@ -2,7 +2,7 @@
 
 use futures::{StreamExt, TryStreamExt};
 use vdom_core::dom::calls::{CreateBranch, GetHistory, ReadTree, TreeEntry};
-use vdom_core::{BranchName, Error, ErrorCode, RepoName};
+use vdom_core::{BranchName, Error, ErrorCode};
 
 use super::*;
 
@@ -196,10 +196,9 @@ async fn repos_and_branches_are_listed() {
     other.address = BranchAddress::parse("", "repo", "feature/x").expect("valid");
     accepted(&room, other).await;
     let realm = RealmName::parse("default").expect("valid");
-    let repos = room.list_repos(&caller("anna"), realm.clone()).await.expect("listed");
+    let repos = room.list_repos(&caller("anna"), realm).await.expect("listed");
     assert_eq!((repos[0].name.as_str(), repos[0].branches), ("repo", 2));
-    let repo = RepoName::parse("repo").expect("valid");
-    let branches = room.list_branches(&caller("anna"), realm, repo).await.expect("listed");
+    let branches = branches_of(&room).await.expect("listed");
     let names: Vec<_> = branches.iter().map(|branch| (&*branch.name, branch.revision)).collect();
     assert_eq!(names, [("feature/x", 1), ("main", 1)]);
 }

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use vdom_core::dom::calls::{BranchSummary, RepoSummary};
-use vdom_core::{BranchAddress, BranchName, Error, ErrorCode, RealmName, RepoName, Result};
+use vdom_core::dom::calls::{BranchPage, BranchSummary, ListBranches, RepoSummary};
+use vdom_core::limits::BRANCH_PAGE_MAX_BYTES;
+use vdom_core::{BranchAddress, BranchName, Error, RealmName, RepoName, Result};
 use vdom_security::{Permit, PermittedStore};
 use vdom_store::{LogDescriptor, LogEnds, LogFilter, LogId};
 
@@ -16,6 +17,9 @@ use crate::verbs::branches::summary;
 
 /// So many logs are looked at in one call of the store.
 const LOGS_AT_ONCE: usize = 256;
+
+/// What a branch takes on the wire beside names: its hash, epoch and revisions.
+const NUMBERS_BYTES: usize = 80;
 
 /// The branch that another one was created from, and at which revision.
 type Origin = (BranchName, u64);
@@ -40,33 +44,74 @@ pub(crate) async fn list_repos(
     Ok(repos.into_iter().map(summary).collect())
 }
 
-/// The branches of a repo by name.
+/// A page of the branches of a repo by name.
 pub(crate) async fn list_branches(
     registry: &BranchRegistry,
     permit: &Permit,
-    realm: RealmName,
-    repo: RepoName,
-) -> Result<Vec<BranchSummary>> {
+    request: &ListBranches,
+) -> Result<BranchPage> {
+    let (realm, repo) = (&request.realm, &request.repo);
     let resource = format!("{realm}/{repo}");
-    let logs = registry
-        .store
-        .with(permit)
-        .logs(&logs_of_repo(&realm, &repo))
-        .await
-        .map_err(|error| from_store(error, &resource))?;
-    if logs.is_empty() {
-        return Err(Error::new(
-            ErrorCode::NotFound,
-            format!("repo `{repo}` does not exist in realm `{realm}`: the first write creates it"),
-        )
-        .resource(resource));
+    let failed = |error| from_store(error, &resource);
+    let store = registry.store.with(permit);
+    let mut filter = logs_of_repo(realm, repo);
+    if let Some(branch) = &request.branch {
+        let (realm, repo, branch) = (realm.clone(), repo.clone(), branch.clone());
+        let name = log_name(&BranchAddress { realm, repo, branch });
+        if let Some(log) = store.find(&name).await.map_err(failed)? {
+            let branches = summaries(registry, permit, &resource, &[log]).await?;
+            return Ok(BranchPage { branches, next_page_token: String::new() });
+        }
     }
-    let newest = newest_of_each_name(logs);
-    let mut branches = Vec::with_capacity(newest.len());
-    for logs in newest.chunks(LOGS_AT_ONCE) {
-        branches.append(&mut summaries(registry, permit, &resource, logs).await?);
+    if let Some(after) = &request.after {
+        filter.after = vec![repo.to_string(), after.to_string()];
     }
-    Ok(branches)
+    let page_size = request.page_size as usize;
+    let (mut page, mut bytes) = (BranchPage::default(), 0);
+    loop {
+        // One more than the page holds says whether there are more.
+        let limit = (page_size - page.branches.len() + 1).min(LOGS_AT_ONCE);
+        filter.limit = Some(limit);
+        let logs = store.logs(&filter).await.map_err(failed)?;
+        if logs.is_empty() && filter.after.is_empty() {
+            return Err(no_such_repo(realm, repo).resource(resource));
+        }
+        if request.branch.is_some() {
+            return Ok(page);
+        }
+        let was_cut = logs.len() == limit;
+        let mut newest = newest_of_each_name(logs);
+        let Some(last) = newest.last_mut() else { return Ok(page) };
+        if was_cut && let Some(found) = store.find(&last.name).await.map_err(failed)? {
+            // The rest of its logs may have been cut off.
+            *last = found;
+        }
+        filter.after.clone_from(&last.name.segments);
+        for branch in summaries(registry, permit, &resource, &newest).await? {
+            bytes += bytes_of(&branch);
+            let is_full = page.branches.len() >= page_size || bytes > BRANCH_PAGE_MAX_BYTES;
+            if let Some(last) = page.branches.last().filter(|_| is_full) {
+                page.next_page_token = request.page_token_after(&last.name);
+                return Ok(page);
+            }
+            page.branches.push(branch);
+        }
+        if !was_cut {
+            return Ok(page);
+        }
+    }
+}
+
+fn no_such_repo(realm: &RealmName, repo: &RepoName) -> Error {
+    Error::not_found(format!(
+        "repo `{repo}` does not exist in realm `{realm}`: the first write creates it"
+    ))
+}
+
+/// About as many as it takes on the wire.
+fn bytes_of(branch: &BranchSummary) -> usize {
+    let origin = branch.origin.as_ref().map_or(0, |(name, _)| name.as_str().len());
+    branch.name.len() + origin + NUMBERS_BYTES
 }
 
 /// Of logs in ascending order, the last of each name.

@@ -2,8 +2,8 @@
 //! names no realm.
 
 use vdom_core::dom::calls::{
-    CreateBranch, DeleteBranch, DiffSource, GetHistory, NodeSelector, ReadAt, ReadSnapshot,
-    ReadSnapshots, ReadTree, ResumePoint, Subscribe, WriteDiff, checked_actor,
+    CreateBranch, DeleteBranch, DiffSource, GetHistory, ListBranches, NodeSelector, ReadAt,
+    ReadSnapshot, ReadSnapshots, ReadTree, ResumePoint, Subscribe, WriteDiff, checked_actor,
     checked_history_limit, checked_message, checked_metadata, checked_prefixes,
 };
 use vdom_core::limits::READ_SNAPSHOTS_MAX_NODES;
@@ -178,12 +178,21 @@ pub fn list_repos(
     checks::realm(&request.realm, caller_realm)
 }
 
-/// Which repo's branches to list.
 pub fn list_branches(
     request: &wire::ListBranchesRequest,
     caller_realm: Option<&RealmName>,
-) -> Result<(RealmName, RepoName)> {
-    Ok((checks::realm(&request.realm, caller_realm)?, RepoName::parse(&request.repo)?))
+) -> Result<ListBranches> {
+    let branch = match request.branch.as_str() {
+        "" => None,
+        name => Some(BranchName::parse(name)?),
+    };
+    ListBranches::new(
+        checks::realm(&request.realm, caller_realm)?,
+        RepoName::parse(&request.repo)?,
+        branch,
+        request.page_size,
+        &request.page_token,
+    )
 }
 
 pub fn create_branch(

@@ -10,6 +10,7 @@ use vdom_core::limits::{CHUNK_BYTES, UNARY_MESSAGE_MAX_BYTES};
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
 use vdom_proto::v1::{
     Branch, CreateBranchRequest, GetHistoryRequest, GetHistoryResponse, ListBranchesRequest,
+    ListReposRequest, Repo,
 };
 
 use crate::address::ServerAddress;
@@ -99,6 +100,28 @@ impl Client {
     pub async fn create_branch(&self, request: CreateBranchRequest) -> Result<Branch> {
         let create = || async { self.raw().create_branch(self.unary(request.clone())).await };
         Ok(self.retrying(create).await?.branch.unwrap_or_default())
+    }
+
+    /// All repos of the realm by name, page by page.
+    ///
+    /// # Errors
+    ///
+    /// Where the server refuses to tell, or is away for too long.
+    pub async fn repos(&self) -> Result<Vec<Repo>> {
+        let (mut repos, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let list = || async {
+                let (realm, page_token) = (self.realm(), page_token.clone());
+                let request = ListReposRequest { realm, page_token, page_size: 0 };
+                self.raw().list_repos(self.unary(request)).await
+            };
+            let page = self.retrying(list).await?;
+            repos.extend(page.repos);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(repos);
+            }
+        }
     }
 
     /// All branches of a repo by name, page by page; none where there is no such repo.

@@ -149,7 +149,7 @@ fn rows(realm: &str) -> Vec<Row> {
         row("ReadTree", &tree, READ),
         row("SubscribeChanges", &subscribe, READ),
         row("GetHistory", &history, READ),
-        row("ListRepos", &v1::ListReposRequest { realm: realm() }, READ),
+        row("ListRepos", &v1::ListReposRequest { realm: realm(), ..Default::default() }, READ),
         row("ListBranches", &list_branches, READ),
         row("WriteDiffs", &set, WRITE),
         row("WriteDiffs", &set_in_anothers_name, WRITE_AS),

@@ -14,16 +14,16 @@ use parking_lot::Mutex;
 use vdom_core::dom::calls::{
     AckLevel, BranchPage, BranchSummary, ChangeSetPart, Conflict, ConflictExplanation,
     ConflictPage, ConflictReason, CreateBranch, DeleteBranch, DiffSource, Event, ExplainConflict,
-    Freshness, GetHistory, HistoryPage, ListBranches, ListConflicts, NodeSelector, OnConflict,
-    ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary, ResolveConflict, ResolveOutcome,
-    RevertChanges, SetOutcome, Snapshot, Source, Subscribe, TreeEntry, WriteContent, WriteDiff,
-    WriteDiffs, WriteOutcome,
+    Freshness, GetHistory, HistoryPage, ListBranches, ListConflicts, ListRepos, NodeSelector,
+    OnConflict, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoPage, RepoSummary,
+    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Source, Subscribe,
+    TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::dom::diff::Diff;
 use vdom_core::dom::events::EventSlice;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{
-    BranchAddress, Content, Error, ErrorCode, Node, NodeId, NodeKind, NodePath, RealmName, Result,
+    BranchAddress, Content, Error, ErrorCode, Node, NodeId, NodeKind, NodePath, Result,
 };
 
 use crate::dom::{DocumentService, in_batches};
@@ -195,8 +195,10 @@ impl DocumentService for FakeDocumentService {
         })
     }
 
-    async fn list_repos(&self, _: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>> {
-        Ok(vec![RepoSummary { name: format!("repo-of-{realm}"), branches: 1 }])
+    async fn list_repos(&self, _: &Caller, request: ListRepos) -> Result<RepoPage> {
+        let name = format!("repo-of-{}", request.realm);
+        let repos = vec![RepoSummary { name, branches: 1 }];
+        Ok(RepoPage { repos, next_page_token: String::new() })
     }
 
     async fn list_branches(&self, _: &Caller, request: ListBranches) -> Result<BranchPage> {

@@ -3,15 +3,15 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use vdom_core::Result;
 use vdom_core::dom::calls::{
     BranchPage, BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch,
-    DeleteBranch, ExplainConflict, GetHistory, HistoryPage, ListBranches, ListConflicts,
-    ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary, ResolveConflict, ResolveOutcome,
+    DeleteBranch, ExplainConflict, GetHistory, HistoryPage, ListBranches, ListConflicts, ListRepos,
+    ReadSnapshot, ReadSnapshots, ReadTree, RepoPage, ResolveConflict, ResolveOutcome,
     RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs,
     WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
-use vdom_core::{RealmName, Result};
 
 use vdom_edge::{Caller, ServiceStream};
 
@@ -88,7 +88,7 @@ pub trait DocumentService: Send + Sync + 'static {
     async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage>;
 
     /// Lists the repos of a realm by name.
-    async fn list_repos(&self, caller: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>>;
+    async fn list_repos(&self, caller: &Caller, request: ListRepos) -> Result<RepoPage>;
 
     /// Lists the branches of a repo by name.
     async fn list_branches(&self, caller: &Caller, request: ListBranches) -> Result<BranchPage>;

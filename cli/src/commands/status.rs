@@ -8,7 +8,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use vdom_client::{BranchSpec, Client, ServerAddress};
 use vdom_proto::v1::change_event::Type;
-use vdom_proto::v1::{Freshness, ListReposRequest, SubscribeRequest};
+use vdom_proto::v1::{Freshness, SubscribeRequest};
 
 use crate::exit::{Exit, Failure};
 use crate::humanize::printable;
@@ -174,8 +174,7 @@ fn check_lines(details: &Value) -> Vec<String> {
 }
 
 async fn show_branches(client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let request = ListReposRequest { realm: client.realm() };
-    let repos = client.raw().list_repos(client.unary(request)).await?.into_inner().repos;
+    let repos = client.repos().await?;
     if repos.is_empty() {
         output.note("no repos yet: `vdom import DIR --repo NAME` or `vdom put` makes one")?;
     }

@@ -9,13 +9,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use vdom_api::dom::DocumentService;
 use vdom_core::dom::calls::{
     BranchPage, BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch,
-    DeleteBranch, ExplainConflict, GetHistory, HistoryPage, ListBranches, ListConflicts, ReadAt,
-    ReadSnapshot, ReadSnapshots, ReadTree, RepoSummary, ResolveConflict, ResolveOutcome,
+    DeleteBranch, ExplainConflict, GetHistory, HistoryPage, ListBranches, ListConflicts, ListRepos,
+    ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoPage, ResolveConflict, ResolveOutcome,
     RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs,
     WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
-use vdom_core::{BranchAddress, ErrorCode, RealmName, Result};
+use vdom_core::{BranchAddress, ErrorCode, Result};
 use vdom_edge::{Caller, Environment, ServiceStream};
 use vdom_security::{Action, Authority, GuardedStore, Permit, SystemPermits};
 
@@ -189,9 +189,10 @@ impl DocumentService for DocumentRoom {
         history::list(&handle, &request).await
     }
 
-    async fn list_repos(&self, caller: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>> {
-        let permit = self.registry.authority.authorize(caller, Action::Read, &realm, None)?;
-        list::list_repos(self.registry.store.with(&permit), &realm).await
+    async fn list_repos(&self, caller: &Caller, request: ListRepos) -> Result<RepoPage> {
+        let permit =
+            self.registry.authority.authorize(caller, Action::Read, &request.realm, None)?;
+        list::list_repos(self.registry.store.with(&permit), &request).await
     }
 
     async fn list_branches(&self, caller: &Caller, request: ListBranches) -> Result<BranchPage> {

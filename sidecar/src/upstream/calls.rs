@@ -7,13 +7,13 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 use vdom_api::dom::convert::{decode, encode};
+use vdom_core::Result;
 use vdom_core::dom::calls::{
     BranchPage, BranchSummary, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch,
-    Event, ExplainConflict, GetHistory, HistoryPage, ListBranches, ListConflicts, ReadSnapshot,
-    ReadSnapshots, ReadTree, RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges,
-    SetOutcome, Snapshot, Subscribe, TreeEntry, WriteDiff, WriteOutcome,
+    Event, ExplainConflict, GetHistory, HistoryPage, ListBranches, ListConflicts, ListRepos,
+    ReadSnapshot, ReadSnapshots, ReadTree, RepoPage, ResolveConflict, ResolveOutcome,
+    RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry, WriteDiff, WriteOutcome,
 };
-use vdom_core::{RealmName, Result};
 use vdom_edge::ServiceStream;
 use vdom_edge::error::from_status;
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
@@ -99,13 +99,13 @@ impl Upstream {
     pub(crate) async fn list_repos(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
-        realm: &RealmName,
-    ) -> Result<Vec<RepoSummary>> {
-        let message = encode::list_repos(realm);
+        request: &ListRepos,
+    ) -> Result<RepoPage> {
+        let message = encode::list_repos(request);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.list_repos(request).await
         });
-        Ok(answer.await?.repos.into_iter().map(decode::repo_summary).collect())
+        Ok(decode::repo_page(answer.await?))
     }
 
     /// Lists the branches of a repo.

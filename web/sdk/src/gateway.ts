@@ -32,12 +32,20 @@ export class Gateway {
     return new Branch(this.#channel, repo, branch);
   }
 
+  /** All repos of the realm by name, page by page. */
   async repos(signal?: AbortSignal): Promise<RepoInfo[]> {
-    const { repos } = await this.#channel.call(
-      (client, options) => client.listRepos({ realm: this.#channel.realm }, options),
-      signal,
-    );
-    return repos.map(({ name, branches }) => ({ name, branches }));
+    const all: RepoInfo[] = [];
+    let pageToken = "";
+    do {
+      const request = { realm: this.#channel.realm, pageToken };
+      const page = await this.#channel.call(
+        (client, options) => client.listRepos(request, options),
+        signal,
+      );
+      all.push(...page.repos.map(({ name, branches }) => ({ name, branches })));
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    return all;
   }
 
   /** All branches of a repo by name, page by page. */

@@ -6,7 +6,6 @@ use axum::body::Body;
 use http::header::LOCATION;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Deserialize;
-use serde_json::json;
 use vdom_core::dom::calls::{CreateBranch, DeleteBranch, ListBranches};
 use vdom_core::{BranchAddress, BranchName, Error, Result};
 
@@ -31,18 +30,12 @@ pub(super) async fn list_branches<D: DocumentService>(
     _: Body,
 ) -> Result<Response<Body>> {
     call.query.allow(&[&["page_size", "page_token"]])?;
-    let page_size = u32::try_from(call.query.number("page_size")?.unwrap_or(0))
-        .map_err(|_| Error::invalid("page_size is too large"))?;
-    let page_token = call.query.get("page_token").unwrap_or_default();
+    let (page_size, page_token) = call.query.page()?;
     let request = ListBranches::new(call.realm()?, call.repo()?, None, page_size, page_token)?;
     let page = dom.list_branches(&call.caller, request);
     let page = deadline::within(call.deadline(), page).await?;
     let branches: Vec<_> = page.branches.iter().map(to_json::branch).collect();
-    let mut answer = json!({ "branches": branches });
-    if !page.next_page_token.is_empty() {
-        answer["next_page_token"] = page.next_page_token.into();
-    }
-    response::json(&answer)
+    response::json(&to_json::page("branches", &branches, page.next_page_token))
 }
 
 /// Creates a branch, empty or from another.

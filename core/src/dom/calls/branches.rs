@@ -1,14 +1,10 @@
 //! Repos and branches.
 
-use sha2::{Digest, Sha256};
-
-use super::checks::checked_branch_page_size;
+use super::checks::checked_list_page_size;
+use super::page_token::{Listing, not_ours};
 use crate::error::{Error, Result};
 use crate::identifiers::{Hash, OperationId};
 use crate::names::{BranchAddress, BranchName, RealmName, RepoName};
-
-/// What a page token has beside the name: it tells our tokens from others.
-const TOKEN_CHECK_BYTES: usize = 8;
 
 /// A repo as it is listed, and how many branches it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,24 +63,18 @@ impl ListBranches {
         page_size: u32,
         page_token: &str,
     ) -> Result<Self> {
-        let page_size = checked_branch_page_size(page_size)?;
+        let page_size = checked_list_page_size(page_size)?;
         let mut request = Self { realm, repo, branch, page_size, after: None };
         if !page_token.is_empty() {
-            request.after = Some(request.name_in(page_token).ok_or_else(|| {
-                Error::invalid(
-                    "page_token is not one that this repo's list gave out: take \
-                     next_page_token of the page before, or none for the first page",
-                )
-            })?);
+            let name = request.tokens(|tokens| tokens.name_in(page_token)).ok_or_else(not_ours)?;
+            request.after = Some(BranchName::parse(&name)?);
         }
         Ok(request)
     }
 
     /// The token of the page after the branch of this name.
     pub fn page_token_after(&self, name: &str) -> String {
-        let mut token = self.token_check(name.as_bytes()).to_vec();
-        token.extend_from_slice(name.as_bytes());
-        hex::encode(token)
+        self.tokens(|tokens| tokens.token_after(name))
     }
 
     /// The token that this page was asked for with; empty for the first page.
@@ -93,24 +83,62 @@ impl ListBranches {
         after.map(|name| self.page_token_after(name.as_str())).unwrap_or_default()
     }
 
-    fn name_in(&self, page_token: &str) -> Option<BranchName> {
-        let token = hex::decode(page_token).ok()?;
-        let (check, name) = token.split_first_chunk::<TOKEN_CHECK_BYTES>()?;
-        let is_ours = *check == self.token_check(name);
-        BranchName::parse(std::str::from_utf8(name).ok().filter(|_| is_ours)?).ok()
+    fn tokens<T>(&self, use_them: impl FnOnce(Listing<'_>) -> T) -> T {
+        let scope = [self.realm.as_str(), self.repo.as_str()];
+        use_them(Listing { call: "vdom.list_branches.1", scope: &scope })
+    }
+}
+
+/// Which repos of a realm to list, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct ListRepos {
+    pub realm: RealmName,
+    /// So many at most.
+    pub page_size: u32,
+    /// Only those after this name.
+    pub after: Option<RepoName>,
+}
+
+/// A page of repos by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct RepoPage {
+    pub repos: Vec<RepoSummary>,
+    /// Where the next page begins; empty: there is none.
+    pub next_page_token: String,
+}
+
+impl ListRepos {
+    /// Checks a page size, where 0 stands for the largest, and a token, where none stands for
+    /// the first page.
+    ///
+    /// # Errors
+    /// `InvalidArgument` above 10,000 repos, and where the token is none that a listing of
+    /// this realm gave out.
+    pub fn new(realm: RealmName, page_size: u32, page_token: &str) -> Result<Self> {
+        let page_size = checked_list_page_size(page_size)?;
+        let mut request = Self { realm, page_size, after: None };
+        if !page_token.is_empty() {
+            let name = request.tokens(|tokens| tokens.name_in(page_token)).ok_or_else(not_ours)?;
+            request.after = Some(RepoName::parse(&name)?);
+        }
+        Ok(request)
     }
 
-    fn token_check(&self, name: &[u8]) -> [u8; TOKEN_CHECK_BYTES] {
-        let mut hasher = Sha256::new_with_prefix(b"vdom.list_branches.1");
-        // No name holds a zero byte.
-        for part in [self.realm.as_str(), self.repo.as_str()] {
-            hasher.update(part);
-            hasher.update([0]);
-        }
-        hasher.update(name);
-        let mut check = [0; TOKEN_CHECK_BYTES];
-        check.copy_from_slice(&hasher.finalize()[..TOKEN_CHECK_BYTES]);
-        check
+    /// The token of the page after the repo of this name.
+    pub fn page_token_after(&self, name: &str) -> String {
+        self.tokens(|tokens| tokens.token_after(name))
+    }
+
+    /// The token that this page was asked for with; empty for the first page.
+    pub fn page_token(&self) -> String {
+        let after = self.after.as_ref();
+        after.map(|name| self.page_token_after(name.as_str())).unwrap_or_default()
+    }
+
+    fn tokens<T>(&self, use_them: impl FnOnce(Listing<'_>) -> T) -> T {
+        use_them(Listing { call: "vdom.list_repos.1", scope: &[self.realm.as_str()] })
     }
 }
 
@@ -179,5 +207,10 @@ mod tests {
             assert!(error.message.contains("page_token"), "{error}");
         }
         assert!(list("web", 10_001, "").is_err());
+        let realm = || RealmName::parse("acme").expect("valid");
+        assert!(ListRepos::new(realm(), 0, &token).is_err(), "a token of another list");
+        let repos = ListRepos::new(realm(), 0, "").expect("the first page");
+        let next = ListRepos::new(realm(), 0, &repos.page_token_after("web")).expect("the next");
+        assert_eq!(next.after.as_ref().map(RepoName::as_str), Some("web"));
     }
 }

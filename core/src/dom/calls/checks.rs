@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::clock::check_actor;
 use crate::error::{Error, Result};
 use crate::limits::{
-    BRANCH_PAGE_MAX, CHANGE_MESSAGE_MAX_BYTES, CONFLICT_PAGE_MAX, HISTORY_PAGE_DEFAULT_CHANGES,
-    HISTORY_PAGE_MAX_CHANGES, METADATA_MAX_BYTES, METADATA_MAX_ENTRIES, SUBSCRIPTION_MAX_PATHS,
+    CHANGE_MESSAGE_MAX_BYTES, CONFLICT_PAGE_MAX, HISTORY_PAGE_DEFAULT_CHANGES,
+    HISTORY_PAGE_MAX_CHANGES, LIST_PAGE_MAX, METADATA_MAX_BYTES, METADATA_MAX_ENTRIES,
+    SUBSCRIPTION_MAX_PATHS,
 };
 use crate::names::parse_prefix;
 
@@ -87,16 +88,16 @@ pub fn checked_history_limit(limit: u32) -> Result<u32> {
     }
 }
 
-/// The size of a page of branches; 0 is the largest.
+/// The size of a page of branches or repos; 0 is the largest.
 ///
 /// # Errors
 /// `InvalidArgument` above 10,000.
-pub fn checked_branch_page_size(page_size: u32) -> Result<u32> {
+pub fn checked_list_page_size(page_size: u32) -> Result<u32> {
     match page_size {
-        0 => Ok(BRANCH_PAGE_MAX),
-        1..=BRANCH_PAGE_MAX => Ok(page_size),
+        0 => Ok(LIST_PAGE_MAX),
+        1..=LIST_PAGE_MAX => Ok(page_size),
         _ => Err(Error::invalid(format!(
-            "page_size is {page_size}, at most {BRANCH_PAGE_MAX} are allowed: go on with \
+            "page_size is {page_size}, at most {LIST_PAGE_MAX} are allowed: go on with \
              next_page_token"
         ))),
     }
@@ -162,8 +163,8 @@ mod tests {
         assert_eq!(checked_history_limit(0), Ok(100));
         assert_eq!(checked_history_limit(1_000), Ok(1_000));
         assert!(checked_history_limit(1_001).is_err());
-        assert_eq!(checked_branch_page_size(0), Ok(10_000));
-        assert!(checked_branch_page_size(10_001).is_err());
+        assert_eq!(checked_list_page_size(0), Ok(10_000));
+        assert!(checked_list_page_size(10_001).is_err());
         assert_eq!(checked_conflict_limit(0), Ok(100));
         assert!(checked_conflict_limit(101).is_err());
         assert_eq!(checked_revisions(2, 2), Ok((2, 2)));

@@ -1,10 +1,12 @@
 //! `ListRepos` and `ListBranches`: what exists in a realm. No branch is opened for that: the
 //! ends of its logs say where its head is and what it was created from.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use vdom_core::dom::calls::{BranchPage, BranchSummary, ListBranches, RepoSummary};
-use vdom_core::limits::BRANCH_PAGE_MAX_BYTES;
+use vdom_core::dom::calls::{
+    BranchPage, BranchSummary, ListBranches, ListRepos, RepoPage, RepoSummary,
+};
+use vdom_core::limits::LIST_PAGE_MAX_BYTES;
 use vdom_core::{BranchAddress, BranchName, Error, RealmName, RepoName, Result};
 use vdom_security::{Permit, PermittedStore};
 use vdom_store::{LogDescriptor, LogEnds, LogFilter, LogId};
@@ -18,30 +20,43 @@ use crate::verbs::branches::summary;
 /// So many logs are looked at in one call of the store.
 const LOGS_AT_ONCE: usize = 256;
 
+/// After the names of all branches, which are ASCII.
+const AFTER_ALL_BRANCHES: &str = "\u{7f}";
+
 /// What a branch takes on the wire beside names: its hash, epoch and revisions.
 const NUMBERS_BYTES: usize = 80;
 
 /// The branch that another one was created from, and at which revision.
 type Origin = (BranchName, u64);
 
-/// The repos of a realm by name.
-pub(crate) async fn list_repos(
-    store: PermittedStore<'_>,
-    realm: &RealmName,
-) -> Result<Vec<RepoSummary>> {
-    let logs = store
-        .logs(&LogFilter::of_realm(realm.as_str()))
-        .await
-        .map_err(|error| from_store(error, realm))?;
-    let mut repos: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (repo, branch) in logs.iter().map(repo_and_branch).filter(|(repo, _)| !repo.is_empty()) {
-        repos.entry(repo.to_owned()).or_default().insert(branch.to_owned());
+/// A page of the repos of a realm by name.
+pub(crate) async fn list_repos(store: PermittedStore<'_>, request: &ListRepos) -> Result<RepoPage> {
+    let ListRepos { realm, page_size, after } = request;
+    let mut filter = LogFilter::of_realm(realm.as_str());
+    if let Some(after) = after {
+        filter.after = vec![after.to_string(), AFTER_ALL_BRANCHES.to_owned()];
     }
-    let summary = |(name, branches): (String, BTreeSet<String>)| RepoSummary {
-        name,
-        branches: branches.len() as u32,
-    };
-    Ok(repos.into_iter().map(summary).collect())
+    // To count branches takes all of their logs.
+    let logs = store.logs(&filter).await.map_err(|error| from_store(error, realm))?;
+    let (mut page, mut bytes) = (RepoPage::default(), 0);
+    for log in newest_of_each_name(logs) {
+        let (repo, _) = repo_and_branch(&log);
+        match page.repos.last_mut() {
+            _ if repo.is_empty() => {}
+            Some(last) if last.name == repo => last.branches += 1,
+            last => {
+                bytes += repo.len() + NUMBERS_BYTES;
+                let is_full = last.is_some()
+                    && (page.repos.len() >= *page_size as usize || bytes > LIST_PAGE_MAX_BYTES);
+                if let Some(last) = page.repos.last().filter(|_| is_full) {
+                    page.next_page_token = request.page_token_after(&last.name);
+                    return Ok(page);
+                }
+                page.repos.push(RepoSummary { name: repo.to_owned(), branches: 1 });
+            }
+        }
+    }
+    Ok(page)
 }
 
 /// A page of the branches of a repo by name.
@@ -89,7 +104,7 @@ pub(crate) async fn list_branches(
         filter.after.clone_from(&last.name.segments);
         for branch in summaries(registry, permit, &resource, &newest).await? {
             bytes += bytes_of(&branch);
-            let is_full = page.branches.len() >= page_size || bytes > BRANCH_PAGE_MAX_BYTES;
+            let is_full = page.branches.len() >= page_size || bytes > LIST_PAGE_MAX_BYTES;
             if let Some(last) = page.branches.last().filter(|_| is_full) {
                 page.next_page_token = request.page_token_after(&last.name);
                 return Ok(page);

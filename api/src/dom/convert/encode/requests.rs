@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use vdom_core::dom::calls::{
-    CreateBranch, DeleteBranch, DiffSource, GetHistory, ListBranches, NodeSelector, ReadSnapshot,
-    ReadSnapshots, ReadTree, ResumePoint, Subscribe, WriteDiff,
+    CreateBranch, DeleteBranch, DiffSource, GetHistory, ListBranches, ListRepos, NodeSelector,
+    ReadSnapshot, ReadSnapshots, ReadTree, ResumePoint, Subscribe, WriteDiff,
 };
-use vdom_core::{BranchName, NodePath, RealmName};
+use vdom_core::{BranchName, NodePath};
 use vdom_proto::v1 as wire;
 
 /// One diff to write. A staged content has no bytes of its own: it stays empty
@@ -125,8 +125,12 @@ pub fn get_history(request: &GetHistory) -> wire::GetHistoryRequest {
     }
 }
 
-pub fn list_repos(realm: &RealmName) -> wire::ListReposRequest {
-    wire::ListReposRequest { realm: realm.to_string() }
+pub fn list_repos(request: &ListRepos) -> wire::ListReposRequest {
+    wire::ListReposRequest {
+        realm: request.realm.to_string(),
+        page_size: request.page_size,
+        page_token: request.page_token(),
+    }
 }
 
 pub fn list_branches(request: &ListBranches) -> wire::ListBranchesRequest {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use vdom_core::dom::calls::{
-    BranchPage, BranchSummary, ChangeEvent, Event, Freshness, HistoryPage, RepoSummary, Snapshot,
-    Source, TreeEntry, WriteOutcome, Written,
+    BranchPage, BranchSummary, ChangeEvent, Event, Freshness, HistoryPage, RepoPage, RepoSummary,
+    Snapshot, Source, TreeEntry, WriteOutcome, Written,
 };
 use vdom_core::{BranchAddress, Change, ChangeKind, Content, NodePath};
 use vdom_proto::v1 as wire;
@@ -95,6 +95,13 @@ pub fn history_page(page: HistoryPage, address: &BranchAddress) -> wire::GetHist
         next_before_revision: page.next_before_revision.unwrap_or_default(),
         epoch: page.epoch,
         revision: page.revision,
+    }
+}
+
+pub fn repo_page(page: RepoPage) -> wire::ListReposResponse {
+    wire::ListReposResponse {
+        repos: page.repos.into_iter().map(repo_summary).collect(),
+        next_page_token: page.next_page_token,
     }
 }
 

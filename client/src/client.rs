@@ -10,9 +10,11 @@ use vdom_core::limits::{CHUNK_BYTES, UNARY_MESSAGE_MAX_BYTES};
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
 use vdom_proto::v1::{
     Branch, CreateBranchRequest, GetHistoryRequest, GetHistoryResponse, ListBranchesRequest,
+    ListReposRequest, Repo,
 };
 
 use crate::address::ServerAddress;
+use crate::branch_spec::BranchSpec;
 use crate::connection::{ConnectOptions, Credentials, open_channel};
 use crate::error::Result;
 
@@ -100,19 +102,78 @@ impl Client {
         Ok(self.retrying(create).await?.branch.unwrap_or_default())
     }
 
-    /// The branches of a repo; none where there is no such repo.
+    /// All repos of the realm by name, page by page.
+    ///
+    /// # Errors
+    ///
+    /// Where the server refuses to tell, or is away for too long.
+    pub async fn repos(&self) -> Result<Vec<Repo>> {
+        let (mut repos, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let list = || async {
+                let (realm, page_token) = (self.realm(), page_token.clone());
+                let request = ListReposRequest { realm, page_token, page_size: 0 };
+                self.raw().list_repos(self.unary(request)).await
+            };
+            let page = self.retrying(list).await?;
+            repos.extend(page.repos);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(repos);
+            }
+        }
+    }
+
+    /// All branches of a repo by name, page by page; none where there is no such repo.
     ///
     /// # Errors
     ///
     /// Where the server refuses to tell, or is away for too long.
     pub async fn branches(&self, repo: &str) -> Result<Vec<Branch>> {
+        let (mut branches, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let list = || async {
+                let request = ListBranchesRequest {
+                    realm: self.realm(),
+                    repo: repo.to_owned(),
+                    page_token: page_token.clone(),
+                    ..ListBranchesRequest::default()
+                };
+                self.raw().list_branches(self.unary(request)).await
+            };
+            match self.retrying(list).await {
+                Ok(page) => {
+                    branches.extend(page.branches);
+                    page_token = page.next_page_token;
+                }
+                Err(error) if error.is_not_found() => return Ok(branches),
+                Err(error) => return Err(error),
+            }
+            if page_token.is_empty() {
+                return Ok(branches);
+            }
+        }
+    }
+
+    /// One branch, and where its head is; `None` where it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Where the server refuses to tell, or is away for too long.
+    pub async fn branch(&self, branch: &BranchSpec) -> Result<Option<Branch>> {
         let list = || async {
-            let request = ListBranchesRequest { realm: self.realm(), repo: repo.to_owned() };
+            let request = ListBranchesRequest {
+                realm: self.realm(),
+                repo: branch.repo.clone(),
+                branch: branch.branch.clone(),
+                ..ListBranchesRequest::default()
+            };
             self.raw().list_branches(self.unary(request)).await
         };
         match self.retrying(list).await {
-            Ok(listed) => Ok(listed.branches),
-            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            // A server of an earlier version tells of all.
+            Ok(page) => Ok(page.branches.into_iter().find(|it| it.name == branch.branch)),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -41,6 +41,10 @@ pub const CHANGE_SET_INLINE_MAX_BYTES: usize = 2 << 20;
 pub const CHANGE_SET_RESULTS_MAX: usize = 10_000;
 /// The most nodes that one `ReadSnapshots` names.
 pub const READ_SNAPSHOTS_MAX_NODES: usize = 10_000;
+/// The most branches, or repos, in one answer.
+pub const LIST_PAGE_MAX: u32 = 10_000;
+/// The most bytes of branches, or repos, in one answer, about as they are sent.
+pub const LIST_PAGE_MAX_BYTES: usize = 3 << 20;
 /// The most conflicts in one answer.
 pub const CONFLICT_PAGE_MAX: u32 = 100;
 /// The most changes that an explained conflict names.

@@ -193,8 +193,7 @@ impl BranchSide {
 
     /// Where the log of a branch is that has no node in the mirrored part.
     async fn empty_tree(&self) -> Result<BranchTree> {
-        let branches = self.client.branches(&self.branch.repo).await?;
-        let found = branches.into_iter().find(|branch| branch.name == self.branch.branch);
+        let found = self.client.branch(&self.branch).await?;
         let at = found.map_or_else(LogPosition::default, |branch| LogPosition {
             epoch: branch.epoch,
             revision: branch.revision,

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use vdom_api::dom::{DocumentService, in_batches};
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch,
-    ExplainConflict, GetHistory, HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree,
-    RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe,
-    TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
+    BranchPage, BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch,
+    DeleteBranch, ExplainConflict, GetHistory, HistoryPage, ListBranches, ListConflicts, ListRepos,
+    ReadSnapshot, ReadSnapshots, ReadTree, RepoPage, ResolveConflict, ResolveOutcome,
+    RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs,
+    WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
-use vdom_core::{BranchAddress, RealmName, RepoName, Result};
+use vdom_core::{BranchAddress, Result};
 use vdom_edge::{Caller, ServiceStream};
 
 use crate::branch::Branch;
@@ -182,17 +183,12 @@ impl DocumentService for Sidecar {
         self.upstream().history(OnBehalfOf::Caller(caller), &request).await
     }
 
-    async fn list_repos(&self, caller: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>> {
-        self.upstream().list_repos(OnBehalfOf::Caller(caller), &realm).await
+    async fn list_repos(&self, caller: &Caller, request: ListRepos) -> Result<RepoPage> {
+        self.upstream().list_repos(OnBehalfOf::Caller(caller), &request).await
     }
 
-    async fn list_branches(
-        &self,
-        caller: &Caller,
-        realm: RealmName,
-        repo: RepoName,
-    ) -> Result<Vec<BranchSummary>> {
-        self.upstream().list_branches(OnBehalfOf::Caller(caller), &realm, &repo).await
+    async fn list_branches(&self, caller: &Caller, request: ListBranches) -> Result<BranchPage> {
+        self.upstream().list_branches(OnBehalfOf::Caller(caller), &request).await
     }
 
     async fn write_diffs(

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::chunk::ChunkId;
 use crate::hex_id::shown_as_hex;
-use crate::log::LogDescriptor;
+use crate::log::{LogDescriptor, LogId};
 
 /// The most that [`Batch::encode`] may give, in bytes.
 pub const BATCH_MAX_BYTES: usize = 4 << 20;
@@ -58,6 +58,53 @@ pub struct Batch {
 pub struct LogEntry {
     pub number: u64,
     pub batch: Batch,
+}
+
+/// What a batch says of itself, and its manifest; not its contents.
+#[derive(Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as those of `Batch` and `LogEntry`")]
+pub struct BatchOutline {
+    pub number: u64,
+    pub first_revision: u64,
+    pub count: u32,
+    pub closing: bool,
+    pub manifest: Bytes,
+}
+
+/// Where a log begins, and where it ends; the same batch where it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct LogEnds {
+    pub log: LogId,
+    pub first: BatchOutline,
+    pub last: BatchOutline,
+}
+
+impl From<&LogEntry> for BatchOutline {
+    /// The manifest is copied: it would keep the contents in memory.
+    fn from(LogEntry { number, batch }: &LogEntry) -> Self {
+        let Batch { first_revision, count, closing, manifest, .. } = batch;
+        Self {
+            number: *number,
+            first_revision: *first_revision,
+            count: *count,
+            closing: *closing,
+            manifest: Bytes::copy_from_slice(manifest),
+        }
+    }
+}
+
+impl fmt::Debug for BatchOutline {
+    /// Without the manifest: it belongs to users, and not into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchOutline")
+            .field("number", &self.number)
+            .field("first_revision", &self.first_revision)
+            .field("count", &self.count)
+            .field("closing", &self.closing)
+            .field("manifest_bytes", &self.manifest.len())
+            .finish()
+    }
 }
 
 impl Batch {

@@ -110,9 +110,11 @@ macro_rules! conformance_suite {
                 the_largest_batch_comes_back
                 a_log_is_read_in_pages
                 the_head_is_confirmed
+                the_ends_of_many_logs
                 revisions_find_their_batch
                 operations_find_their_batch
                 logs_are_listed_by_name
+                logs_are_listed_in_pages
                 logs_of_rooms_are_apart
                 the_newest_log_of_a_name_is_found
                 names_that_no_log_can_have_are_refused

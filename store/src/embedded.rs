@@ -37,7 +37,7 @@ use self::disk_space::DiskSpace;
 use self::engine::{Engine, Snapshot};
 pub use self::options::EmbeddedOptions;
 use self::write_request::WriteRequest;
-use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk, check_chunk};
 use crate::commit_hint::{CommitHint, HINT_QUEUE};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
@@ -165,6 +165,11 @@ impl Store for EmbeddedStore {
 
     async fn last(&self, log: LogId) -> StoreResult<Option<LogEntry>> {
         read::last(&self.opened()?.engine.snapshot(), log)
+    }
+
+    async fn ends(&self, logs: &[LogId]) -> StoreResult<Vec<LogEnds>> {
+        let logs = logs.to_vec();
+        self.scan(move |snapshot| read::ends(snapshot, &logs)).await
     }
 
     async fn number_of(&self, log: LogId, revision: u64) -> StoreResult<Option<u64>> {

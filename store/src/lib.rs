@@ -25,7 +25,7 @@ pub mod mongodb;
 mod store;
 mod view;
 
-pub use batch::{BATCH_MAX_BYTES, Batch, BatchId, LogEntry, OperationKey};
+pub use batch::{BATCH_MAX_BYTES, Batch, BatchId, BatchOutline, LogEnds, LogEntry, OperationKey};
 pub use chunk::{CHUNK_MAX_BYTES, ChunkId, StoredChunk};
 pub use commit_hint::CommitHint;
 pub use error::{StoreError, StoreErrorKind, StoreResult};

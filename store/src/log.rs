@@ -47,6 +47,10 @@ pub struct LogFilter {
     pub realm: String,
     pub room: String,
     pub segments: Vec<String>,
+    /// Only names whose segments, all of them, come after these; empty: all.
+    pub after: Vec<String>,
+    /// So many of the first logs at most; of the last name there may be any.
+    pub limit: Option<usize>,
 }
 
 impl LogName {
@@ -106,6 +110,18 @@ impl LogFilter {
         self.realm == name.realm
             && self.room == name.room
             && name.segments.starts_with(&self.segments)
+            && (self.after.is_empty() || name.segments > self.after)
+    }
+
+    /// Whether what a backend has by name has the order of the answer: names of no room have
+    /// as many segments each.
+    pub(crate) fn is_in_order_of_names(&self) -> bool {
+        self.room.is_empty()
+    }
+
+    /// Whole names of no room after which the listing goes on.
+    pub(crate) fn after_whole_name(&self) -> Option<&[String]> {
+        Some(&self.after[..]).filter(|after| self.room.is_empty() && after.len() == 2)
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::{broadcast, watch};
 pub use self::faults::{AppendFault, ViewFaults};
 use self::faults::{Faults, ViewFate};
 use self::state::MemoryState;
-use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
 use crate::chunk::touched_at_ms;
 use crate::chunk::{ChunkId, StoredChunk, check_chunk};
 use crate::commit_hint::{CommitHint, HINT_QUEUE, HINTED_BATCH_MAX_BYTES};
@@ -186,6 +186,11 @@ impl Store for MemoryStore {
 
     async fn last(&self, log: LogId) -> StoreResult<Option<LogEntry>> {
         Ok(self.connected()?.state.lock().last(log))
+    }
+
+    async fn ends(&self, logs: &[LogId]) -> StoreResult<Vec<LogEnds>> {
+        let state = self.connected()?.state.lock();
+        Ok(logs.iter().filter_map(|log| state.ends(*log)).collect())
     }
 
     async fn number_of(&self, log: LogId, revision: u64) -> StoreResult<Option<u64>> {

@@ -29,7 +29,7 @@ use tokio::sync::broadcast;
 
 pub use self::connect::MongoOptions;
 pub use self::handle::MongoStore;
-use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk, check_chunk};
 use crate::commit_hint::CommitHint;
 use crate::error::StoreResult;
@@ -55,6 +55,10 @@ impl Store for MongoStore {
 
     async fn last(&self, log: LogId) -> StoreResult<Option<LogEntry>> {
         self.last_batch(log).await
+    }
+
+    async fn ends(&self, logs: &[LogId]) -> StoreResult<Vec<LogEnds>> {
+        self.ends_of(logs).await
     }
 
     async fn number_of(&self, log: LogId, revision: u64) -> StoreResult<Option<u64>> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk};
 use crate::commit_hint::CommitHint;
 use crate::error::StoreResult;
@@ -63,6 +63,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// The last committed batch, if the log exists.
     async fn last(&self, log: LogId) -> StoreResult<Option<LogEntry>>;
+
+    /// The ends of those of the logs that exist, in any order. `logs` may be long; the
+    /// backend slices.
+    async fn ends(&self, logs: &[LogId]) -> StoreResult<Vec<LogEnds>>;
 
     /// The number of the batch that holds `revision` (the greatest number whose
     /// `first_revision` is at or below it and whose `count` is above 0); past the

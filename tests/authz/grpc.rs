@@ -132,7 +132,8 @@ fn rows(realm: &str) -> Vec<Row> {
         v1::write_diffs_chunk::Chunk::Diff(write.clone()),
     ];
     let streamed = streamed.map(|chunk| v1::WriteDiffsChunk { chunk: Some(chunk) }.encode_to_vec());
-    let list_branches = v1::ListBranchesRequest { realm: realm(), repo: repo() };
+    let list_branches =
+        v1::ListBranchesRequest { realm: realm(), repo: repo(), ..Default::default() };
     let in_anothers_name = v1::WriteDiffRequest { author: "bob".to_owned(), ..write.clone() };
     vec![
         row("WriteDiff", &write, WRITE),
@@ -148,7 +149,7 @@ fn rows(realm: &str) -> Vec<Row> {
         row("ReadTree", &tree, READ),
         row("SubscribeChanges", &subscribe, READ),
         row("GetHistory", &history, READ),
-        row("ListRepos", &v1::ListReposRequest { realm: realm() }, READ),
+        row("ListRepos", &v1::ListReposRequest { realm: realm(), ..Default::default() }, READ),
         row("ListBranches", &list_branches, READ),
         row("WriteDiffs", &set, WRITE),
         row("WriteDiffs", &set_in_anothers_name, WRITE_AS),

@@ -77,6 +77,18 @@ async fn bad_requests_are_refused_and_nothing_is_written(mut server: Server) {
         ("no number", tree("tree?revision=latest"), "InvalidArgument", &["\"latest\""]),
         ("no such revision", tree("tree?revision=99"), "NotFound", &["99"]),
         ("no resume point", tree("changes?from=yesterday"), "InvalidArgument", &["\"yesterday\""]),
+        (
+            "too long a page of branches",
+            request(Method::GET, "/v1/repos/repo/branches?page_size=10001", ""),
+            "InvalidArgument",
+            &["10001", "10000"],
+        ),
+        (
+            "another page's token",
+            request(Method::GET, "/v1/repos/repo/branches?page_token=00", ""),
+            "InvalidArgument",
+            &["page_token"],
+        ),
         ("too long a page", tree("history?limit=1001"), "InvalidArgument", &["1001", "1000"]),
         ("no key", with(put("a"), "idempotency-key", "again"), "InvalidArgument", &["\"again\""]),
         (

@@ -244,10 +244,18 @@ impl GrpcDoor {
     }
 
     async fn branches(&mut self) -> Result<Answer, Status> {
-        let request = v1::ListBranchesRequest { repo: self.repo.clone(), ..Default::default() };
-        let branches = self.client.list_branches(request).await?.into_inner().branches;
-        let branches = branches.into_iter().map(|branch| (branch.name, branch.revision));
-        Ok(Answer::Branches(branches.collect()))
+        let (mut branches, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let repo = self.repo.clone();
+            let request =
+                v1::ListBranchesRequest { repo, page_size: 1, page_token, ..Default::default() };
+            let page = self.client.list_branches(request).await?.into_inner();
+            branches.extend(page.branches.into_iter().map(|it| (it.name, it.revision)));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(Answer::Branches(branches));
+            }
+        }
     }
 }
 

@@ -198,11 +198,18 @@ impl RestDoor {
     }
 
     async fn branches(&mut self) -> Result<Answer, Refusal> {
-        let url = format!("/v1/repos/{}/branches", self.repo);
-        let answer = accepted(self.client.get(&url).await)?.json();
-        let branches = list(&answer["branches"]).iter();
-        let branches = branches.map(|it| (text(&it["name"]), number(&it["revision"])));
-        Ok(Answer::Branches(branches.collect()))
+        let (mut branches, mut token) = (Vec::new(), String::new());
+        loop {
+            let page = format!("page_size=1&page_token={token}");
+            let url = format!("/v1/repos/{}/branches?{page}", self.repo);
+            let answer = accepted(self.client.get(&url).await)?.json();
+            let page = list(&answer["branches"]).iter();
+            branches.extend(page.map(|it| (text(&it["name"]), number(&it["revision"]))));
+            match answer["next_page_token"].as_str() {
+                Some(next) => next.clone_into(&mut token),
+                None => return Ok(Answer::Branches(branches)),
+            }
+        }
     }
 }
 

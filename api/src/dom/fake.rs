@@ -12,19 +12,18 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use vdom_core::dom::calls::{
-    AckLevel, BranchSummary, ChangeSetPart, Conflict, ConflictExplanation, ConflictPage,
-    ConflictReason, CreateBranch, DeleteBranch, DiffSource, Event, ExplainConflict, Freshness,
-    GetHistory, HistoryPage, ListConflicts, NodeSelector, OnConflict, ReadAt, ReadSnapshot,
-    ReadSnapshots, ReadTree, RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges,
-    SetOutcome, Snapshot, Source, Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs,
-    WriteOutcome,
+    AckLevel, BranchPage, BranchSummary, ChangeSetPart, Conflict, ConflictExplanation,
+    ConflictPage, ConflictReason, CreateBranch, DeleteBranch, DiffSource, Event, ExplainConflict,
+    Freshness, GetHistory, HistoryPage, ListBranches, ListConflicts, ListRepos, NodeSelector,
+    OnConflict, ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoPage, RepoSummary,
+    ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Source, Subscribe,
+    TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
 };
 use vdom_core::dom::diff::Diff;
 use vdom_core::dom::events::EventSlice;
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{
-    BranchAddress, Content, Error, ErrorCode, Node, NodeId, NodeKind, NodePath, RealmName,
-    RepoName, Result,
+    BranchAddress, Content, Error, ErrorCode, Node, NodeId, NodeKind, NodePath, Result,
 };
 
 use crate::dom::{DocumentService, in_batches};
@@ -196,17 +195,25 @@ impl DocumentService for FakeDocumentService {
         })
     }
 
-    async fn list_repos(&self, _: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>> {
-        Ok(vec![RepoSummary { name: format!("repo-of-{realm}"), branches: 1 }])
+    async fn list_repos(&self, _: &Caller, request: ListRepos) -> Result<RepoPage> {
+        let name = format!("repo-of-{}", request.realm);
+        let repos = vec![RepoSummary { name, branches: 1 }];
+        Ok(RepoPage { repos, next_page_token: String::new() })
     }
 
-    async fn list_branches(
-        &self,
-        _: &Caller,
-        _: RealmName,
-        _: RepoName,
-    ) -> Result<Vec<BranchSummary>> {
-        Ok(self.state.lock().all_branches())
+    async fn list_branches(&self, _: &Caller, request: ListBranches) -> Result<BranchPage> {
+        let mut branches = self.state.lock().all_branches();
+        let is_asked_for = |name: &str| {
+            request.after.as_ref().is_none_or(|after| name > after.as_str())
+                && request.branch.as_ref().is_none_or(|branch| name == branch.as_str())
+        };
+        branches.retain(|branch| is_asked_for(&branch.name));
+        let has_more = branches.len() > request.page_size as usize;
+        branches.truncate(request.page_size as usize);
+        let last = branches.last().filter(|_| has_more);
+        let next_page_token =
+            last.map(|last| request.page_token_after(&last.name)).unwrap_or_default();
+        Ok(BranchPage { branches, next_page_token })
     }
 
     async fn write_diffs(

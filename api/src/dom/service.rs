@@ -3,14 +3,15 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use vdom_core::Result;
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch,
-    ExplainConflict, GetHistory, HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree,
-    RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe,
-    TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
+    BranchPage, BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch,
+    DeleteBranch, ExplainConflict, GetHistory, HistoryPage, ListBranches, ListConflicts, ListRepos,
+    ReadSnapshot, ReadSnapshots, ReadTree, RepoPage, ResolveConflict, ResolveOutcome,
+    RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs,
+    WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
-use vdom_core::{RealmName, RepoName, Result};
 
 use vdom_edge::{Caller, ServiceStream};
 
@@ -87,15 +88,10 @@ pub trait DocumentService: Send + Sync + 'static {
     async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage>;
 
     /// Lists the repos of a realm by name.
-    async fn list_repos(&self, caller: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>>;
+    async fn list_repos(&self, caller: &Caller, request: ListRepos) -> Result<RepoPage>;
 
     /// Lists the branches of a repo by name.
-    async fn list_branches(
-        &self,
-        caller: &Caller,
-        realm: RealmName,
-        repo: RepoName,
-    ) -> Result<Vec<BranchSummary>>;
+    async fn list_branches(&self, caller: &Caller, request: ListBranches) -> Result<BranchPage>;
 
     /// Creates a branch, empty or from another in the time that an empty one takes.
     async fn create_branch(&self, caller: &Caller, request: CreateBranch) -> Result<BranchSummary>;

@@ -3,7 +3,7 @@
 use futures::TryStreamExt;
 use serde_json::json;
 use vdom_client::{BranchSpec, Client};
-use vdom_proto::v1::{ListReposRequest, NodeKind, ReadTreeRequest, TreeEntry};
+use vdom_proto::v1::{NodeKind, ReadTreeRequest, TreeEntry};
 
 use crate::exit::Failure;
 use crate::humanize::{count, printable, size, time};
@@ -56,12 +56,11 @@ pub(crate) async fn run(arguments: LsArguments, output: &mut Output) -> Result<(
 }
 
 async fn list_repos(client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let request = ListReposRequest { realm: client.realm() };
-    let answer = client.raw().list_repos(client.unary(request)).await?.into_inner();
-    if answer.repos.is_empty() {
+    let repos = client.repos().await?;
+    if repos.is_empty() {
         output.note("no repos yet: `vdom import DIR --repo NAME` or `vdom put` makes one")?;
     }
-    for repo in answer.repos {
+    for repo in repos {
         output.result(
             || json!({ "repo": repo.name, "branches": repo.branches }),
             |painter| {

@@ -8,7 +8,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use vdom_client::{BranchSpec, Client, ServerAddress};
 use vdom_proto::v1::change_event::Type;
-use vdom_proto::v1::{Freshness, ListBranchesRequest, ListReposRequest, SubscribeRequest};
+use vdom_proto::v1::{Freshness, SubscribeRequest};
 
 use crate::exit::{Exit, Failure};
 use crate::humanize::printable;
@@ -174,15 +174,12 @@ fn check_lines(details: &Value) -> Vec<String> {
 }
 
 async fn show_branches(client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let request = ListReposRequest { realm: client.realm() };
-    let repos = client.raw().list_repos(client.unary(request)).await?.into_inner().repos;
+    let repos = client.repos().await?;
     if repos.is_empty() {
         output.note("no repos yet: `vdom import DIR --repo NAME` or `vdom put` makes one")?;
     }
     for repo in repos {
-        let request = ListBranchesRequest { realm: client.realm(), repo: repo.name.clone() };
-        let answer = client.raw().list_branches(client.unary(request)).await?.into_inner();
-        for branch in answer.branches {
+        for branch in client.branches(&repo.name).await? {
             show_row(&repo.name, &branch, None, output)?;
         }
     }
@@ -194,14 +191,12 @@ async fn show_branch(
     wanted: &BranchSpec,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let request = ListBranchesRequest { realm: client.realm(), repo: wanted.repo.clone() };
-    let answer = client.raw().list_branches(client.unary(request)).await?.into_inner();
-    let Some(branch) = answer.branches.iter().find(|branch| branch.name == wanted.branch) else {
+    let Some(branch) = client.branch(wanted).await? else {
         return Err(Failure::new(Exit::NotFound, format!("there is no branch {wanted}"))
             .advice("`vdom status` lists all branches"));
     };
     let freshness = client.in_time(freshness(client, wanted)).await?;
-    show_row(&wanted.repo, branch, freshness, output)
+    show_row(&wanted.repo, &branch, freshness, output)
 }
 
 /// How current the server's view of a branch is, as its next progress says.

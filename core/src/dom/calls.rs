@@ -8,17 +8,21 @@ mod change_sets;
 mod changes;
 mod checks;
 mod conflicts;
+mod page_token;
 mod reads;
 mod writes;
 
-pub use branches::{BranchSummary, CreateBranch, DeleteBranch, RepoSummary};
+pub use branches::{
+    BranchPage, BranchSummary, CreateBranch, DeleteBranch, ListBranches, ListRepos, RepoPage,
+    RepoSummary,
+};
 pub use change_sets::{
     ChangeSetPart, RevertChanges, SetConflicts, SetOutcome, SetWritten, WriteDiffs,
 };
 pub use changes::{ChangeEvent, Event, GetHistory, HistoryPage, ResumePoint, Subscribe};
 pub use checks::{
-    checked_actor, checked_conflict_limit, checked_history_limit, checked_message,
-    checked_metadata, checked_prefixes, checked_revisions,
+    checked_actor, checked_conflict_limit, checked_history_limit, checked_list_page_size,
+    checked_message, checked_metadata, checked_prefixes, checked_revisions,
 };
 pub use conflicts::{
     Conflict, ConflictExplanation, ConflictHunk, ConflictPage, ConflictReason, ExplainConflict,

@@ -38,7 +38,7 @@ use vdom_core::{
     Change, ChangeSetHeader, ChunkPart, ContentChunk, Diff, Error, ErrorCode, Hash, OperationId,
     Result,
 };
-use vdom_store::{LogEntry, OperationKey};
+use vdom_store::{BatchOutline, LogEntry, OperationKey};
 
 use crate::content::packs::{PackReader, StoredDiff};
 
@@ -69,6 +69,16 @@ pub(crate) struct BatchRecord {
     pub count: u32,
     pub control_records: Vec<ControlRecord>,
     changes: Changes,
+}
+
+/// What the manifest of a batch says beside its changes.
+#[derive(Debug)]
+pub(crate) struct OutlineRecord {
+    /// As in [`BatchRecord`].
+    pub epoch: u64,
+    /// The same.
+    pub hash: Hash,
+    control_records: Vec<ControlRecord>,
 }
 
 #[derive(Debug)]
@@ -201,7 +211,7 @@ pub(crate) fn encode_piece(records: &[&[u8]]) -> Result<Bytes> {
 /// Reads a batch; diffs are slices of its body.
 pub(crate) fn decode_batch(log_entry: &LogEntry) -> Result<BatchRecord> {
     let number = log_entry.number;
-    let manifest = manifest_of(log_entry)?;
+    let manifest = manifest_of(number, &log_entry.batch.manifest)?;
     let changes = match (manifest.hashes, manifest.packed) {
         (Some(hashes), _) => {
             let (hashes, []) = hashes.as_chunks() else {
@@ -224,15 +234,28 @@ pub(crate) fn decode_batch(log_entry: &LogEntry) -> Result<BatchRecord> {
     })
 }
 
-fn manifest_of(log_entry: &LogEntry) -> Result<Manifest<'_>> {
-    let number = log_entry.number;
-    let manifest: Manifest<'_> = minicbor::decode(&log_entry.batch.manifest)
-        .map_err(|error| damaged_batch(number, error))?;
+/// Reads what a batch says beside its changes.
+pub(crate) fn decode_outline(outline: &BatchOutline) -> Result<OutlineRecord> {
+    let Manifest { epoch, hash, control_records, .. } =
+        manifest_of(outline.number, &outline.manifest)?;
+    Ok(OutlineRecord { epoch, hash, control_records })
+}
+
+fn manifest_of(number: u64, manifest: &[u8]) -> Result<Manifest<'_>> {
+    let manifest: Manifest<'_> =
+        minicbor::decode(manifest).map_err(|error| damaged_batch(number, error))?;
     if manifest.version != MANIFEST_VERSION {
         let why = format!("manifest version {} is not known", manifest.version);
         return Err(damaged_batch(number, why));
     }
     Ok(manifest)
+}
+
+impl OutlineRecord {
+    /// As [`BatchRecord::parent`].
+    pub(crate) fn parent(&self) -> Option<Parent<'_>> {
+        self.control_records.iter().find_map(ControlRecord::parent)
+    }
 }
 
 impl BatchRecord {

@@ -132,6 +132,11 @@ impl BranchRegistry {
         verified.map(|()| handle)
     }
 
+    /// A branch, if it is open now.
+    pub(crate) fn open_now(&self, address: &BranchAddress) -> Option<Arc<BranchHandle>> {
+        self.slots.lock().get(address).and_then(|slot| slot.cell.get().cloned())
+    }
+
     /// The branches that are open now.
     pub(crate) fn opened(&self) -> Vec<Arc<BranchHandle>> {
         let slots = self.slots.lock();

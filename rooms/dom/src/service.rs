@@ -8,13 +8,14 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use vdom_api::dom::DocumentService;
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch,
-    ExplainConflict, GetHistory, HistoryPage, ListConflicts, ReadAt, ReadSnapshot, ReadSnapshots,
-    ReadTree, RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot,
-    Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs, WriteOutcome,
+    BranchPage, BranchSummary, ChangeSetPart, ConflictExplanation, ConflictPage, CreateBranch,
+    DeleteBranch, ExplainConflict, GetHistory, HistoryPage, ListBranches, ListConflicts, ListRepos,
+    ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, RepoPage, ResolveConflict, ResolveOutcome,
+    RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry, WriteContent, WriteDiff, WriteDiffs,
+    WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
-use vdom_core::{BranchAddress, ErrorCode, RealmName, RepoName, Result};
+use vdom_core::{BranchAddress, ErrorCode, Result};
 use vdom_edge::{Caller, Environment, ServiceStream};
 use vdom_security::{Action, Authority, GuardedStore, Permit, SystemPermits};
 
@@ -23,8 +24,8 @@ use crate::compaction::{CompactionReport, Retention};
 use crate::metrics::DomMetrics;
 use crate::registry::{BranchRegistry, RoomBounds, remote_feed, usage_count};
 use crate::verbs::{
-    branches, change_set, conflicts, explain_conflict, history, read_snapshot, read_tree, revert,
-    subscribe, write_diff,
+    branches, change_set, conflicts, explain_conflict, history, list, read_snapshot, read_tree,
+    revert, subscribe, write_diff,
 };
 use crate::writer::BranchHandle;
 
@@ -188,20 +189,17 @@ impl DocumentService for DocumentRoom {
         history::list(&handle, &request).await
     }
 
-    async fn list_repos(&self, caller: &Caller, realm: RealmName) -> Result<Vec<RepoSummary>> {
-        let permit = self.registry.authority.authorize(caller, Action::Read, &realm, None)?;
-        branches::list_repos(self.registry.store.with(&permit), &realm).await
+    async fn list_repos(&self, caller: &Caller, request: ListRepos) -> Result<RepoPage> {
+        let permit =
+            self.registry.authority.authorize(caller, Action::Read, &request.realm, None)?;
+        list::list_repos(self.registry.store.with(&permit), &request).await
     }
 
-    async fn list_branches(
-        &self,
-        caller: &Caller,
-        realm: RealmName,
-        repo: RepoName,
-    ) -> Result<Vec<BranchSummary>> {
+    async fn list_branches(&self, caller: &Caller, request: ListBranches) -> Result<BranchPage> {
+        let authority = &self.registry.authority;
         let permit =
-            self.registry.authority.authorize(caller, Action::Read, &realm, Some(&repo))?;
-        branches::list_branches(&self.registry, &permit, realm, repo).await
+            authority.authorize(caller, Action::Read, &request.realm, Some(&request.repo))?;
+        list::list_branches(&self.registry, &permit, &request).await
     }
 
     async fn write_diffs(

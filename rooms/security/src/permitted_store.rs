@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::broadcast;
 use vdom_store::{
-    Append, Batch, ChunkId, CommitHint, Guarantees, LogDescriptor, LogEntry, LogFilter, LogId,
-    LogName, OperationKey, PathRange, Store, StoreError, StoreErrorKind, StoreResult, StoredChunk,
-    View, ViewKind, ViewWrite, Watermark,
+    Append, Batch, ChunkId, CommitHint, Guarantees, LogDescriptor, LogEnds, LogEntry, LogFilter,
+    LogId, LogName, OperationKey, PathRange, Store, StoreError, StoreErrorKind, StoreResult,
+    StoredChunk, View, ViewKind, ViewWrite, Watermark,
 };
 
 use crate::authorize::Permit;
@@ -70,6 +70,10 @@ impl PermittedStore<'_> {
 
     pub async fn last(self, log: LogId) -> StoreResult<Option<LogEntry>> {
         self.store.last(log).await
+    }
+
+    pub async fn ends(self, logs: &[LogId]) -> StoreResult<Vec<LogEnds>> {
+        self.store.ends(logs).await
     }
 
     pub async fn number_of(self, log: LogId, revision: u64) -> StoreResult<Option<u64>> {

@@ -174,7 +174,7 @@ impl MemoryGateway for FakeGateway {
         _: Request<wire::ListReposRequest>,
     ) -> Answer<wire::ListReposResponse> {
         let repos = vec![wire::Repo { name: "app".into(), branches: 1 }];
-        Ok(Response::new(wire::ListReposResponse { repos }))
+        Ok(Response::new(wire::ListReposResponse { repos, ..Default::default() }))
     }
 
     async fn list_branches(

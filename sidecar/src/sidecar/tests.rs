@@ -8,7 +8,7 @@ use vdom_core::dom::calls::{
     AckLevel, DiffSource, NodeSelector, OnConflict, ReadAt, Source, WriteContent,
 };
 use vdom_core::dom::diff::Diff;
-use vdom_core::{Content, Error, ErrorCode, VectorClock};
+use vdom_core::{Content, Error, ErrorCode, RealmName, VectorClock};
 
 use super::*;
 use crate::fake_gateway::FakeGateway;

@@ -7,13 +7,13 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 use vdom_api::dom::convert::{decode, encode};
+use vdom_core::Result;
 use vdom_core::dom::calls::{
-    BranchSummary, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch, Event,
-    ExplainConflict, GetHistory, HistoryPage, ListConflicts, ReadSnapshot, ReadSnapshots, ReadTree,
-    RepoSummary, ResolveConflict, ResolveOutcome, RevertChanges, SetOutcome, Snapshot, Subscribe,
-    TreeEntry, WriteDiff, WriteOutcome,
+    BranchPage, BranchSummary, ConflictExplanation, ConflictPage, CreateBranch, DeleteBranch,
+    Event, ExplainConflict, GetHistory, HistoryPage, ListBranches, ListConflicts, ListRepos,
+    ReadSnapshot, ReadSnapshots, ReadTree, RepoPage, ResolveConflict, ResolveOutcome,
+    RevertChanges, SetOutcome, Snapshot, Subscribe, TreeEntry, WriteDiff, WriteOutcome,
 };
-use vdom_core::{RealmName, RepoName, Result};
 use vdom_edge::ServiceStream;
 use vdom_edge::error::from_status;
 use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
@@ -99,27 +99,26 @@ impl Upstream {
     pub(crate) async fn list_repos(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
-        realm: &RealmName,
-    ) -> Result<Vec<RepoSummary>> {
-        let message = encode::list_repos(realm);
+        request: &ListRepos,
+    ) -> Result<RepoPage> {
+        let message = encode::list_repos(request);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.list_repos(request).await
         });
-        Ok(answer.await?.repos.into_iter().map(decode::repo_summary).collect())
+        Ok(decode::repo_page(answer.await?))
     }
 
     /// Lists the branches of a repo.
     pub(crate) async fn list_branches(
         &self,
         on_behalf_of: OnBehalfOf<'_>,
-        realm: &RealmName,
-        repo: &RepoName,
-    ) -> Result<Vec<BranchSummary>> {
-        let message = encode::list_branches(realm, repo);
+        request: &ListBranches,
+    ) -> Result<BranchPage> {
+        let message = encode::list_branches(request);
         let answer = self.call(on_behalf_of, message, |mut client, request| async move {
             client.list_branches(request).await
         });
-        answer.await?.branches.into_iter().map(decode::branch_summary).collect()
+        decode::branch_page(answer.await?)
     }
 
     pub(crate) async fn create_branch(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fixtures::{LogWriter, assert_kind, descriptor, fresh, key, log_name};
 use super::{Outcome, Subject};
-use crate::batch::{BATCH_MAX_BYTES, LogEntry};
+use crate::batch::{BATCH_MAX_BYTES, Batch, BatchOutline, LogEnds, LogEntry};
 use crate::error::StoreErrorKind;
 use crate::log::{LogFilter, LogId, LogName};
 use crate::store::Append;
@@ -163,6 +163,34 @@ pub async fn the_head_is_confirmed(subject: &mut dyn Subject) -> Outcome {
     Outcome::Passed
 }
 
+pub async fn the_ends_of_many_logs(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let (mut short, mut long) = (LogWriter::new("short"), LogWriter::new("long"));
+    let only = short.append_many(&*store, 1).await.remove(0);
+    let mut batches = long.append_many(&*store, 4).await;
+    let closing = Batch { closing: true, ..long.batch(0) };
+    batches.push(long.append(&*store, closing).await);
+
+    let outline =
+        |number, batch: &Batch| BatchOutline::from(&LogEntry { number, batch: batch.clone() });
+    let mut wanted = vec![long.log, short.log];
+    wanted.extend((0..1200_u32).map(|log| {
+        let mut id = [9; 32];
+        id[..4].copy_from_slice(&log.to_be_bytes());
+        LogId(id)
+    }));
+    let mut found = store.ends(&wanted).await.unwrap();
+    found.sort_by_key(|ends| ends.last.number);
+    let expected = [
+        LogEnds { log: short.log, first: outline(1, &only), last: outline(1, &only) },
+        LogEnds { log: long.log, first: outline(1, &batches[0]), last: outline(5, &batches[4]) },
+    ];
+    assert_eq!(found, expected);
+    assert!(found[1].last.closing);
+    assert_eq!(store.ends(&[]).await.unwrap(), []);
+    Outcome::Passed
+}
+
 pub async fn revisions_find_their_batch(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
     let mut writer = LogWriter::new("main");
@@ -218,7 +246,9 @@ pub async fn logs_are_listed_by_name(subject: &mut dyn Subject) -> Outcome {
     let list = |realm: &str, segments: &[&str]| {
         let LogName { realm, room, segments } = log_name(realm, "", segments);
         let store = Arc::clone(&store);
-        async move { store.logs(&LogFilter { realm, room, segments }).await.unwrap() }
+        async move {
+            store.logs(&LogFilter { realm, room, segments, ..Default::default() }).await.unwrap()
+        }
     };
     assert_eq!(list("acme-2", &[]).await, [logs.pop().unwrap()]);
     assert_eq!(list("acme", &[]).await, logs);
@@ -227,6 +257,59 @@ pub async fn logs_are_listed_by_name(subject: &mut dyn Subject) -> Outcome {
     assert_eq!(list("acme", &["web", "main", "more"]).await, []);
     assert_eq!(list("acme", &[""]).await, logs[..1]);
     assert_eq!(list("nobody", &[]).await, []);
+    Outcome::Passed
+}
+
+pub async fn logs_are_listed_in_pages(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    // The last name has two logs; keys of names that begin alike are neighbours.
+    let names = ["a", "a-", "a/b", "b", "ba", "c"];
+    for (repo, branch) in [("web", "zz"), ("wea", "b"), ("web2", "b")] {
+        LogWriter::of(descriptor("acme", repo, branch, 1)).append_many(&*store, 1).await;
+    }
+    for name in names {
+        LogWriter::of(descriptor("acme", "web", name, 1)).append_many(&*store, 2).await;
+        LogWriter::of(descriptor("acme", "web", name, 2)).append_many(&*store, 1).await;
+    }
+    for limit in [1, 2, 3, 4, 100] {
+        let mut found = Vec::new();
+        let mut filter =
+            LogFilter { segments: vec!["web".to_owned()], ..LogFilter::of_realm("acme") };
+        filter.limit = Some(limit);
+        loop {
+            let page = store.logs(&filter).await.unwrap();
+            assert!(page.len() <= limit);
+            let Some(last) = page.last() else { break };
+            filter.after.clone_from(&last.name.segments);
+            found.extend(page);
+        }
+        let mut shown: Vec<_> = found.iter().map(|log| &*log.name.segments[1]).collect();
+        assert!(found.is_sorted(), "{found:?}");
+        shown.dedup();
+        assert_eq!(shown, [&names[..], &["zz"]].concat(), "in pages of {limit}");
+    }
+    let mut filter = LogFilter::of_realm("acme");
+    filter.after = vec!["web".to_owned(), "zz".to_owned()];
+    assert_eq!(store.logs(&filter).await.unwrap(), [descriptor("acme", "web2", "b", 1)]);
+    filter.limit = Some(0);
+    assert_eq!(store.logs(&filter).await.unwrap(), []);
+
+    // Those of a room have unlike numbers of segments.
+    let of_room: [&[&str]; 4] = [&["a"], &["a", "b"], &["a", "b", "c"], &["b"]];
+    for segments in of_room {
+        let name = log_name("acme", "room", segments);
+        LogWriter::of(name.incarnation(1)).append_many(&*store, 1).await;
+    }
+    let (room, mut after, mut found) = ("room".to_owned(), Vec::new(), Vec::new());
+    loop {
+        let (room, limit) = (room.clone(), Some(1));
+        let filter = LogFilter { room, after, limit, ..LogFilter::of_realm("acme") };
+        let mut page = store.logs(&filter).await.unwrap();
+        let Some(last) = page.pop() else { break };
+        found.push(last.name.segments.clone());
+        after = last.name.segments;
+    }
+    assert_eq!(found, of_room);
     Outcome::Passed
 }
 
@@ -258,7 +341,10 @@ pub async fn logs_of_rooms_are_apart(subject: &mut dyn Subject) -> Outcome {
         let LogName { realm, room, segments } = log_name(realm, room, segments);
         let store = Arc::clone(&store);
         async move {
-            let logs = store.logs(&LogFilter { realm, room, segments }).await.unwrap();
+            let logs = store
+                .logs(&LogFilter { realm, room, segments, ..Default::default() })
+                .await
+                .unwrap();
             logs.into_iter().map(|log| log.name).collect::<Vec<_>>()
         }
     };

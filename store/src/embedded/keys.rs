@@ -43,8 +43,14 @@ pub(super) fn descriptor(descriptor: &LogDescriptor, log: LogId) -> Vec<u8> {
 
 /// The keys of all descriptors that a filter takes in, and perhaps of others.
 pub(super) fn descriptors(filter: &LogFilter) -> (Vec<u8>, Vec<u8>) {
-    let start = names(&filter.realm, &filter.room, &filter.segments);
+    let mut start = names(&filter.realm, &filter.room, &filter.segments);
     let mut end = start.clone();
+    if let Some(after) = filter.after_whole_name() {
+        let mut past = names(&filter.realm, &filter.room, after);
+        past.pop();
+        past.push(1);
+        start = start.max(past);
+    }
     // Past the zero byte that ends the last name.
     end.pop();
     end.push(1);

@@ -10,7 +10,7 @@ use super::engine::Snapshot;
 use super::keyspace::{KEYSPACES, Keyspace};
 use super::{keys, record};
 use crate::batch::codec::digest_in;
-use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::batch::{Batch, BatchOutline, LogEnds, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk};
 use crate::error::StoreResult;
 use crate::incarnations::IncarnationSearch;
@@ -60,6 +60,23 @@ pub(super) fn batches(
 pub(super) fn last(snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Option<LogEntry>> {
     let last = last_encoded(snapshot, log)?;
     last.map(|(number, encoded)| decode(log, number, &encoded)).transpose()
+}
+
+pub(super) fn ends(snapshot: &Snapshot<'_>, logs: &[LogId]) -> StoreResult<Vec<LogEnds>> {
+    let mut found = Vec::with_capacity(logs.len());
+    for log in logs.iter().copied() {
+        let Some(last) = last(snapshot, log)? else { continue };
+        let last = BatchOutline::from(&last);
+        let first = if last.number == 1 {
+            last.clone()
+        } else {
+            let key = keys::batch(log, 1);
+            let missing = || record::damaged(&key, "the first batch is missing");
+            BatchOutline::from(&batch(snapshot, log, 1)?.ok_or_else(missing)?)
+        };
+        found.push(LogEnds { log, first, last });
+    }
+    Ok(found)
 }
 
 /// The end of a log, as the next append must follow it.
@@ -128,11 +145,18 @@ pub(super) fn find(snapshot: &Snapshot<'_>, name: &LogName) -> StoreResult<Optio
 
 pub(super) fn logs(snapshot: &Snapshot<'_>, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
     let (from, to) = keys::descriptors(filter);
+    if from >= to {
+        return Ok(Vec::new());
+    }
+    let limit = filter.limit.unwrap_or(usize::MAX);
+    // Of unlike numbers of segments, keys have another order.
+    let read = if filter.is_in_order_of_names() { limit } else { usize::MAX };
     let mut logs = descriptors(snapshot, &from, &to)
         .filter(|log| log.as_ref().map_or(true, |log| filter.matches(&log.name)))
+        .take(read)
         .collect::<StoreResult<Vec<_>>>()?;
-    // Of unlike numbers of segments, keys have another order.
     logs.sort();
+    logs.truncate(limit);
     Ok(logs)
 }
 

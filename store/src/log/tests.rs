@@ -90,7 +90,7 @@ fn a_filter_takes_the_first_segments() {
     let log = name("acme", "git", &["web", "main"]);
     let matches = |realm: &str, room: &str, segments: &[&str]| {
         let LogName { realm, room, segments } = name(realm, room, segments);
-        LogFilter { realm, room, segments }.matches(&log)
+        LogFilter { realm, room, segments, ..LogFilter::default() }.matches(&log)
     };
     assert!(matches("acme", "git", &[]));
     assert!(matches("acme", "git", &["web"]));

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::batch::codec::digest_in;
-use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::batch::{Batch, BatchOutline, LogEnds, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk};
 use crate::error::StoreResult;
 use crate::incarnations::IncarnationSearch;
@@ -115,6 +115,11 @@ impl MemoryState {
         Some(LogEntry { number: *number, batch: row.batch.clone() })
     }
 
+    pub(super) fn ends(&self, log: LogId) -> Option<LogEnds> {
+        let (first, last) = (self.at(log, 1)?, self.last(log)?);
+        Some(LogEnds { log, first: BatchOutline::from(&first), last: BatchOutline::from(&last) })
+    }
+
     pub(super) fn number_of(&self, log: LogId, revision: u64) -> Option<u64> {
         let holds = |row: &LogRow| row.batch.first_revision <= revision && row.batch.count > 0;
         let mut rows = self.logs.get(&log)?.iter().rev();
@@ -140,6 +145,7 @@ impl MemoryState {
         let mut logs: Vec<_> =
             self.descriptors().filter(|log| filter.matches(&log.name)).cloned().collect();
         logs.sort();
+        logs.truncate(filter.limit.unwrap_or(usize::MAX));
         logs
     }
 

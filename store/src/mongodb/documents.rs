@@ -144,13 +144,18 @@ pub(super) fn decode_descriptor(document: &Document) -> Option<LogDescriptor> {
 
 /// The first batches of the logs that a filter takes in, and perhaps of others.
 pub(super) fn described_by(filter: &LogFilter) -> Document {
-    let LogFilter { realm, room, segments } = filter;
+    let LogFilter { realm, room, segments, .. } = filter;
     let mut query = doc! { "d.realm": realm };
     if room.is_empty() {
         // Logs of a room have neither field, so that the index leaves them out.
         query.insert("d.repo", doc! { "$gte": "" });
         for (field, segment) in ["d.repo", "d.branch"].into_iter().zip(segments) {
             query.insert(field, segment);
+        }
+        if let ([repo], Some([after_repo, after])) = (&segments[..], filter.after_whole_name())
+            && repo == after_repo
+        {
+            query.insert("d.branch", doc! { "$gt": after });
         }
     } else {
         query.insert("d.room", room);
@@ -159,6 +164,17 @@ pub(super) fn described_by(filter: &LogFilter) -> Document {
         }
     }
     query
+}
+
+/// Whether [`described_by`] finds no logs but those that the filter takes in.
+pub(super) fn is_described_by_query(filter: &LogFilter) -> bool {
+    let goes_on_within = match (&filter.segments[..], filter.after_whole_name()) {
+        ([repo], Some([after, _])) => repo == after,
+        _ => false,
+    };
+    filter.room.is_empty()
+        && filter.segments.len() <= 2
+        && (filter.after.is_empty() || goes_on_within)
 }
 
 /// `_id` of a row: log in hex, number of the kind, row id in hex.

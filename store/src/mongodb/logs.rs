@@ -1,6 +1,6 @@
 //! Logs in the collection `changes`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::IntoFuture;
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use ::mongodb::bson::{Document, doc};
 use ::mongodb::options::ReadConcern;
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::documents::{self, BatchRow};
 use super::errors::InsertFailure;
 use super::handle::MongoStore;
 use crate::batch::codec::digest_in;
-use crate::batch::{Batch, LogEntry, OperationKey};
+use crate::batch::{Batch, BatchOutline, LogEnds, LogEntry, OperationKey};
 use crate::error::StoreResult;
 use crate::incarnations::IncarnationSearch;
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -24,6 +24,9 @@ use crate::store::Append;
 
 /// So many `_id`s in one query.
 const SLICE: usize = 500;
+
+/// So many logs are asked for their last batch at once.
+const LASTS_AT_ONCE: usize = 16;
 
 /// Hardly any batch takes less.
 const SMALL_BATCH_BYTES: usize = 256;
@@ -123,6 +126,34 @@ impl MongoStore {
         let BatchRow { row, digest, .. } = documents::decode_batch(&self.boundary, last)?;
         self.remember(log, LogTail { number: row.number, digest, closing: row.batch.closing });
         Ok(Some(row))
+    }
+
+    pub(super) async fn ends_of(&self, logs: &[LogId]) -> StoreResult<Vec<LogEnds>> {
+        // One query for all would read every batch of every log.
+        let last = |log: LogId| async move { Ok((log, self.last_batch(log).await?)) };
+        let lasts: Vec<_> = stream::iter(logs.iter().copied().map(last))
+            .buffer_unordered(LASTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let lasts = lasts.into_iter().filter_map(|(log, last)| Some((log, last?)));
+        let lasts: Vec<_> = lasts.map(|(log, last)| (log, BatchOutline::from(&last))).collect();
+        let longer = lasts.iter().filter(|(_, last)| last.number > 1);
+        let firsts: Vec<_> = longer.map(|(log, _)| (*log, 1)).collect();
+        let firsts: HashMap<_, _> = self
+            .batches_at(&firsts)
+            .await?
+            .iter()
+            .map(|(log, first)| (*log, BatchOutline::from(first)))
+            .collect();
+        let ends = |(log, last): (LogId, BatchOutline)| {
+            let first = if last.number == 1 { Some(&last) } else { firsts.get(&log) };
+            let first = first.cloned().ok_or_else(|| {
+                let place = format!("batch 1 of log {log}");
+                self.boundary.damaged(&place, "it is missing; restore from a backup")
+            })?;
+            Ok(LogEnds { log, first, last })
+        };
+        lasts.into_iter().map(ends).collect()
     }
 
     pub(super) async fn number_of_revision(
@@ -257,12 +288,22 @@ impl MongoStore {
     }
 
     pub(super) async fn descriptors(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
-        let find = self
+        let mut find = self
             .collections
             .changes
             .find(documents::described_by(filter))
-            .sort(doc! { "_id": 1 })
             .projection(doc! { "_id": 1, "d": 1 });
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        // Only where the query is all of the filter; in the order of the index, so that no more
+        // is read than is answered.
+        let is_cut_by_server =
+            filter.is_in_order_of_names() && documents::is_described_by_query(filter);
+        find = match filter.limit.and_then(|limit| i64::try_from(limit).ok()) {
+            Some(limit) if is_cut_by_server => {
+                find.sort(doc! { "d.realm": 1, "d.repo": 1, "d.branch": 1 }).limit(limit)
+            }
+            _ => find.sort(doc! { "_id": 1 }),
+        };
         let documents = self.all(find, "list logs").await?;
         let decode = |document: &Document| {
             let id = document.get_str("_id").unwrap_or_default();
@@ -273,6 +314,7 @@ impl MongoStore {
         let mut logs = documents.iter().map(decode).collect::<StoreResult<Vec<_>>>()?;
         logs.retain(|log| filter.matches(&log.name));
         logs.sort();
+        logs.truncate(limit);
         Ok(logs)
     }
 

@@ -298,7 +298,10 @@ export class Branch {
   async head(signal?: AbortSignal): Promise<Position> {
     const { branches } = await this.#channel.call(
       (client, callOptions) =>
-        client.listBranches({ realm: this.#channel.realm, repo: this.repo }, callOptions),
+        client.listBranches(
+          { realm: this.#channel.realm, repo: this.repo, branch: this.name },
+          callOptions,
+        ),
       signal,
     );
     const branch = branches.find((it) => it.name === this.name);

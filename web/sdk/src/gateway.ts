@@ -32,20 +32,36 @@ export class Gateway {
     return new Branch(this.#channel, repo, branch);
   }
 
+  /** All repos of the realm by name, page by page. */
   async repos(signal?: AbortSignal): Promise<RepoInfo[]> {
-    const { repos } = await this.#channel.call(
-      (client, options) => client.listRepos({ realm: this.#channel.realm }, options),
-      signal,
-    );
-    return repos.map(({ name, branches }) => ({ name, branches }));
+    const all: RepoInfo[] = [];
+    let pageToken = "";
+    do {
+      const request = { realm: this.#channel.realm, pageToken };
+      const page = await this.#channel.call(
+        (client, options) => client.listRepos(request, options),
+        signal,
+      );
+      all.push(...page.repos.map(({ name, branches }) => ({ name, branches })));
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    return all;
   }
 
+  /** All branches of a repo by name, page by page. */
   async branches(repo: string, signal?: AbortSignal): Promise<BranchInfo[]> {
-    const { branches } = await this.#channel.call(
-      (client, options) => client.listBranches({ realm: this.#channel.realm, repo }, options),
-      signal,
-    );
-    return branches.map(branchInfoOf);
+    const all: BranchInfo[] = [];
+    let pageToken = "";
+    do {
+      const request = { realm: this.#channel.realm, repo, pageToken };
+      const page = await this.#channel.call(
+        (client, options) => client.listBranches(request, options),
+        signal,
+      );
+      all.push(...page.branches.map(branchInfoOf));
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    return all;
   }
 
   /** Creates a branch from another, at its latest revision or an earlier one. */

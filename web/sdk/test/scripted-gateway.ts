@@ -173,10 +173,16 @@ export class ScriptedGateway {
           this.subscriptions.push(request);
           return this.scripts.shift()?.(request) ?? this.#serve(request, signal);
         },
-        listBranches: () => {
+        listBranches: ({ branch, pageToken }) => {
           this.#fail();
           const revision = this.revision;
-          return { branches: [...this.branches].map((name) => ({ name, epoch: EPOCH, revision })) };
+          // One a page.
+          const names = [...this.branches].filter((it) => branch === "" || it === branch);
+          const at = Number(pageToken);
+          const branches = names
+            .slice(at, at + 1)
+            .map((name) => ({ name, epoch: EPOCH, revision }));
+          return { branches, nextPageToken: at + 1 < names.length ? `${at + 1}` : "" };
         },
         listRepos: () => {
           this.#fail();

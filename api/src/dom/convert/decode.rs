@@ -20,5 +20,6 @@ pub use requests::{
     read_snapshots, read_tree, subscribe, write_diff,
 };
 pub use responses::{
-    branch_summary, event, history_page, repo_summary, snapshot, tree_entry, write_outcome,
+    branch_page, branch_summary, event, history_page, repo_page, repo_summary, snapshot,
+    tree_entry, write_outcome,
 };

@@ -17,8 +17,8 @@ pub use requests::{
     read_snapshots, read_tree, subscribe, write_diff,
 };
 pub use responses::{
-    branch_summary, event, history_page, repo_summary, snapshot, snapshot_head, tree_entry,
-    write_outcome,
+    branch_page, branch_summary, event, history_page, repo_page, repo_summary, snapshot,
+    snapshot_head, tree_entry, write_outcome,
 };
 pub(crate) use responses::{change_type, source};
 

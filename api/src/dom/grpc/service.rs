@@ -194,12 +194,9 @@ impl<D: DocumentService> MemoryGateway for DocumentCalls<D> {
         request: Request<wire::ListReposRequest>,
     ) -> UnaryResult<wire::ListReposResponse> {
         let call = Call::new(request.extensions())?;
-        let repos = async {
-            let realm = decode::list_repos(request.get_ref(), call.realm())?;
-            self.dom.list_repos(&call.caller, realm).await
-        };
-        let repos = call.within(repos).await?.into_iter().map(encode::repo_summary).collect();
-        Ok(unary(wire::ListReposResponse { repos }))
+        let request = call.decoded(decode::list_repos(request.get_ref(), call.realm()))?;
+        let page = call.within(self.dom.list_repos(&call.caller, request)).await?;
+        Ok(unary(encode::repo_page(page)))
     }
 
     async fn list_branches(
@@ -207,13 +204,9 @@ impl<D: DocumentService> MemoryGateway for DocumentCalls<D> {
         request: Request<wire::ListBranchesRequest>,
     ) -> UnaryResult<wire::ListBranchesResponse> {
         let call = Call::new(request.extensions())?;
-        let branches = async {
-            let (realm, repo) = decode::list_branches(request.get_ref(), call.realm())?;
-            self.dom.list_branches(&call.caller, realm, repo).await
-        };
-        let branches =
-            call.within(branches).await?.into_iter().map(encode::branch_summary).collect();
-        Ok(unary(wire::ListBranchesResponse { branches }))
+        let request = call.decoded(decode::list_branches(request.get_ref(), call.realm()))?;
+        let page = call.within(self.dom.list_branches(&call.caller, request)).await?;
+        Ok(unary(encode::branch_page(page)))
     }
 
     async fn create_branch(

@@ -6,8 +6,7 @@ use axum::body::Body;
 use http::header::LOCATION;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Deserialize;
-use serde_json::json;
-use vdom_core::dom::calls::{CreateBranch, DeleteBranch};
+use vdom_core::dom::calls::{CreateBranch, DeleteBranch, ListBranches};
 use vdom_core::{BranchAddress, BranchName, Error, Result};
 
 use super::request::ApiRequest;
@@ -24,17 +23,19 @@ struct NewBranch {
     operation_id: Option<String>,
 }
 
-/// The branches of a repo.
+/// A page of the branches of a repo.
 pub(super) async fn list_branches<D: DocumentService>(
     dom: Arc<D>,
     call: ApiRequest,
     _: Body,
 ) -> Result<Response<Body>> {
-    call.query.allow(&[])?;
-    let branches = dom.list_branches(&call.caller, call.realm()?, call.repo()?);
-    let branches = deadline::within(call.deadline(), branches).await?;
-    let branches: Vec<_> = branches.iter().map(to_json::branch).collect();
-    response::json(&json!({ "branches": branches }))
+    call.query.allow(&[&["page_size", "page_token"]])?;
+    let (page_size, page_token) = call.query.page()?;
+    let request = ListBranches::new(call.realm()?, call.repo()?, None, page_size, page_token)?;
+    let page = dom.list_branches(&call.caller, request);
+    let page = deadline::within(call.deadline(), page).await?;
+    let branches: Vec<_> = page.branches.iter().map(to_json::branch).collect();
+    response::json(&to_json::page("branches", &branches, page.next_page_token))
 }
 
 /// Creates a branch, empty or from another.
@@ -71,9 +72,11 @@ pub(super) async fn read_branch<D: DocumentService>(
 ) -> Result<Response<Body>> {
     call.query.allow(&[])?;
     let address = call.address()?;
-    let branches = dom.list_branches(&call.caller, address.realm.clone(), address.repo.clone());
-    let branches = deadline::within(call.deadline(), branches).await?;
-    let branch = branches.iter().find(|branch| branch.name == address.branch.as_str());
+    let (realm, repo) = (address.realm.clone(), address.repo.clone());
+    let request = ListBranches::new(realm, repo, Some(address.branch.clone()), 0, "")?;
+    let page = deadline::within(call.deadline(), dom.list_branches(&call.caller, request)).await?;
+    // A gateway of an earlier version tells a sidecar of all.
+    let branch = page.branches.iter().find(|branch| branch.name == address.branch.as_str());
     let branch = branch.ok_or_else(|| {
         Error::not_found(format!("repo `{}` has no branch `{}`", address.repo, address.branch))
             .resource(&address)

@@ -69,6 +69,13 @@ impl QueryParameters {
             .transpose()
     }
 
+    /// Size and token of a page of a list; 0 and empty where they are left out.
+    pub(super) fn page(&self) -> Result<(u32, &str)> {
+        let page_size = u32::try_from(self.number("page_size")?.unwrap_or(0))
+            .map_err(|_| Error::invalid("page_size is too large"))?;
+        Ok((page_size, self.get("page_token").unwrap_or_default()))
+    }
+
     /// Which paths are meant, in whole segments; none: all.
     pub(super) fn prefixes(&self) -> Result<Vec<String>> {
         let paths: Vec<_> = self.all("paths").map(parse_prefix).collect::<Result<_>>()?;

@@ -179,6 +179,15 @@ pub(super) fn freshness(freshness: Freshness) -> Value {
     })
 }
 
+/// A page of a list, and where the next one begins, if there is one.
+pub(super) fn page(name: &str, items: &[Value], next_page_token: String) -> Value {
+    let mut page = json!({ name: items });
+    if !next_page_token.is_empty() {
+        page["next_page_token"] = next_page_token.into();
+    }
+    page
+}
+
 pub(super) fn repo(repo: &RepoSummary) -> Value {
     json!({ "name": repo.name, "branches": repo.branches })
 }

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use vdom_client::{BranchSpec, Client, random_operation_id};
 use vdom_core::{Diff, NodePath};
 use vdom_proto::v1::{
-    CreateBranchRequest, ListReposRequest, NodeKind, OnConflict, WriteDiffRequest,
-    WriteDiffsRequest,
+    CreateBranchRequest, NodeKind, OnConflict, WriteDiffRequest, WriteDiffsRequest,
 };
 
 use crate::commands::write;
@@ -49,8 +48,7 @@ enum Edit {
 
 /// Fills the store; false where it holds something already.
 pub(super) async fn fill(client: &Client) -> Result<bool, Failure> {
-    let request = ListReposRequest { realm: client.realm() };
-    if !client.raw().list_repos(client.unary(request)).await?.into_inner().repos.is_empty() {
+    if !client.repos().await?.is_empty() {
         return Ok(false);
     }
     let mut last_revision = 0;

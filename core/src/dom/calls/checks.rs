@@ -6,7 +6,8 @@ use crate::clock::check_actor;
 use crate::error::{Error, Result};
 use crate::limits::{
     CHANGE_MESSAGE_MAX_BYTES, CONFLICT_PAGE_MAX, HISTORY_PAGE_DEFAULT_CHANGES,
-    HISTORY_PAGE_MAX_CHANGES, METADATA_MAX_BYTES, METADATA_MAX_ENTRIES, SUBSCRIPTION_MAX_PATHS,
+    HISTORY_PAGE_MAX_CHANGES, LIST_PAGE_MAX, METADATA_MAX_BYTES, METADATA_MAX_ENTRIES,
+    SUBSCRIPTION_MAX_PATHS,
 };
 use crate::names::parse_prefix;
 
@@ -87,6 +88,21 @@ pub fn checked_history_limit(limit: u32) -> Result<u32> {
     }
 }
 
+/// The size of a page of branches or repos; 0 is the largest.
+///
+/// # Errors
+/// `InvalidArgument` above 10,000.
+pub fn checked_list_page_size(page_size: u32) -> Result<u32> {
+    match page_size {
+        0 => Ok(LIST_PAGE_MAX),
+        1..=LIST_PAGE_MAX => Ok(page_size),
+        _ => Err(Error::invalid(format!(
+            "page_size is {page_size}, at most {LIST_PAGE_MAX} are allowed: go on with \
+             next_page_token"
+        ))),
+    }
+}
+
 /// The size of a page of conflicts; 0 is the largest.
 ///
 /// # Errors
@@ -147,6 +163,8 @@ mod tests {
         assert_eq!(checked_history_limit(0), Ok(100));
         assert_eq!(checked_history_limit(1_000), Ok(1_000));
         assert!(checked_history_limit(1_001).is_err());
+        assert_eq!(checked_list_page_size(0), Ok(10_000));
+        assert!(checked_list_page_size(10_001).is_err());
         assert_eq!(checked_conflict_limit(0), Ok(100));
         assert!(checked_conflict_limit(101).is_err());
         assert_eq!(checked_revisions(2, 2), Ok((2, 2)));

@@ -67,7 +67,7 @@ pub(crate) async fn each_stored(
     packs: &mut PackReader<'_>,
     take: &mut (impl FnMut(StoredChange) -> ControlFlow<()> + Send),
 ) -> Result<ControlFlow<()>> {
-    let manifest = manifest_of(log_entry)?;
+    let manifest = manifest_of(log_entry.number, &log_entry.batch.manifest)?;
     if manifest.hashes.is_some() {
         return Err(Error::new(ErrorCode::Compacted, "these changes are no longer kept"));
     }

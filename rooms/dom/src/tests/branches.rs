@@ -2,8 +2,7 @@
 
 use futures::{StreamExt, TryStreamExt};
 use vdom_core::dom::calls::{
-    BranchSummary, CreateBranch, DeleteBranch, Event, GetHistory, ReadSnapshots, ReadTree,
-    ResumePoint, Subscribe,
+    CreateBranch, DeleteBranch, Event, GetHistory, ReadSnapshots, ReadTree, ResumePoint, Subscribe,
 };
 use vdom_core::{BranchName, ErrorCode};
 
@@ -130,10 +129,7 @@ async fn a_branch_has_what_the_other_had_and_goes_its_own_way() {
 async fn history_and_events_run_through_both_logs() {
     let room = room();
     two_branches(&room).await;
-    let summaries = room
-        .list_branches(&caller("anna"), address().realm, address().repo)
-        .await
-        .expect("branches");
+    let summaries = branches_of(&room).await.expect("branches");
     let next = summaries.iter().find(|branch| branch.name == "next").expect("listed");
     assert_eq!(next.revision, 7);
     for after in 0..7 {
@@ -218,7 +214,7 @@ async fn a_deleted_branch_ends_and_its_name_begins_anew() {
         assert_eq!(delete(&room, "main").await.expect_err("gone").code, ErrorCode::NotFound);
         // What was created from it keeps what it has.
         assert_eq!(tree(&room, "next", "", None).await, ["a=a1", "b/c=c2", "e=e1", "n=n1", "z=d1"]);
-        let names = room.list_branches(&caller("anna"), address().realm, address().repo).await;
+        let names = branches_of(&room).await;
         let names: Vec<_> = names.expect("branches").into_iter().map(|it| it.name).collect();
         assert_eq!(names, ["next"]);
     }

@@ -5,6 +5,7 @@ mod change_sets;
 mod compaction;
 mod faults;
 mod forks;
+mod listing;
 mod maintenance;
 mod merging;
 mod quotas;
@@ -26,8 +27,8 @@ use bytes::Bytes;
 use vdom_api::dom::{DocumentService, one_by_one};
 use vdom_core::access::Scopes;
 use vdom_core::dom::calls::{
-    AckLevel, Conflict, DiffSource, Event, NodeSelector, OnConflict, ReadAt, ReadSnapshot,
-    Snapshot, Subscribe, WriteDiff, WriteDiffs, WriteOutcome, Written,
+    AckLevel, BranchSummary, Conflict, DiffSource, Event, ListBranches, NodeSelector, OnConflict,
+    ReadAt, ReadSnapshot, Snapshot, Subscribe, WriteDiff, WriteDiffs, WriteOutcome, Written,
 };
 use vdom_core::{
     BranchAddress, Content, Diff, NodePath, OperationId, RealmName, Result, VectorClock,
@@ -90,6 +91,21 @@ fn room_in(environment: Environment, store: Arc<dyn Store>, quotas: Quotas) -> D
 fn maintained(store: &Arc<dyn Store>) -> MaintainedStore {
     let (authority, permits) = Authority::new([]);
     MaintainedStore::new(GuardedStore::new(store.clone()), authority, permits)
+}
+
+/// All branches of the repo, a few a page.
+async fn branches_of(room: &DocumentRoom) -> Result<Vec<BranchSummary>> {
+    let (BranchAddress { realm, repo, .. }, mut branches) = (address(), Vec::new());
+    let mut token = String::new();
+    loop {
+        let request = ListBranches::new(realm.clone(), repo.clone(), None, 2, &token)?;
+        let page = room.list_branches(&caller("anna"), request).await?;
+        branches.extend(page.branches);
+        token = page.next_page_token;
+        if token.is_empty() {
+            return Ok(branches);
+        }
+    }
 }
 
 fn room() -> DocumentRoom {

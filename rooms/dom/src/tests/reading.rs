@@ -1,8 +1,8 @@
 //! `ReadSnapshot`, `ReadTree`, `GetHistory`, lists: latest and earlier states.
 
 use futures::{StreamExt, TryStreamExt};
-use vdom_core::dom::calls::{CreateBranch, GetHistory, ReadTree, TreeEntry};
-use vdom_core::{BranchName, Error, ErrorCode, RepoName};
+use vdom_core::dom::calls::{CreateBranch, GetHistory, ListRepos, ReadTree, TreeEntry};
+use vdom_core::{BranchName, Error, ErrorCode};
 
 use super::*;
 
@@ -196,10 +196,26 @@ async fn repos_and_branches_are_listed() {
     other.address = BranchAddress::parse("", "repo", "feature/x").expect("valid");
     accepted(&room, other).await;
     let realm = RealmName::parse("default").expect("valid");
-    let repos = room.list_repos(&caller("anna"), realm.clone()).await.expect("listed");
-    assert_eq!((repos[0].name.as_str(), repos[0].branches), ("repo", 2));
-    let repo = RepoName::parse("repo").expect("valid");
-    let branches = room.list_branches(&caller("anna"), realm, repo).await.expect("listed");
+    for repo in ["repo-b", "a"] {
+        let address = BranchAddress::parse("", repo, "main").expect("valid");
+        accepted(&room, WriteDiff { address, ..write("a", Diff::put_file(b"")) }).await;
+    }
+    for size in 1..=4 {
+        let (mut repos, mut token) = (Vec::new(), String::new());
+        loop {
+            let request = ListRepos::new(realm.clone(), size, &token).expect("valid");
+            let page = room.list_repos(&caller("anna"), request).await.expect("listed");
+            assert!(page.repos.len() <= size as usize);
+            repos.extend(page.repos.into_iter().map(|repo| (repo.name, repo.branches)));
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        let expected = [("a", 1), ("repo", 2), ("repo-b", 1)];
+        assert_eq!(repos, expected.map(|(name, branches)| (name.to_owned(), branches)));
+    }
+    let branches = branches_of(&room).await.expect("listed");
     let names: Vec<_> = branches.iter().map(|branch| (&*branch.name, branch.revision)).collect();
     assert_eq!(names, [("feature/x", 1), ("main", 1)]);
 }

@@ -148,7 +148,7 @@ async fn a_creation_or_deletion_that_comes_again_does_not_undo_what_came_between
     assert_eq!(refused.code, ErrorCode::FailedPrecondition);
     create(&room, from_main("next", 3)).await.expect("created anew");
     delete().await.expect("answered again");
-    let branches = room.list_branches(&caller("anna"), address().realm, address().repo).await;
+    let branches = branches_of(&room).await;
     let names: Vec<_> = branches.expect("listed").into_iter().map(|branch| branch.name).collect();
     assert_eq!(names, ["main", "next"]);
 }

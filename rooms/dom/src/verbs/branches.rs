@@ -1,23 +1,18 @@
-//! `ListRepos` and `ListBranches`: what exists in a realm; `CreateBranch` and
-//! `DeleteBranch`.
+//! `CreateBranch` and `DeleteBranch`.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use vdom_core::dom::calls::{BranchSummary, CreateBranch, DeleteBranch, RepoSummary};
+use vdom_core::dom::calls::{BranchSummary, CreateBranch, DeleteBranch};
 use vdom_core::dom::change::CHAIN_START;
-use vdom_core::{
-    BranchAddress, BranchName, Error, ErrorCode, Hash, Operation, RealmName, RepoName, Result,
-};
-use vdom_security::{Permit, PermittedStore};
-use vdom_store::{Append, Batch, BatchId, LogFilter, LogId, OperationKey};
+use vdom_core::{BranchAddress, BranchName, Error, ErrorCode, Hash, Operation, Result};
+use vdom_security::Permit;
+use vdom_store::{Append, Batch, BatchId, LogId, OperationKey};
 
 use crate::branch::Branch;
 use crate::branch::point_in_time::{EntryReader, hash_at};
 use crate::error::from_store;
-use crate::log_names::{logs_of_repo, repo_and_branch};
 use crate::records::{ControlRecord, encode_batch, operation_key};
 use crate::registry::BranchRegistry;
 use crate::registry::open::log_descriptor;
@@ -32,61 +27,6 @@ const VERIFY_ATTEMPTS_MAX: u32 = 4;
 
 /// Far less than pins are kept for branches that do not come.
 const CREATE_MAX: Duration = Duration::from_secs(60 * 60);
-
-/// The repos of a realm by name.
-pub(crate) async fn list_repos(
-    store: PermittedStore<'_>,
-    realm: &RealmName,
-) -> Result<Vec<RepoSummary>> {
-    let logs = store
-        .logs(&LogFilter::of_realm(realm.as_str()))
-        .await
-        .map_err(|error| from_store(error, realm))?;
-    let mut repos: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (repo, branch) in logs.iter().map(repo_and_branch).filter(|(repo, _)| !repo.is_empty()) {
-        repos.entry(repo.to_owned()).or_default().insert(branch.to_owned());
-    }
-    let summary = |(name, branches): (String, BTreeSet<String>)| RepoSummary {
-        name,
-        branches: branches.len() as u32,
-    };
-    Ok(repos.into_iter().map(summary).collect())
-}
-
-/// The branches of a repo by name.
-pub(crate) async fn list_branches(
-    registry: &BranchRegistry,
-    permit: &Permit,
-    realm: RealmName,
-    repo: RepoName,
-) -> Result<Vec<BranchSummary>> {
-    let resource = format!("{realm}/{repo}");
-    let logs = registry
-        .store
-        .with(permit)
-        .logs(&logs_of_repo(&realm, &repo))
-        .await
-        .map_err(|error| from_store(error, &resource))?;
-    let names: BTreeSet<_> = logs.iter().map(|log| repo_and_branch(log).1).collect();
-    if names.is_empty() {
-        return Err(Error::new(
-            ErrorCode::NotFound,
-            format!("repo `{repo}` does not exist in realm `{realm}`: the first write creates it"),
-        )
-        .resource(resource));
-    }
-    let mut branches = Vec::with_capacity(names.len());
-    for name in names {
-        let address = BranchAddress::parse(realm.as_str(), repo.as_str(), name)?;
-        match registry.existing(permit, &address).await {
-            Ok(handle) => branches.push(summary(&handle.branch)),
-            // Deleted; its log tells of it still.
-            Err(error) if error.code == ErrorCode::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(branches)
-}
 
 /// Creates a branch: two appends, however large the tree that it continues.
 pub(crate) async fn create(
@@ -436,7 +376,8 @@ fn request_hash(request: &CreateBranch) -> Hash {
     Hash(hasher.finalize().into())
 }
 
-fn summary(branch: &Branch) -> BranchSummary {
+/// A branch that is open, as it is listed.
+pub(crate) fn summary(branch: &Branch) -> BranchSummary {
     let head = branch.head();
     BranchSummary {
         name: branch.address.branch.to_string(),

@@ -8,8 +8,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 use vdom_api::dom::DocumentService;
 use vdom_core::access::Scopes;
-use vdom_core::dom::calls::ChangeSetPart;
-use vdom_core::{RealmName, RepoName};
+use vdom_core::dom::calls::{BranchSummary, ChangeSetPart, ListBranches};
+use vdom_core::{BranchAddress, RealmName, Result};
 use vdom_dom::maintenance::MaintainedStore;
 use vdom_dom::{DocumentRoom, DomMetrics, Quotas, Retention, RoomBounds};
 use vdom_edge::{Caller, Environment};
@@ -81,18 +81,30 @@ impl Gateway {
             }
             Call::History(history) => Answer::History(room.history(&caller, history).await),
             Call::Conflicts(list) => Answer::Conflicts(room.list_conflicts(&caller, list).await),
-            Call::Branches(of) => {
-                let repo = RepoName::parse(of.repo.as_str());
-                let answer = match repo {
-                    Ok(repo) => room.list_branches(&caller, of.realm, repo).await,
-                    Err(error) => Err(error),
-                };
-                Answer::Branches(answer)
-            }
+            Call::Branches(of) => Answer::Branches(all_branches(room, &caller, &of).await),
             Call::Compact(of, keep) => {
                 let retention = Retention { changes: Some(keep), age: None };
                 Answer::Compact(room.compact(&of, retention).await)
             }
+        }
+    }
+}
+
+/// The branches of a repo, two a page.
+async fn all_branches(
+    room: &DocumentRoom,
+    caller: &Caller,
+    of: &BranchAddress,
+) -> Result<Vec<BranchSummary>> {
+    let (mut branches, mut token) = (Vec::new(), String::new());
+    loop {
+        let (realm, repo) = (of.realm.clone(), of.repo.clone());
+        let request = ListBranches::new(realm, repo, None, 2, &token)?;
+        let page = room.list_branches(caller, request).await?;
+        branches.extend(page.branches);
+        token = page.next_page_token;
+        if token.is_empty() {
+            return Ok(branches);
         }
     }
 }

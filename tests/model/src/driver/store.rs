@@ -11,9 +11,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast};
 use vdom_store::{
-    Append, Batch, ChunkId, CommitHint, Guarantees, LogDescriptor, LogEntry, LogFilter, LogId,
-    LogName, OperationKey, PathRange, Store, StoreResult, StoredChunk, View, ViewKind, ViewWrite,
-    Watermark,
+    Append, Batch, ChunkId, CommitHint, Guarantees, LogDescriptor, LogEnds, LogEntry, LogFilter,
+    LogId, LogName, OperationKey, PathRange, Store, StoreResult, StoredChunk, View, ViewKind,
+    ViewWrite, Watermark,
 };
 
 use crate::random::mixed;
@@ -124,6 +124,11 @@ impl Store for GatewayStore {
     async fn last(&self, log: LogId) -> StoreResult<Option<LogEntry>> {
         self.pass("last").await;
         self.inner.last(log).await
+    }
+
+    async fn ends(&self, logs: &[LogId]) -> StoreResult<Vec<LogEnds>> {
+        self.pass("ends").await;
+        self.inner.ends(logs).await
     }
 
     async fn number_of(&self, log: LogId, revision: u64) -> StoreResult<Option<u64>> {

@@ -2,9 +2,9 @@
 //! names no realm.
 
 use vdom_core::dom::calls::{
-    CreateBranch, DeleteBranch, DiffSource, GetHistory, NodeSelector, ReadAt, ReadSnapshot,
-    ReadSnapshots, ReadTree, ResumePoint, Subscribe, WriteDiff, checked_actor,
-    checked_history_limit, checked_message, checked_metadata, checked_prefixes,
+    CreateBranch, DeleteBranch, DiffSource, GetHistory, ListBranches, ListRepos, NodeSelector,
+    ReadAt, ReadSnapshot, ReadSnapshots, ReadTree, ResumePoint, Subscribe, WriteDiff,
+    checked_actor, checked_history_limit, checked_message, checked_metadata, checked_prefixes,
 };
 use vdom_core::limits::READ_SNAPSHOTS_MAX_NODES;
 use vdom_core::names::parse_prefix;
@@ -174,16 +174,26 @@ pub fn get_history(
 pub fn list_repos(
     request: &wire::ListReposRequest,
     caller_realm: Option<&RealmName>,
-) -> Result<RealmName> {
-    checks::realm(&request.realm, caller_realm)
+) -> Result<ListRepos> {
+    let realm = checks::realm(&request.realm, caller_realm)?;
+    ListRepos::new(realm, request.page_size, &request.page_token)
 }
 
-/// Which repo's branches to list.
 pub fn list_branches(
     request: &wire::ListBranchesRequest,
     caller_realm: Option<&RealmName>,
-) -> Result<(RealmName, RepoName)> {
-    Ok((checks::realm(&request.realm, caller_realm)?, RepoName::parse(&request.repo)?))
+) -> Result<ListBranches> {
+    let branch = match request.branch.as_str() {
+        "" => None,
+        name => Some(BranchName::parse(name)?),
+    };
+    ListBranches::new(
+        checks::realm(&request.realm, caller_realm)?,
+        RepoName::parse(&request.repo)?,
+        branch,
+        request.page_size,
+        &request.page_token,
+    )
 }
 
 pub fn create_branch(

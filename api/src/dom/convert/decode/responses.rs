@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vdom_core::dom::calls::{
-    AckLevel, BranchSummary, ChangeEvent, Event, Freshness, HistoryPage, RepoSummary, Snapshot,
-    Source, TreeEntry, WriteOutcome, Written,
+    AckLevel, BranchPage, BranchSummary, ChangeEvent, Event, Freshness, HistoryPage, RepoPage,
+    RepoSummary, Snapshot, Source, TreeEntry, WriteOutcome, Written,
 };
 use vdom_core::{
     BranchName, Change, ChangeKind, ChangeSetPosition, Content, Error, Hash, Node, NodeId,
@@ -139,8 +139,20 @@ pub fn history_page(answer: wire::GetHistoryResponse) -> Result<HistoryPage> {
     })
 }
 
+pub fn repo_page(answer: wire::ListReposResponse) -> RepoPage {
+    RepoPage {
+        repos: answer.repos.into_iter().map(repo_summary).collect(),
+        next_page_token: answer.next_page_token,
+    }
+}
+
 pub fn repo_summary(answer: wire::Repo) -> RepoSummary {
     RepoSummary { name: answer.name, branches: answer.branches }
+}
+
+pub fn branch_page(answer: wire::ListBranchesResponse) -> Result<BranchPage> {
+    let branches = answer.branches.into_iter().map(branch_summary).collect::<Result<_>>()?;
+    Ok(BranchPage { branches, next_page_token: answer.next_page_token })
 }
 
 pub fn branch_summary(answer: wire::Branch) -> Result<BranchSummary> {

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use vdom_core::dom::calls::{
-    CreateBranch, DeleteBranch, DiffSource, GetHistory, NodeSelector, ReadSnapshot, ReadSnapshots,
-    ReadTree, ResumePoint, Subscribe, WriteDiff,
+    CreateBranch, DeleteBranch, DiffSource, GetHistory, ListBranches, ListRepos, NodeSelector,
+    ReadSnapshot, ReadSnapshots, ReadTree, ResumePoint, Subscribe, WriteDiff,
 };
-use vdom_core::{BranchName, NodePath, RealmName, RepoName};
+use vdom_core::{BranchName, NodePath};
 use vdom_proto::v1 as wire;
 
 /// One diff to write. A staged content has no bytes of its own: it stays empty
@@ -125,13 +125,22 @@ pub fn get_history(request: &GetHistory) -> wire::GetHistoryRequest {
     }
 }
 
-pub fn list_repos(realm: &RealmName) -> wire::ListReposRequest {
-    wire::ListReposRequest { realm: realm.to_string() }
+pub fn list_repos(request: &ListRepos) -> wire::ListReposRequest {
+    wire::ListReposRequest {
+        realm: request.realm.to_string(),
+        page_size: request.page_size,
+        page_token: request.page_token(),
+    }
 }
 
-/// Which repo's branches to list.
-pub fn list_branches(realm: &RealmName, repo: &RepoName) -> wire::ListBranchesRequest {
-    wire::ListBranchesRequest { realm: realm.to_string(), repo: repo.to_string() }
+pub fn list_branches(request: &ListBranches) -> wire::ListBranchesRequest {
+    wire::ListBranchesRequest {
+        realm: request.realm.to_string(),
+        repo: request.repo.to_string(),
+        page_size: request.page_size,
+        page_token: request.page_token(),
+        branch: request.branch.as_ref().map(BranchName::to_string).unwrap_or_default(),
+    }
 }
 
 pub fn create_branch(request: &CreateBranch) -> wire::CreateBranchRequest {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use vdom_core::dom::calls::{
-    BranchSummary, ChangeEvent, Event, Freshness, HistoryPage, RepoSummary, Snapshot, Source,
-    TreeEntry, WriteOutcome, Written,
+    BranchPage, BranchSummary, ChangeEvent, Event, Freshness, HistoryPage, RepoPage, RepoSummary,
+    Snapshot, Source, TreeEntry, WriteOutcome, Written,
 };
 use vdom_core::{BranchAddress, Change, ChangeKind, Content, NodePath};
 use vdom_proto::v1 as wire;
@@ -98,8 +98,22 @@ pub fn history_page(page: HistoryPage, address: &BranchAddress) -> wire::GetHist
     }
 }
 
+pub fn repo_page(page: RepoPage) -> wire::ListReposResponse {
+    wire::ListReposResponse {
+        repos: page.repos.into_iter().map(repo_summary).collect(),
+        next_page_token: page.next_page_token,
+    }
+}
+
 pub fn repo_summary(repo: RepoSummary) -> wire::Repo {
     wire::Repo { name: repo.name, branches: repo.branches }
+}
+
+pub fn branch_page(page: BranchPage) -> wire::ListBranchesResponse {
+    wire::ListBranchesResponse {
+        branches: page.branches.into_iter().map(branch_summary).collect(),
+        next_page_token: page.next_page_token,
+    }
 }
 
 pub fn branch_summary(branch: BranchSummary) -> wire::Branch {

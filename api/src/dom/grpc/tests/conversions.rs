@@ -158,7 +158,8 @@ fn requests_come_back_as_they_were() {
 #[test]
 fn a_request_without_a_realm_is_about_the_callers() {
     let acme = RealmName::parse("acme").expect("a name");
-    let realm = |caller| decode::list_repos(&wire::ListReposRequest::default(), caller);
+    let repos = |caller| decode::list_repos(&wire::ListReposRequest::default(), caller);
+    let realm = |caller| repos(caller).map(|request| request.realm);
     assert_eq!(realm(Some(&acme)), Ok(acme.clone()));
     assert_eq!(realm(None), RealmName::parse("default"));
 }

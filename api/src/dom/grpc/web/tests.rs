@@ -26,7 +26,8 @@ async fn ask(request: http::request::Builder, body: Body) -> Response<Body> {
 }
 
 fn list_repos() -> Body {
-    let message = wire::ListReposRequest { realm: "acme".to_owned() }.encode_to_vec();
+    let message =
+        wire::ListReposRequest { realm: "acme".to_owned(), ..Default::default() }.encode_to_vec();
     let mut frame = BytesMut::from(&[0][..]);
     frame.put_u32(message.len() as u32);
     frame.extend_from_slice(&message);

@@ -128,12 +128,11 @@ pub(crate) async fn compact_branch(
         let limit = limit.max(known.limit);
         let covers = |checkpoint: &&Arc<Checkpoint>| checkpoint.revision >= limit;
         let standing = known.checkpoint.as_ref().filter(covers);
-        let done = match standing {
-            Some(checkpoint) => finish(branch, permit, environment, checkpoint).await.map(Some),
-            None => {
-                let known = known.checkpoint.as_deref();
-                write_checkpoint(handle, environment, limit, known).await.map(|()| None)
-            }
+        let done = if let Some(checkpoint) = standing {
+            finish(branch, permit, environment, checkpoint).await.map(Some)
+        } else {
+            let known = known.checkpoint.as_deref();
+            write_checkpoint(handle, environment, limit, known).await.map(|()| None)
         };
         match done {
             Ok(Some(report)) => return Ok(report),

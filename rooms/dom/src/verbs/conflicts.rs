@@ -315,7 +315,6 @@ async fn shown(
     })
 }
 
-/// Waits until the views have all that the log says.
 /// Whether any of the paths covers what the conflict is about.
 fn is_wanted(kept: &KeptConflict, paths: &[String]) -> bool {
     paths.is_empty()

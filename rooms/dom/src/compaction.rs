@@ -89,7 +89,8 @@ impl BranchRegistry {
         min_changes: u64,
     ) -> Result<Option<CompactionReport>> {
         let permit = self.permits.of(Duty::Compact);
-        let handle = match self.existing(permit, address).await {
+        // What another gateway has done of it is not to be done again.
+        let handle = match self.verified_existing(permit, address).await {
             Err(error) if error.code == ErrorCode::NotFound => return Ok(None),
             handle => handle?,
         };
@@ -97,7 +98,7 @@ impl BranchRegistry {
     }
 }
 
-/// Compacts a branch as far as retention, and those who continue it, allow. `None`
+/// Compacts a branch, its head verified, as far as retention, and those who continue it, allow. `None`
 /// where that is less than `min_changes`.
 pub(crate) async fn compact_branch(
     handle: &BranchHandle,
@@ -107,8 +108,6 @@ pub(crate) async fn compact_branch(
     min_changes: u64,
 ) -> Result<Option<CompactionReport>> {
     let branch = &*handle.branch;
-    // What another gateway has done of it is not to be done again.
-    handle.verify_head().await?;
     let known = branch.compaction();
     let wanted = wanted(branch, retention, environment.now_ms()).await?;
     // What an earlier compaction has begun is completed first.

@@ -32,6 +32,8 @@ use crate::writer;
 use crate::writer::{BranchHandle, CommandQueue};
 
 const IDLE_MAX: Duration = Duration::from_secs(60);
+/// A branch may end, or be compacted, again while it is opened.
+const OPEN_ATTEMPTS_MAX: u32 = 4;
 
 pub(crate) struct BranchRegistry {
     pub(crate) store: GuardedStore,
@@ -97,11 +99,16 @@ impl BranchRegistry {
         permit: &Permit,
         address: &BranchAddress,
     ) -> Result<Arc<BranchHandle>> {
-        let handle = self.known(permit, address, false).await?;
-        if handle.branch.head().number == 0 {
-            return Err(no_such_branch(address));
-        }
-        Ok(handle)
+        begun(self.known(permit, address, false).await?)
+    }
+
+    /// A branch that exists, as it stands now and not as it was last heard of here.
+    pub(crate) async fn verified_existing(
+        &self,
+        permit: &Permit,
+        address: &BranchAddress,
+    ) -> Result<Arc<BranchHandle>> {
+        begun(self.verified(permit, address, false).await?)
     }
 
     /// A branch that the first write creates where it does not exist.
@@ -111,6 +118,16 @@ impl BranchRegistry {
         address: &BranchAddress,
     ) -> Result<Arc<BranchHandle>> {
         self.known(permit, address, true).await
+    }
+
+    /// A branch that the first write creates where it does not exist now, whatever was
+    /// last heard of here.
+    pub(crate) async fn verified_existing_or_new(
+        &self,
+        permit: &Permit,
+        address: &BranchAddress,
+    ) -> Result<Arc<BranchHandle>> {
+        self.verified(permit, address, true).await
     }
 
     /// A branch that is open, or is opened now. One that was opened for a first write that was
@@ -125,11 +142,25 @@ impl BranchRegistry {
         if handle.branch.head().number > 0 {
             return Ok(handle);
         }
-        let verified = handle.verify_head().await;
-        if handle.branch.is_retired() {
-            return self.get_or_open(permit, address, create).await;
+        self.verified(permit, address, create).await
+    }
+
+    /// A branch whose head is proven now; one that turns out to have ended is opened anew.
+    async fn verified(
+        &self,
+        permit: &Permit,
+        address: &BranchAddress,
+        create: bool,
+    ) -> Result<Arc<BranchHandle>> {
+        let mut attempts = 0;
+        loop {
+            let handle = self.get_or_open(permit, address, create).await?;
+            attempts += 1;
+            match handle.verify_head().await {
+                Err(_) if handle.branch.is_retired() && attempts < OPEN_ATTEMPTS_MAX => {}
+                verified => return verified.map(|()| handle),
+            }
         }
-        verified.map(|()| handle)
     }
 
     /// A branch, if it is open now.
@@ -242,4 +273,12 @@ impl BranchRegistry {
         let view_builder = ViewBuilder::start(branch.clone(), build_views);
         Ok(Arc::new(BranchHandle { branch, writer, view_builder }))
     }
+}
+
+/// A branch, if it has begun.
+fn begun(handle: Arc<BranchHandle>) -> Result<Arc<BranchHandle>> {
+    if handle.branch.head().number == 0 {
+        return Err(no_such_branch(&handle.branch.address));
+    }
+    Ok(handle)
 }

@@ -15,7 +15,7 @@ use vdom_core::dom::calls::{
     WriteOutcome,
 };
 use vdom_core::dom::events::EventSlice;
-use vdom_core::{BranchAddress, ErrorCode, Result};
+use vdom_core::{BranchAddress, Result};
 use vdom_edge::{Caller, Environment, ServiceStream};
 use vdom_security::{Action, Authority, GuardedStore, Permit, SystemPermits};
 
@@ -114,8 +114,7 @@ impl DocumentRoom {
     ) -> Result<Arc<BranchHandle>> {
         let handle = self.reader(caller, address).await?;
         match handle.await_consistency(caller, at).await {
-            // It may have been made again, unheard of here.
-            Err(error) if error.code == ErrorCode::NotFound && handle.branch.is_retired() => {
+            Err(error) if handle.has_ended(&error) => {
                 let handle = self.reader(caller, address).await?;
                 handle.await_consistency(caller, at).await?;
                 Ok(handle)
@@ -181,7 +180,16 @@ impl DocumentService for DocumentRoom {
         request: Subscribe,
     ) -> Result<ServiceStream<EventSlice>> {
         let handle = self.reader(caller, &request.address).await?;
-        subscribe::subscribe(&self.registry, handle, caller.clone(), request).await
+        let ended = handle.clone();
+        let watch =
+            subscribe::subscribe(&self.registry, handle, caller.clone(), request.clone()).await;
+        match watch {
+            Err(error) if ended.has_ended(&error) => {
+                let handle = self.reader(caller, &request.address).await?;
+                subscribe::subscribe(&self.registry, handle, caller.clone(), request).await
+            }
+            watch => watch,
+        }
     }
 
     async fn history(&self, caller: &Caller, request: GetHistory) -> Result<HistoryPage> {

@@ -28,30 +28,28 @@ impl BranchHandle {
         Ok(())
     }
 
+    /// Whether a refusal shows that the branch has ended: nothing was written, and it may have
+    /// been made again, unheard of here.
+    pub(crate) fn has_ended(&self, error: &Error) -> bool {
+        error.code == ErrorCode::NotFound && self.branch.is_retired()
+    }
+
     /// Waits until the branch is as current as `at` asks for, or refuses; never
     /// silently older.
     pub(crate) async fn await_consistency(&self, caller: &Caller, at: &ReadAt) -> Result<()> {
         let branch = &self.branch;
-        let epoch = branch.head().epoch;
         if branch.head().closed {
             return Err(writer::branch_deleted(branch));
         }
-        for (wanted, revision) in [(at.epoch, at.revision), (at.min_epoch, at.min_revision)] {
-            // What both epochs have is still true.
-            if let Some(wanted) = wanted.filter(|wanted| *wanted != epoch)
-                && !branch.shares(wanted, revision.unwrap_or(u64::MAX))
-            {
-                return Err(epoch_changed(branch, wanted));
-            }
-        }
-        if let Some(revision) = at.revision {
-            branch.check_kept(revision)?;
-        }
-        if let Some(max_age_ms) = at.max_age_ms
-            && self.is_older_than(Duration::from_millis(max_age_ms))
-        {
+        let max_age = at.max_age_ms.map(Duration::from_millis);
+        if max_age.is_some_and(|max_age| self.is_older_than(max_age)) {
             self.verify_head().await?;
         }
+        if check_address(branch, at).is_err() && branch.is_shared() {
+            // What is asked for may be of an incarnation that is unheard of here.
+            self.verify_head().await?;
+        }
+        check_address(branch, at)?;
         let in_at_most = Instant::now() + MIN_REVISION_WAIT_MAX;
         let deadline = caller.deadline.map_or(in_at_most, Instant::from_std);
         if let Some(revision) = at.min_revision {
@@ -123,6 +121,20 @@ impl BranchHandle {
             }
         }
     }
+}
+
+/// Whether the branch, as it is known here, has what is asked for.
+fn check_address(branch: &Branch, at: &ReadAt) -> Result<()> {
+    let epoch = branch.head().epoch;
+    for (wanted, revision) in [(at.epoch, at.revision), (at.min_epoch, at.min_revision)] {
+        // What both epochs have is still true.
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != epoch)
+            && !branch.shares(wanted, revision.unwrap_or(u64::MAX))
+        {
+            return Err(epoch_changed(branch, wanted));
+        }
+    }
+    at.revision.map_or(Ok(()), |revision| branch.check_kept(revision))
 }
 
 /// The refusal of a resume point or revision of another incarnation.

@@ -112,10 +112,7 @@ async fn begun(
     if handle.branch.log == log {
         return Ok(handle);
     }
-    match handle.verify_head().await {
-        Err(error) if error.code != ErrorCode::NotFound => Err(error),
-        _ => registry.existing(permit, address).await,
-    }
+    registry.verified_existing(permit, address).await
 }
 
 /// Ends the log of a branch; what others have from it stays.
@@ -126,7 +123,7 @@ pub(crate) async fn delete(
 ) -> Result<()> {
     let address = &request.address;
     let operation = request.operation_id.map(|id| operation_key(permit.subject(), id));
-    let handle = match registry.existing(permit, address).await {
+    let handle = match registry.verified_existing(permit, address).await {
         Ok(handle) => handle,
         Err(error) if error.code == ErrorCode::NotFound => {
             let last = registry.last_log(permit, address).await?;

@@ -46,7 +46,8 @@ pub(crate) async fn write(
         .take(parts)
         .await?
         .proposal(permit, request);
-    let handle = registry.existing_or_new(&proposal.permit, &address).await?;
+    // A set may be large: it is handed in once, to the branch that stands now.
+    let handle = registry.verified_existing_or_new(&proposal.permit, &address).await?;
     write_proposal(&handle, operation_id, proposal).await
 }
 

@@ -68,20 +68,18 @@ pub(crate) async fn resolve(
     permit: Permit,
     request: ResolveConflict,
 ) -> Result<ResolveOutcome> {
-    let handle = registry.existing(&permit, &request.address).await?;
-    let branch = &*handle.branch;
     let now_ms = registry.environment.now_ms();
     let operation = request.operation_id.map(|id| {
         let operation = Operation { id, request: request_hash(&request) };
         (operation, operation_key(permit.subject(), id))
     });
+    let mut handle = registry.verified_existing(&permit, &request.address).await?;
     if let Some(first) = recorded(&handle, operation, now_ms).await? {
         return Ok(ResolveOutcome::Resolved(first.written()));
     }
     let mut attempts = 0;
     loop {
-        // It ends as things stand, also where others write.
-        handle.verify_head().await?;
+        let branch = &*handle.branch;
         let head = branch.head().revision;
         let kept = open_conflict(branch, request.id).await?;
         let written = match request.resolution {
@@ -105,6 +103,8 @@ pub(crate) async fn resolve(
                     && attempts < ATTEMPTS_MAX => {}
             WriteOutcome::Conflicted(conflict) => return Ok(ResolveOutcome::Conflicted(conflict)),
         }
+        // It ends as things stand, also where others write.
+        handle = registry.verified_existing(&permit, &request.address).await?;
     }
 }
 

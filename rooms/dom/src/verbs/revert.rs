@@ -39,19 +39,17 @@ pub(crate) async fn revert(
     permit: Permit,
     request: RevertChanges,
 ) -> Result<SetOutcome> {
-    let handle = registry.existing(&permit, &request.address).await?;
     let operation = request.operation_id.map(|id| {
         let operation = Operation { id, request: request_hash(&request) };
         (operation, operation_key(permit.subject(), id))
     });
+    let mut handle = registry.verified_existing(&permit, &request.address).await?;
     if let Some(first) = recorded(&handle, operation, registry.environment.now_ms()).await? {
         let operation_id = request.operation_id;
         return Ok(SetOutcome::Written(SetWritten { operation_id, ..first.set_written() }));
     }
     let mut attempts = 0;
     loop {
-        // What is undone is compared with what stands, also where others write.
-        handle.verify_head().await?;
         let head = handle.branch.head().revision;
         attempts += 1;
         let overwrites = request.on_conflict == OnConflict::Overwrite;
@@ -72,6 +70,8 @@ pub(crate) async fn revert(
         if !is_outdated || attempts == ATTEMPTS_MAX {
             return outcome;
         }
+        // What is undone is compared with what stands, also where others write.
+        handle = registry.verified_existing(&permit, &request.address).await?;
     }
 }
 

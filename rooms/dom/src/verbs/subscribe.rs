@@ -295,11 +295,14 @@ async fn resume_after(handle: &BranchHandle, from: ResumePoint) -> Result<u64> {
     if from == ResumePoint::EARLIEST {
         return Ok(branch.oldest_revision());
     }
-    if from.epoch != branch.head().epoch && !branch.shares(from.epoch, from.revision) {
-        return Err(epoch_changed(branch, from.epoch));
-    }
-    if from.revision > branch.head().revision {
+    let is_shared =
+        || from.epoch == branch.head().epoch || branch.shares(from.epoch, from.revision);
+    if !is_shared() || from.revision > branch.head().revision {
+        // It may be of what another gateway did, unheard of here.
         handle.verify_head().await?;
+    }
+    if !is_shared() {
+        return Err(epoch_changed(branch, from.epoch));
     }
     let head = branch.head();
     if from.revision > head.revision {

@@ -46,8 +46,19 @@ pub(crate) async fn write(
             ));
         }
     };
-    let handle = registry.existing_or_new(&permit, &request.address).await?;
-    propose(&handle, proposal(permit, request, diff, stored)).await
+    let address = request.address.clone();
+    let handle = registry.existing_or_new(&permit, &address).await?;
+    let proposal = proposal(permit.clone(), request, diff, stored);
+    if !handle.branch.is_shared() {
+        return propose(&handle, proposal).await;
+    }
+    match propose(&handle, proposal.clone()).await {
+        Err(error) if handle.has_ended(&error) => {
+            let handle = registry.existing_or_new(&permit, &address).await?;
+            propose(&handle, proposal).await
+        }
+        outcome => outcome,
+    }
 }
 
 /// Writes one `put` whose content arrives in pieces: stored first, visible with

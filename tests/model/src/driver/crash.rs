@@ -42,16 +42,22 @@ impl Driver {
         if let Call::Compact(of, keep) = &asked.call {
             return self.find_limit(&asked, of, *keep).await;
         }
-        let mut answer = self.ask(&asked).await?;
         // What has become of the call is not known until there is another answer.
+        let answer = self.ask_again(&asked).await?;
+        self.explain(&asked, &answer).await
+    }
+
+    /// Asks until the answer is another than that the store cannot be used now.
+    async fn ask_again(&mut self, asked: &Asked) -> Result<Answer, String> {
+        let mut answer = self.ask(asked).await?;
         for _ in 0..ASKED_AGAIN_MAX {
             if answer.error() != Some(ErrorCode::Unavailable) {
                 break;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
-            answer = self.ask(&asked).await?;
+            answer = self.ask(asked).await?;
         }
-        self.explain(&asked, &answer).await
+        Ok(answer)
     }
 
     /// After a compaction that nobody has the answer to: what is the oldest revision?
@@ -68,7 +74,7 @@ impl Driver {
             ReadSnapshot { address: of.clone(), node: NodeSelector::Path(requests::path(0)), at };
         let asked = Asked { call: Call::Read(read), ..by.clone() };
         let max = self.world.limit_max(log, keep);
-        match self.ask(&asked).await? {
+        match self.ask_again(&asked).await? {
             Answer::Read(Err(error)) if error.code == ErrorCode::Compacted => {
                 let limit = error.oldest_revision.ok_or("no oldest revision")?;
                 self.world.logs[log].is_half_compacted = true;

@@ -127,6 +127,7 @@ impl World {
         // A gateway may take a deleted incarnation for the branch once more.
         if answer.error() == Some(ErrorCode::NotFound)
             && !asked.call.is_confirmed()
+            && !asked.call.is_write()
             && self.is_behind(asked, &asked.call.address().branch)
         {
             return Ok(());

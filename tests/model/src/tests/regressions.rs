@@ -321,3 +321,24 @@ fn a_fork_that_stands_is_answered() {
         ],
     });
 }
+
+#[test]
+fn an_old_revision_of_a_branch_made_again_elsewhere_is_asked_for() {
+    holds(&Scenario {
+        seed: 68406, gateways: 2, delay_ms: 0, lost_views: 0, lose_hints: true, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(3), edit: Line(8, 3), on_conflict: Merge, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 0, client: 1, branch: 0 }, Write(Write { path: 5, seen: AllBut(2), edit: Line(2, 1), on_conflict: Overwrite, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 1, client: 1, branch: 0 }, Write(Write { path: 5, seen: AllBut(3), edit: Line(8, 2), on_conflict: Merge, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 1, client: 1, branch: 1 }, Fork { from: Some(0), back: Some(0), named: true }),
+            Call(Who { gateway: 0, client: 1, branch: 0 }, Compact { keep: 2 }),
+            Call(Who { gateway: 2, client: 2, branch: 1 }, Write(Write { path: 0, seen: AllBut(0), edit: Insert(7, 0), on_conflict: Merge, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 2, client: 0, branch: 1 }, Revert { back: 0, count: 3, on_conflict: Overwrite, named: false }),
+            Call(Who { gateway: 0, client: 2, branch: 1 }, DeleteBranch { named: true }),
+            Call(Who { gateway: 1, client: 2, branch: 0 }, Write(Write { path: 5, seen: AllBut(0), edit: Line(7, 1), on_conflict: Overwrite, keep: true, named: true, second_actor: false })),
+            Call(Who { gateway: 2, client: 0, branch: 0 }, Compact { keep: 2 }),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Write(Write { path: 4, seen: AllBut(0), edit: Line(3, 1), on_conflict: Overwrite, keep: true, named: true, second_actor: false })),
+            Call(Who { gateway: 1, client: 2, branch: 1 }, Compact { keep: 3 }),
+        ],
+    });
+}

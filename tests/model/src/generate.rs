@@ -128,7 +128,7 @@ impl Style {
             Step::Call(Who { gateway: style.random.small(3), ..on(style, branch) }, action)
         };
         let mut steps = VecDeque::new();
-        match self.random.below(4) {
+        match self.random.below(5) {
             // Two begin the same fork, at revisions of their own; then its parent forgets.
             0 if self.branches > 1 => {
                 let fork = if self.begun < self.branches {
@@ -176,6 +176,24 @@ impl Style {
                     _ => look(self, branch),
                 });
                 steps.push_back(look(self, branch));
+            }
+            // A large content is refused and kept, and then nothing else names it.
+            3 if self.large => {
+                let path = self.path();
+                let edit = Edit::Line(0, self.random.small(4));
+                let stands = Write { path, edit, seen: Seen::AllBut(0), ..self.write() };
+                let large = Edit::Large(self.random.small(4));
+                let refused =
+                    Write { edit: large, seen: Seen::Nothing, keep: true, ..stands.clone() };
+                let refused = Write { on_conflict: OnConflict::Reject, ..refused };
+                let resolution = Resolution::Theirs;
+                let resolve =
+                    Action::Resolve { which: self.random.small(4), resolution, named: true };
+                for write in [stands, refused] {
+                    steps.push_back(Step::Call(on(self, branch), Action::Write(write)));
+                }
+                steps.extend([compact(self, branch), Step::Collect]);
+                steps.extend([Step::Call(on(self, branch), resolve), look(self, branch)]);
             }
             // Two do the same.
             _ => {

@@ -17,6 +17,7 @@ mod authz;
 mod bad_input;
 mod cli;
 mod clients;
+mod envoy;
 mod git;
 mod journeys;
 mod merging;

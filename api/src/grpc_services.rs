@@ -18,12 +18,11 @@ use crate::descriptors::health_services;
 /// `Internal` where the built-in descriptors cannot be read.
 pub fn with_health_and_reflection(routes: Routes) -> Result<(Routes, HealthReporter)> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(vdom_proto::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(Error::internal)?;
-    Ok((routes.add_service(health).add_service(reflection), reporter))
+    let reflection = described().build_v1().map_err(Error::internal)?;
+    // The clients of many languages ask for no other version.
+    let reflection_alpha = described().build_v1alpha().map_err(Error::internal)?;
+    let routes = routes.add_service(health).add_service(reflection).add_service(reflection_alpha);
+    Ok((routes, reporter))
 }
 
 /// Tells gRPC health what the checks say, after each `look`, which answers after how long
@@ -57,4 +56,10 @@ pub async fn report_health<L>(
             () = draining.cancelled() => {}
         }
     }
+}
+
+fn described() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(vdom_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }

@@ -40,6 +40,8 @@ struct Cli {
 enum Command {
     /// Every row
     All,
+    /// The rows that show how work grows: watches, branches, messages, streams, files
+    Scaling,
     #[command(flatten)]
     Row(Row),
     /// Serve the bare tonic echo
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Echo(arguments) => echo::run(&arguments),
         Command::All => run(&options, &Row::ALL),
+        Command::Scaling => run(&options, &Row::SCALING),
         Command::Row(row) => run(&options, &[row]),
     };
     match done {

@@ -1,6 +1,7 @@
 //! The report: medians and ratios over the rounds, as Markdown and as JSON.
 
 mod comparison;
+mod curve;
 mod measured;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::machine::{GENERATOR_CORE, Machine, SERVER_CORE};
 use crate::{Result, RunOptions};
 use comparison::Rounded;
 pub(crate) use comparison::{Comparison, Target};
+pub(crate) use curve::Curve;
 pub(crate) use measured::{Figure, Measured, MemoryUse};
 
 /// A whole run.
@@ -40,6 +42,8 @@ pub(crate) struct Table {
     pub(crate) figures: Vec<Figure>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) memory: Vec<MemoryUse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) curve: Option<Curve>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) comparisons: Vec<Comparison>,
     /// What was not there to be measured, and why.
@@ -114,6 +118,9 @@ impl fmt::Display for Table {
         self.write_sides(formatter)?;
         self.write_figures(formatter)?;
         self.write_memory(formatter)?;
+        if let Some(curve) = &self.curve {
+            write!(formatter, "{curve}")?;
+        }
         if !self.comparisons.is_empty() {
             writeln!(
                 formatter,

@@ -11,6 +11,7 @@ mod import_history;
 mod import_tree;
 mod large_write;
 mod replay;
+mod scaling;
 mod start;
 
 use std::io::Write;
@@ -74,11 +75,33 @@ pub(crate) enum Row {
     CreateBranch,
     /// A start on 1,000,000 changes, and memory with a full cache
     Start,
+    /// Calls at a sidecar with up to 2,000 open watches, against etcd
+    OpenWatches,
+    /// Up to 50,000 branches listed after a start, against a range of etcd
+    ColdList,
+    /// Pages of history as messages grow
+    HistoryPages,
+    /// Up to 5,000 dropped streams on one connection
+    DroppedStreams,
+    /// A commit with up to 50,000 files imported, against git
+    ImportFiles,
+    /// Up to 5,000 branches imported, against git
+    ImportBranches,
 }
 
 impl Row {
+    /// How work grows with what there is.
+    pub(crate) const SCALING: [Self; 6] = [
+        Self::OpenWatches,
+        Self::ColdList,
+        Self::HistoryPages,
+        Self::DroppedStreams,
+        Self::ImportFiles,
+        Self::ImportBranches,
+    ];
+
     /// In the order of the report.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::IdleMemory,
         Self::CachedRead,
         Self::DurableWrite,
@@ -90,6 +113,12 @@ impl Row {
         Self::LargeWrite,
         Self::CreateBranch,
         Self::Start,
+        Self::OpenWatches,
+        Self::ColdList,
+        Self::HistoryPages,
+        Self::DroppedStreams,
+        Self::ImportFiles,
+        Self::ImportBranches,
     ];
 
     /// Measures it. Everything it starts has ended afterwards.
@@ -106,6 +135,12 @@ impl Row {
             Self::LargeWrite => large_write::run(bench),
             Self::CreateBranch => create_branch::run(bench),
             Self::Start => start::run(bench),
+            Self::OpenWatches => scaling::open_watches::run(bench),
+            Self::ColdList => scaling::cold_list::run(bench),
+            Self::HistoryPages => scaling::history_pages::run(bench),
+            Self::DroppedStreams => scaling::dropped_streams::run(bench),
+            Self::ImportFiles => scaling::import_files::run(bench),
+            Self::ImportBranches => scaling::import_branches::run(bench),
         }
     }
 }

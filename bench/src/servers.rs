@@ -3,6 +3,7 @@
 
 mod calls;
 mod client;
+mod etcd;
 mod fill;
 mod gateway;
 pub(crate) mod git;
@@ -17,16 +18,18 @@ use std::rc::Rc;
 
 use crate::load::Calls;
 use crate::load::fan_out::{Watches, Writes};
+pub(crate) use calls::etcd as etcd_api;
 pub(crate) use calls::{
-    BRANCH, KEYS as WRITES_TOLD_APART, Noise, REPO, VALUE_BYTES, put_without_content,
+    BRANCH, KEYS as WRITES_TOLD_APART, Noise, REPO, VALUE_BYTES, put_without_content, write_request,
 };
-pub(crate) use client::Client;
+pub(crate) use client::{Client, connect};
+pub(crate) use etcd::{Etcd, etcd, etcd_ranges, start_etcd, watched_etcd};
 pub(crate) use fill::Filling;
 pub(crate) use gateway::{DURABILITY, Gateway};
-pub(crate) use peers::{echo_of_reads, echo_of_writes, etcd, redis, watched_etcd};
+pub(crate) use peers::{echo_of_reads, echo_of_writes, redis};
 use process::ServerProcess;
 pub(crate) use sidecar::Sidecar;
-pub(crate) use watches::Glance;
+pub(crate) use watches::{Glance, whole_branch, whole_keys};
 
 /// One side of a comparison.
 pub(crate) struct Side {

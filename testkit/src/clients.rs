@@ -6,12 +6,12 @@ use tokio::process::Command;
 
 use crate::workspace_root;
 
-/// The Python client, with the interpreter that has its packages.
+/// The interpreter that has the packages of the Python clients.
 pub struct Python {
     interpreter: PathBuf,
 }
 
-/// The Python client; the reason where `make bootstrap` has not installed it.
+/// The Python clients' interpreter; the reason where `make bootstrap` has not installed it.
 pub fn python() -> Result<Python, String> {
     let interpreter = tool("venv/bin/python3")?;
     Ok(Python { interpreter })
@@ -25,11 +25,21 @@ pub fn tool(path: &str) -> Result<PathBuf, String> {
     if tool.exists() { Ok(tool) } else { Err(format!("{path} is missing: run `make bootstrap`")) }
 }
 
+/// A program in `PATH`; the reason where it is missing.
+pub fn program(name: &str) -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+        .ok_or_else(|| format!("{name} is not installed: run `make bootstrap`"))
+}
+
 impl Python {
-    /// `client.py`, without arguments yet.
-    pub fn command(&self) -> Command {
+    /// A file of `tests/clients/python`, without arguments yet.
+    pub fn script(&self, name: &str) -> Command {
         let mut command = Command::new(&self.interpreter);
-        command.arg(workspace_root().join("tests/clients/python/client.py")).kill_on_drop(true);
+        let folder = workspace_root().join("tests/clients/python");
+        command.arg(folder.join(name)).kill_on_drop(true);
         command
     }
 }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use vdom_gateway::Addresses;
 
+use crate::certificate::Certificate;
 use crate::clients::tool;
 use crate::http::{HttpClient, Place};
 use crate::workspace_root;
@@ -17,37 +18,27 @@ use crate::workspace_root;
 pub struct Envoy {
     /// `https://…`, with a certificate that nobody signed.
     pub url: String,
+    /// What a client may be told to trust.
+    pub certificate: Certificate,
     _process: Child,
     _folder: TempDir,
 }
 
 impl Envoy {
-    /// Starts it; the reason where it is not installed.
-    pub async fn start(gateway: Addresses, origins: &str) -> Result<Self, String> {
+    /// Starts it with these of its settings; the reason where it is not installed.
+    pub async fn start(gateway: Addresses, settings: &[(&str, &str)]) -> Result<Self, String> {
         let program = tool("venv/bin/envoy")?;
         let folder = tempfile::tempdir().expect("a folder");
-        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
-            .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate)
-            .output()
-            .await
-            .map_err(|error| format!("openssl does not run: {error}"))?;
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let certificate = Certificate::generate().await?;
         let rendered = Command::new(workspace_root().join("envoy/render"))
             .env("VDOM_ENVOY_HOST", "127.0.0.1")
             .env("VDOM_ENVOY_PORT", "0")
             .env("VDOM_ENVOY_ADMIN_PORT", "0")
             .env("VDOM_GATEWAY_GRPC_PORT", gateway.grpc.port().to_string())
             .env("VDOM_GATEWAY_HTTP_PORT", gateway.http.port().to_string())
-            .env("VDOM_ENVOY_CERTIFICATE", &certificate)
-            .env("VDOM_ENVOY_KEY", &key)
-            .env("VDOM_ENVOY_ORIGINS", origins)
+            .env("VDOM_ENVOY_CERTIFICATE", &certificate.certificate)
+            .env("VDOM_ENVOY_KEY", &certificate.key)
+            .envs(settings.iter().copied())
             .output()
             .await
             .expect("envoy/render runs");
@@ -62,11 +53,14 @@ impl Envoy {
             .arg(&admin)
             .args(["--use-dynamic-base-id", "--log-level", "error", "--concurrency", "1"])
             .stdin(Stdio::null())
+            // Its access log.
+            .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("envoy does not run: {error}"))?;
         let port = listening_port(&admin).await;
-        Ok(Self { url: format!("https://127.0.0.1:{port}"), _process: process, _folder: folder })
+        let url = format!("https://127.0.0.1:{port}");
+        Ok(Self { url, certificate, _process: process, _folder: folder })
     }
 }
 

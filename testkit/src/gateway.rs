@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use vdom_edge::Environment;
 use vdom_gateway::config::{
-    AuthConfig, GatewayConfig, ListenConfig, Secret, StoreConfig, StoreKind,
+    AuthConfig, GatewayConfig, ListenConfig, Secret, StoreConfig, StoreKind, TlsConfig,
 };
 use vdom_gateway::{Addresses, Gateway};
 
+use crate::certificate::Certificate;
 use crate::client::Client;
 use crate::keys::{AUDIENCE, ISSUER, Keys};
 
@@ -65,6 +66,14 @@ impl TestGateway {
         config.dev = false;
         config.auth = auth(keys);
         config.realms.push("other".to_owned());
+        Self::with(config).await
+    }
+
+    /// In memory, everyone anonymous, with TLS.
+    pub async fn over_tls(certificate: &Certificate) -> Self {
+        let mut config = config();
+        let (certificates, key) = (certificate.certificate.clone(), certificate.key.clone());
+        config.tls = Some(TlsConfig { certificates, key });
         Self::with(config).await
     }
 

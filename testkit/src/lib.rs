@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "it waits for processes of its own")]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
+pub mod certificate;
 pub mod channel;
 pub mod client;
 pub mod clients;

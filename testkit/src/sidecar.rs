@@ -7,6 +7,8 @@ use tempfile::TempDir;
 use vdom_edge::Environment;
 use vdom_sidecar::{Addresses, Running, SidecarConfig};
 
+use crate::keys::{AUDIENCE, ISSUER, Keys};
+
 /// A running sidecar and the folder of its socket.
 pub struct TestSidecar {
     pub sidecar: Running,
@@ -18,6 +20,19 @@ impl TestSidecar {
     /// Before the gateway at this URL, everyone anonymous.
     pub async fn start(gateway: &str) -> Self {
         Self::with(gateway, |config| config.dev = true).await
+    }
+
+    /// With tokens of these keys, and with one of its own, so that it caches.
+    pub async fn with_tokens(gateway: &str, keys: &Keys) -> Self {
+        let own_token = keys.public().with_file_name("sidecar.token");
+        std::fs::write(&own_token, keys.token("sidecar", "dom.read")).expect("written");
+        Self::with(gateway, |config| {
+            ISSUER.clone_into(&mut config.auth.issuer);
+            AUDIENCE.clone_into(&mut config.auth.audience);
+            config.auth.key_files = vec![keys.public()];
+            config.upstream.token_file = Some(own_token);
+        })
+        .await
     }
 
     /// As `change` makes it.

@@ -8,7 +8,7 @@ mod tokens;
 
 use vdom_testkit::client::Client;
 use vdom_testkit::gateway::TestGateway;
-use vdom_testkit::keys::{AUDIENCE, ISSUER, Keys};
+use vdom_testkit::keys::Keys;
 use vdom_testkit::sidecar::TestSidecar;
 
 use crate::refusal::Refusal;
@@ -42,15 +42,7 @@ impl Fixture {
         let token = keys.token("founder", EVERY_SCOPE);
         let mut client = Client::connect(&gateway.grpc_url(), Some(&token)).await;
         client.overwrite("there", b"already").await.expect("written");
-        let own_token = keys.public().with_file_name("sidecar.token");
-        std::fs::write(&own_token, keys.token("sidecar", "dom.read")).expect("written");
-        let sidecar = TestSidecar::with(&gateway.grpc_url(), |config| {
-            ISSUER.clone_into(&mut config.auth.issuer);
-            AUDIENCE.clone_into(&mut config.auth.audience);
-            config.auth.key_files = vec![keys.public()];
-            config.upstream.token_file = Some(own_token);
-        })
-        .await;
+        let sidecar = TestSidecar::with_tokens(&gateway.grpc_url(), &keys).await;
         Self { keys, gateway, sidecar }
     }
 }

@@ -1,6 +1,12 @@
 //! Clients in other languages, which know nothing but the published contract.
 
+mod browser_libraries;
+mod curl;
 mod dropped_streams;
+mod fixture;
+mod h2load;
+mod httpx;
+mod reflection;
 
 use std::path::Path;
 use std::process::Output;
@@ -13,7 +19,7 @@ use vdom_testkit::sidecar::TestSidecar;
 use vdom_testkit::skipped;
 
 async fn run(python: &Python, arguments: &[&str]) -> Output {
-    python.command().args(arguments).output().await.expect("python runs")
+    python.script("client.py").args(arguments).output().await.expect("python runs")
 }
 
 fn refused(output: &Output, words: &[&str]) {

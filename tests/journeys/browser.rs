@@ -51,7 +51,7 @@ async fn the_console_is_live_in_a_browser() {
         .env("VDOM_EXPECT_DIR", files.folder.path())
         .env("VDOM_SCREENSHOTS", screenshots)
         .kill_on_drop(true);
-    let envoy = match Envoy::start(gateway.addresses, "").await {
+    let envoy = match Envoy::start(gateway.addresses, &[]).await {
         Ok(envoy) => {
             node.env("VDOM_ENVOY", &envoy.url);
             Some(envoy)

@@ -57,7 +57,7 @@ async fn round_trip(test: &str, gateway: TestGateway, files: &Files) {
             let target = sidecar.addresses.tcp.to_string();
             for door in [["--target", &target], ["--unix", &sidecar.socket().to_string_lossy()]] {
                 let verified = python
-                    .command()
+                    .script("client.py")
                     .arg("verify")
                     .args(door)
                     .args(["--repo", REPO, "--dir"])

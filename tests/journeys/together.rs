@@ -59,7 +59,7 @@ async fn a_python_subscriber_sees_what_a_sidecar_writes() {
     let mut writer = Client::connect(&sidecar.url(), None).await;
     writer.overwrite("first", b"1").await.expect("written");
     let mut subscriber = python
-        .command()
+        .script("client.py")
         .args(["subscribe", "--target", &sidecar.addresses.tcp.to_string()])
         .args(["--repo", "repo", "--count", "3", "--timeout", "30"])
         .stdout(Stdio::piped())

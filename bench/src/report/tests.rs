@@ -80,3 +80,17 @@ fn figures_are_compared_round_by_round() {
     let comparison = Comparison::of_figures(&ours, &theirs, Some(Target::AtMost(1.0)));
     assert_eq!(comparison.to_string(), "import | 3.00 s | git: 4.00 s | 0.50 | ≤ 1 | yes");
 }
+
+#[test]
+fn a_curve_has_a_row_for_each_step_in_order() {
+    let mut curve = Curve::new("watches");
+    for (step, micros) in [(1_000, 30.0), (0, 9.0), (1_000, 50.0)] {
+        curve.add(step, ("p50", "µs"), micros);
+    }
+    curve.add(0, ("p50", "ms"), 0.009);
+    curve.add(1_000, ("errors", ""), 0.0);
+    let table = Table { curve: Some(curve), ..Table::default() }.to_string();
+    let rows = "| watches | p50, µs | p50, ms | errors |\n|---:|---:|---:|---:|\n\
+                | 0 | 9.00 | 0.01 | |\n| 1000 | 40.0 | | 0 |\n";
+    assert!(table.contains(rows), "{table}");
+}

@@ -39,7 +39,8 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
         let mut import = gateway.command(bench, "import");
         import.args(["--git", &repository, "--repo", &format!("history-{round}")]);
         ours.add(timed(&mut import)?.0.as_secs_f64());
-        gits.add(copy(bench, Path::new(&repository))?);
+        let to = tempfile::tempdir_in(&bench.folder)?;
+        gits.add(copy(Path::new(&repository), to.path())?);
     }
     table.comparisons = vec![Comparison::of_figures(&ours, &gits, Some(THREE_TIMES))];
     table.figures = vec![ours, gits];
@@ -53,10 +54,9 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
     Ok(vec![table])
 }
 
-/// Seconds for a new repository to have the same history.
-fn copy(bench: &Bench, from: &Path) -> Result<f64> {
-    let to = tempfile::tempdir_in(&bench.folder)?;
-    timed(git::command(to.path()).args(["init", "--quiet", "--bare"]))?;
+/// Seconds for a new repository in an empty folder to have the same history.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<f64> {
+    timed(git::command(to).args(["init", "--quiet", "--bare"]))?;
     machine::sync()?;
     let start = Instant::now();
     let mut export = git::command(from)
@@ -66,8 +66,7 @@ fn copy(bench: &Bench, from: &Path) -> Result<f64> {
         .stderr(Stdio::null())
         .spawn()?;
     let stream = export.stdout.take().ok_or("git fast-export has no output")?;
-    let imported =
-        git::command(to.path()).args(["fast-import", "--quiet"]).stdin(stream).status()?;
+    let imported = git::command(to).args(["fast-import", "--quiet"]).stdin(stream).status()?;
     let exported = export.wait()?;
     let length = start.elapsed();
     if !imported.success() || !exported.success() {

@@ -45,6 +45,15 @@ pub(super) fn read_request(path: String) -> ReadSnapshotRequest {
     }
 }
 
+impl Reads {
+    /// The same, as of a head that is confirmed after each request.
+    pub(super) fn confirmed(address: SocketAddr, token: String) -> Self {
+        let request =
+            ReadSnapshotRequest { max_age_ms: Some(0), ..read_request(READ_PATH.to_owned()) };
+        Self { request: request.encode_to_vec(), ..Self::new(address, token) }
+    }
+}
+
 impl Calls for Reads {
     fn protocol(&self, streams: usize) -> Box<dyn Protocol> {
         self.connection.open(streams)
@@ -74,7 +83,7 @@ impl DiffWrites {
 }
 
 /// Puts a content at a path.
-pub(super) fn write_request(path: String, value: &[u8], operation: u128) -> WriteDiffRequest {
+pub(crate) fn write_request(path: String, value: &[u8], operation: u128) -> WriteDiffRequest {
     let mut diff = RawDocumentBuf::new();
     diff.append(bson::cstr!("t"), "put");
     diff.append(bson::cstr!("v"), RawBinaryRef { subtype: BinarySubtype::Generic, bytes: value });
@@ -152,6 +161,34 @@ impl Calls for EtcdPuts {
     }
 }
 
+/// `Range` of one key of etcd, again and again.
+pub(super) struct EtcdRanges {
+    connection: GrpcConnection,
+    request: Vec<u8>,
+}
+
+impl EtcdRanges {
+    pub(super) fn new(address: SocketAddr, key: &str) -> Self {
+        let connection = GrpcConnection::new(address, "/etcdserverpb.KV/Range", None);
+        let request = etcd::RangeRequest { key: key.into(), ..etcd::RangeRequest::default() };
+        Self { connection, request: request.encode_to_vec() }
+    }
+}
+
+impl Calls for EtcdRanges {
+    fn protocol(&self, streams: usize) -> Box<dyn Protocol> {
+        self.connection.open(streams)
+    }
+
+    fn next(&mut self, message: &mut Vec<u8>) {
+        message.extend(&self.request);
+    }
+
+    fn accepts(&self, answer: &[u8]) -> bool {
+        answer.len() >= VALUE_BYTES
+    }
+}
+
 impl Writes for EtcdPuts {
     fn latest(&self) -> usize {
         self.values.written as usize % KEYS
@@ -186,7 +223,7 @@ impl Calls for RedisSets {
 
 /// The messages of etcd's public API.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
-pub(super) mod etcd {
+pub(crate) mod etcd {
     tonic::include_proto!("etcdserverpb");
 }
 

@@ -11,7 +11,7 @@ use crate::Result;
 pub(crate) type Client = vdom_client::RawClient;
 
 /// Connects to a gateway or a sidecar, with a token.
-pub(super) async fn connect(address: SocketAddr, token: &str) -> Result<Client> {
+pub(crate) async fn connect(address: SocketAddr, token: &str) -> Result<Client> {
     let mut options = ConnectOptions::new(format!("http://{address}").parse()?);
     options.token = Some(Token::new(token));
     Ok(vdom_client::Client::connect(options).await?.raw())

@@ -24,6 +24,7 @@ use crate::rows::Bench;
 pub(crate) const DURABILITY: &str =
     "fsync of the branch's log before each answer, shared by waiting writes";
 
+const STORE: &str = "store";
 const READY_DEADLINE: Duration = Duration::from_secs(120);
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(2);
 
@@ -60,7 +61,7 @@ impl Gateway {
             ("listen.http", http.to_string()),
             ("listen.admin", admin.to_string()),
             ("store.kind", "embedded".to_owned()),
-            ("store.path", folder.join("store").display().to_string()),
+            ("store.path", folder.join(STORE).display().to_string()),
             ("auth.key_files", key),
         ];
         let command_line = command_line(bench, "gateway", &settings);
@@ -172,6 +173,11 @@ impl Gateway {
         let written = self.client().await?.write_diff(write).await;
         written.map_err(|status| format!("the gateway refused a write: {status}"))?;
         Ok(())
+    }
+
+    /// The directory of its store.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.join(STORE)
     }
 
     /// Where a load is sent.

@@ -1,14 +1,12 @@
-//! The peers: a bare tonic echo, etcd and Redis, each as its users run it.
+//! The peers: a bare tonic echo and Redis, each as its users run it.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::rc::Rc;
 
-use super::calls::{DiffWrites, EtcdPuts, Reads, RedisSets};
+use super::calls::{DiffWrites, Reads, RedisSets};
 use super::process::{self, ServerProcess, free_port};
-use super::watches::EtcdWatches;
-use super::{Missing, Side, WatchedSide};
+use super::{Missing, Side};
 use crate::Result;
 use crate::load::Calls;
 
@@ -38,76 +36,6 @@ fn echo(
         address,
         calls: calls(address),
     })
-}
-
-/// One member with its defaults: what is acknowledged is in its log, fsynced.
-pub(crate) fn etcd(folder: &Path) -> Result<std::result::Result<Side, Missing>> {
-    Ok(start_etcd(folder)?.map(|etcd| {
-        let calls = Box::new(EtcdPuts::new(etcd.address));
-        let Etcd { name, process, address } = etcd;
-        Side { name, durability: ETCD_DURABILITY, process, address, calls }
-    }))
-}
-
-/// The same, watched by so many on each connection: each on a stream of its own,
-/// and all of them on one, as etcd's own clients share theirs.
-pub(crate) fn watched_etcd(
-    folder: &Path,
-    subscribers: usize,
-) -> Result<std::result::Result<[WatchedSide; 2], Missing>> {
-    Ok(start_etcd(folder)?.map(|etcd| {
-        let Etcd { name, process, address } = etcd;
-        let process = Rc::new(process);
-        [("a stream each", subscribers), ("shared streams", 1)].map(|(how, streams)| WatchedSide {
-            name: format!("{name}, {how}"),
-            durability: ETCD_DURABILITY,
-            process: Rc::clone(&process),
-            address,
-            watches: Box::new(EtcdWatches::new(address, streams, subscribers)),
-            writes: Box::new(EtcdPuts::new(address)),
-        })
-    }))
-}
-
-const ETCD_DURABILITY: &str =
-    "fsync of the write-ahead log before each answer, shared by waiting writes";
-
-struct Etcd {
-    name: String,
-    process: ServerProcess,
-    address: SocketAddr,
-}
-
-fn start_etcd(folder: &Path) -> Result<std::result::Result<Etcd, Missing>> {
-    let Some(program) = process::find("etcd") else {
-        return Ok(Err(Missing { name: "etcd", package: "etcd-server" }));
-    };
-    let version = process::output(&program, &["--version"])?;
-    let version = version.lines().next().and_then(|line| line.rsplit(' ').next());
-    let name = format!("etcd {}", version.unwrap_or_default());
-    let (clients, members) = (free_port()?, free_port()?);
-    let (client_url, peer_url) = (format!("http://{clients}"), format!("http://{members}"));
-    let cluster = format!("default={peer_url}");
-    let data = folder.join("etcd");
-    let arguments: [&OsStr; 14] = [
-        "--data-dir".as_ref(),
-        data.as_ref(),
-        "--listen-client-urls".as_ref(),
-        client_url.as_ref(),
-        "--advertise-client-urls".as_ref(),
-        client_url.as_ref(),
-        "--listen-peer-urls".as_ref(),
-        peer_url.as_ref(),
-        "--initial-advertise-peer-urls".as_ref(),
-        peer_url.as_ref(),
-        "--initial-cluster".as_ref(),
-        cluster.as_ref(),
-        "--log-level".as_ref(),
-        "warn".as_ref(),
-    ];
-    let mut process = ServerProcess::start("etcd", &program, folder, arguments)?;
-    process.await_port(clients)?;
-    Ok(Ok(Etcd { name, process, address: clients }))
 }
 
 /// With an append-only file that is fsynced before each answer.

@@ -14,6 +14,7 @@ use super::client;
 use super::gateway::{Gateway, command_line};
 use super::process::{Memory, ServerProcess, free_port};
 use crate::Result;
+use crate::load::Calls;
 use crate::rows::Bench;
 
 const READY_DEADLINE: Duration = Duration::from_secs(30);
@@ -21,8 +22,8 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// A sidecar that is running.
 pub(crate) struct Sidecar {
-    process: ServerProcess,
-    address: SocketAddr,
+    pub(crate) process: ServerProcess,
+    pub(crate) address: SocketAddr,
     token: String,
     version: String,
 }
@@ -83,6 +84,16 @@ impl Sidecar {
             }
             tokio::time::sleep(ASK_AGAIN_AFTER).await;
         }
+    }
+
+    /// Reads that it has in memory.
+    pub(crate) fn cached_reads(&self) -> Box<dyn Calls> {
+        Box::new(Reads::new(self.address, self.token.clone()))
+    }
+
+    /// Reads that it asks its gateway for.
+    pub(crate) fn confirmed_reads(&self) -> Box<dyn Calls> {
+        Box::new(Reads::confirmed(self.address, self.token.clone()))
     }
 
     /// As the server of cached reads.

@@ -69,12 +69,17 @@ pub(super) fn subscription(authority: &str, token: &str, streams: usize) -> Subs
 }
 
 /// Asks for what happens from now on in the branch that is written to.
-pub(super) fn whole_branch() -> SubscribeRequest {
+pub(crate) fn whole_branch() -> SubscribeRequest {
     SubscribeRequest {
         repo: REPO.to_owned(),
         branch: BRANCH.to_owned(),
         ..SubscribeRequest::default()
     }
+}
+
+/// Asks for every key that is written.
+pub(crate) fn whole_keys() -> etcd::WatchCreateRequest {
+    etcd::WatchCreateRequest { key: b"node-".into(), range_end: b"node.".into() }
 }
 
 /// `Watch` of every key that is written.
@@ -99,8 +104,7 @@ impl Watches for EtcdWatches {
     }
 
     fn requests(&self) -> Vec<(usize, Vec<u8>)> {
-        let create = etcd::WatchCreateRequest { key: b"node-".into(), range_end: b"node.".into() };
-        let create = etcd::watch_request::RequestUnion::CreateRequest(create);
+        let create = etcd::watch_request::RequestUnion::CreateRequest(whole_keys());
         let request = etcd::WatchRequest { request_union: Some(create) }.encode_to_vec();
         (0..self.subscribers).map(|each| (each % self.streams, request.clone())).collect()
     }

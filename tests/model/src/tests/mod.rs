@@ -3,5 +3,4 @@
 // As the shrinker prints them: a step is a line.
 #[rustfmt::skip]
 mod regressions;
-mod cold_list;
 mod seeds;

@@ -88,6 +88,10 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
     if let Some(retention) = retention(&config.retention) {
         room.keep_compacted(retention, config.retention.check_every.0);
     }
+    let collect_every = config.collection.check_every.0;
+    if !collect_every.is_zero() {
+        room.keep_collected(collect_every);
+    }
     let room = Arc::new(room);
     let lifecycle = Lifecycle::new(store.clone(), draining.clone());
     let tls = match &config.tls {
@@ -194,7 +198,8 @@ pub async fn open_maintained_store(config: &StoreConfig) -> Result<MaintainedSto
 fn bounds(config: &GatewayConfig) -> RoomBounds {
     let set = |quota: u64| Some(quota).filter(|quota| *quota > 0);
     let quotas = Quotas { nodes: set(config.quotas.nodes), bytes: set(config.quotas.bytes.0) };
-    RoomBounds { quotas, cache_bytes: config.cache.max_bytes.0 }
+    let staged_bytes_per_caller = config.limits.max_staged_bytes_per_caller.0;
+    RoomBounds { quotas, cache_bytes: config.cache.max_bytes.0, staged_bytes_per_caller }
 }
 
 /// How much history is kept; `None`: all of it.

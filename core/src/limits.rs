@@ -81,6 +81,15 @@ pub const FULL_COPY_EVERY_CHANGES: u64 = 64;
 pub const OPERATION_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a chunk that nothing names stays, as a writer may be about to name it.
 pub const CHUNK_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a content may take to come; a part of [`CHUNK_GRACE`], after which its first chunks
+/// may be collected.
+pub const UPLOAD_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long an append whose outcome is not known is repeated, which names chunks of before.
+pub const UNKNOWN_OUTCOME_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+/// How long a chunk that nothing names any more stays for those who still read it.
+pub const CHUNK_READ_GRACE: Duration = Duration::from_secs(60 * 60);
+/// The most bytes that a caller may have staged at a time, by default.
+pub const STAGED_MAX_BYTES_PER_CALLER: u64 = 8 << 30;
 /// Fewer changes than this are not compacted but on request.
 pub const COMPACTION_MIN_CHANGES: u64 = 1_000;
 /// How many streams a connection may have by default.
@@ -131,3 +140,10 @@ const _: () = assert!(HTTP2_STREAM_WINDOW_BYTES < HTTP2_CONNECTION_WINDOW_BYTES)
 const _: () = assert!(HTTP2_FRAME_MAX_BYTES < 1 << 24);
 const _: () = assert!(CHUNK_BYTES <= BATCH_CONTENT_MAX_BYTES);
 const _: () = assert!(SUBSCRIPTION_QUEUE_MAX_BYTES >= CHUNK_BYTES);
+// A chunk that is named was put before a collector may think that nobody will name it.
+const _: () = assert!(
+    UPLOAD_MAX.as_secs() + UNKNOWN_OUTCOME_MAX.as_secs() + CHUNK_READ_GRACE.as_secs()
+        < CHUNK_GRACE.as_secs()
+);
+// One caller can write the largest change set, and its records.
+const _: () = assert!(STAGED_MAX_BYTES_PER_CALLER > CHANGE_SET_MAX_BYTES);

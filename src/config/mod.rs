@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use vdom_core::limits::{HTTP2_MAX_CONCURRENT_STREAMS, HTTP2_MAX_CONCURRENT_STREAMS_CEILING};
+use vdom_core::limits::{
+    CONTENT_MAX_BYTES, HTTP2_MAX_CONCURRENT_STREAMS, HTTP2_MAX_CONCURRENT_STREAMS_CEILING,
+    STAGED_MAX_BYTES_PER_CALLER,
+};
 use vdom_core::{Error, RealmName, Result};
 pub use vdom_edge::settings::{AuthConfig, LogConfig};
 use vdom_edge::settings::{ByteSize, Interval};
@@ -35,6 +38,8 @@ pub struct GatewayConfig {
     pub limits: LimitsConfig,
     /// How much history is kept.
     pub retention: RetentionConfig,
+    /// When what nothing names any more is deleted.
+    pub collection: CollectionConfig,
     /// How much each realm may hold.
     pub quotas: QuotasConfig,
     /// What is kept in memory.
@@ -50,6 +55,14 @@ pub struct RetentionConfig {
     /// What is younger than this; `0s`: age decides nothing.
     pub age: Interval,
     /// How often to look.
+    pub check_every: Interval,
+}
+
+/// When what nothing names any more is deleted.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CollectionConfig {
+    /// About how often to look; `0s`: never, which leaves it to `vdom compact`.
     pub check_every: Interval,
 }
 
@@ -158,6 +171,8 @@ pub struct LimitsConfig {
     pub max_concurrent_streams: u32,
     /// How long requests in flight may take once the gateway drains.
     pub drain_seconds: u64,
+    /// What the unfinished uploads of each caller may hold in the store.
+    pub max_staged_bytes_per_caller: ByteSize,
 }
 
 impl Default for GatewayConfig {
@@ -173,6 +188,7 @@ impl Default for GatewayConfig {
             log: LogConfig::default(),
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
+            collection: CollectionConfig::default(),
             quotas: QuotasConfig::default(),
             cache: CacheConfig::default(),
         }
@@ -204,6 +220,12 @@ impl Default for RetentionConfig {
     }
 }
 
+impl Default for CollectionConfig {
+    fn default() -> Self {
+        Self { check_every: Interval(Duration::from_secs(6 * 60 * 60)) }
+    }
+}
+
 impl Default for CacheConfig {
     fn default() -> Self {
         Self { max_bytes: ByteSize(48 << 20) }
@@ -216,6 +238,7 @@ impl Default for LimitsConfig {
             max_connections: 10_000,
             max_concurrent_streams: HTTP2_MAX_CONCURRENT_STREAMS,
             drain_seconds: 10,
+            max_staged_bytes_per_caller: ByteSize(STAGED_MAX_BYTES_PER_CALLER),
         }
     }
 }
@@ -246,6 +269,12 @@ impl GatewayConfig {
             return Err(Error::invalid(format!(
                 "`limits.max_concurrent_streams` is {streams}: allowed are 1 to \
                  {HTTP2_MAX_CONCURRENT_STREAMS_CEILING}"
+            )));
+        }
+        if self.limits.max_staged_bytes_per_caller.0 < CONTENT_MAX_BYTES {
+            return Err(Error::invalid(format!(
+                "`limits.max_staged_bytes_per_caller` has no room for the largest content of \
+                 {CONTENT_MAX_BYTES} bytes: write at least 100MiB"
             )));
         }
         if self.retention.check_every.0.is_zero() {
@@ -293,6 +322,10 @@ mod tests {
         assert!(refused(|config| config.realms.push("a/b".into())).contains("realm"));
         assert!(refused(|config| config.store.kind = StoreKind::MongoDb).contains("store.uri"));
         assert!(refused(|config| config.limits.max_concurrent_streams = 0).contains("10000"));
+        let no_room = |config: &mut GatewayConfig| {
+            config.limits.max_staged_bytes_per_caller = ByteSize(1 << 20);
+        };
+        assert!(refused(no_room).contains("100MiB"));
     }
 
     #[test]

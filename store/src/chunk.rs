@@ -11,7 +11,11 @@ use crate::hex_id::shown_as_hex;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkId(pub [u8; 32]);
 
-shown_as_hex!(ChunkId);
+/// Names an upload: drawn at random when it begins, never used again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UploadId(pub [u8; 16]);
+
+shown_as_hex!(ChunkId, UploadId);
 
 impl ChunkId {
     /// The name of these bytes.
@@ -31,6 +35,50 @@ pub struct StoredChunk {
 
 /// The largest chunk; a larger content takes several.
 pub const CHUNK_MAX_BYTES: usize = 8 << 20;
+
+/// The uploads that alone hold a chunk: nobody else has put it since the first of them made it.
+/// Its stored form is the ids in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holders(Vec<UploadId>);
+
+/// A chunk that more uploads stage is left to its collector.
+const HOLDERS_MAX: usize = 8;
+
+impl Holders {
+    /// Of a chunk that this upload made.
+    pub(crate) fn first(upload: UploadId) -> Self {
+        Self(vec![upload])
+    }
+
+    /// With an upload that stages the chunk too; `None` where they are too many.
+    pub(crate) fn with(mut self, upload: UploadId) -> Option<Self> {
+        if !self.0.contains(&upload) {
+            self.0.push(upload);
+        }
+        (self.0.len() <= HOLDERS_MAX).then_some(self)
+    }
+
+    /// Without an upload that lets go; `None` where it holds nothing.
+    pub(crate) fn without(&self, upload: UploadId) -> Option<Self> {
+        let others = self.0.iter().copied().filter(|holder| *holder != upload).collect();
+        self.0.contains(&upload).then_some(Self(others))
+    }
+
+    /// Whether nobody holds the chunk any more.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|upload| upload.0).collect()
+    }
+
+    /// `None` where the bytes are not what [`Self::encode`] makes.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (uploads, rest) = bytes.as_chunks();
+        rest.is_empty().then(|| Self(uploads.iter().copied().map(UploadId).collect()))
+    }
+}
 
 /// Refuses bytes that are not what they are named.
 pub(crate) fn check_chunk(id: ChunkId, bytes: &[u8]) -> StoreResult<()> {

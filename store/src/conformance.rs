@@ -154,6 +154,10 @@ macro_rules! conformance_suite {
                 chunks_come_back
                 chunks_belong_to_a_realm
                 chunks_that_are_not_what_they_say_are_refused
+                staged_chunks_go_with_the_last_upload_that_holds_them
+                staged_chunks_that_somebody_puts_stay
+                staged_chunks_that_were_collected_are_held_anew
+                chunks_are_staged_and_discarded_at_once
             }
             compaction {
                 a_compacted_batch_keeps_its_place

@@ -38,7 +38,7 @@ use self::engine::{Engine, Snapshot};
 pub use self::options::EmbeddedOptions;
 use self::write_request::WriteRequest;
 use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
-use crate::chunk::{ChunkId, StoredChunk, check_chunk};
+use crate::chunk::{ChunkId, StoredChunk, UploadId, check_chunk};
 use crate::commit_hint::{CommitHint, HINT_QUEUE};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -298,6 +298,32 @@ impl Store for EmbeddedStore {
         check_chunk(id, &bytes)?;
         let realm = realm.to_owned();
         open.committer.submit(|reply| WriteRequest::Chunk { realm, id, bytes, reply }).await
+    }
+
+    async fn stage_chunk(
+        &self,
+        realm: &str,
+        id: ChunkId,
+        bytes: Bytes,
+        upload: UploadId,
+    ) -> StoreResult<()> {
+        let open = self.writable()?;
+        check_chunk(id, &bytes)?;
+        let realm = realm.to_owned();
+        let ask = |reply| WriteRequest::StageChunk { realm, id, bytes, upload, reply };
+        open.committer.submit(ask).await
+    }
+
+    async fn discard_chunks(
+        &self,
+        realm: &str,
+        ids: &[ChunkId],
+        upload: UploadId,
+    ) -> StoreResult<u64> {
+        let open = self.opened()?;
+        let (realm, ids) = (realm.to_owned(), ids.to_vec());
+        let ask = |reply| WriteRequest::DiscardChunks { realm, ids, upload, reply };
+        open.committer.submit(ask).await
     }
 
     async fn chunk(&self, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>> {

@@ -46,6 +46,8 @@ pub struct LogDescriptor {
 pub struct LogFilter {
     pub realm: String,
     pub room: String,
+    /// The logs of every room, whatever else the filter says but for the realm.
+    pub every_room: bool,
     pub segments: Vec<String>,
     /// Only names whose segments, all of them, come after these; empty: all.
     pub after: Vec<String>,
@@ -105,23 +107,28 @@ impl LogFilter {
         Self { realm: realm.into(), ..Self::default() }
     }
 
+    /// All logs of a realm, those of rooms that the caller does not know among them.
+    pub fn of_every_room(realm: impl Into<String>) -> Self {
+        Self { realm: realm.into(), every_room: true, ..Self::default() }
+    }
+
     /// Whether the filter takes in the logs of this name.
     pub fn matches(&self, name: &LogName) -> bool {
-        self.realm == name.realm
-            && self.room == name.room
+        let is_named = self.room == name.room
             && name.segments.starts_with(&self.segments)
-            && (self.after.is_empty() || name.segments > self.after)
+            && (self.after.is_empty() || name.segments > self.after);
+        self.realm == name.realm && (self.every_room || is_named)
     }
 
     /// Whether what a backend has by name has the order of the answer: names of no room have
     /// as many segments each.
     pub(crate) fn is_in_order_of_names(&self) -> bool {
-        self.room.is_empty()
+        self.room.is_empty() && !self.every_room
     }
 
     /// Whole names of no room after which the listing goes on.
     pub(crate) fn after_whole_name(&self) -> Option<&[String]> {
-        Some(&self.after[..]).filter(|after| self.room.is_empty() && after.len() == 2)
+        Some(&self.after[..]).filter(|after| self.is_in_order_of_names() && after.len() == 2)
     }
 }
 

@@ -20,8 +20,7 @@ pub use self::faults::{AppendFault, ViewFaults};
 use self::faults::{Faults, ViewFate};
 use self::state::MemoryState;
 use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
-use crate::chunk::touched_at_ms;
-use crate::chunk::{ChunkId, StoredChunk, check_chunk};
+use crate::chunk::{ChunkId, StoredChunk, UploadId, check_chunk, touched_at_ms};
 use crate::commit_hint::{CommitHint, HINT_QUEUE, HINTED_BATCH_MAX_BYTES};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -319,6 +318,28 @@ impl Store for MemoryStore {
         check_chunk(id, &bytes)?;
         content.state.lock().put_chunk(realm, id, bytes, touched_at_ms());
         Ok(())
+    }
+
+    async fn stage_chunk(
+        &self,
+        realm: &str,
+        id: ChunkId,
+        bytes: Bytes,
+        upload: UploadId,
+    ) -> StoreResult<()> {
+        let content = self.connected()?;
+        check_chunk(id, &bytes)?;
+        content.state.lock().stage_chunk(realm, id, bytes, upload, touched_at_ms());
+        Ok(())
+    }
+
+    async fn discard_chunks(
+        &self,
+        realm: &str,
+        ids: &[ChunkId],
+        upload: UploadId,
+    ) -> StoreResult<u64> {
+        Ok(self.connected()?.state.lock().discard_chunks(realm, ids, upload))
     }
 
     async fn chunk(&self, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>> {

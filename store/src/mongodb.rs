@@ -18,6 +18,7 @@ mod errors;
 mod forward_write;
 mod handle;
 mod logs;
+mod staged_chunks;
 mod views;
 
 use std::future::IntoFuture;
@@ -30,7 +31,7 @@ use tokio::sync::broadcast;
 pub use self::connect::MongoOptions;
 pub use self::handle::MongoStore;
 use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
-use crate::chunk::{ChunkId, StoredChunk, check_chunk};
+use crate::chunk::{ChunkId, StoredChunk, UploadId, check_chunk};
 use crate::commit_hint::CommitHint;
 use crate::error::StoreResult;
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -160,6 +161,26 @@ impl Store for MongoStore {
     async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
         check_chunk(id, &bytes)?;
         self.write_chunk(realm, id, bytes).await
+    }
+
+    async fn stage_chunk(
+        &self,
+        realm: &str,
+        id: ChunkId,
+        bytes: Bytes,
+        upload: UploadId,
+    ) -> StoreResult<()> {
+        check_chunk(id, &bytes)?;
+        self.write_staged_chunk(realm, id, bytes, upload).await
+    }
+
+    async fn discard_chunks(
+        &self,
+        realm: &str,
+        ids: &[ChunkId],
+        upload: UploadId,
+    ) -> StoreResult<u64> {
+        self.let_go_of_chunks(realm, ids, upload).await
     }
 
     async fn chunk(&self, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>> {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
-use crate::chunk::{ChunkId, StoredChunk};
+use crate::chunk::{ChunkId, StoredChunk, UploadId};
 use crate::commit_hint::CommitHint;
 use crate::error::StoreResult;
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -165,6 +165,29 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreErrorKind::Invalid`] above [`CHUNK_MAX_BYTES`] or under a wrong name.
     async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()>;
+
+    /// Stores or touches a chunk for an upload that may come to nothing; durable when it
+    /// answers. What the upload made stays its own until somebody else puts it: uploads that
+    /// stage the same bytes hold the chunk together, and [`Store::put_chunk`] makes it stay.
+    ///
+    /// # Errors
+    /// As those of [`Store::put_chunk`].
+    async fn stage_chunk(
+        &self,
+        realm: &str,
+        id: ChunkId,
+        bytes: Bytes,
+        upload: UploadId,
+    ) -> StoreResult<()>;
+
+    /// An upload lets go of chunks that it staged: those that it was the last to hold, and that
+    /// nobody else has put since, are removed. Tells how many; repeating it removes no more.
+    async fn discard_chunks(
+        &self,
+        realm: &str,
+        ids: &[ChunkId],
+        upload: UploadId,
+    ) -> StoreResult<u64>;
 
     /// The bytes of a chunk; `None` if it is not there.
     async fn chunk(&self, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>>;

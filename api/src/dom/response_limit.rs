@@ -119,7 +119,7 @@ fn stored_bytes(stored: &StoredConflict) -> usize {
     let WriteDiff { diff, message, .. } = &stored.request;
     let diff = match diff {
         DiffSource::Bson(bytes) => bytes.len(),
-        DiffSource::Staged(_) | DiffSource::Follows => 0,
+        DiffSource::Follows => 0,
     };
     conflict_bytes(&stored.conflict) + diff + message.len()
 }

@@ -60,7 +60,18 @@ pub enum PutContent {
     DocumentChunks(Vec<ContentChunk>),
 }
 
+#[expect(clippy::len_without_is_empty, reason = "a content may well be empty")]
 impl PutContent {
+    /// How many bytes the content has.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) | Self::Document(bytes) => bytes.len() as u64,
+            Self::Chunks(chunks) | Self::DocumentChunks(chunks) => {
+                chunks.iter().map(|chunk| u64::from(chunk.length)).sum()
+            }
+        }
+    }
+
     /// The chunks of the store, where it was staged as such.
     pub fn chunks(&self) -> Option<&[ContentChunk]> {
         match self {

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
+use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use vdom_core::dom::calls::DiffSource;
 use vdom_core::dom::change::sha256;
-use vdom_core::dom::diff::NewContent;
+use vdom_core::dom::diff::{NewContent, PutContent};
 use vdom_core::limits::{CHUNK_BYTES, CONTENT_MAX_BYTES};
 use vdom_core::{
     BranchAddress, ChunkPart, Content, ContentChunk, Diff, Error, ErrorCode, Node, Result,
@@ -19,6 +18,7 @@ use vdom_security::PermittedStore;
 use vdom_store::ChunkId;
 
 use crate::error::from_store;
+use crate::uploads::Upload;
 
 /// Of what a diff of a large change set computes, so much is kept in memory.
 const INLINE_IN_LARGE_SET_MAX_BYTES: usize = 4 << 10;
@@ -106,26 +106,39 @@ pub(crate) fn part_of(chunk: &Bytes, name: ContentChunk, bytes: &Bytes) -> Optio
     is_within.then_some(ChunkPart { chunk: name, start: start as u32, length: bytes.len() as u32 })
 }
 
+/// Whose chunks are that are made.
+#[derive(Clone, Copy)]
+pub(crate) enum ChunkOwner<'a> {
+    /// Nobody's: they are, or will be, named by what stands in the log.
+    Log(PermittedStore<'a>),
+    /// An upload's, which may come to nothing.
+    Upload(&'a Upload),
+}
+
 /// Stores bytes above 1 MiB as chunks, durable when it answers.
 pub(crate) async fn stage(
-    store: PermittedStore<'_>,
+    owner: ChunkOwner<'_>,
     address: &BranchAddress,
     bytes: &Bytes,
 ) -> Result<Vec<ContentChunk>> {
     let mut chunks = Vec::with_capacity(bytes.len().div_ceil(CHUNK_BYTES));
     for start in (0..bytes.len()).step_by(CHUNK_BYTES) {
         let piece = bytes.slice(start..bytes.len().min(start + CHUNK_BYTES));
-        chunks.push(stage_chunk(store, address, piece).await?);
+        chunks.push(stage_chunk(owner, address, piece).await?);
     }
     Ok(chunks)
 }
 
 /// Stores one chunk, durable when it answers.
 pub(crate) async fn stage_chunk(
-    store: PermittedStore<'_>,
+    owner: ChunkOwner<'_>,
     address: &BranchAddress,
     piece: Bytes,
 ) -> Result<ContentChunk> {
+    let store = match owner {
+        ChunkOwner::Upload(upload) => return upload.stage(piece).await,
+        ChunkOwner::Log(store) => store,
+    };
     let hash = sha256(&piece);
     let chunk = ContentChunk { hash, length: piece.len() as u32 };
     let stored = store.put_chunk(address.realm.as_str(), ChunkId(hash.0), piece).await;
@@ -163,19 +176,30 @@ fn lost_chunk(address: &BranchAddress) -> Error {
 /// Takes a content in pieces: staged as it comes, so that memory holds no more than
 /// a chunk of it.
 pub(crate) struct ContentWriter<'a> {
-    store: PermittedStore<'a>,
-    address: &'a BranchAddress,
+    upload: &'a Upload,
     waiting: BytesMut,
     chunks: Vec<ContentChunk>,
-    in_flight: FuturesUnordered<BoxFuture<'a, Result<()>>>,
+    in_flight: FuturesOrdered<BoxFuture<'a, Result<ContentChunk>>>,
     size: u64,
 }
 
 impl<'a> ContentWriter<'a> {
     /// Nothing taken yet.
-    pub(crate) fn new(store: PermittedStore<'a>, address: &'a BranchAddress) -> Self {
-        let in_flight = FuturesUnordered::new();
-        Self { store, address, waiting: BytesMut::new(), chunks: Vec::new(), in_flight, size: 0 }
+    pub(crate) fn new(upload: &'a Upload) -> Self {
+        let in_flight = FuturesOrdered::new();
+        Self { upload, waiting: BytesMut::new(), chunks: Vec::new(), in_flight, size: 0 }
+    }
+
+    /// How many bytes were taken.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How many bytes the content has with a piece more, if that brings a chunk of it into the
+    /// store: who writes it is judged before that.
+    pub(crate) fn size_once_staged(&self, piece: &[u8]) -> Option<u64> {
+        let is_staged = self.waiting.len() + piece.len() > CHUNK_BYTES;
+        is_staged.then_some(self.size + piece.len() as u64)
     }
 
     pub(crate) async fn add(&mut self, piece: &[u8]) -> Result<()> {
@@ -197,41 +221,37 @@ impl<'a> ContentWriter<'a> {
     /// Sends a chunk on its way, once few enough are.
     async fn stage(&mut self, bytes: Bytes) -> Result<()> {
         while self.in_flight.len() >= CHUNKS_IN_FLIGHT {
-            self.in_flight.try_next().await?;
+            self.chunks.extend(self.in_flight.try_next().await?);
         }
-        let (store, address) = (self.store, self.address);
-        let hash = sha256(&bytes);
-        self.chunks.push(ContentChunk { hash, length: bytes.len() as u32 });
-        self.in_flight.push(
-            async move {
-                let stored = store.put_chunk(address.realm.as_str(), ChunkId(hash.0), bytes).await;
-                stored.map_err(|error| from_store(error, address))
-            }
-            .boxed(),
-        );
+        let upload = self.upload;
+        self.in_flight.push_back(upload.stage(bytes).boxed());
         // Not before it is polled does it begin.
-        match self.in_flight.next().now_or_never() {
-            Some(Some(stored)) => stored,
-            _ => Ok(()),
+        if let Some(Some(staged)) = self.in_flight.next().now_or_never() {
+            self.chunks.push(staged?);
         }
+        Ok(())
     }
 
-    /// The `put` of all that was taken: a small one brings its bytes.
-    pub(crate) async fn finish(mut self) -> Result<DiffSource> {
+    /// The `put` of all that was taken, and its stored form: a small one brings its bytes.
+    pub(crate) async fn finish(mut self) -> Result<(Diff, Bytes)> {
         let rest = std::mem::take(&mut self.waiting).freeze();
-        if self.chunks.is_empty() {
-            return Ok(DiffSource::Bson(Diff::put_file(&rest)));
+        if self.chunks.is_empty() && self.in_flight.is_empty() {
+            let put = Diff::put_file(&rest);
+            return Ok((Diff::parse(&put)?, put));
         }
         self.stage(rest).await?;
-        while self.in_flight.try_next().await?.is_some() {}
-        Ok(DiffSource::Staged(self.chunks))
+        while let Some(staged) = self.in_flight.try_next().await? {
+            self.chunks.push(staged);
+        }
+        let stored = Diff::stored_chunks(&self.chunks);
+        Ok((Diff::Put(PutContent::Chunks(self.chunks)), stored))
     }
 }
 
 /// What a diff made of a content, fit to be kept. Where the diff stands in a pack,
 /// next to nothing of the content stays in memory.
 pub(crate) async fn resolve_content(
-    store: PermittedStore<'_>,
+    owner: ChunkOwner<'_>,
     address: &BranchAddress,
     new: NewContent,
     old: &Content,
@@ -249,7 +269,7 @@ pub(crate) async fn resolve_content(
     }
     let inline_max = if pack.is_some() { INLINE_IN_LARGE_SET_MAX_BYTES } else { CHUNK_BYTES };
     if bytes.len() > inline_max {
-        return stage(store, address, &bytes).await.map(Content::Chunked);
+        return stage(owner, address, &bytes).await.map(Content::Chunked);
     }
     // A small one must not keep the whole message that brought it.
     Ok(Content::Inline(if bytes.len() <= COPIED_MAX_BYTES { bytes.to_vec().into() } else { bytes }))

@@ -5,6 +5,7 @@
 //! | part | what it holds |
 //! |---|---|
 //! | `error` `metrics` `log_names` | the store's errors, what operators see, how logs are named |
+//! | `uploads` | what writes have staged in the store, and what becomes of it |
 //! | `content` | large contents and change sets, in chunks |
 //! | `records` | stored forms |
 //! | `log_reader` | a log, page by page |
@@ -13,6 +14,7 @@
 //! | `writer` | the one writer of a branch: its queue, proposals, staging, verdicts, the append |
 //! | `registry` | which branches are open, how one is opened, and brought to where a reader wants it |
 //! | `compaction` | what becomes of a history that is no longer asked for |
+//! | `collection` | what becomes of chunks that nothing names any more |
 //! | `verbs` | a file a verb |
 //! | `service` | who may ask what, and which verb answers |
 //! | [`maintenance`] | verify, back up, restore, rebuild, compact a whole store |
@@ -20,6 +22,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may look at the clock"))]
 
 mod branch;
+mod collection;
 mod compaction;
 mod content;
 mod error;
@@ -30,6 +33,7 @@ mod metrics;
 mod records;
 mod registry;
 mod service;
+mod uploads;
 mod verbs;
 mod views;
 mod writer;

@@ -42,6 +42,9 @@ struct Inner {
     delivered_events: Counter,
     subscribers: Gauge,
     open_branches: Gauge,
+    staged_bytes: Gauge,
+    discarded_chunks: Counter,
+    collected_chunks: Counter,
     view_lag_changes: Gauge,
 }
 
@@ -56,6 +59,9 @@ impl DomMetrics {
                 delivered_events: Counter::default(),
                 subscribers: Gauge::default(),
                 open_branches: Gauge::default(),
+                staged_bytes: Gauge::default(),
+                discarded_chunks: Counter::default(),
+                collected_chunks: Counter::default(),
                 view_lag_changes: Gauge::default(),
             }),
         }
@@ -80,6 +86,21 @@ impl DomMetrics {
             );
             dom.register("subscribers", "Streams that watch a branch", inner.subscribers.clone());
             dom.register("open_branches", "Branches in memory", inner.open_branches.clone());
+            dom.register(
+                "staged_bytes",
+                "Bytes that uploads have stored and that no batch names yet",
+                inner.staged_bytes.clone(),
+            );
+            dom.register(
+                "discarded_chunks",
+                "Chunks of uploads that came to nothing, taken out of the store",
+                inner.discarded_chunks.clone(),
+            );
+            dom.register(
+                "collected_chunks",
+                "Chunks that nothing named any more, taken out of the store",
+                inner.collected_chunks.clone(),
+            );
             dom.register(
                 "view_lag_changes",
                 "Changes that the views of the slowest branch lack",
@@ -108,6 +129,21 @@ impl DomMetrics {
     pub fn subscribed(&self) -> Subscribed {
         self.inner.subscribers.inc();
         Subscribed(self.inner.subscribers.clone())
+    }
+
+    /// Uploads have so many bytes more in the store, or less.
+    pub fn staged(&self, bytes: i64) {
+        self.inner.staged_bytes.inc_by(bytes);
+    }
+
+    /// So many chunks of an upload that came to nothing were taken out.
+    pub fn discarded(&self, chunks: u64) {
+        self.inner.discarded_chunks.inc_by(chunks);
+    }
+
+    /// So many chunks that nothing named were taken out.
+    pub fn collected(&self, chunks: u64) {
+        self.inner.collected_chunks.inc_by(chunks);
     }
 
     /// What is in memory now.

@@ -27,6 +27,7 @@ use crate::branch::usage::{Quotas, RealmUsage};
 use crate::log_names::{address_of, all_logs, repo_and_branch};
 use crate::metrics::DomMetrics;
 use crate::registry::open::no_such_branch;
+use crate::uploads::Uploads;
 use crate::views::view_builder::ViewBuilder;
 use crate::writer;
 use crate::writer::{BranchHandle, CommandQueue};
@@ -42,6 +43,7 @@ pub(crate) struct BranchRegistry {
     pub(crate) authority: Authority,
     pub(crate) metrics: DomMetrics,
     pub(crate) quotas: Quotas,
+    pub(crate) uploads: Uploads,
     pub(crate) node_cache: NodeCache,
     pub(crate) usage: Mutex<HashMap<RealmName, Arc<RealmUsage>>>,
     slots: Mutex<HashMap<BranchAddress, Slot>>,
@@ -79,10 +81,27 @@ impl BranchRegistry {
         metrics: DomMetrics,
         bounds: RoomBounds,
     ) -> Self {
-        let RoomBounds { quotas, cache_bytes } = bounds;
+        let RoomBounds { quotas, cache_bytes, staged_bytes_per_caller } = bounds;
+        let uploads = Uploads::new(
+            store.clone(),
+            environment.clone(),
+            metrics.clone(),
+            staged_bytes_per_caller,
+        );
         let (usage, slots) = (Mutex::default(), Mutex::default());
         let node_cache = NodeCache::new(cache_bytes);
-        Self { store, permits, environment, authority, metrics, quotas, node_cache, usage, slots }
+        Self {
+            store,
+            permits,
+            environment,
+            authority,
+            metrics,
+            quotas,
+            uploads,
+            node_cache,
+            usage,
+            slots,
+        }
     }
 
     /// Lets go of every branch.
@@ -269,7 +288,8 @@ impl BranchRegistry {
         let (writer, queue) = CommandQueue::new();
         let append = self.permits.of(Duty::Append).within(&address.realm);
         let (environment, metrics) = (self.environment.clone(), self.metrics.clone());
-        tokio::spawn(writer::run(branch.clone(), queue, append, environment, metrics));
+        let uploads = self.uploads.clone();
+        tokio::spawn(writer::run(branch.clone(), queue, append, environment, metrics, uploads));
         let view_builder = ViewBuilder::start(branch.clone(), build_views);
         Ok(Arc::new(BranchHandle { branch, writer, view_builder }))
     }

@@ -19,6 +19,7 @@ use vdom_core::{BranchAddress, Result};
 use vdom_edge::{Caller, Environment, ServiceStream};
 use vdom_security::{Action, Authority, GuardedStore, Permit, SystemPermits};
 
+use crate::collection;
 use crate::compaction;
 use crate::compaction::{CompactionReport, Retention};
 use crate::metrics::DomMetrics;
@@ -75,12 +76,20 @@ impl DocumentRoom {
         if tokio::time::timeout(CLOSE_MAX, complete).await.is_err() {
             tracing::warn!("views are not complete: the next start goes on with them");
         }
+        if tokio::time::timeout(CLOSE_MAX, self.registry.uploads.settled()).await.is_err() {
+            tracing::warn!("not all chunks of ended uploads are discarded: they are collected");
+        }
         self.registry.close_all();
     }
 
     /// Compacts the history of every branch as retention says, looking that often.
     pub fn keep_compacted(&self, retention: Retention, every: Duration) {
         tokio::spawn(compaction::run(Arc::downgrade(&self.registry), retention, every));
+    }
+
+    /// Deletes chunks that nothing names any more, looking about that often.
+    pub fn keep_collected(&self, every: Duration) {
+        tokio::spawn(collection::run(Arc::downgrade(&self.registry), every));
     }
 
     /// Compacts one branch now, as far as retention and those who continue it allow; `None`

@@ -1,6 +1,7 @@
 //! The one writer of a branch: takes what is queued, evaluates it against the
 //! staged state, appends it as one batch, and makes that visible.
 
+mod admission;
 mod append;
 mod catch_up;
 mod compaction_limit;
@@ -16,11 +17,12 @@ mod set_proposal;
 mod staging;
 mod verdict;
 
+pub(crate) use admission::{Growing, SetAdmission, check_expected, refused_already};
 pub(crate) use append::append_until_known;
 pub(crate) use catch_up::{catch_up, recover};
 pub(crate) use compaction_limit::{batch_at, own_oldest};
 pub(crate) use kept_conflicts::{answered, open_conflict};
-pub(crate) use proposal::{Proposal, request_hash, staged, store_large_put};
+pub(crate) use proposal::{Proposal, request_hash, store_large_put};
 pub(crate) use propose::{explain_conflict, is_of_diff, propose};
 pub(crate) use queue::{BranchHandle, Command, CommandQueue, Queued};
 pub(crate) use recorded::recorded;
@@ -42,6 +44,7 @@ use vdom_security::Permit;
 use crate::branch::Branch;
 use crate::error::from_store;
 use crate::metrics::{DomMetrics, Outcome};
+use crate::uploads::Uploads;
 use crate::writer::set_proposal::SetVerdict;
 use crate::writer::staging::Staging;
 use crate::writer::verdict::{Verdict, concerns_the_store};
@@ -53,8 +56,9 @@ pub(crate) async fn run(
     permit: Permit,
     environment: Environment,
     metrics: DomMetrics,
+    uploads: Uploads,
 ) {
-    let writer = Writer { branch, permit, environment, metrics };
+    let writer = Writer { branch, permit, environment, metrics, uploads };
     while let Some(first) = queue.recv().await {
         let mut writes = Vec::new();
         let mut verifications = Vec::new();
@@ -114,6 +118,7 @@ struct Writer {
     permit: Permit,
     environment: Environment,
     metrics: DomMetrics,
+    uploads: Uploads,
 }
 
 type Pending = (Box<Proposal>, oneshot::Sender<Result<WriteOutcome>>);
@@ -164,7 +169,8 @@ impl Writer {
                 let needs_proof = verdicts.iter().any(Verdict::rests_on_head);
                 !needs_proof || self.verify_head_once().await?
             } else {
-                self.append(changes, Vec::new(), control_records, begun).await?
+                let uploads = proposals.iter().map(|proposal| &proposal.upload).collect();
+                self.append(changes, Vec::new(), control_records, uploads, begun).await?
             };
             if proven {
                 for verdict in &verdicts {
@@ -200,7 +206,8 @@ impl Writer {
             let (outcome, answer) = match verdict {
                 Ok(SetVerdict::Accepted { changes, written }) => {
                     let packs = proposal.packs.clone();
-                    if !self.append(changes, packs, Vec::new(), begun).await? {
+                    let uploads = vec![&proposal.upload];
+                    if !self.append(changes, packs, Vec::new(), uploads, begun).await? {
                         self.catch_up().await?;
                         continue;
                     }
@@ -212,7 +219,9 @@ impl Writer {
                         .operation
                         .map(|operation| kept_conflicts::answered(operation, now_ms, stands));
                     if let Some(answered) = answered
-                        && !self.append(Vec::new(), Vec::new(), vec![answered], begun).await?
+                        && !self
+                            .append(Vec::new(), Vec::new(), vec![answered], Vec::new(), begun)
+                            .await?
                     {
                         self.catch_up().await?;
                         continue;

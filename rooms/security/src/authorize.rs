@@ -23,18 +23,21 @@ pub enum Duty {
     FollowFeed,
     /// Count what realms hold. Reads alone.
     CountUsage,
+    /// Delete chunks that nothing names.
+    Collect,
     /// Verify, back up, restore, rebuild and compact a whole store.
     Maintain,
 }
 
 impl Duty {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::ServeBranches,
         Self::Append,
         Self::BuildViews,
         Self::Compact,
         Self::FollowFeed,
         Self::CountUsage,
+        Self::Collect,
         Self::Maintain,
     ];
 
@@ -46,6 +49,7 @@ impl Duty {
             Self::Compact => "system/compact",
             Self::FollowFeed => "system/follow_feed",
             Self::CountUsage => "system/count_usage",
+            Self::Collect => "system/collect",
             Self::Maintain => "system/maintain",
         }
     }
@@ -59,6 +63,7 @@ pub struct Permit {
     subject: Arc<str>,
     realm: Option<Arc<RealmName>>,
     may_write: bool,
+    is_of_system: bool,
 }
 
 impl Permit {
@@ -75,6 +80,11 @@ impl Permit {
     /// Whether it is good for more than reading.
     pub fn may_write(&self) -> bool {
         self.may_write
+    }
+
+    /// Whether the gateway acts by itself: a caller may have any name.
+    pub fn is_of_system(&self) -> bool {
+        self.is_of_system
     }
 
     /// The same right within one realm; of one that is bound to a realm already, as it is.
@@ -95,6 +105,7 @@ impl SystemPermits {
             subject: duty.subject().into(),
             realm: None,
             may_write: !matches!(duty, Duty::FollowFeed | Duty::CountUsage),
+            is_of_system: true,
         }))
     }
 
@@ -116,6 +127,11 @@ impl Authority {
     pub fn new(realms: impl IntoIterator<Item = RealmName>) -> (Self, Arc<SystemPermits>) {
         let realms = Arc::new(realms.into_iter().map(Arc::new).collect());
         (Self { realms }, Arc::new(SystemPermits::new()))
+    }
+
+    /// The realms that are known here, in ascending order.
+    pub fn realms(&self) -> impl Iterator<Item = &RealmName> {
+        self.realms.iter().map(|realm| &**realm)
     }
 
     /// Grants `action` on a repo (`None`: the realm as a whole), or names the
@@ -145,6 +161,7 @@ impl Authority {
             subject: caller.subject.clone(),
             realm: Some(realm.clone()),
             may_write: action != Action::Read,
+            is_of_system: false,
         })
     }
 }

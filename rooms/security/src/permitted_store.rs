@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 use vdom_store::{
     Append, Batch, ChunkId, CommitHint, Guarantees, LogDescriptor, LogEnds, LogEntry, LogFilter,
     LogId, LogName, OperationKey, PathRange, Store, StoreError, StoreErrorKind, StoreResult,
-    StoredChunk, View, ViewKind, ViewWrite, Watermark,
+    StoredChunk, UploadId, View, ViewKind, ViewWrite, Watermark,
 };
 
 use crate::authorize::Permit;
@@ -177,6 +177,29 @@ impl PermittedStore<'_> {
         self.may_write()?;
         self.covers(realm)?;
         self.store.put_chunk(realm, id, bytes).await
+    }
+
+    pub async fn stage_chunk(
+        self,
+        realm: &str,
+        id: ChunkId,
+        bytes: Bytes,
+        upload: UploadId,
+    ) -> StoreResult<()> {
+        self.may_write()?;
+        self.covers(realm)?;
+        self.store.stage_chunk(realm, id, bytes, upload).await
+    }
+
+    pub async fn discard_chunks(
+        self,
+        realm: &str,
+        ids: &[ChunkId],
+        upload: UploadId,
+    ) -> StoreResult<u64> {
+        self.may_write()?;
+        self.covers(realm)?;
+        self.store.discard_chunks(realm, ids, upload).await
     }
 
     pub async fn chunk(self, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>> {

@@ -137,7 +137,7 @@ fn begin(parts: &mut ServiceStream<ChangeSetPart>) -> Result<Begun> {
                     ChangeSetPart::Content(piece) => piece.len(),
                     ChangeSetPart::Diff(diff) => match &diff.diff {
                         DiffSource::Bson(bson) => DIFF_BYTES + bson.len(),
-                        DiffSource::Staged(_) | DiffSource::Follows => DIFF_BYTES,
+                        DiffSource::Follows => DIFF_BYTES,
                     },
                 };
                 begun.push(part);

@@ -107,6 +107,7 @@ fn upload(at_path: &str) -> WriteContent {
         message: String::new(),
         metadata: std::collections::BTreeMap::new(),
         operation_id: None,
+        expected_bytes: None,
     }
 }
 

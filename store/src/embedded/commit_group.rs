@@ -11,8 +11,7 @@ use super::write_request::{PendingReply, Reply, WriteRequest};
 use super::{keys, read, record};
 use crate::batch::codec::digest_in;
 use crate::batch::{Batch, BatchId};
-use crate::chunk::ChunkId;
-use crate::chunk::touched_at_ms;
+use crate::chunk::{ChunkId, Holders, UploadId, touched_at_ms};
 use crate::error::StoreResult;
 use crate::log::LogId;
 use crate::log_chain::{self, LogTail};
@@ -55,6 +54,13 @@ impl CommitGroup {
             }
             WriteRequest::Chunk { realm, id, bytes, reply } => {
                 PendingReply::Done(reply, self.put_chunk(snapshot, &realm, id, &bytes))
+            }
+            WriteRequest::StageChunk { realm, id, bytes, upload, reply } => {
+                let staged = self.stage_chunk(snapshot, &realm, id, &bytes, upload);
+                PendingReply::Done(reply, staged)
+            }
+            WriteRequest::DiscardChunks { realm, ids, upload, reply } => {
+                PendingReply::Counted(reply, self.discard_chunks(snapshot, &realm, &ids, upload))
             }
             WriteRequest::Compact { log, manifests, reply } => {
                 PendingReply::Done(reply, self.compact(snapshot, log, manifests))
@@ -252,13 +258,101 @@ impl CommitGroup {
         id: ChunkId,
         bytes: &Bytes,
     ) -> StoreResult<()> {
+        let holders = keys::holders(realm, id);
+        if self.is_stored(snapshot, Keyspace::Chunks, &holders)? {
+            self.stage(Keyspace::Chunks, holders, None);
+        }
+        self.put_or_touch(snapshot, realm, id, bytes)?;
+        Ok(())
+    }
+
+    fn stage_chunk(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        realm: &str,
+        id: ChunkId,
+        bytes: &Bytes,
+        upload: UploadId,
+    ) -> StoreResult<()> {
+        let holders = self.holders(snapshot, realm, id)?;
+        let is_new = self.put_or_touch(snapshot, realm, id, bytes)?;
+        let key = keys::holders(realm, id);
+        match (is_new, holders) {
+            (true, _) => self.put(Keyspace::Chunks, key, &Holders::first(upload).encode()),
+            (false, None) => {}
+            (false, Some(holders)) => match holders.with(upload) {
+                Some(holders) => self.put(Keyspace::Chunks, key, &holders.encode()),
+                None => self.stage(Keyspace::Chunks, key, None),
+            },
+        }
+        Ok(())
+    }
+
+    /// True where it was not there.
+    fn put_or_touch(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        realm: &str,
+        id: ChunkId,
+        bytes: &Bytes,
+    ) -> StoreResult<bool> {
         let key = keys::chunk(realm, id);
-        if !self.is_stored(snapshot, Keyspace::Chunks, &key)? {
+        let is_new = !self.is_stored(snapshot, Keyspace::Chunks, &key)?;
+        if is_new {
             self.put(Keyspace::Chunks, key, bytes);
         }
         self.put(Keyspace::Chunks, keys::touched(realm, id), &touched_at_ms().to_be_bytes());
         self.make_durable(&[Keyspace::Chunks]);
-        Ok(())
+        Ok(is_new)
+    }
+
+    /// Which uploads hold a chunk, this group's requests so far taken in.
+    fn holders(
+        &self,
+        snapshot: &Snapshot<'_>,
+        realm: &str,
+        id: ChunkId,
+    ) -> StoreResult<Option<Holders>> {
+        let key = keys::holders(realm, id);
+        let stored = match self.staged.get(&(Keyspace::Chunks, key.clone())) {
+            Some(at) => {
+                let sealed = self.rows[*at].2.as_ref();
+                sealed.map(|sealed| record::unseal(&key, sealed)).transpose()?
+            }
+            None => snapshot.get(Keyspace::Chunks, &key)?,
+        };
+        let decoded = |bytes: Bytes| {
+            let damaged = || record::damaged(&key, "it names no uploads");
+            Holders::decode(&bytes).ok_or_else(damaged)
+        };
+        stored.map(decoded).transpose()
+    }
+
+    fn discard_chunks(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        realm: &str,
+        ids: &[ChunkId],
+        upload: UploadId,
+    ) -> StoreResult<u64> {
+        let mut removed = 0;
+        for id in ids {
+            let holders = self.holders(snapshot, realm, *id)?;
+            let Some(left) = holders.and_then(|holders| holders.without(upload)) else { continue };
+            if left.is_empty() {
+                self.remove_chunk(realm, *id);
+                removed += 1;
+            } else {
+                self.put(Keyspace::Chunks, keys::holders(realm, *id), &left.encode());
+            }
+        }
+        Ok(removed)
+    }
+
+    fn remove_chunk(&mut self, realm: &str, id: ChunkId) {
+        for key in [keys::chunk(realm, id), keys::touched(realm, id), keys::holders(realm, id)] {
+            self.stage(Keyspace::Chunks, key, None);
+        }
     }
 
     fn delete_chunks(
@@ -275,8 +369,7 @@ impl CommitGroup {
             let is_touched_now = self.staged.contains_key(&(Keyspace::Chunks, touched.clone()));
             let at = read::touched(snapshot, realm, *id)?;
             if !is_touched_now && at.is_some_and(|at| at < before_ms) {
-                self.stage(Keyspace::Chunks, keys::chunk(realm, *id), None);
-                self.stage(Keyspace::Chunks, touched, None);
+                self.remove_chunk(realm, *id);
                 deleted += 1;
             }
         }

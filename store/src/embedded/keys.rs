@@ -62,6 +62,11 @@ pub(super) fn all_descriptors(kind: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (kind.to_vec(), [kind, &[0xff]].concat())
 }
 
+/// The keys of the descriptors of one kind, of one realm.
+pub(super) fn descriptors_of_realm(kind: &[u8], realm: &str) -> (Vec<u8>, Vec<u8>) {
+    ([kind, realm.as_bytes(), &[0]].concat(), after_realm(kind, realm))
+}
+
 /// Where the descriptors of a realm have ended.
 pub(super) fn after_realm(kind: &[u8], realm: &str) -> Vec<u8> {
     [kind, realm.as_bytes(), &[1]].concat()
@@ -142,6 +147,11 @@ pub(super) fn chunk(realm: &str, id: ChunkId) -> Vec<u8> {
 /// When the chunk was last touched.
 pub(super) fn touched(realm: &str, id: ChunkId) -> Vec<u8> {
     [b"t", &id.0[..], realm.as_bytes()].concat()
+}
+
+/// Which uploads hold the chunk; no row: it stays until it is collected.
+pub(super) fn holders(realm: &str, id: ChunkId) -> Vec<u8> {
+    [b"u", &id.0[..], realm.as_bytes()].concat()
 }
 
 /// Where the rows about touches begin, and where they have ended.

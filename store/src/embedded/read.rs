@@ -144,17 +144,23 @@ pub(super) fn find(snapshot: &Snapshot<'_>, name: &LogName) -> StoreResult<Optio
 }
 
 pub(super) fn logs(snapshot: &Snapshot<'_>, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
-    let (from, to) = keys::descriptors(filter);
-    if from >= to {
-        return Ok(Vec::new());
-    }
+    let ranges = if filter.every_room {
+        keys::DESCRIPTORS.map(|kind| keys::descriptors_of_realm(kind, &filter.realm)).to_vec()
+    } else {
+        vec![keys::descriptors(filter)]
+    };
     let limit = filter.limit.unwrap_or(usize::MAX);
     // Of unlike numbers of segments, keys have another order.
     let read = if filter.is_in_order_of_names() { limit } else { usize::MAX };
-    let mut logs = descriptors(snapshot, &from, &to)
-        .filter(|log| log.as_ref().map_or(true, |log| filter.matches(&log.name)))
-        .take(read)
-        .collect::<StoreResult<Vec<_>>>()?;
+    let mut logs = Vec::new();
+    for (from, to) in ranges.iter().filter(|(from, to)| from < to) {
+        let found = descriptors(snapshot, from, to)
+            .filter(|log| log.as_ref().map_or(true, |log| filter.matches(&log.name)))
+            .take(read);
+        for log in found {
+            logs.push(log?);
+        }
+    }
     logs.sort();
     logs.truncate(limit);
     Ok(logs)

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::batch::Batch;
-use crate::chunk::ChunkId;
+use crate::chunk::{ChunkId, UploadId};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::log::LogId;
 use crate::store::Append;
@@ -18,6 +18,8 @@ pub(super) enum WriteRequest {
     Append { log: LogId, number: u64, batch: Box<Batch>, encoded: Bytes, reply: Reply<Append> },
     Views { log: LogId, writes: Vec<ViewWrite>, watermark: Option<Watermark>, reply: Reply<()> },
     Chunk { realm: String, id: ChunkId, bytes: Bytes, reply: Reply<()> },
+    StageChunk { realm: String, id: ChunkId, bytes: Bytes, upload: UploadId, reply: Reply<()> },
+    DiscardChunks { realm: String, ids: Vec<ChunkId>, upload: UploadId, reply: Reply<u64> },
     Compact { log: LogId, manifests: Vec<(u64, Bytes)>, reply: Reply<()> },
     DeleteViews { log: LogId, kind: ViewKind, ids: Vec<Bytes>, reply: Reply<()> },
     ClearViews { log: LogId, keys: Vec<Bytes>, reply: Reply<()> },

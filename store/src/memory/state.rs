@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::batch::codec::digest_in;
 use crate::batch::{Batch, BatchOutline, LogEnds, LogEntry, OperationKey};
-use crate::chunk::{ChunkId, StoredChunk};
+use crate::chunk::{ChunkId, Holders, StoredChunk, UploadId};
 use crate::error::StoreResult;
 use crate::incarnations::IncarnationSearch;
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -30,6 +30,8 @@ pub(super) struct MemoryState {
 struct ChunkRow {
     bytes: Bytes,
     touched_ms: u64,
+    /// `None`: it stays until it is collected.
+    holders: Option<Holders>,
 }
 
 struct LogRow {
@@ -235,7 +237,42 @@ impl MemoryState {
     }
 
     pub(super) fn put_chunk(&mut self, realm: &str, id: ChunkId, bytes: Bytes, now_ms: u64) {
-        self.chunks.insert((realm.to_owned(), id), ChunkRow { bytes, touched_ms: now_ms });
+        let row = ChunkRow { bytes, touched_ms: now_ms, holders: None };
+        self.chunks.insert((realm.to_owned(), id), row);
+    }
+
+    pub(super) fn stage_chunk(
+        &mut self,
+        realm: &str,
+        id: ChunkId,
+        bytes: Bytes,
+        upload: UploadId,
+        now_ms: u64,
+    ) {
+        let key = (realm.to_owned(), id);
+        let holders = match self.chunks.remove(&key) {
+            None => Some(Holders::first(upload)),
+            Some(row) => row.holders.and_then(|holders| holders.with(upload)),
+        };
+        self.chunks.insert(key, ChunkRow { bytes, touched_ms: now_ms, holders });
+    }
+
+    pub(super) fn discard_chunks(&mut self, realm: &str, ids: &[ChunkId], upload: UploadId) -> u64 {
+        let mut removed = 0;
+        for id in ids {
+            let key = (realm.to_owned(), *id);
+            let Some(row) = self.chunks.get_mut(&key) else { continue };
+            let Some(left) = row.holders.as_ref().and_then(|held| held.without(upload)) else {
+                continue;
+            };
+            if left.is_empty() {
+                self.chunks.remove(&key);
+                removed += 1;
+            } else {
+                row.holders = Some(left);
+            }
+        }
+        removed
     }
 
     pub(super) fn chunk(&self, realm: &str, id: ChunkId) -> Option<Bytes> {

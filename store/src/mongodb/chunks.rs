@@ -107,11 +107,11 @@ impl MongoStore {
         Ok(deleted)
     }
 
-    /// Says that the chunk is in use; false where it is not stored.
+    /// Says that the chunk is in use, and that it stays; false where it is not stored.
     async fn touch_chunk(&self, realm: &str, id: ChunkId) -> StoreResult<bool> {
         let touch = self.collections.chunks.update_one(
             doc! { "_id": documents::chunk_id(realm, id) },
-            doc! { "$max": { "t": DateTime::now() } },
+            doc! { "$max": { "t": DateTime::now() }, "$unset": { "s": "", "u": "" } },
         );
         let touched = self.boundary.within("touch a chunk", touch.into_future()).await?;
         Ok(touched.matched_count > 0)

@@ -146,6 +146,9 @@ pub(super) fn decode_descriptor(document: &Document) -> Option<LogDescriptor> {
 pub(super) fn described_by(filter: &LogFilter) -> Document {
     let LogFilter { realm, room, segments, .. } = filter;
     let mut query = doc! { "d.realm": realm };
+    if filter.every_room {
+        return query;
+    }
     if room.is_empty() {
         // Logs of a room have neither field, so that the index leaves them out.
         query.insert("d.repo", doc! { "$gte": "" });
@@ -172,7 +175,7 @@ pub(super) fn is_described_by_query(filter: &LogFilter) -> bool {
         ([repo], Some([after, _])) => repo == after,
         _ => false,
     };
-    filter.room.is_empty()
+    filter.is_in_order_of_names()
         && filter.segments.len() <= 2
         && (filter.after.is_empty() || goes_on_within)
 }

@@ -42,7 +42,7 @@ impl FakeDocumentService {
         let whole = diffs.into_iter().map(|(diff, content)| {
             let parsed = match &diff.diff {
                 DiffSource::Bson(bytes) => Diff::parse(bytes)?,
-                _ => Diff::Put(PutContent::Bytes(content.freeze())),
+                DiffSource::Follows => Diff::Put(PutContent::Bytes(content.freeze())),
             };
             Ok((diff, parsed))
         });
@@ -217,7 +217,7 @@ impl State {
             Resolution::Ours => None,
             Resolution::Theirs | Resolution::Merge => match &refused.diff {
                 DiffSource::Bson(bytes) => Some(Diff::parse(bytes)?),
-                _ => return Err(Error::internal("staged content in a test")),
+                DiffSource::Follows => return Err(Error::internal("content in a test")),
             },
             Resolution::Manual(content) => Some(Diff::Put(PutContent::Bytes(content.clone()))),
         };

@@ -173,7 +173,7 @@ fn change(
 ) -> ChangeEvent {
     let diff = match &request.diff {
         DiffSource::Bson(bytes) => bytes.clone(),
-        DiffSource::Staged(_) | DiffSource::Follows => Bytes::new(),
+        DiffSource::Follows => Bytes::new(),
     };
     let change = Change {
         epoch: EPOCH,

@@ -70,7 +70,7 @@ pub(super) fn stored_conflict(stored: &StoredConflict) -> Result<Value> {
     let request = &stored.request;
     let diff = match &request.diff {
         DiffSource::Bson(bytes) => Some(STANDARD.encode(bytes)),
-        DiffSource::Staged(_) | DiffSource::Follows => None,
+        DiffSource::Follows => None,
     };
     Ok(json!({
         "id": stored.id.to_string(),

@@ -166,6 +166,7 @@ fn request(call: &ApiRequest, kind: Option<NodeKind>) -> Result<WriteContent> {
         message,
         metadata: std::collections::BTreeMap::new(),
         operation_id: call.operation_id(None)?,
+        expected_bytes: content_length(call)?,
     })
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Conflict;
 use crate::clock::VectorClock;
-use crate::dom::node::{ContentChunk, NodeKind};
+use crate::dom::node::NodeKind;
 use crate::identifiers::{NodeId, OperationId};
 use crate::names::{BranchAddress, NodePath};
 
@@ -37,8 +37,6 @@ pub enum AckLevel {
 pub enum DiffSource {
     /// A BSON document; not yet looked at.
     Bson(Bytes),
-    /// A `put` whose content was staged as chunks of the store.
-    Staged(Vec<ContentChunk>),
     /// A `put` whose content follows as parts of the same stream.
     Follows,
 }
@@ -90,6 +88,8 @@ pub struct WriteContent {
     pub message: String,
     pub metadata: BTreeMap<String, String>,
     pub operation_id: Option<OperationId>,
+    /// How many bytes will come, where the client says so.
+    pub expected_bytes: Option<u64>,
 }
 
 impl WriteContent {
@@ -109,6 +109,7 @@ impl WriteContent {
             message,
             metadata,
             operation_id,
+            expected_bytes: _,
         } = self;
         WriteDiff {
             address,

@@ -11,6 +11,7 @@ use crate::branch::point_in_time::node_at_revision;
 use crate::branch::usage::Usage;
 use crate::branch::{AppliedChange, Branch};
 use crate::content;
+use crate::content::ChunkOwner;
 use crate::content::packs::PackReader;
 use crate::records::LoggedChange;
 
@@ -72,7 +73,7 @@ impl Branch {
         let attributes = before.map_or(&no_attributes, |node| &node.attributes);
         let applied = diff::apply(&diff, entry.change.node_kind, &bytes, attributes)?;
         let content = content::resolve_content(
-            self.store(),
+            ChunkOwner::Log(self.store()),
             &self.address,
             applied.content,
             old,

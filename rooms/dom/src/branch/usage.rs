@@ -40,13 +40,23 @@ impl Usage {
         if !node.live {
             return Self::default();
         }
-        Self { nodes: 1, bytes: i64::try_from(node.content.len()).unwrap_or(i64::MAX) }
+        Self::of_live(node.content.len())
+    }
+
+    /// What a live node takes that has so many bytes.
+    pub(crate) fn of_live(bytes: u64) -> Self {
+        Self { nodes: 1, bytes: i64::try_from(bytes).unwrap_or(i64::MAX) }
+    }
+
+    /// What of a node is counted in a branch that counts what changed after a revision.
+    pub(crate) fn counted(node: Option<&Node>, counts_after: u64) -> Self {
+        let counted = node.filter(|node| node.changed_revision > counts_after);
+        counted.map(Self::of).unwrap_or_default()
     }
 
     /// By how much a change makes a branch grow that counts what changed after a revision.
     pub(crate) fn growth(before: Option<&Node>, after: &Node, counts_after: u64) -> Self {
-        let counted = before.filter(|node| node.changed_revision > counts_after);
-        Self::of(after) - counted.map(Self::of).unwrap_or_default()
+        Self::of(after) - Self::counted(before, counts_after)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::branch::row_pages::RowPages;
 use crate::branch::usage::{USAGE_ID, Usage};
 use crate::compaction::CompactionPoint;
 use crate::content;
+use crate::content::ChunkOwner;
 use crate::records;
 use crate::records::{Checkpoint, CheckpointPiece, DocumentView, decode_node, encode_record};
 
@@ -120,8 +121,8 @@ impl<'a> CheckpointWriter<'a> {
         let rows = std::mem::take(&mut self.rows);
         let Some(last) = rows.last() else { return Ok(()) };
         let (last, kind) = (last.id.clone(), self.kind.kind().number);
-        let (store, address) = (self.branch.store(), &self.branch.address);
-        let chunk = content::stage_chunk(store, address, encode_record(&rows)?).await?;
+        let (owner, address) = (ChunkOwner::Log(self.branch.store()), &self.branch.address);
+        let chunk = content::stage_chunk(owner, address, encode_record(&rows)?).await?;
         self.pieces.push(CheckpointPiece { chunk, kind, last });
         self.bytes = 0;
         Ok(())

@@ -7,6 +7,7 @@ use vdom_core::{BranchAddress, ChunkPart, ContentChunk, Result};
 use vdom_security::PermittedStore;
 
 use crate::content;
+use crate::uploads::Upload;
 
 /// A diff as the log keeps it: in its batch, or in a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +78,7 @@ impl<'a> PackReader<'a> {
 
 /// Collects diffs: inline while they are few, else in packs.
 pub(crate) struct PackWriter<'a> {
-    store: PermittedStore<'a>,
-    address: &'a BranchAddress,
+    upload: &'a Upload,
     slots: Vec<Slot>,
     inline_bytes: usize,
     waiting: BytesMut,
@@ -92,10 +92,9 @@ enum Slot {
 
 impl<'a> PackWriter<'a> {
     /// Nothing collected yet.
-    pub(crate) fn new(store: PermittedStore<'a>, address: &'a BranchAddress) -> Self {
+    pub(crate) fn new(upload: &'a Upload) -> Self {
         Self {
-            store,
-            address,
+            upload,
             slots: Vec::new(),
             inline_bytes: 0,
             waiting: BytesMut::new(),
@@ -155,7 +154,7 @@ impl<'a> PackWriter<'a> {
             return Ok(());
         }
         let pack = self.waiting.split().freeze();
-        self.packs.push(content::stage_chunk(self.store, self.address, pack).await?);
+        self.packs.push(self.upload.stage(pack).await?);
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use vdom_store::ChunkId;
 
 use super::MaintainedStore;
 use super::archive::Writer;
-use super::collect::named_by;
+use crate::collection::named_by;
 use crate::error::from_store;
 use crate::log_names::{address_of, all_logs};
 use crate::log_reader::LogReader;

@@ -2,6 +2,7 @@
 
 mod branches;
 mod change_sets;
+mod collecting;
 mod compaction;
 mod faults;
 mod forks;
@@ -13,6 +14,7 @@ mod reading;
 mod restores;
 mod retries;
 mod two_gateways;
+mod uploads;
 mod watching;
 mod watching_encoded;
 mod writing;
@@ -80,9 +82,16 @@ fn room_with(store: Arc<dyn Store>, quotas: Quotas) -> DocumentRoom {
 }
 
 fn room_in(environment: Environment, store: Arc<dyn Store>, quotas: Quotas) -> DocumentRoom {
+    room_bounded(environment, store, RoomBounds { quotas, ..RoomBounds::default() })
+}
+
+fn room_bounded(
+    environment: Environment,
+    store: Arc<dyn Store>,
+    bounds: RoomBounds,
+) -> DocumentRoom {
     let realm = RealmName::parse("default").expect("valid");
     let (authority, permits) = Authority::new([realm]);
-    let bounds = RoomBounds { quotas, ..RoomBounds::default() };
     let (store, metrics) = (GuardedStore::new(store), DomMetrics::new());
     DocumentRoom::new(store, environment, authority, permits, metrics, bounds)
 }

@@ -18,14 +18,17 @@ use vdom_core::{
     ChangeSetHeader, ContentChunk, Diff, Error, Hash, NodeKind, Operation, OperationId, Result,
 };
 use vdom_edge::ServiceStream;
-use vdom_security::{Permit, PermittedStore};
+use vdom_security::Permit;
 
+use crate::branch::usage::Usage;
 use crate::content::ContentWriter;
 use crate::content::packs::PackWriter;
 use crate::records::operation_key;
 use crate::registry::BranchRegistry;
+use crate::uploads::Upload;
 use crate::writer::{
-    BranchHandle, Command, SetItem, SetProposal, located, request_hash, staged, store_large_put,
+    BranchHandle, Command, Growing, SetAdmission, SetItem, SetProposal, located, request_hash,
+    store_large_put,
 };
 
 /// Takes the diffs in and writes them.
@@ -42,10 +45,23 @@ pub(crate) async fn write(
     }
     let address = request.address.clone();
     let operation_id = request.operation_id;
-    let proposal = ChangeSetReader::new(registry.store.with(&permit), &permit, &request)
-        .take(parts)
-        .await?
-        .proposal(permit, request);
+    let upload = registry.uploads.begin(&permit, &address);
+    let received = {
+        let handle = if request.expected_revision.is_some() || registry.has_quotas() {
+            Some(registry.existing_or_new(&permit, &address).await?)
+        } else {
+            None
+        };
+        let admission = handle.as_deref().map(|handle| SetAdmission {
+            handle,
+            now_ms: registry.environment.now_ms(),
+            key: operation_id.map(|id| operation_key(permit.subject(), id)),
+            grown: Usage::default(),
+        });
+        let reader = ChangeSetReader::new(&upload, admission, &permit, &request);
+        reader.take(parts).await?
+    };
+    let proposal = received.proposal(permit, request, upload);
     // A set may be large: it is handed in once, to the branch that stands now.
     let handle = registry.verified_existing_or_new(&proposal.permit, &address).await?;
     write_proposal(&handle, operation_id, proposal).await
@@ -69,7 +85,9 @@ pub(crate) async fn write_proposal(
 /// Takes the parts of a set: everything is checked, and what is large is stored,
 /// before the next is looked at.
 struct ChangeSetReader<'a> {
-    store: PermittedStore<'a>,
+    upload: &'a Upload,
+    /// `None`: nothing bounds the set, or says where it begins.
+    admission: Option<SetAdmission<'a>>,
     request: &'a WriteDiffs,
     subject: Arc<str>,
     items: Vec<WriteDiff>,
@@ -88,14 +106,20 @@ struct ReceivedSet {
 }
 
 impl<'a> ChangeSetReader<'a> {
-    fn new(store: PermittedStore<'a>, permit: &Permit, request: &'a WriteDiffs) -> Self {
+    fn new(
+        upload: &'a Upload,
+        admission: Option<SetAdmission<'a>>,
+        permit: &Permit,
+        request: &'a WriteDiffs,
+    ) -> Self {
         Self {
-            store,
+            upload,
+            admission,
             request,
             subject: permit.subject().clone(),
             items: Vec::new(),
             hashes: Vec::new(),
-            diffs: PackWriter::new(store, &request.address),
+            diffs: PackWriter::new(upload),
             content: None,
             bytes: 0,
             requests: Vec::new(),
@@ -103,6 +127,9 @@ impl<'a> ChangeSetReader<'a> {
     }
 
     async fn take(mut self, mut parts: ServiceStream<ChangeSetPart>) -> Result<ReceivedSet> {
+        if let Some(admission) = &self.admission {
+            Box::pin(admission.check_expected(self.request.expected_revision)).await?;
+        }
         while let Some(part) = parts.next().await {
             match part? {
                 ChangeSetPart::Diff(diff) => self.diff(*diff).await?,
@@ -114,6 +141,14 @@ impl<'a> ChangeSetReader<'a> {
                              without `v`",
                         ));
                     };
+                    if let (Some(size), Some(admission), Some(item)) =
+                        (content.size_once_staged(&piece), &self.admission, self.items.last())
+                    {
+                        let growing = Growing::Bytes(size);
+                        let checked = Box::pin(admission.check_growth(item, growing)).await;
+                        let (index, path) = (self.items.len() - 1, item.path.as_ref());
+                        checked.map_err(|error| located(error, index, path))?;
+                    }
                     content.add(&piece).await?;
                 }
             }
@@ -162,19 +197,22 @@ impl<'a> ChangeSetReader<'a> {
             DiffSource::Bson(bytes) => {
                 self.count(bytes.len())?;
                 let parsed = Diff::parse(&bytes).map_err(at)?;
-                let (store, address) = (self.store, &self.request.address);
+                if let Some(admission) = &mut self.admission {
+                    let taken = Box::pin(admission.take(&diff, Growing::Diff(&parsed))).await;
+                    taken.map_err(at)?;
+                }
+                let (upload, address) = (self.upload, &self.request.address);
                 let (_, stored) =
-                    store_large_put(store, address, parsed, bytes).await.map_err(at)?;
+                    store_large_put(upload, address, parsed, bytes).await.map_err(at)?;
                 self.add(diff, stored).await
             }
-            DiffSource::Staged(chunks) => self.add(diff, staged(chunks).1).await,
             DiffSource::Follows => {
                 if diff.kind.is_some_and(NodeKind::is_document) {
                     return Err(at(Error::invalid(
                         "only a FILE takes a streamed content: send a document in a `put` diff",
                     )));
                 }
-                self.content = Some(ContentWriter::new(self.store, &self.request.address));
+                self.content = Some(ContentWriter::new(self.upload));
                 self.items.push(diff);
                 Ok(())
             }
@@ -184,14 +222,15 @@ impl<'a> ChangeSetReader<'a> {
     /// The content of the last diff is complete.
     async fn end_content(&mut self) -> Result<()> {
         let Some(content) = self.content.take() else { return Ok(()) };
-        let stored = match content.finish().await? {
-            DiffSource::Bson(bytes) => bytes,
-            DiffSource::Staged(chunks) => staged(chunks).1,
-            DiffSource::Follows => return Err(Error::internal("a content without an end")),
-        };
         let Some(diff) = self.items.pop() else {
             return Err(Error::internal("a content without its diff"));
         };
+        if let Some(admission) = &mut self.admission {
+            let taken = Box::pin(admission.take(&diff, Growing::Bytes(content.size()))).await;
+            let index = self.items.len();
+            taken.map_err(|error| located(error, index, diff.path.as_ref()))?;
+        }
+        let (_, stored) = content.finish().await?;
         self.add(diff, stored).await
     }
 
@@ -214,7 +253,7 @@ impl<'a> ChangeSetReader<'a> {
 }
 
 impl ReceivedSet {
-    fn proposal(self, permit: Permit, request: WriteDiffs) -> SetProposal {
+    fn proposal(self, permit: Permit, request: WriteDiffs, upload: Upload) -> SetProposal {
         let subject = permit.subject();
         let operation = request
             .operation_id
@@ -232,6 +271,7 @@ impl ReceivedSet {
             operation,
             items: self.items,
             packs: self.packs,
+            upload,
         }
     }
 }

@@ -21,11 +21,13 @@ use crate::branch::kept_conflicts::ConflictRows;
 use crate::branch::point_in_time::node_at_revision;
 use crate::branch::views_wait::VIEWS_WAIT_MAX;
 use crate::content;
+use crate::content::ChunkOwner;
 use crate::content::packs::StoredDiff;
 use crate::records::{
     ControlRecord, KeptConflict, KeptReason, decode_record, operation_key, shown_diff,
 };
 use crate::registry::BranchRegistry;
+use crate::uploads::Upload;
 use crate::writer::merge::merge_base;
 use crate::writer::{
     BranchHandle, Command, Proposal, answered, check_staged, explain_conflict, open_conflict,
@@ -82,9 +84,11 @@ pub(crate) async fn resolve(
         let branch = &*handle.branch;
         let head = branch.head().revision;
         let kept = open_conflict(branch, request.id).await?;
-        let written = match request.resolution {
-            Resolution::Ours => None,
-            _ => resolution(branch, permit.clone(), &request, kept, operation).await?,
+        let written = if request.resolution == Resolution::Ours {
+            None
+        } else {
+            let upload = registry.uploads.begin(&permit, &request.address);
+            resolution(branch, permit.clone(), upload, &request, kept, operation).await?
         };
         let Some(proposal) = written else {
             let mut records = vec![ControlRecord::Resolved(request.id)];
@@ -112,6 +116,7 @@ pub(crate) async fn resolve(
 async fn resolution(
     branch: &Branch,
     permit: Permit,
+    upload: Upload,
     request: &ResolveConflict,
     kept: KeptConflict,
     operation: Option<(Operation, OperationKey)>,
@@ -134,8 +139,8 @@ async fn resolution(
                 None => None,
             };
             path = path.or_else(|| base.as_ref().map(|base| base.path.clone()));
-            let Some(stored) =
-                theirs(branch, &refused, base.as_deref(), current.as_deref(), request.id).await?
+            let (base, current) = (base.as_deref(), current.as_deref());
+            let Some(stored) = theirs(branch, &upload, &refused, base, current, request.id).await?
             else {
                 return Ok(None);
             };
@@ -169,6 +174,7 @@ async fn resolution(
         diff_hash: sha256(&stored),
         stored: StoredDiff::Inline(stored),
         pack: None,
+        upload,
         clock,
         on_conflict,
         actor: subject.to_string(),
@@ -188,6 +194,7 @@ async fn resolution(
 /// the content that it was made of. `None` where that stands there already.
 async fn theirs(
     branch: &Branch,
+    upload: &Upload,
     refused: &Bytes,
     base: Option<&Node>,
     current: Option<&Node>,
@@ -218,8 +225,14 @@ async fn theirs(
     }
     let (store, address) = (branch.store(), &branch.address);
     let wanted = Node {
-        content: content::resolve_content(store, address, made.content, &stands.content, None)
-            .await?,
+        content: content::resolve_content(
+            ChunkOwner::Upload(upload),
+            address,
+            made.content,
+            &stands.content,
+            None,
+        )
+        .await?,
         attributes: made.attributes.unwrap_or_else(|| stands.attributes.clone()),
         path: made.path.unwrap_or_else(|| stands.path.clone()),
         live: true,

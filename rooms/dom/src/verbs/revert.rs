@@ -26,6 +26,7 @@ use crate::content::packs::PackWriter;
 use crate::records::operation_key;
 use crate::registry::BranchRegistry;
 use crate::registry::read_consistency::epoch_changed;
+use crate::uploads::Upload;
 use crate::verbs::change_set::write_proposal;
 use crate::writer::{BranchHandle, SetItem, SetProposal, recorded};
 
@@ -56,7 +57,8 @@ pub(crate) async fn revert(
         // At first nothing at all may come between; where too much does, only what
         // concerns the nodes is looked at.
         let expected = (overwrites && attempts <= ATTEMPTS_AT_HEAD_MAX).then_some(head);
-        let proposal = proposal(&handle, permit.clone(), &request, operation).await?;
+        let upload = registry.uploads.begin(&permit, &request.address);
+        let proposal = proposal(&handle, permit.clone(), upload, &request, operation).await?;
         let proposal = SetProposal { expected_revision: expected, ..proposal };
         let outcome = write_proposal(&handle, request.operation_id, proposal).await;
         let is_outdated = match &outcome {
@@ -85,6 +87,7 @@ fn has_changed(conflicts: &SetConflicts) -> bool {
 async fn proposal(
     handle: &BranchHandle,
     permit: Permit,
+    upload: Upload,
     request: &RevertChanges,
     operation: Option<(Operation, OperationKey)>,
 ) -> Result<SetProposal> {
@@ -92,7 +95,7 @@ async fn proposal(
     let (first, last) = (request.first_revision, request.last_revision);
     let subject = permit.subject().clone();
     check_range(handle, request)?;
-    let mut diffs = PackWriter::new(branch.store(), &branch.address);
+    let mut diffs = PackWriter::new(&upload);
     let mut items = Vec::new();
     for id in changed_in(branch, first, last).await? {
         let before = match node_at_revision(branch, id, first - 1).await? {
@@ -143,6 +146,7 @@ async fn proposal(
         operation,
         items: items.collect(),
         packs,
+        upload,
     })
 }
 

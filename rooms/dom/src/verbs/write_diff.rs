@@ -5,15 +5,21 @@ use bytes::Bytes;
 use futures::StreamExt;
 use vdom_core::dom::calls::{AckLevel, DiffSource, WriteContent, WriteDiff, WriteOutcome};
 use vdom_core::dom::change::sha256;
-use vdom_core::{BranchAddress, Diff, Error, NodeKind, Operation, Result};
+use vdom_core::dom::diff::PutContent;
+use vdom_core::limits::CHUNK_BYTES;
+use vdom_core::{BranchAddress, ContentChunk, Diff, Error, Hash, NodeKind, Operation, Result};
 use vdom_edge::{Caller, ServiceStream};
 use vdom_security::{Action, Authority, Permit};
 
 use crate::content::ContentWriter;
 use crate::content::packs::StoredDiff;
+use crate::metrics::Outcome;
 use crate::records::operation_key;
 use crate::registry::BranchRegistry;
-use crate::writer::{Proposal, propose, request_hash, staged, store_large_put};
+use crate::uploads::Upload;
+use crate::writer::{
+    BranchHandle, Proposal, propose, refused_already, request_hash, store_large_put,
+};
 
 /// The right to make this write.
 pub(crate) fn permit(
@@ -33,32 +39,24 @@ pub(crate) async fn write(
     request: WriteDiff,
 ) -> Result<WriteOutcome> {
     check_ack_level(request.min_ack)?;
-    let (diff, stored) = match &request.diff {
-        DiffSource::Bson(bytes) => {
-            let diff = Diff::parse(bytes)?;
-            store_large_put(registry.store.with(&permit), &request.address, diff, bytes.clone())
-                .await?
-        }
-        DiffSource::Staged(chunks) => staged(chunks.clone()),
-        DiffSource::Follows => {
-            return Err(Error::invalid(
-                "a `put` without `v` needs a stream that brings its content",
-            ));
-        }
+    let upload = registry.uploads.begin(&permit, &request.address);
+    let DiffSource::Bson(bytes) = &request.diff else {
+        return Err(Error::invalid("a `put` without `v` needs a stream that brings its content"));
     };
-    let address = request.address.clone();
-    let handle = registry.existing_or_new(&permit, &address).await?;
-    let proposal = proposal(permit.clone(), request, diff, stored);
-    if !handle.branch.is_shared() {
-        return propose(&handle, proposal).await;
-    }
-    match propose(&handle, proposal.clone()).await {
-        Err(error) if handle.has_ended(&error) => {
-            let handle = registry.existing_or_new(&permit, &address).await?;
-            propose(&handle, proposal).await
+    let (bytes, mut diff) = (bytes.clone(), Diff::parse(bytes)?);
+    let handle = registry.existing_or_new(&permit, &request.address).await?;
+    if bytes.len() > CHUNK_BYTES
+        && let Some(put) = diff.put()
+    {
+        let to_come = Diff::parse_stored(&diff.stored_with_chunks(&to_come(put.len()))?)?;
+        let asked = proposal(permit.clone(), &upload, request.clone(), to_come, Bytes::new());
+        if let Some(outcome) = refused_before(registry, &handle, &asked).await? {
+            return Ok(outcome);
         }
-        outcome => outcome,
     }
+    let stored;
+    (diff, stored) = store_large_put(&upload, &request.address, diff, bytes).await?;
+    propose_now(registry, &handle, proposal(permit, &upload, request, diff, stored)).await
 }
 
 /// Writes one `put` whose content arrives in pieces: stored first, visible with
@@ -75,12 +73,77 @@ pub(crate) async fn write_content(
             "only a FILE takes a streamed content: send a document in a `put` diff",
         ));
     }
-    let mut pieces = ContentWriter::new(registry.store.with(&permit), &request.address);
-    while let Some(piece) = content.next().await {
-        pieces.add(&piece?).await?;
+    let expected = request.expected_bytes.unwrap_or_default();
+    let request = request.with_diff(DiffSource::Follows);
+    let upload = registry.uploads.begin(&permit, &request.address);
+    let handle = registry.existing_or_new(&permit, &request.address).await?;
+    let asked = |bytes| {
+        let diff = Diff::Put(PutContent::Chunks(to_come(bytes)));
+        proposal(permit.clone(), &upload, request.clone(), diff, Bytes::new())
+    };
+    if expected > CHUNK_BYTES as u64
+        && let Some(outcome) = refused_before(registry, &handle, &asked(expected)).await?
+    {
+        return Ok(outcome);
     }
-    let diff = pieces.finish().await?;
-    write(registry, permit, request.with_diff(diff)).await
+    let mut pieces = ContentWriter::new(&upload);
+    while let Some(piece) = content.next().await {
+        let piece = piece?;
+        if let Some(size) = pieces.size_once_staged(&piece)
+            && let Some(outcome) =
+                refused_before(registry, &handle, &asked(size.max(expected))).await?
+        {
+            return Ok(outcome);
+        }
+        pieces.add(&piece).await?;
+    }
+    let (diff, stored) = pieces.finish().await?;
+    // Left behind meanwhile, perhaps.
+    drop(handle);
+    let handle = registry.existing_or_new(&permit, &request.address).await?;
+    propose_now(registry, &handle, proposal(permit.clone(), &upload, request, diff, stored)).await
+}
+
+/// Has the branch's writer judge a write; where the branch turns out to have ended, that of the
+/// one that stands now.
+async fn propose_now(
+    registry: &BranchRegistry,
+    handle: &BranchHandle,
+    proposal: Proposal,
+) -> Result<WriteOutcome> {
+    match propose(handle, proposal.clone()).await {
+        Err(error) if handle.has_ended(&error) => {
+            let permit = proposal.permit.clone();
+            let handle = registry.existing_or_new(&permit, &handle.branch.address).await?;
+            propose(&handle, proposal).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// Chunks that stand for content that is not here yet.
+fn to_come(bytes: u64) -> Vec<ContentChunk> {
+    let chunk_bytes = CHUNK_BYTES as u64;
+    let lengths =
+        (0..bytes.div_ceil(chunk_bytes)).map(|at| chunk_bytes.min(bytes - at * chunk_bytes));
+    lengths.map(|length| ContentChunk { hash: Hash::default(), length: length as u32 }).collect()
+}
+
+/// The answer to a write that comes to nothing whatever its content is, before any of that is
+/// stored.
+async fn refused_before(
+    registry: &BranchRegistry,
+    handle: &BranchHandle,
+    asked: &Proposal,
+) -> Result<Option<WriteOutcome>> {
+    // On its own: what writes of few bytes wait for stays small.
+    let refused = Box::pin(refused_already(handle, registry.environment.now_ms(), asked)).await;
+    match &refused {
+        Ok(None) => {}
+        Ok(Some(_)) => registry.metrics.evaluated(Outcome::Conflicted),
+        Err(_) => registry.metrics.evaluated(Outcome::Refused),
+    }
+    refused
 }
 
 fn check_ack_level(min_ack: AckLevel) -> Result<()> {
@@ -92,7 +155,13 @@ fn check_ack_level(min_ack: AckLevel) -> Result<()> {
     Ok(())
 }
 
-fn proposal(permit: Permit, request: WriteDiff, diff: Diff, stored: Bytes) -> Proposal {
+fn proposal(
+    permit: Permit,
+    upload: &Upload,
+    request: WriteDiff,
+    diff: Diff,
+    stored: Bytes,
+) -> Proposal {
     let subject = permit.subject().clone();
     let named = |name: Option<String>| {
         name.filter(|name| !name.is_empty()).unwrap_or_else(|| subject.to_string())
@@ -112,6 +181,7 @@ fn proposal(permit: Permit, request: WriteDiff, diff: Diff, stored: Bytes) -> Pr
         diff_hash: sha256(&stored),
         stored: StoredDiff::Inline(stored),
         pack: None,
+        upload: upload.clone(),
         clock: request.clock,
         on_conflict: request.on_conflict,
         actor: named(request.actor),

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use vdom_core::limits::BATCH_CONTENT_MAX_BYTES;
+use vdom_core::limits::{BATCH_CONTENT_MAX_BYTES, UNKNOWN_OUTCOME_MAX};
 use vdom_core::{BranchAddress, Content, ContentChunk, Hash, Result};
 use vdom_security::PermittedStore;
 use vdom_store::{Append, Batch, BatchId, ChunkId, LogId, OperationKey, StoreErrorKind};
 
 use crate::branch::views_wait::VIEWS_WAIT_MAX;
 use crate::branch::{AppliedBatch, AppliedChange, Head};
-use crate::content;
 use crate::content::packs::{PackWriter, StoredDiff};
 use crate::error::from_store;
 use crate::records::{
     Checkpoint, ControlRecord, Packed, Piece, encode_batch, encode_packed, encode_piece,
 };
+use crate::uploads::{LeftToBatch, Upload};
 use crate::writer::{Writer, compaction_limit, open_conflict};
 
 /// The changes of a large set are kept in chunks of about this size.
@@ -40,12 +40,15 @@ impl Writer {
         changes: Vec<(Vec<u8>, AppliedChange)>,
         packs: Vec<ContentChunk>,
         control_records: Vec<ControlRecord>,
+        mut uploads: Vec<&Upload>,
         begun: Instant,
     ) -> Result<bool> {
         let head = self.branch.head();
         let (revision, hash) = after(head, changes.iter().map(|(_, applied)| applied));
+        let own = self.uploads.begin(&self.permit, &self.branch.address);
+        uploads.push(&own);
         let stored =
-            self.encode(head.epoch, hash, &changes, packs, control_records.clone()).await?;
+            self.encode(&own, head.epoch, hash, &changes, packs, control_records.clone()).await?;
         let mut chunks = chunks(&changes);
         chunks.extend(stored.chunks);
         let mut operations = operation_keys(&changes);
@@ -64,7 +67,11 @@ impl Writer {
             ..self.next_batch(head)?
         };
         let number = head.number + 1;
+        // From here on the batch may stand in the log, whoever still waits for it.
+        let left: Vec<_> =
+            uploads.iter().map(|upload| upload.leave_to_batch(&batch.chunks)).collect();
         if self.append_until_known(number, &batch).await? == Append::Conflict {
+            left.into_iter().for_each(LeftToBatch::take_back);
             return Ok(false);
         }
         self.metrics.appended(changes.len(), begun.elapsed());
@@ -187,6 +194,7 @@ impl Writer {
     /// are durable when this answers.
     async fn encode(
         &self,
+        upload: &Upload,
         epoch: u64,
         hash: Hash,
         changes: &[(Vec<u8>, AppliedChange)],
@@ -198,14 +206,13 @@ impl Writer {
             StoredDiff::Packed(_) => None,
         });
         let inline: Option<Vec<_>> = inline.collect();
-        let (store, address) = (self.branch.store_with(&self.permit), &self.branch.address);
         if let Some(inline) = inline {
             let bytes: usize = inline.iter().map(|(record, diff)| record.len() + diff.len()).sum();
             if bytes <= BATCH_CONTENT_MAX_BYTES {
                 let (manifest, body) = encode_batch(epoch, hash, &inline, control_records)?;
                 return Ok(Encoded { manifest, body, chunks: Vec::new() });
             }
-            let mut writer = PackWriter::new(store, address);
+            let mut writer = PackWriter::new(upload);
             for (_, diff) in &inline {
                 writer.add_packed(diff).await?;
             }
@@ -225,7 +232,7 @@ impl Writer {
                 (pack, start) = (pack + 1, 0);
             }
             let records: Vec<_> = now.iter().map(|(record, _)| record.as_slice()).collect();
-            let chunk = content::stage_chunk(store, address, encode_piece(&records)?).await?;
+            let chunk = upload.stage(encode_piece(&records)?).await?;
             let count = now.len() as u32;
             pieces.push(Piece { chunk, count, pack: pack as u32, start });
             for (_, applied) in now {
@@ -257,7 +264,9 @@ impl Writer {
     }
 }
 
-/// Appends until the outcome is known: the log cannot go on before that.
+/// Appends until the outcome is known: the log cannot go on before that. After hours the batch is
+/// given up, since what it names may be collected from then on; should it stand there after all,
+/// the next append finds it.
 pub(crate) async fn append_until_known(
     store: PermittedStore<'_>,
     address: &BranchAddress,
@@ -267,9 +276,13 @@ pub(crate) async fn append_until_known(
 ) -> Result<Append> {
     let mut pause = UNKNOWN_OUTCOME_PAUSE;
     let mut unknown = false;
+    let begun = Instant::now();
     loop {
         match store.append(log, number, batch).await {
             Ok(outcome) => return Ok(outcome),
+            Err(error) if begun.elapsed() > UNKNOWN_OUTCOME_MAX => {
+                return Err(from_store(error, address));
+            }
             Err(error)
                 if error.kind == StoreErrorKind::OutcomeUnknown
                     || (unknown

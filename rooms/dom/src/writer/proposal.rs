@@ -9,11 +9,13 @@ use vdom_core::{
     BranchAddress, ConflictId, ContentChunk, Diff, Error, Hash, NodeId, NodeKind, NodePath,
     Operation, Result, VectorClock,
 };
-use vdom_security::{Permit, PermittedStore};
+use vdom_security::Permit;
 use vdom_store::OperationKey;
 
 use crate::content;
+use crate::content::ChunkOwner;
 use crate::content::packs::StoredDiff;
+use crate::uploads::Upload;
 
 /// A write that was checked as far as it can be without the branch's state. `actor` is
 /// whose clock entry moves, `author` who is shown to have made it.
@@ -32,6 +34,8 @@ pub(crate) struct Proposal {
     pub diff_hash: Hash,
     /// The pack that the diff's bytes are a slice of, if they are.
     pub pack: Option<(ContentChunk, Bytes)>,
+    /// What holds the chunks that it names, and those that evaluating it makes.
+    pub upload: Upload,
     /// What the writer had seen.
     pub clock: VectorClock,
     /// What to do when that is not how it stands.
@@ -55,7 +59,7 @@ pub(crate) struct Proposal {
 /// Moves the content of a large `put` into chunks; refuses other diffs that are
 /// too large to stand in a batch.
 pub(crate) async fn store_large_put(
-    store: PermittedStore<'_>,
+    upload: &Upload,
     address: &BranchAddress,
     diff: Diff,
     stored: Bytes,
@@ -67,7 +71,7 @@ pub(crate) async fn store_large_put(
         Some(PutContent::Bytes(bytes) | PutContent::Document(bytes))
             if stored.len() - bytes.len() <= CHUNK_BYTES =>
         {
-            let chunks = content::stage(store, address, bytes).await?;
+            let chunks = content::stage(ChunkOwner::Upload(upload), address, bytes).await?;
             let stored = diff.stored_with_chunks(&chunks)?;
             Ok((Diff::parse_stored(&stored)?, stored))
         }
@@ -77,12 +81,6 @@ pub(crate) async fn store_large_put(
             stored.len()
         ))),
     }
-}
-
-/// A `put` of chunks that are in the store.
-pub(crate) fn staged(chunks: Vec<ContentChunk>) -> (Diff, Bytes) {
-    let stored = Diff::stored_chunks(&chunks);
-    (Diff::Put(PutContent::Chunks(chunks)), stored)
 }
 
 /// What makes two writes the same: which node, and how it changes.

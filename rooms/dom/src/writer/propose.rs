@@ -2,7 +2,7 @@
 
 use vdom_core::dom::calls::{Conflict, ConflictReason, WriteOutcome};
 use vdom_core::limits::CHUNK_BYTES;
-use vdom_core::{Diff, Error, ErrorCode, Result, VectorClock};
+use vdom_core::{Diff, Error, ErrorCode, OperationId, Result, VectorClock};
 
 use crate::branch::Branch;
 use crate::content;
@@ -11,15 +11,38 @@ use crate::writer::{BranchHandle, Command, Proposal};
 
 /// Has the branch's writer evaluate a proposal, and explains a conflict.
 pub(crate) async fn propose(handle: &BranchHandle, proposal: Proposal) -> Result<WriteOutcome> {
-    let (clock, diff) = (proposal.clock.clone(), proposal.diff.clone());
-    let operation_id = proposal.operation.map(|(operation, _)| operation.id);
+    let proposed = Proposed::of(&proposal);
     let proposal = Box::new(proposal);
-    match handle.ask(|reply| Command::Write { proposal, reply }).await? {
-        WriteOutcome::Written(written) => Ok(WriteOutcome::Written(written)),
-        WriteOutcome::Conflicted(mut conflict) => {
-            conflict.operation_id = operation_id;
-            explain_conflict(&handle.branch, &mut conflict, &clock, &diff).await?;
-            Ok(WriteOutcome::Conflicted(conflict))
+    let outcome = handle.ask(|reply| Command::Write { proposal, reply }).await?;
+    proposed.explained(&handle.branch, outcome).await
+}
+
+/// What an answer says of the proposal that it is about.
+pub(crate) struct Proposed {
+    clock: VectorClock,
+    diff: Diff,
+    operation_id: Option<OperationId>,
+}
+
+impl Proposed {
+    pub(crate) fn of(proposal: &Proposal) -> Self {
+        let operation_id = proposal.operation.map(|(operation, _)| operation.id);
+        Self { clock: proposal.clock.clone(), diff: proposal.diff.clone(), operation_id }
+    }
+
+    /// The outcome, a conflict with what it is about.
+    pub(crate) async fn explained(
+        self,
+        branch: &Branch,
+        outcome: WriteOutcome,
+    ) -> Result<WriteOutcome> {
+        match outcome {
+            WriteOutcome::Written(written) => Ok(WriteOutcome::Written(written)),
+            WriteOutcome::Conflicted(mut conflict) => {
+                conflict.operation_id = self.operation_id;
+                explain_conflict(branch, &mut conflict, &self.clock, &self.diff).await?;
+                Ok(WriteOutcome::Conflicted(conflict))
+            }
         }
     }
 }

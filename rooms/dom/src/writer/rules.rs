@@ -14,6 +14,7 @@ use vdom_core::{
 };
 
 use crate::content;
+use crate::content::ChunkOwner;
 use crate::content::packs::StoredDiff;
 use crate::writer::Proposal;
 use crate::writer::merge::{self, MergeAttempt};
@@ -106,8 +107,7 @@ impl Staging<'_> {
         let kind = proposal.kind.unwrap_or(NodeKind::File);
         check_staged(&proposal.diff, kind)?;
         let made = diff::apply(&proposal.diff, kind, &Bytes::new(), &BTreeMap::new())?;
-        let nothing = Content::Inline(Bytes::new());
-        let content = self.resolve_content(proposal, made.content, &nothing).await?;
+        let content = self.resolve_content(proposal, made.content, None).await?;
         let attributes = made.attributes.unwrap_or_default();
         self.stage(proposal, None, id, kind, ChangeKind::Create, path, content, attributes)
     }
@@ -141,7 +141,7 @@ impl Staging<'_> {
             None if made.deleted => ChangeKind::Delete,
             None => ChangeKind::Update,
         };
-        let content = self.resolve_content(proposal, made.content, &node.content).await?;
+        let content = self.resolve_content(proposal, made.content, Some(&node)).await?;
         let attributes = made.attributes.unwrap_or_else(|| node.attributes.clone());
         let path = made.path.unwrap_or_else(|| node.path.clone());
         self.stage(proposal, Some(&node), node.id, node.kind, kind, path, content, attributes)
@@ -171,7 +171,8 @@ impl Staging<'_> {
         if let Content::Inline(bytes) = &merged.content
             && bytes.len() > CHUNK_BYTES
         {
-            let chunks = content::stage(self.branch.store(), &self.branch.address, bytes).await?;
+            let owner = ChunkOwner::Upload(&proposal.upload);
+            let chunks = content::stage(owner, &self.branch.address, bytes).await?;
             merged.content = Content::Chunked(chunks);
         }
         let stored = match Diff::restore(Some(&node), Some(&merged))? {

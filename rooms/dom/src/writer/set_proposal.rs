@@ -10,17 +10,18 @@ use vdom_core::dom::calls::{AckLevel, Conflict, OnConflict, SetConflicts, SetWri
 use vdom_core::dom::change::ChangeSetHeader;
 use vdom_core::limits::CHANGE_SET_RESULTS_MAX;
 use vdom_core::{
-    ContentChunk, Diff, Error, ErrorCode, Hash, NodeId, NodeKind, NodePath, Operation, OperationId,
-    Result, VectorClock,
+    ContentChunk, Diff, Error, Hash, NodeId, NodeKind, NodePath, Operation, OperationId, Result,
+    VectorClock,
 };
 use vdom_security::Permit;
 use vdom_store::OperationKey;
 
 use crate::branch::{AppliedChange, Branch, idempotency};
 use crate::content::packs::StoredDiff;
-use crate::writer::Proposal;
+use crate::uploads::Upload;
 use crate::writer::staging::{StagedSet, Staging};
 use crate::writer::verdict::{Verdict, concerns_the_store};
+use crate::writer::{Proposal, check_expected};
 
 /// How many conflicts are answered of a set that is too large for a result each.
 const CONFLICTS_MAX: usize = 100;
@@ -42,6 +43,8 @@ pub(crate) struct SetProposal {
     pub items: Vec<SetItem>,
     /// What holds them, where the batch does not.
     pub packs: Vec<ContentChunk>,
+    /// What holds the chunks that it names, and those that evaluating it makes.
+    pub upload: Upload,
 }
 
 /// A diff of a change set; the fields are those of a proposal.
@@ -95,18 +98,8 @@ pub(crate) async fn evaluate(
         }
         return Err(idempotency::used_before(operation.id, &branch.address));
     }
-    if let Some(expected) = set.expected_revision.filter(|expected| *expected != head.revision) {
-        return Err(Error::new(
-            ErrorCode::FailedPrecondition,
-            format!(
-                "{} is at revision {}, not at the expected {expected}: read what changed and \
-                 decide again",
-                branch.address, head.revision
-            ),
-        )
-        .resource(&branch.address)
-        .at(head.epoch, head.revision));
-    }
+    check_expected(branch, set.expected_revision)?;
+    set.upload.check_age()?;
     let resolved = Resolved::of(branch, set).await?;
     let size = set.items.len() as u32;
     let staged_set = StagedSet {
@@ -215,6 +208,7 @@ impl SetProposal {
             stored: item.stored.clone(),
             diff_hash: item.diff_hash,
             pack,
+            upload: self.upload.clone(),
             clock: item.clock.clone(),
             on_conflict: item.on_conflict,
             actor: item.actor.clone(),

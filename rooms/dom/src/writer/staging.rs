@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use vdom_core::dom::calls::Written;
 use vdom_core::dom::change::{chain_hash, sha256};
 use vdom_core::dom::diff;
+use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{
     Change, ChangeKind, ChangeSetHeader, ChangeSetPosition, ConflictId, Content, Error, Hash, Node,
     NodeId, NodeKind, NodePath, Operation, OperationId, Result,
@@ -16,6 +18,7 @@ use vdom_store::OperationKey;
 use crate::branch::usage::Usage;
 use crate::branch::{AppliedChange, Branch, after_change, idempotency, next_clock};
 use crate::content;
+use crate::content::ChunkOwner;
 use crate::records::LoggedChange;
 use crate::writer::kept_conflicts::no_open_conflict;
 use crate::writer::verdict::{Verdict, concerns_the_store, written};
@@ -114,6 +117,7 @@ impl<'a> Staging<'a> {
     }
 
     async fn evaluate_one(&mut self, proposal: &Proposal) -> Result<Verdict> {
+        proposal.upload.check_age()?;
         let Some(id) = proposal.resolves else { return self.evaluate_open(proposal).await };
         if self.resolved.contains(&id) {
             return Err(no_open_conflict(self.branch, id));
@@ -126,7 +130,8 @@ impl<'a> Staging<'a> {
         Ok(verdict)
     }
 
-    async fn evaluate_open(&mut self, proposal: &Proposal) -> Result<Verdict> {
+    /// A verdict on a proposal that was not made before and resolves nothing.
+    pub(super) async fn evaluate_open(&mut self, proposal: &Proposal) -> Result<Verdict> {
         let current = match (proposal.node_id, &proposal.path) {
             (Some(id), _) => self.node(id).await?,
             (None, Some(path)) => self.node_at(path).await?,
@@ -251,14 +256,26 @@ impl<'a> Staging<'a> {
         Ok(known.collect())
     }
 
+    /// The content that a proposal makes, of a node or of none, fit to be kept. What goes into
+    /// chunks must have room.
     pub(super) async fn resolve_content(
         &self,
         proposal: &Proposal,
         new: diff::NewContent,
-        old: &Content,
+        before: Option<&Node>,
     ) -> Result<Content> {
-        let (store, address) = (self.branch.store(), &self.branch.address);
-        content::resolve_content(store, address, new, old, proposal.pack.as_ref()).await
+        if let diff::NewContent::Bytes(bytes) = &new
+            && bytes.len() > CHUNK_BYTES
+        {
+            let after = Usage::of_live(bytes.len() as u64);
+            let growth = after - Usage::counted(before, self.branch.counts_after());
+            self.branch.usage.check(self.grown, growth)?;
+        }
+        let nothing = Content::Inline(Bytes::new());
+        let old = before.map_or(&nothing, |node| &node.content);
+        let owner = ChunkOwner::Upload(&proposal.upload);
+        let pack = proposal.pack.as_ref();
+        content::resolve_content(owner, &self.branch.address, new, old, pack).await
     }
 
     /// The same write evaluated twice makes the same node: derived, not drawn.

@@ -146,7 +146,7 @@ impl Driver {
         match step {
             Step::Call(who, action) => self.call(*who, action).await,
             Step::Race((who, action), (other, also)) => {
-                self.race((*who, action), (*other, also)).await
+                Box::pin(self.race((*who, action), (*other, also))).await
             }
             Step::Crash { who, action, at } => self.crash(*who, action, *at).await,
             Step::Retry { gateway, back, altered } => self.retry(*gateway, *back, *altered).await,

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast};
 use vdom_store::{
     Append, Batch, ChunkId, CommitHint, Guarantees, LogDescriptor, LogEnds, LogEntry, LogFilter,
-    LogId, LogName, OperationKey, PathRange, Store, StoreResult, StoredChunk, View, ViewKind,
-    ViewWrite, Watermark,
+    LogId, LogName, OperationKey, PathRange, Store, StoreResult, StoredChunk, UploadId, View,
+    ViewKind, ViewWrite, Watermark,
 };
 
 use crate::random::mixed;
@@ -239,6 +239,27 @@ impl Store for GatewayStore {
     async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
         self.pass("put_chunk").await;
         self.passed(self.inner.put_chunk(realm, id, bytes).await).await
+    }
+
+    async fn stage_chunk(
+        &self,
+        realm: &str,
+        id: ChunkId,
+        bytes: Bytes,
+        upload: UploadId,
+    ) -> StoreResult<()> {
+        self.pass("stage_chunk").await;
+        self.passed(self.inner.stage_chunk(realm, id, bytes, upload).await).await
+    }
+
+    async fn discard_chunks(
+        &self,
+        realm: &str,
+        ids: &[ChunkId],
+        upload: UploadId,
+    ) -> StoreResult<u64> {
+        self.pass("discard_chunks").await;
+        self.passed(self.inner.discard_chunks(realm, ids, upload).await).await
     }
 
     async fn chunk(&self, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>> {

@@ -204,6 +204,6 @@ fn item(
 fn parsed(item: &WriteDiff) -> Option<Diff> {
     match &item.diff {
         DiffSource::Bson(bytes) => Diff::parse(bytes).ok(),
-        DiffSource::Staged(_) | DiffSource::Follows => None,
+        DiffSource::Follows => None,
     }
 }

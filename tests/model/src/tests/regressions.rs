@@ -8,7 +8,7 @@ use crate::steps::OnConflict::{Merge, Overwrite, Reject};
 use crate::steps::Resolution::*;
 use crate::steps::Seen::*;
 use crate::steps::Step::*;
-use crate::steps::{Scenario, Who, Write};
+use crate::steps::{Action, Scenario, Step, Who, Write};
 
 /// Every answer of the scenario is what the model says.
 fn holds(scenario: &Scenario) {
@@ -339,6 +339,84 @@ fn an_old_revision_of_a_branch_made_again_elsewhere_is_asked_for() {
             Call(Who { gateway: 2, client: 0, branch: 0 }, Compact { keep: 2 }),
             Call(Who { gateway: 0, client: 0, branch: 1 }, Write(Write { path: 4, seen: AllBut(0), edit: Line(3, 1), on_conflict: Overwrite, keep: true, named: true, second_actor: false })),
             Call(Who { gateway: 1, client: 2, branch: 1 }, Compact { keep: 3 }),
+        ],
+    });
+}
+
+#[test]
+fn a_large_refused_content_does_not_become_a_document() {
+    holds(&Scenario {
+        seed: 473, gateways: 1, delay_ms: 0, lost_views: 0, lose_hints: false, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 1, client: 1, branch: 1 }, Write(Write { path: 0, seen: AllBut(0), edit: Field(1, 2), on_conflict: Merge, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 2, client: 1, branch: 1 }, Write(Write { path: 0, seen: Nothing, edit: Large(1), on_conflict: Reject, keep: true, named: true, second_actor: false })),
+            Call(Who { gateway: 2, client: 1, branch: 1 }, Resolve { which: 3, resolution: Theirs, named: true }),
+        ],
+    });
+}
+
+#[test]
+fn two_compactions_at_once_end_well() {
+    holds(&Scenario {
+        seed: 136, gateways: 1, delay_ms: 20, lost_views: 0, lose_hints: false, quota_nodes: 0,
+        steps: vec![
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Write(Write { path: 0, seen: AllBut(1), edit: Line(2, 3), on_conflict: Reject, keep: false, named: true, second_actor: false })),
+            Call(Who { gateway: 1, client: 2, branch: 0 }, Write(Write { path: 0, seen: AllBut(3), edit: Line(4, 0), on_conflict: Overwrite, keep: false, named: false, second_actor: false })),
+            Call(Who { gateway: 0, client: 1, branch: 0 }, Write(Write { path: 0, seen: AllBut(1), edit: Line(6, 2), on_conflict: Merge, keep: true, named: true, second_actor: false })),
+            Call(Who { gateway: 2, client: 2, branch: 0 }, Write(Write { path: 0, seen: AllBut(1), edit: Attribute(2, 1), on_conflict: Merge, keep: false, named: true, second_actor: false })),
+            Race((Who { gateway: 2, client: 0, branch: 0 }, Compact { keep: 2 }), (Who { gateway: 3, client: 0, branch: 0 }, Compact { keep: 3 })),
+        ],
+    });
+}
+
+/// A write of a line to a path that is read before.
+fn write(branch: u8, path: u8, line: u8) -> Step {
+    let write = Write { path, seen: AllBut(0), edit: Line(line, 1), on_conflict: Merge, keep: false, named: false, second_actor: false };
+    Call(Who { gateway: 0, client: 0, branch }, Write(write))
+}
+
+fn fork(branch: u8, from: u8, back: u8) -> (Who, Action) {
+    (Who { gateway: 0, client: 0, branch }, Fork { from: Some(from), back: Some(back), named: true })
+}
+
+#[test]
+fn what_a_fork_further_down_needs_does_not_hide_what_its_parent_needs() {
+    let [whole, below] = [fork(2, 1, 0), fork(3, 2, 3)];
+    holds(&Scenario {
+        seed: 0, gateways: 1, delay_ms: 0, lost_views: 0, lose_hints: false, quota_nodes: 0,
+        steps: vec![
+            write(0, 0, 0), write(0, 1, 0),
+            Call(fork(1, 0, 0).0, fork(1, 0, 0).1),
+            write(1, 0, 1), write(1, 2, 1),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, DeleteBranch { named: false }),
+            Call(whole.0, whole.1),
+            Call(below.0, below.1),
+            write(1, 0, 2), write(1, 2, 2),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, Compact { keep: 0 }),
+            Call(Who { gateway: 0, client: 0, branch: 2 }, Tree { at: Confirmed }),
+            Call(Who { gateway: 0, client: 0, branch: 2 }, Read { path: 2, by_id: false, at: Confirmed }),
+        ],
+    });
+}
+
+#[test]
+fn of_two_that_began_one_fork_the_one_that_came_first_is_protected_through_a_deleted_branch() {
+    let race = |branch| {
+        let (first, second) = (fork(branch, 1, branch % 2), fork(branch, 1, (branch + 1) % 2));
+        Race(first, (Who { gateway: 1, ..second.0 }, second.1))
+    };
+    holds(&Scenario {
+        seed: 0, gateways: 2, delay_ms: 3, lost_views: 0, lose_hints: false, quota_nodes: 0,
+        steps: vec![
+            write(0, 0, 0), write(0, 1, 0),
+            Call(fork(1, 0, 0).0, fork(1, 0, 0).1),
+            write(1, 0, 1), write(1, 2, 1),
+            race(2), race(3),
+            Call(Who { gateway: 0, client: 0, branch: 1 }, DeleteBranch { named: false }),
+            write(0, 0, 2), write(0, 1, 2),
+            Call(Who { gateway: 0, client: 0, branch: 0 }, Compact { keep: 0 }),
+            Call(Who { gateway: 0, client: 0, branch: 2 }, Tree { at: Confirmed }),
+            Call(Who { gateway: 1, client: 0, branch: 3 }, Tree { at: Confirmed }),
         ],
     });
 }

@@ -18,7 +18,7 @@ pub fn write_diff(request: &WriteDiff) -> wire::WriteDiffRequest {
             .unwrap_or_default(),
         diff_bson: match &request.diff {
             DiffSource::Bson(bytes) => bytes.clone(),
-            DiffSource::Staged(_) | DiffSource::Follows => Bytes::new(),
+            DiffSource::Follows => Bytes::new(),
         },
         vector_clock: Some(super::clock(&request.clock)),
         metadata: request.metadata.clone(),

@@ -47,6 +47,7 @@ pub(in crate::dom::grpc) async fn content_to_keep(
                 message: if diff.message.is_empty() { set.message } else { diff.message },
                 metadata: set.metadata.into_iter().chain(diff.metadata).collect(),
                 operation_id: set.operation_id,
+                expected_bytes: None,
             };
             let content = parts.map(|part| match part? {
                 ChangeSetPart::Content(piece) => Ok(piece),

@@ -3,12 +3,14 @@ Settings: VDOM_URL, VDOM_REPO and VDOM_WRITER (a token)."""
 
 import json
 import os
+import time
 import unittest
 
 import httpx
 
 PIECE = b"0123456789abcdef" * 4096
 PIECES = 48
+TIMEOUT_SECONDS = 20
 
 
 class Rest:
@@ -23,7 +25,7 @@ class Rest:
             # Only one of them: HTTP/2 without TLS is spoken with prior knowledge.
             http1=not self.http2,
             http2=self.http2,
-            timeout=20,
+            timeout=TIMEOUT_SECONDS,
         )
         self.addCleanup(self.http.close)
         name = "http-2" if self.http2 else "http-1"
@@ -93,7 +95,11 @@ class Rest:
 def changes_and_progress(stream):
     """The events of a stream of server-sent events, without what only sets `retry`."""
     fields = {}
+    until = time.monotonic() + TIMEOUT_SECONDS
     for line in stream.iter_lines():
+        # Progress every second keeps the client's own timeout from ending this.
+        if time.monotonic() > until:
+            raise TimeoutError("no such event came")
         if line:
             name, _, value = line.partition(": ")
             fields[name] = value

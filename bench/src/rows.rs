@@ -10,6 +10,7 @@ mod idle_memory;
 mod import_history;
 mod import_tree;
 mod large_write;
+mod refused_uploads;
 mod replay;
 mod start;
 
@@ -70,6 +71,8 @@ pub(crate) enum Row {
     ImportHistory,
     /// Contents of 10 and 100 MB, against a file written and fsynced
     LargeWrite,
+    /// What uploads of 60 MB leave on the disk that are refused or cut off
+    RefusedUploads,
     /// A branch created from another, against two fsyncs
     CreateBranch,
     /// A start on 1,000,000 changes, and memory with a full cache
@@ -78,7 +81,7 @@ pub(crate) enum Row {
 
 impl Row {
     /// In the order of the report.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::IdleMemory,
         Self::CachedRead,
         Self::DurableWrite,
@@ -88,6 +91,7 @@ impl Row {
         Self::ImportTree,
         Self::ImportHistory,
         Self::LargeWrite,
+        Self::RefusedUploads,
         Self::CreateBranch,
         Self::Start,
     ];
@@ -104,6 +108,7 @@ impl Row {
             Self::ImportTree => import_tree::run(bench),
             Self::ImportHistory => import_history::run(bench),
             Self::LargeWrite => large_write::run(bench),
+            Self::RefusedUploads => refused_uploads::run(bench),
             Self::CreateBranch => create_branch::run(bench),
             Self::Start => start::run(bench),
         }

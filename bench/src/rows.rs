@@ -10,6 +10,7 @@ mod idle_memory;
 mod import_history;
 mod import_tree;
 mod large_write;
+mod refused_uploads;
 mod replay;
 mod scaling;
 mod start;
@@ -71,6 +72,8 @@ pub(crate) enum Row {
     ImportHistory,
     /// Contents of 10 and 100 MB, against a file written and fsynced
     LargeWrite,
+    /// What uploads of 60 MB leave on the disk that are refused or cut off
+    RefusedUploads,
     /// A branch created from another, against two fsyncs
     CreateBranch,
     /// A start on 1,000,000 changes, and memory with a full cache
@@ -101,7 +104,7 @@ impl Row {
     ];
 
     /// In the order of the report.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::IdleMemory,
         Self::CachedRead,
         Self::DurableWrite,
@@ -111,6 +114,7 @@ impl Row {
         Self::ImportTree,
         Self::ImportHistory,
         Self::LargeWrite,
+        Self::RefusedUploads,
         Self::CreateBranch,
         Self::Start,
         Self::OpenWatches,
@@ -133,6 +137,7 @@ impl Row {
             Self::ImportTree => import_tree::run(bench),
             Self::ImportHistory => import_history::run(bench),
             Self::LargeWrite => large_write::run(bench),
+            Self::RefusedUploads => refused_uploads::run(bench),
             Self::CreateBranch => create_branch::run(bench),
             Self::Start => start::run(bench),
             Self::OpenWatches => scaling::open_watches::run(bench),

@@ -24,6 +24,7 @@ mod write_request;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use async_trait::async_trait;
@@ -52,6 +53,9 @@ const POINT_READS_IN_PLACE: usize = 64;
 /// So many rows are cleared by one write.
 const CLEARED_AT_ONCE: usize = 8_192;
 
+/// Once so many chunks are removed, the engine is told to give their room back.
+const CHUNKS_RECLAIMED_AT_ONCE: u64 = 32;
+
 /// A store in a directory that belongs to this process alone.
 pub struct EmbeddedStore {
     open: RwLock<Option<Arc<OpenStore>>>,
@@ -66,7 +70,35 @@ pub struct EmbeddedStore {
 struct OpenStore {
     committer: Committer,
     engine: Arc<Engine>,
+    removed_chunks: RemovedChunks,
     _directory: Arc<Directory>,
+}
+
+/// Chunks whose room was not given back yet.
+#[derive(Default)]
+struct RemovedChunks {
+    count: AtomicU64,
+    /// Held while room is given back: once at a time.
+    reclaiming: Mutex<()>,
+}
+
+impl OpenStore {
+    /// Takes note of removed chunks, and gives their room back now and then, beside other calls.
+    fn removed_chunks(self: &Arc<Self>, removed: u64) {
+        let count = self.removed_chunks.count.fetch_add(removed, Ordering::Relaxed) + removed;
+        if removed == 0 || count < CHUNKS_RECLAIMED_AT_ONCE {
+            return;
+        }
+        let open = Arc::clone(self);
+        // Nobody waits for it.
+        drop(tokio::task::spawn_blocking(move || {
+            let Some(_one) = open.removed_chunks.reclaiming.try_lock() else { return };
+            open.removed_chunks.count.store(0, Ordering::Relaxed);
+            if let Err(error) = open.engine.reclaim_chunks() {
+                tracing::warn!(%error, "the room of removed chunks is given back later");
+            }
+        }));
+    }
 }
 
 impl EmbeddedStore {
@@ -94,7 +126,8 @@ impl EmbeddedStore {
         let (engine, directory) = (Arc::new(engine), Arc::new(directory));
         let committer =
             Committer::start(Arc::clone(&engine), Arc::clone(&directory), marker, group)?;
-        let open = OpenStore { committer, engine, _directory: directory };
+        let removed_chunks = RemovedChunks::default();
+        let open = OpenStore { committer, engine, removed_chunks, _directory: directory };
         let (hints, _) = broadcast::channel(HINT_QUEUE);
         Ok(Self {
             open: RwLock::new(Some(Arc::new(open))),
@@ -323,7 +356,9 @@ impl Store for EmbeddedStore {
         let open = self.opened()?;
         let (realm, ids) = (realm.to_owned(), ids.to_vec());
         let ask = |reply| WriteRequest::DiscardChunks { realm, ids, upload, reply };
-        open.committer.submit(ask).await
+        let removed = open.committer.submit(ask).await?;
+        open.removed_chunks(removed);
+        Ok(removed)
     }
 
     async fn chunk(&self, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>> {
@@ -350,7 +385,9 @@ impl Store for EmbeddedStore {
         let open = self.opened()?;
         let (realm, ids, before_ms) = (realm.to_owned(), ids.to_vec(), touched_before_ms);
         let ask = |reply| WriteRequest::DeleteChunks { realm, ids, before_ms, reply };
-        open.committer.submit(ask).await
+        let removed = open.committer.submit(ask).await?;
+        open.removed_chunks(removed);
+        Ok(removed)
     }
 
     async fn ready(&self) -> StoreResult<()> {

@@ -6,4 +6,5 @@ mod draining;
 mod files;
 mod together;
 mod tour;
+mod uploads;
 mod watching;

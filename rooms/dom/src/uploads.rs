@@ -136,13 +136,14 @@ impl Upload {
     }
 
     /// Leaves chunks to the batch that names them, which is about to be appended: once it may
-    /// stand in the log, they stay.
-    pub(crate) fn leave_to_batch(&self, ids: &[ChunkId]) -> LeftToBatch {
+    /// stand in the log, they stay. `None` where the upload has staged none.
+    pub(crate) fn leave_to_batch(&self, ids: &[ChunkId]) -> Option<LeftToBatch> {
+        self.0.begun.get()?;
         let mut chunks = self.0.chunks.lock();
         let left = ids.iter().copied().filter(|id| chunks.staged.contains(id));
         let left: Vec<_> = left.filter(|id| !chunks.named.contains(id)).collect();
         chunks.named.extend(&left);
-        LeftToBatch { upload: self.clone(), left }
+        Some(LeftToBatch { upload: self.clone(), left })
     }
 
     /// Refuses an upload that has taken so long that a collector may be after its first chunks.

@@ -17,7 +17,7 @@ mod set_proposal;
 mod staging;
 mod verdict;
 
-pub(crate) use admission::{Growing, SetAdmission, check_expected, refused_already};
+pub(crate) use admission::{Growing, SetAdmission, refused_already};
 pub(crate) use append::append_until_known;
 pub(crate) use catch_up::{catch_up, recover};
 pub(crate) use compaction_limit::{batch_at, own_oldest};

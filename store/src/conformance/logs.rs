@@ -357,6 +357,12 @@ pub async fn logs_of_rooms_are_apart(subject: &mut dyn Subject) -> Outcome {
     assert_eq!(list("acme", "git", &["main"]).await, []);
     of_git.sort();
     assert_eq!(list("acme", "git", &[]).await, of_git);
+    let of_every_room = store.logs(&LogFilter::of_every_room("acme")).await.unwrap();
+    let of_every_room: Vec<_> = of_every_room.into_iter().map(|log| log.name).collect();
+    let all = [log_name("acme", "", &["web", "main"])].into_iter().chain(of_git);
+    let mut all: Vec<_> = all.chain([log_name("acme", "grid", &["web", "main"])]).collect();
+    all.sort();
+    assert_eq!(of_every_room, all);
     Outcome::Passed
 }
 

@@ -95,6 +95,16 @@ impl Engine {
         Ok(())
     }
 
+    /// Has the room of removed chunks given back, beside other calls: of those that have reached
+    /// the files by now, and of the others the next time.
+    pub(super) fn reclaim_chunks(&self) -> StoreResult<()> {
+        for keyspace in &self.keyspaces {
+            // A journal stays as long as any keyspace has rows of it in memory.
+            guarded(|| keyspace.rotate_memtable())?;
+        }
+        guarded(|| self.keyspace(Keyspace::Chunks).major_compact())
+    }
+
     fn keyspace(&self, keyspace: Keyspace) -> &fjall::Keyspace {
         &self.keyspaces[keyspace as usize]
     }

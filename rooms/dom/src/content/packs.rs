@@ -102,6 +102,11 @@ impl<'a> PackWriter<'a> {
         }
     }
 
+    /// Whether a diff of so many bytes goes into a pack, and so into the store.
+    pub(crate) fn is_packed_with(&self, bytes: usize) -> bool {
+        self.inline_bytes + bytes > CHANGE_SET_INLINE_MAX_BYTES
+    }
+
     pub(crate) async fn add(&mut self, diff: Bytes) -> Result<()> {
         self.inline_bytes += diff.len();
         if self.inline_bytes <= CHANGE_SET_INLINE_MAX_BYTES {

@@ -13,7 +13,7 @@ use vdom_core::dom::calls::{
     AckLevel, ChangeSetPart, DiffSource, SetOutcome, WriteDiff, WriteDiffs,
 };
 use vdom_core::dom::change::sha256;
-use vdom_core::limits::{CHANGE_SET_MAX_BYTES, CHANGE_SET_MAX_DIFFS};
+use vdom_core::limits::{CHANGE_SET_MAX_BYTES, CHANGE_SET_MAX_DIFFS, CHUNK_BYTES};
 use vdom_core::{
     ChangeSetHeader, ContentChunk, Diff, Error, Hash, NodeKind, Operation, OperationId, Result,
 };
@@ -55,7 +55,9 @@ pub(crate) async fn write(
         let admission = handle.as_deref().map(|handle| SetAdmission {
             handle,
             now_ms: registry.environment.now_ms(),
+            expected_revision: request.expected_revision,
             key: operation_id.map(|id| operation_key(permit.subject(), id)),
+            has_quotas: registry.has_quotas(),
             grown: Usage::default(),
         });
         let reader = ChangeSetReader::new(&upload, admission, &permit, &request);
@@ -127,29 +129,28 @@ impl<'a> ChangeSetReader<'a> {
     }
 
     async fn take(mut self, mut parts: ServiceStream<ChangeSetPart>) -> Result<ReceivedSet> {
-        if let Some(admission) = &self.admission {
-            Box::pin(admission.check_expected(self.request.expected_revision)).await?;
-        }
         while let Some(part) = parts.next().await {
             match part? {
                 ChangeSetPart::Diff(diff) => self.diff(*diff).await?,
                 ChangeSetPart::Content(piece) => {
                     self.count(piece.len())?;
-                    let Some(content) = &mut self.content else {
+                    let Some(content) = &self.content else {
                         return Err(Error::invalid(
                             "content comes where no diff waits for it: it follows a `put` \
                              without `v`",
                         ));
                     };
-                    if let (Some(size), Some(admission), Some(item)) =
-                        (content.size_once_staged(&piece), &self.admission, self.items.last())
+                    if let (Some(size), Some(item)) =
+                        (content.size_once_staged(&piece), self.items.last())
                     {
-                        let growing = Growing::Bytes(size);
-                        let checked = Box::pin(admission.check_growth(item, growing)).await;
                         let (index, path) = (self.items.len() - 1, item.path.as_ref());
-                        checked.map_err(|error| located(error, index, path))?;
+                        let admitted =
+                            before_staging(self.admission.as_ref(), Some((item, size))).await;
+                        admitted.map_err(|error| located(error, index, path))?;
                     }
-                    content.add(&piece).await?;
+                    if let Some(content) = &mut self.content {
+                        content.add(&piece).await?;
+                    }
                 }
             }
         }
@@ -197,9 +198,9 @@ impl<'a> ChangeSetReader<'a> {
             DiffSource::Bson(bytes) => {
                 self.count(bytes.len())?;
                 let parsed = Diff::parse(&bytes).map_err(at)?;
-                if let Some(admission) = &mut self.admission {
-                    let taken = Box::pin(admission.take(&diff, Growing::Diff(&parsed))).await;
-                    taken.map_err(at)?;
+                self.take_in(&diff, Growing::Diff(&parsed)).await.map_err(at)?;
+                if bytes.len() > CHUNK_BYTES {
+                    before_staging(self.admission.as_ref(), None).await.map_err(at)?;
                 }
                 let (upload, address) = (self.upload, &self.request.address);
                 let (_, stored) =
@@ -225,11 +226,7 @@ impl<'a> ChangeSetReader<'a> {
         let Some(diff) = self.items.pop() else {
             return Err(Error::internal("a content without its diff"));
         };
-        if let Some(admission) = &mut self.admission {
-            let taken = Box::pin(admission.take(&diff, Growing::Bytes(content.size()))).await;
-            let index = self.items.len();
-            taken.map_err(|error| located(error, index, diff.path.as_ref()))?;
-        }
+        self.take_in(&diff, Growing::Bytes(content.size())).await?;
         let (_, stored) = content.finish().await?;
         self.add(diff, stored).await
     }
@@ -237,8 +234,19 @@ impl<'a> ChangeSetReader<'a> {
     async fn add(&mut self, diff: WriteDiff, stored: Bytes) -> Result<()> {
         self.requests.push(request_hash(diff.node_id, diff.path.as_ref(), &stored));
         self.hashes.push(sha256(&stored));
+        if self.diffs.is_packed_with(stored.len()) {
+            let admitted = before_staging(self.admission.as_ref(), None).await;
+            admitted.map_err(|error| located(error, self.items.len(), diff.path.as_ref()))?;
+        }
         self.items.push(diff);
         self.diffs.add(stored).await
+    }
+
+    async fn take_in(&mut self, diff: &WriteDiff, growing: Growing<'_>) -> Result<()> {
+        match &mut self.admission {
+            Some(admission) => Box::pin(admission.take(diff, growing)).await,
+            None => Ok(()),
+        }
     }
 
     fn count(&mut self, bytes: usize) -> Result<()> {
@@ -249,6 +257,17 @@ impl<'a> ChangeSetReader<'a> {
             )));
         }
         Ok(())
+    }
+}
+
+/// Judges what is known of a set before anything of it is stored that was not so far.
+async fn before_staging(
+    admission: Option<&SetAdmission<'_>>,
+    current: Option<(&WriteDiff, u64)>,
+) -> Result<()> {
+    match admission {
+        Some(admission) => Box::pin(admission.before_staging(current)).await,
+        None => Ok(()),
     }
 }
 

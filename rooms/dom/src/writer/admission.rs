@@ -1,12 +1,13 @@
 //! What can be said of a write before its content is stored, by the rules that decide it afterwards.
 
 use vdom_core::dom::calls::{WriteDiff, WriteOutcome};
-use vdom_core::{Diff, Error, ErrorCode, Result};
+use vdom_core::{Diff, Error, Result};
 use vdom_store::OperationKey;
 
 use crate::branch::usage::Usage;
 use crate::branch::{Branch, idempotency};
 use crate::writer::propose::Proposed;
+use crate::writer::set_proposal::check_expected;
 use crate::writer::staging::Staging;
 use crate::writer::verdict::Verdict;
 use crate::writer::{BranchHandle, Proposal};
@@ -22,7 +23,9 @@ pub(crate) async fn refused_already(
     if matches!(judge(&handle.branch, now_ms, proposal).await, Ok(None)) {
         return Ok(None);
     }
-    handle.verify_head().await?;
+    if !is_standing(handle).await? {
+        return Ok(None);
+    }
     match judge(&handle.branch, now_ms, proposal).await? {
         None => Ok(None),
         Some(outcome) => Proposed::of(proposal).explained(&handle.branch, outcome).await.map(Some),
@@ -41,6 +44,15 @@ async fn judge(branch: &Branch, now_ms: i64, proposal: &Proposal) -> Result<Opti
     if is_said_at_the_end(branch, now_ms, key).await? { Ok(None) } else { refused }
 }
 
+/// Proves the head that a refusal rests on; false where the branch has ended: another may stand
+/// under its name, which decides at the end.
+async fn is_standing(handle: &BranchHandle) -> Result<bool> {
+    match handle.verify_head().await {
+        Err(error) if handle.has_ended(&error) => Ok(false),
+        verified => verified.map(|()| true),
+    }
+}
+
 /// Whether a refusal would be wrong: the write was answered before, or its branch has ended.
 async fn is_said_at_the_end(
     branch: &Branch,
@@ -55,67 +67,52 @@ async fn is_said_at_the_end(
     Ok(found.into_iter().flatten().next().is_some())
 }
 
-/// Refuses where the branch is not at the revision that a change set expects.
-pub(crate) fn check_expected(branch: &Branch, expected: Option<u64>) -> Result<()> {
-    let head = branch.head();
-    let Some(expected) = expected.filter(|expected| *expected != head.revision) else {
-        return Ok(());
-    };
-    Err(Error::new(
-        ErrorCode::FailedPrecondition,
-        format!(
-            "{} is at revision {}, not at the expected {expected}: read what changed and decide \
-             again",
-            branch.address, head.revision
-        ),
-    )
-    .resource(&branch.address)
-    .at(head.epoch, head.revision))
-}
-
 /// What is known of a change set before all of it is here.
 pub(crate) struct SetAdmission<'a> {
     pub handle: &'a BranchHandle,
     pub now_ms: i64,
+    pub expected_revision: Option<u64>,
     pub key: Option<OperationKey>,
+    /// Whether any quota bounds it.
+    pub has_quotas: bool,
     /// By how much the diffs so far make the branch grow at least.
     pub grown: Usage,
 }
 
 impl SetAdmission<'_> {
-    /// Refuses a set that expects another revision.
-    pub(crate) async fn check_expected(&self, expected: Option<u64>) -> Result<()> {
-        if check_expected(&self.handle.branch, expected).is_ok() {
-            return Ok(());
-        }
-        self.handle.verify_head().await?;
-        match check_expected(&self.handle.branch, expected) {
-            Err(refused) if !self.is_said_at_the_end().await? => Err(refused),
-            _ => Ok(()),
-        }
-    }
-
-    /// Refuses a set that no quota has room for, whatever comes after this diff and `bytes` of the
-    /// content that it puts.
-    pub(crate) async fn check_growth(&self, item: &WriteDiff, content: Growing<'_>) -> Result<()> {
-        let usage = &self.handle.branch.usage;
-        let growth = self.growth_at_least(item, content).await?;
-        if usage.check(self.grown, growth).is_ok() {
-            return Ok(());
-        }
-        self.handle.verify_head().await?;
-        let growth = self.growth_at_least(item, content).await?;
-        match usage.check(self.grown, growth) {
-            Err(refused) if !self.is_said_at_the_end().await? => Err(refused),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes in a diff that is here as a whole, if it is not refused.
+    /// Takes in a diff that is here as a whole.
     pub(crate) async fn take(&mut self, item: &WriteDiff, content: Growing<'_>) -> Result<()> {
-        self.check_growth(item, content).await?;
-        self.grown += self.growth_at_least(item, content).await?;
+        if self.has_quotas {
+            self.grown += self.growth_at_least(item, content).await?;
+        }
         Ok(())
+    }
+
+    /// Refuses a set that comes to nothing whatever follows: it expects another revision, or no
+    /// quota has room for the diffs so far and for so many bytes of the current content.
+    pub(crate) async fn before_staging(&self, current: Option<(&WriteDiff, u64)>) -> Result<()> {
+        if self.refusal(current).await?.is_none() {
+            return Ok(());
+        }
+        if !is_standing(self.handle).await? {
+            return Ok(());
+        }
+        let Some(refused) = self.refusal(current).await? else { return Ok(()) };
+        let at_the_end = is_said_at_the_end(&self.handle.branch, self.now_ms, self.key).await?;
+        if at_the_end { Ok(()) } else { Err(refused) }
+    }
+
+    async fn refusal(&self, current: Option<(&WriteDiff, u64)>) -> Result<Option<Error>> {
+        let branch = &self.handle.branch;
+        let mut grown = self.grown;
+        if let Some((item, bytes)) = current
+            && self.has_quotas
+        {
+            grown += self.growth_at_least(item, Growing::Bytes(bytes)).await?;
+        }
+        let judged = check_expected(branch, self.expected_revision)
+            .and_then(|()| branch.usage.check(Usage::default(), grown));
+        Ok(judged.err())
     }
 
     /// What a diff adds at least: another one of the set may take its node away before, and make
@@ -139,10 +136,6 @@ impl SetAdmission<'_> {
             },
         };
         Ok(after - Usage::counted(node.as_deref(), branch.counts_after()))
-    }
-
-    async fn is_said_at_the_end(&self) -> Result<bool> {
-        is_said_at_the_end(&self.handle.branch, self.now_ms, self.key).await
     }
 }
 

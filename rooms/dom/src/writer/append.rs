@@ -69,7 +69,7 @@ impl Writer {
         let number = head.number + 1;
         // From here on the batch may stand in the log, whoever still waits for it.
         let left: Vec<_> =
-            uploads.iter().map(|upload| upload.leave_to_batch(&batch.chunks)).collect();
+            uploads.iter().filter_map(|upload| upload.leave_to_batch(&batch.chunks)).collect();
         if self.append_until_known(number, &batch).await? == Append::Conflict {
             left.into_iter().for_each(LeftToBatch::take_back);
             return Ok(false);

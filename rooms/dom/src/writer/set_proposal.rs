@@ -10,8 +10,8 @@ use vdom_core::dom::calls::{AckLevel, Conflict, OnConflict, SetConflicts, SetWri
 use vdom_core::dom::change::ChangeSetHeader;
 use vdom_core::limits::CHANGE_SET_RESULTS_MAX;
 use vdom_core::{
-    ContentChunk, Diff, Error, Hash, NodeId, NodeKind, NodePath, Operation, OperationId, Result,
-    VectorClock,
+    ContentChunk, Diff, Error, ErrorCode, Hash, NodeId, NodeKind, NodePath, Operation, OperationId,
+    Result, VectorClock,
 };
 use vdom_security::Permit;
 use vdom_store::OperationKey;
@@ -19,9 +19,9 @@ use vdom_store::OperationKey;
 use crate::branch::{AppliedChange, Branch, idempotency};
 use crate::content::packs::StoredDiff;
 use crate::uploads::Upload;
+use crate::writer::Proposal;
 use crate::writer::staging::{StagedSet, Staging};
 use crate::writer::verdict::{Verdict, concerns_the_store};
-use crate::writer::{Proposal, check_expected};
 
 /// How many conflicts are answered of a set that is too large for a result each.
 const CONFLICTS_MAX: usize = 100;
@@ -177,6 +177,24 @@ pub(crate) async fn evaluate(
         results,
     };
     Ok(SetVerdict::Accepted { changes: staging.changes, written })
+}
+
+/// Refuses where the branch is not at the revision that a change set expects.
+pub(crate) fn check_expected(branch: &Branch, expected: Option<u64>) -> Result<()> {
+    let head = branch.head();
+    let Some(expected) = expected.filter(|expected| *expected != head.revision) else {
+        return Ok(());
+    };
+    Err(Error::new(
+        ErrorCode::FailedPrecondition,
+        format!(
+            "{} is at revision {}, not at the expected {expected}: read what changed and decide \
+             again",
+            branch.address, head.revision
+        ),
+    )
+    .resource(&branch.address)
+    .at(head.epoch, head.revision))
 }
 
 impl SetProposal {

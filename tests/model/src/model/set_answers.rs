@@ -4,8 +4,8 @@ use vdom_core::dom::calls::{RevertChanges, SetOutcome, SetWritten, WriteDiff, Wr
 use vdom_core::{ErrorCode, Result as Answered};
 
 use super::answers::{Asked, Explained, equal, expect, is_same, refused};
-use super::sets::SetVerdict;
-use super::writes::Verdict;
+use super::sets::{SetVerdict, parsed};
+use super::writes::{Verdict, is_large};
 use super::{Recorded, SetRequest, World};
 
 impl World {
@@ -117,6 +117,15 @@ impl World {
                         _ => return Err(format!("{conflict:?} where {verdict:?} was expected")),
                     }
                 }
+                Ok(())
+            }
+            // What no quota has room for is refused before a large content is stored, whatever
+            // else would have been said of the set.
+            (SetVerdict::Refused(_) | SetVerdict::Conflicted(_), Err(error))
+                if error.code == ErrorCode::Exhausted
+                    && self.quota_nodes.is_some()
+                    && items.iter().filter_map(parsed).any(|diff| is_large(&diff)) =>
+            {
                 Ok(())
             }
             (SetVerdict::Refused(code), answer) => refused(code, answer),

@@ -201,7 +201,7 @@ fn item(
     }
 }
 
-fn parsed(item: &WriteDiff) -> Option<Diff> {
+pub(super) fn parsed(item: &WriteDiff) -> Option<Diff> {
     match &item.diff {
         DiffSource::Bson(bytes) => Diff::parse(bytes).ok(),
         DiffSource::Follows => None,

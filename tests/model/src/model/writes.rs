@@ -411,7 +411,7 @@ fn merged(base: &State, current: &State, diff: &Diff) -> Result<Option<State>, E
     Ok(Some(State { path, content, attributes, ..current.clone() }))
 }
 
-fn is_large(diff: &Diff) -> bool {
+pub(super) fn is_large(diff: &Diff) -> bool {
     use vdom_core::limits::CHUNK_BYTES;
     match diff.put() {
         Some(PutContent::Bytes(bytes) | PutContent::Document(bytes)) => bytes.len() > CHUNK_BYTES,

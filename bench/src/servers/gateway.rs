@@ -97,11 +97,6 @@ impl Gateway {
         asked().unwrap_or(false)
     }
 
-    /// The directory of its store.
-    pub(crate) fn store(&self) -> PathBuf {
-        self.folder.join("store")
-    }
-
     /// Where gRPC is spoken, as a command takes it.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)

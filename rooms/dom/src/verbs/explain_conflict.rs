@@ -5,6 +5,7 @@ use vdom_core::dom::calls::{ConflictExplanation, ExplainConflict, HistoryPage, M
 use vdom_core::limits::EXPLAINED_CHANGES_MAX;
 use vdom_core::{Diff, Result};
 
+use crate::branch::point_in_time::EntryReader;
 use crate::records::event;
 use crate::verbs::conflicts::stored;
 use crate::verbs::history;
@@ -45,14 +46,14 @@ async fn explained(
     };
     let seen = base.map_or(0, |base| base.changed_revision);
     let limit = EXPLAINED_CHANGES_MAX as usize;
-    let mut entries = history::of_node(branch, id, head.revision, limit + 1).await?;
-    entries.retain(|entry| entry.change.revision > seen);
-    let mut changes = Vec::with_capacity(limit.min(entries.len()));
-    let mut packs = branch.packs();
-    for entry in entries.iter().take(limit) {
-        changes.push(event(entry, false, &mut packs).await?);
+    let mut revisions = history::revisions_of_node(branch, id, head.revision, limit + 1).await?;
+    revisions.retain(|revision| *revision > seen);
+    let mut changes = Vec::with_capacity(limit.min(revisions.len()));
+    let (mut reader, mut packs) = (EntryReader::new(branch), branch.packs());
+    for revision in revisions.iter().take(limit) {
+        changes.push(event(&reader.at_revision(*revision).await?, false, &mut packs).await?);
     }
-    let last = changes.last().filter(|_| entries.len() > limit);
+    let last = changes.last().filter(|_| revisions.len() > limit);
     let unseen = HistoryPage {
         next_before_revision: last.map(|event| event.change.revision),
         changes,

@@ -1,5 +1,8 @@
 //! `GetHistory`: the changes of a node, or of a branch, newest first.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use vdom_core::dom::calls::{ChangeEvent, GetHistory, HistoryPage, NodeSelector};
 use vdom_core::limits::HISTORY_PAGE_MAX_CHANGES;
 use vdom_core::{NodeId, Result};
@@ -8,12 +11,12 @@ use crate::branch::Branch;
 use crate::branch::point_in_time::{
     EntryReader, changed_at, last_at, node_at_revision, path_at_revision,
 };
-use crate::records::{LoggedChange, event};
+use crate::records::event;
 use crate::verbs::read_snapshot::no_such_node;
 use crate::writer::BranchHandle;
 
-/// How many bytes of diffs an answer takes before it ends early.
-const PAGE_DIFFS_MAX_BYTES: usize = 2 << 20;
+/// How many bytes of diffs, messages and metadata an answer takes before it ends early.
+const PAGE_MAX_BYTES: usize = 2 << 20;
 
 pub(crate) async fn list(handle: &BranchHandle, request: &GetHistory) -> Result<HistoryPage> {
     match request.before_revision {
@@ -30,28 +33,31 @@ async fn page(handle: &BranchHandle, request: &GetHistory) -> Result<HistoryPage
         .map_or(head.revision, |before| before.saturating_sub(1).min(head.revision));
     let limit = request.limit.clamp(1, HISTORY_PAGE_MAX_CHANGES) as usize;
     // One more than asked for tells whether there are older ones.
-    let entries = match &request.node {
-        None => of_branch(branch, newest, limit + 1).await?,
+    let revisions = match &request.node {
+        None => {
+            let before = newest.saturating_sub(limit as u64 + 1).max(branch.oldest_revision());
+            (before + 1..=newest).rev().collect()
+        }
         Some(selector) => {
             let id = node_id(branch, selector, newest, head.revision).await?;
-            of_node(branch, id, newest, limit + 1).await?
+            revisions_of_node(branch, id, newest, limit + 1).await?
         }
     };
-    let mut changes = Vec::with_capacity(limit.min(entries.len()));
+    let mut changes = Vec::new();
     let mut bytes = 0;
-    let mut packs = branch.packs();
-    for entry in entries.iter().take(limit) {
-        let event = event(entry, request.include_diffs, &mut packs).await?;
-        let size = event.diff.as_ref().map_or(0, bytes::Bytes::len);
-        if !changes.is_empty() && bytes + size > PAGE_DIFFS_MAX_BYTES {
+    let (mut reader, mut packs) = (EntryReader::new(branch), branch.packs());
+    for revision in revisions.iter().take(limit) {
+        let entry = reader.at_revision(*revision).await?;
+        let event = event(&entry, request.include_diffs, &mut packs).await?;
+        bytes += length(&event);
+        if !changes.is_empty() && bytes > PAGE_MAX_BYTES {
             break;
         }
-        bytes += size;
         changes.push(event);
     }
     let next_before_revision = changes
         .last()
-        .filter(|_| entries.len() > changes.len())
+        .filter(|_| revisions.len() > changes.len())
         .map(|event: &ChangeEvent| event.change.revision);
     Ok(HistoryPage { changes, next_before_revision, epoch: head.epoch, revision: head.revision })
 }
@@ -83,21 +89,18 @@ async fn node_id(
     }
 }
 
-pub(super) async fn of_node(
+/// At which revisions a node changed, newest first; the newest ones.
+pub(super) async fn revisions_of_node(
     branch: &Branch,
     id: NodeId,
     newest: u64,
     limit: usize,
-) -> Result<Vec<LoggedChange>> {
-    let mut reader = EntryReader::new(branch);
-    let mut entries = Vec::new();
-    for revision in changed_at(branch, id, newest, limit).await? {
-        entries.push(reader.at_revision(revision).await?);
-    }
-    if entries.is_empty() && !exists(branch, id).await? {
+) -> Result<Vec<u64>> {
+    let revisions = changed_at(branch, id, newest, limit).await?;
+    if revisions.is_empty() && !exists(branch, id).await? {
         return Err(no_such_node(branch, &NodeSelector::Id(id), newest));
     }
-    Ok(entries)
+    Ok(revisions)
 }
 
 /// Whether a node is known as of the head, live or not.
@@ -111,12 +114,13 @@ async fn exists(branch: &Branch, id: NodeId) -> Result<bool> {
     }
 }
 
-async fn of_branch(branch: &Branch, newest: u64, limit: usize) -> Result<Vec<LoggedChange>> {
-    let mut reader = EntryReader::new(branch);
-    let oldest = newest.saturating_sub(limit as u64).max(branch.oldest_revision()) + 1;
-    let mut entries = Vec::new();
-    for revision in (oldest..=newest).rev() {
-        entries.push(reader.at_revision(revision).await?);
-    }
-    Ok(entries)
+/// How many bytes an event brings that nothing else bounds.
+fn length(event: &ChangeEvent) -> usize {
+    let in_metadata = |metadata: &BTreeMap<String, String>| -> usize {
+        metadata.iter().map(|(name, value)| name.len() + value.len()).sum()
+    };
+    event.diff.as_ref().map_or(0, Bytes::len)
+        + event.message().len()
+        + in_metadata(&event.change.metadata)
+        + event.set.as_ref().map_or(0, |set| in_metadata(&set.metadata))
 }

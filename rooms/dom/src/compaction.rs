@@ -98,8 +98,8 @@ impl BranchRegistry {
     }
 }
 
-/// Compacts a branch, its head verified, as far as retention, and those who continue it, allow. `None`
-/// where that is less than `min_changes`.
+/// Compacts a branch, its head verified, as far as retention, and those who continue it,
+/// allow. `None` where that is less than `min_changes`.
 pub(crate) async fn compact_branch(
     handle: &BranchHandle,
     permit: &Permit,

@@ -104,13 +104,16 @@ pub(crate) async fn write_content(
     propose_now(registry, &handle, proposal(permit.clone(), &upload, request, diff, stored)).await
 }
 
-/// Has the branch's writer judge a write; where the branch turns out to have ended, that of the
-/// one that stands now.
+/// Has the branch's writer judge a write; where the branch turns out to have ended at another
+/// gateway, that of the one that stands now.
 async fn propose_now(
     registry: &BranchRegistry,
     handle: &BranchHandle,
     proposal: Proposal,
 ) -> Result<WriteOutcome> {
+    if !handle.branch.is_shared() {
+        return propose(handle, proposal).await;
+    }
     match propose(handle, proposal.clone()).await {
         Err(error) if handle.has_ended(&error) => {
             let permit = proposal.permit.clone();

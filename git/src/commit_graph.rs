@@ -86,6 +86,7 @@ impl ImportPlan {
             imported,
             tips,
             names: tips.keys().cloned().collect(),
+            owners: HashSet::new(),
         };
         planning.names.extend(heads.iter().map(|(name, _)| name.clone()));
         for (name, commit) in heads {
@@ -112,6 +113,8 @@ struct Planning<'a> {
     imported: &'a HashMap<ObjectId, ImportedCommit>,
     tips: &'a HashMap<String, ObjectId>,
     names: HashSet<String>,
+    /// The names of the planned branches.
+    owners: HashSet<String>,
 }
 
 /// Commits that follow one another by their first parents, newest first.
@@ -125,8 +128,7 @@ impl Planning<'_> {
         let chain = self.unowned_from(commit);
         match (chain.commits.is_empty(), self.tips.get(name)) {
             (true, None) => {
-                let owns = |branch: &PlannedBranch| branch.name == name;
-                if !self.plan.branches.iter().any(owns) {
+                if !self.owners.contains(name) {
                     self.plan.forks.push((name.to_owned(), commit));
                 }
             }
@@ -159,6 +161,7 @@ impl Planning<'_> {
 
     fn own(&mut self, name: String, chain: Chain, exists: bool) {
         let place = self.plan.branches.len();
+        self.owners.insert(name.clone());
         self.plan.branches.push(PlannedBranch { name, base: chain.base, exists });
         self.plan.owner.extend(chain.commits.into_iter().map(|commit| (commit, place)));
     }

@@ -33,6 +33,8 @@ use crate::writer;
 use crate::writer::{BranchHandle, CommandQueue};
 
 const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Of branches that nobody uses, no more stay open.
+const UNUSED_OPEN_MAX: usize = 4_096;
 /// A branch may end, or be compacted, again while it is opened.
 const OPEN_ATTEMPTS_MAX: u32 = 4;
 
@@ -59,6 +61,17 @@ impl Slot {
     /// Whether somebody opens the branch, or waits for that.
     fn is_awaited(&self) -> bool {
         Arc::strong_count(&self.cell) > 1
+    }
+
+    /// Whether the branch may not be closed now.
+    fn is_in_use(&self) -> bool {
+        self.is_awaited()
+            || self.cell.get().is_some_and(|open| {
+                let branch = &open.branch;
+                Arc::strong_count(open) > 1
+                    || branch.watchers() > 0
+                    || branch.watermark().number < branch.head().number
+            })
     }
 }
 
@@ -193,20 +206,28 @@ impl BranchRegistry {
         slots.values().filter_map(|slot| slot.cell.get().cloned()).collect()
     }
 
-    /// Lets go of branches that nobody has used for a while, and counts the rest.
+    /// Lets go of branches that nobody has used for a while, or of those that were not used for
+    /// longest where there are too many, and counts the rest.
     pub(crate) fn close_idle(&self) {
-        self.slots.lock().retain(|_, slot| {
-            let is_open_in_use = slot.cell.get().is_some_and(|open| {
-                let branch = &open.branch;
-                Arc::strong_count(open) > 1
-                    || branch.watchers() > 0
-                    || branch.watermark().number < branch.head().number
-            });
-            if slot.is_awaited() || is_open_in_use {
-                slot.used_at = Instant::now();
+        {
+            let mut slots = self.slots.lock();
+            let now = Instant::now();
+            let mut unused = Vec::new();
+            for slot in slots.values_mut() {
+                if slot.is_in_use() {
+                    slot.used_at = now;
+                } else {
+                    unused.push(now.duration_since(slot.used_at));
+                }
             }
-            slot.used_at.elapsed() < IDLE_MAX
-        });
+            let mut unused_max = IDLE_MAX;
+            if unused.len() > UNUSED_OPEN_MAX {
+                unused_max = unused_max.min(*unused.select_nth_unstable(UNUSED_OPEN_MAX).1);
+            }
+            slots.retain(|_, slot| {
+                slot.is_in_use() || now.duration_since(slot.used_at) < unused_max
+            });
+        }
         let handles = self.opened();
         let lag = |handle: &Arc<BranchHandle>| handle.branch.view_lag_changes();
         self.metrics.branches(handles.len(), handles.iter().map(lag).max().unwrap_or(0));

@@ -44,6 +44,7 @@ use vdom_security::Permit;
 use crate::branch::Branch;
 use crate::error::from_store;
 use crate::metrics::{DomMetrics, Outcome};
+use crate::records::Pin;
 use crate::uploads::Uploads;
 use crate::writer::set_proposal::SetVerdict;
 use crate::writer::staging::Staging;
@@ -60,56 +61,8 @@ pub(crate) async fn run(
 ) {
     let writer = Writer { branch, permit, environment, metrics, uploads };
     while let Some(first) = queue.recv().await {
-        let mut writes = Vec::new();
-        let mut verifications = Vec::new();
-        let mut alone = None;
-        let mut bytes = 0;
-        let mut places = Vec::new();
-        let mut next = Some(first);
-        while let Some(Queued { command, place }) = next {
-            places.push(place);
-            match command {
-                Command::Write { proposal, reply } => {
-                    bytes += proposal.stored.len();
-                    writes.push((proposal, reply));
-                }
-                Command::VerifyHead { reply } => verifications.push(reply),
-                command => alone = Some(command),
-            }
-            // What is no single diff has a batch of its own.
-            let has_room = alone.is_none()
-                && writes.len() < BATCH_MAX_CHANGES
-                && bytes < BATCH_CONTENT_MAX_BYTES;
-            next = if has_room { queue.try_recv().ok() } else { None };
-        }
-        if !writes.is_empty() {
-            writer.write(writes).await;
-        }
-        // Who asked may have stopped waiting.
-        match alone {
-            Some(Command::WriteSet { proposal, reply }) => {
-                let _ = reply.send(writer.write_set(&proposal).await);
-            }
-            Some(Command::Control { records, reply }) => {
-                let _ = reply.send(writer.append_control_records(records).await);
-            }
-            Some(Command::Limit { wanted, reply }) => {
-                let _ = reply.send(writer.append_limit(wanted).await);
-            }
-            Some(Command::Checkpoint { checkpoint, built_on, reply }) => {
-                let _ = reply.send(writer.append_checkpoint(checkpoint, built_on).await);
-            }
-            Some(Command::Close { operation, reply }) => {
-                let _ = reply.send(writer.close(operation).await);
-            }
-            Some(Command::Write { .. } | Command::VerifyHead { .. }) | None => {}
-        }
-        if !verifications.is_empty() {
-            let verified = writer.verify_head().await;
-            for reply in verifications {
-                let _ = reply.send(verified.clone());
-            }
-        }
+        // On the heap, so that a branch takes little memory while nothing is asked of it.
+        Box::pin(writer.serve(first, &mut queue)).await;
     }
 }
 
@@ -124,20 +77,74 @@ struct Writer {
 type Pending = (Box<Proposal>, oneshot::Sender<Result<WriteOutcome>>);
 
 impl Writer {
-    async fn write(&self, pending: Vec<Pending>) {
-        let answers = self.evaluate_and_append(&pending).await;
-        match answers {
-            Ok(answers) => {
-                for ((_, reply), answer) in pending.into_iter().zip(answers) {
-                    let _ = reply.send(answer);
+    /// Answers what is queued, from `first` on, as far as it goes together.
+    async fn serve(&self, first: Queued, queue: &mut mpsc::Receiver<Queued>) {
+        let mut writes = Vec::new();
+        let mut verifications = Vec::new();
+        let mut pins = Vec::new();
+        let mut alone = None;
+        let mut bytes = 0;
+        let mut places = Vec::new();
+        let mut next = Some(first);
+        while let Some(Queued { command, place }) = next {
+            places.push(place);
+            match command {
+                Command::Write { proposal, reply } => {
+                    bytes += proposal.stored.len();
+                    writes.push((proposal, reply));
                 }
+                Command::VerifyHead { reply } => verifications.push(reply),
+                Command::Pin { pin, reply } => pins.push((pin, reply)),
+                command => alone = Some(command),
             }
-            Err(error) => {
-                for (_, reply) in pending {
-                    let _ = reply.send(Err(error.clone()));
-                }
+            // What is neither a single diff nor a pin has a batch of its own.
+            let has_room = alone.is_none()
+                && writes.len().max(pins.len()) < BATCH_MAX_CHANGES
+                && bytes < BATCH_CONTENT_MAX_BYTES;
+            next = if has_room { queue.try_recv().ok() } else { None };
+        }
+        if !writes.is_empty() {
+            self.write(writes).await;
+        }
+        if !pins.is_empty() {
+            self.pin(pins).await;
+        }
+        // Who asked may have stopped waiting.
+        match alone {
+            Some(Command::WriteSet { proposal, reply }) => {
+                let _ = reply.send(self.write_set(&proposal).await);
+            }
+            Some(Command::Control { records, reply }) => {
+                let _ = reply.send(self.append_control_records(records).await);
+            }
+            Some(Command::Limit { wanted, reply }) => {
+                let _ = reply.send(self.append_limit(wanted).await);
+            }
+            Some(Command::Checkpoint { checkpoint, built_on, reply }) => {
+                let _ = reply.send(self.append_checkpoint(checkpoint, built_on).await);
+            }
+            Some(Command::Close { operation, reply }) => {
+                let _ = reply.send(self.close(operation).await);
+            }
+            Some(Command::Write { .. } | Command::Pin { .. } | Command::VerifyHead { .. })
+            | None => {}
+        }
+        if !verifications.is_empty() {
+            let verified = self.verify_head().await;
+            for reply in verifications {
+                let _ = reply.send(verified.clone());
             }
         }
+    }
+
+    async fn write(&self, pending: Vec<Pending>) {
+        let answers = self.evaluate_and_append(&pending).await;
+        answer_each(pending.into_iter().map(|(_, reply)| reply), answers);
+    }
+
+    async fn pin(&self, pending: Vec<(Pin, oneshot::Sender<Result<()>>)>) {
+        let (pins, replies): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
+        answer_each(replies.into_iter(), self.append_pins(&pins).await);
     }
 
     /// One answer for each proposal, resting on a head that was proven after
@@ -281,6 +288,19 @@ impl Writer {
             self.branch.flush_requested.notify_one();
             caught_up.await;
         }
+    }
+}
+
+/// Sends each its own answer, or all the error that none could be answered for.
+fn answer_each<T>(
+    replies: impl ExactSizeIterator<Item = oneshot::Sender<Result<T>>>,
+    answers: Result<Vec<Result<T>>>,
+) {
+    let answers =
+        answers.unwrap_or_else(|error| (0..replies.len()).map(|_| Err(error.clone())).collect());
+    for (reply, answer) in replies.zip(answers) {
+        // Who asked may have stopped waiting.
+        let _ = reply.send(answer);
     }
 }
 

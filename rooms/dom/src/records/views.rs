@@ -12,7 +12,7 @@ use vdom_core::{
 
 use vdom_store::{LogId, Position, View};
 
-use super::damaged_view;
+use super::{ControlRecord, damaged_view};
 
 /// Where a change of a node stands in the log: the number of its batch, and which change
 /// of that; perhaps also the node after it.
@@ -50,6 +50,12 @@ pub(crate) struct Pin {
     pub revision: u64,
     /// Ms since the Unix epoch; not always known.
     pub made_at_ms: Option<i64>,
+}
+
+impl From<Pin> for ControlRecord {
+    fn from(Pin { log, revision, made_at_ms }: Pin) -> Self {
+        Self::Pin { log: log.0, revision, made_at_ms }
+    }
 }
 
 /// The id of a row about a pin.

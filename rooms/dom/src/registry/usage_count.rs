@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vdom_core::{ErrorCode, RealmName, Result};
 use vdom_security::{Duty, PermittedStore};
-use vdom_store::{LogDescriptor, LogEntry, LogFilter};
+use vdom_store::{LogDescriptor, LogEntry, LogFilter, LogId};
 
 use crate::branch::usage::{Quotas, RealmUsage, Usage};
 use crate::error::from_store;
@@ -78,13 +78,13 @@ impl BranchRegistry {
         let store = self.store.with(self.permits.of(Duty::CountUsage));
         let logs = store.logs(&LogFilter::of_realm(realm.as_str())).await;
         let logs = logs.map_err(|error| from_store(error, realm))?;
-        let opened = self.opened();
+        let opened: HashMap<_, _> =
+            self.opened().into_iter().map(|handle| (handle.branch.log, handle)).collect();
         let mut counted = HashMap::new();
         for incarnations in logs.chunk_by(|one, next| one.name == next.name) {
             for log in counted_logs(store, &opened, incarnations).await? {
                 let id = log.descriptor.log_id();
-                let handle = opened.iter().find(|handle| handle.branch.log == id);
-                let of_log = match handle {
+                let of_log = match opened.get(&id) {
                     Some(handle) => handle.branch.usage_now(),
                     None => self.usage_of_log(store, &log).await?,
                 };
@@ -118,7 +118,7 @@ impl BranchRegistry {
 /// it has not ended, and those that it goes on from after restores.
 async fn counted_logs(
     store: PermittedStore<'_>,
-    opened: &[Arc<BranchHandle>],
+    opened: &HashMap<LogId, Arc<BranchHandle>>,
     incarnations: &[LogDescriptor],
 ) -> Result<Vec<CountedLog>> {
     let mut logs: Vec<CountedLog> = Vec::new();
@@ -126,8 +126,8 @@ async fn counted_logs(
         let id = descriptor.log_id();
         let failed = |error| from_store(error, format_args!("log {id}"));
         let Some(last) = store.last(id).await.map_err(failed)? else { break };
-        let handle = opened.iter().find(|handle| handle.branch.log == id);
-        let is_closed = last.batch.closing || handle.is_some_and(|it| it.branch.head().closed);
+        let is_closed =
+            last.batch.closing || opened.get(&id).is_some_and(|it| it.branch.head().closed);
         if logs.is_empty() && is_closed {
             break;
         }

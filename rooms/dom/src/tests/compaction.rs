@@ -15,7 +15,7 @@ use crate::Retention;
 use vdom_security::Duty;
 
 use crate::maintenance::{collect, rebuild, verify};
-use crate::records::{ControlRecord, DocumentView};
+use crate::records::{DocumentView, Pin};
 use crate::writer::Command;
 
 /// Keep so many changes.
@@ -492,7 +492,7 @@ async fn a_branch_that_is_being_made_holds_what_it_will_continue() {
     // The pin is appended; the first batch of the new branch is still to come.
     let next = BranchAddress::parse("", "repo", "next").expect("valid");
     let log = crate::registry::open::log_descriptor(&next, 1).log_id();
-    let records = vec![ControlRecord::Pin { log: log.0, revision: 5, made_at_ms: None }];
-    handle.ask(|reply| Command::Control { records, reply }).await.expect("pinned");
+    let pin = Pin { log, revision: 5, made_at_ms: None };
+    handle.ask(|reply| Command::Pin { pin, reply }).await.expect("pinned");
     assert_eq!(compact(&room, 1).await.expect("compacted").oldest_revision, 5);
 }

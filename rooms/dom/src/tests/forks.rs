@@ -10,7 +10,7 @@ use super::branches::{branch, delete, fork, from, set_in};
 use super::two_gateways::{compact_in, text_in, tree};
 use super::*;
 use crate::branch::point_in_time::hash_at;
-use crate::records::{ControlRecord, encode_batch};
+use crate::records::{ControlRecord, Pin, encode_batch};
 use crate::registry::open::log_descriptor;
 use crate::writer::{BranchHandle, Command};
 
@@ -134,8 +134,7 @@ async fn a_fork_of_a_fork_that_is_pinned_between_is_heeded_too() {
     // As version 0.1.0 made it.
     let descriptor = log_descriptor(&branch("early"), 1);
     let log = descriptor.log_id();
-    let pin = ControlRecord::Pin { log: log.0, revision: 3, made_at_ms: None };
-    append_control(&room, "next", pin).await;
+    append_pin(&room, "next", Pin { log, revision: 3, made_at_ms: None }).await;
     let parent = ControlRecord::Parent {
         branch: "next".to_owned(),
         incarnation: 1,
@@ -183,10 +182,10 @@ async fn of_racing_creators_the_pin_of_the_first_counts() {
         changed(&room, 10).await;
         // Both looked before the branch was there.
         let log = log_descriptor(&branch("next"), 1).log_id();
-        let pin = |revision| ControlRecord::Pin { log: log.0, revision, made_at_ms: Some(0) };
-        append_control(&room, "main", pin(second)).await;
+        let pin = |revision| Pin { log, revision, made_at_ms: Some(0) };
+        append_pin(&room, "main", pin(second)).await;
         fork(&room, "next", "main", Some(first)).await;
-        append_control(&room, "main", pin(second)).await;
+        append_pin(&room, "main", pin(second)).await;
         let before = tree(&room, "next", None).await;
         assert_eq!(compact_in(&room, "main", 1).await, Some(first));
         assert_eq!(tree(&room, "next", None).await, before);
@@ -200,14 +199,35 @@ async fn a_pin_whose_branch_never_came_is_released_after_a_day() {
     changed(&room, 10).await;
     let pin = |name: &str, revision, made_at_ms| {
         let log = log_descriptor(&branch(name), 1).log_id();
-        ControlRecord::Pin { log: log.0, revision, made_at_ms }
+        Pin { log, revision, made_at_ms }
     };
     let now_ms = room.registry.environment.now_ms();
     let a_day_ms = 24 * 60 * 60 * 1_000;
-    append_control(&room, "main", pin("never", 2, Some(now_ms - a_day_ms - 1))).await;
-    append_control(&room, "main", pin("soon", 5, Some(now_ms))).await;
-    append_control(&room, "main", pin("unknown", 7, None)).await;
+    append_pin(&room, "main", pin("never", 2, Some(now_ms - a_day_ms - 1))).await;
+    append_pin(&room, "main", pin("soon", 5, Some(now_ms))).await;
+    append_pin(&room, "main", pin("unknown", 7, None)).await;
     assert_eq!(compact_in(&room, "main", 1).await, Some(5));
+}
+
+#[tokio::test]
+async fn pins_that_wait_together_share_a_batch_and_are_refused_one_by_one() {
+    let room = room();
+    changed(&room, 10).await;
+    compact_in(&room, "main", 1).await;
+    let main = handle(&room, "main").await;
+    let before = main.branch.head().number;
+    let oldest = main.branch.oldest_revision();
+    let asked = (0..20).map(|at| {
+        let log = log_descriptor(&branch(&format!("fork-{at}")), 1).log_id();
+        let pin = Pin { log, revision: oldest - at % 2, made_at_ms: None };
+        main.ask(move |reply| Command::Pin { pin, reply })
+    });
+    let answers = futures::future::join_all(asked).await;
+    for (at, answer) in answers.into_iter().enumerate() {
+        let code = answer.map_err(|error| error.code);
+        assert_eq!(code, if at % 2 == 0 { Ok(()) } else { Err(ErrorCode::Compacted) });
+    }
+    assert_eq!(main.branch.head().number, before + 1);
 }
 
 #[tokio::test]
@@ -235,9 +255,8 @@ async fn handle(room: &DocumentRoom, on: &str) -> Arc<BranchHandle> {
     room.registry.existing(permit, &branch(on)).await.expect("open")
 }
 
-async fn append_control(room: &DocumentRoom, on: &str, record: ControlRecord) {
-    let append = |reply| Command::Control { records: vec![record], reply };
-    handle(room, on).await.ask(append).await.expect("appended");
+async fn append_pin(room: &DocumentRoom, on: &str, pin: Pin) {
+    handle(room, on).await.ask(|reply| Command::Pin { pin, reply }).await.expect("appended");
 }
 
 /// The first batch of a log that continues another.

@@ -13,7 +13,7 @@ use vdom_store::{Append, Batch, BatchId, LogId, OperationKey};
 use crate::branch::Branch;
 use crate::branch::point_in_time::{EntryReader, hash_at};
 use crate::error::from_store;
-use crate::records::{ControlRecord, encode_batch, operation_key};
+use crate::records::{ControlRecord, Pin, encode_batch, operation_key};
 use crate::registry::BranchRegistry;
 use crate::registry::open::log_descriptor;
 use crate::verbs::read_snapshot::readable_revision;
@@ -259,16 +259,14 @@ async fn pin(
     revision: u64,
 ) -> Result<()> {
     let made_at_ms = Some(registry.environment.now_ms());
-    let record = ControlRecord::Pin { log: log.0, revision, made_at_ms };
-    let records = vec![record];
+    let pin = Pin { log, revision, made_at_ms };
     if let Some(owner) = live_owner(registry, permit, handle, revision).await? {
-        let records = records.clone();
-        match owner.ask(|reply| Command::Control { records, reply }).await {
+        match owner.ask(|reply| Command::Pin { pin, reply }).await {
             Err(error) if error.code == ErrorCode::NotFound => {}
             pinned => return pinned,
         }
     }
-    handle.ask(|reply| Command::Control { records, reply }).await
+    handle.ask(|reply| Command::Pin { pin, reply }).await
 }
 
 /// The answer about a branch that exists: the first one again, or a refusal.

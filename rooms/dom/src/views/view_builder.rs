@@ -54,7 +54,8 @@ impl Drop for ViewBuilder {
 async fn run(branch: Arc<Branch>, permit: Permit) {
     let mut pause = RETRY_PAUSE;
     loop {
-        match write_some(&branch, &permit).await {
+        // On the heap, so that a branch takes little memory while its views are complete.
+        match Box::pin(write_some(&branch, &permit)).await {
             Ok(true) => pause = RETRY_PAUSE,
             Ok(false) => {
                 branch.wake_view_builder.notified().await;

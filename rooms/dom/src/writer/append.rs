@@ -14,7 +14,7 @@ use crate::branch::{AppliedBatch, AppliedChange, Head};
 use crate::content::packs::{PackWriter, StoredDiff};
 use crate::error::from_store;
 use crate::records::{
-    Checkpoint, ControlRecord, Packed, Piece, encode_batch, encode_packed, encode_piece,
+    Checkpoint, ControlRecord, Packed, Piece, Pin, encode_batch, encode_packed, encode_piece,
 };
 use crate::uploads::{LeftToBatch, Upload};
 use crate::writer::{Writer, compaction_limit, open_conflict};
@@ -116,6 +116,24 @@ impl Writer {
         }
     }
 
+    /// Appends pins as one batch; answers each, as what it pins may be compacted already.
+    pub(super) async fn append_pins(&self, pins: &[Pin]) -> Result<Vec<Result<()>>> {
+        loop {
+            let kept: Vec<_> =
+                pins.iter().map(|pin| self.branch.check_kept(pin.revision)).collect();
+            let records: Vec<_> = pins
+                .iter()
+                .zip(&kept)
+                .filter(|(_, kept)| kept.is_ok())
+                .map(|(pin, _)| ControlRecord::from(*pin))
+                .collect();
+            if records.is_empty() || self.try_append_control_records(&records).await? {
+                return Ok(kept);
+            }
+            self.catch_up().await?;
+        }
+    }
+
     /// Appends a batch without changes.
     pub(super) async fn append_control_records(&self, records: Vec<ControlRecord>) -> Result<()> {
         while !self.try_append_control_records(&records).await? {
@@ -142,9 +160,6 @@ impl Writer {
         self.check_open()?;
         let (mut operations, mut chunks) = (Vec::new(), Vec::new());
         for record in records {
-            if let ControlRecord::Pin { revision, .. } = record {
-                self.branch.check_kept(*revision)?;
-            }
             if let ControlRecord::Resolved(id) = record {
                 open_conflict(&self.branch, *id).await?;
             }

@@ -11,7 +11,7 @@ use vdom_store::OperationKey;
 
 use crate::branch::Branch;
 use crate::content::packs::StoredDiff;
-use crate::records::{Checkpoint, ControlRecord};
+use crate::records::{Checkpoint, ControlRecord, Pin};
 use crate::views::view_builder::ViewBuilder;
 use crate::writer::{Proposal, SetProposal};
 
@@ -66,6 +66,9 @@ pub(crate) enum Command {
     Write { proposal: Box<Proposal>, reply: oneshot::Sender<Result<WriteOutcome>> },
     /// Evaluate a change set and append it, or nothing of it.
     WriteSet { proposal: Box<SetProposal>, reply: oneshot::Sender<Result<SetOutcome>> },
+    /// Keep a revision for who continues the branch; appended with those that are queued
+    /// beside it.
+    Pin { pin: Pin, reply: oneshot::Sender<Result<()>> },
     /// Append a batch of what is no change.
     Control { records: Vec<ControlRecord>, reply: oneshot::Sender<Result<()>> },
     /// Let the log say up to which revision, at most `wanted`, it may be compacted; answers

@@ -8,6 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .bytes(".virtualdom.v1")
         .btree_map(".virtualdom.v1")
+        .codec_path("crate::codec::SmallBufferCodec")
         .compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=virtualdom/v1/dom.proto");
     Ok(())

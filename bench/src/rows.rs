@@ -88,23 +88,26 @@ pub(crate) enum Row {
     DroppedStreams,
     /// A commit with up to 50,000 files imported, against git
     ImportFiles,
-    /// Up to 5,000 branches imported, against git
+    /// Up to 10,000 branches imported, against git
     ImportBranches,
+    /// Up to 4,000 merges in 20,000 commits imported, against git
+    ImportMerges,
 }
 
 impl Row {
     /// How work grows with what there is.
-    pub(crate) const SCALING: [Self; 6] = [
+    pub(crate) const SCALING: [Self; 7] = [
         Self::OpenWatches,
         Self::ColdList,
         Self::HistoryPages,
         Self::DroppedStreams,
         Self::ImportFiles,
         Self::ImportBranches,
+        Self::ImportMerges,
     ];
 
     /// In the order of the report.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::IdleMemory,
         Self::CachedRead,
         Self::DurableWrite,
@@ -123,6 +126,7 @@ impl Row {
         Self::DroppedStreams,
         Self::ImportFiles,
         Self::ImportBranches,
+        Self::ImportMerges,
     ];
 
     /// Measures it. Everything it starts has ended afterwards.
@@ -146,6 +150,7 @@ impl Row {
             Self::DroppedStreams => scaling::dropped_streams::run(bench),
             Self::ImportFiles => scaling::import_files::run(bench),
             Self::ImportBranches => scaling::import_branches::run(bench),
+            Self::ImportMerges => scaling::import_merges::run(bench),
         }
     }
 }

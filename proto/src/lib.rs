@@ -1,6 +1,8 @@
 //! The wire types of vdom: package `virtualdom.v1`, generated from
 //! `virtualdom/v1/dom.proto`. Nothing here knows what the messages mean.
 
+mod codec;
+
 /// Package `virtualdom.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub mod v1 {

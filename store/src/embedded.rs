@@ -193,6 +193,14 @@ impl Store for EmbeddedStore {
     }
 
     async fn read(&self, log: LogId, from: u64, max_bytes: usize) -> StoreResult<Vec<LogEntry>> {
+        // One batch, or none, is a point read.
+        {
+            let open = self.opened()?;
+            let snapshot = open.engine.snapshot();
+            if max_bytes == 1 || !read::stands(&snapshot, log, from)? {
+                return read::batches(&snapshot, log, from, max_bytes);
+            }
+        }
         self.scan(move |snapshot| read::batches(snapshot, log, from, max_bytes)).await
     }
 

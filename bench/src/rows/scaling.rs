@@ -6,6 +6,7 @@ pub(super) mod dropped_streams;
 pub(super) mod history_pages;
 pub(super) mod import_branches;
 pub(super) mod import_files;
+pub(super) mod import_merges;
 pub(super) mod open_watches;
 
 mod imports;

@@ -39,7 +39,7 @@ use crate::branch::node_cache::{BranchNodeCache, Holder};
 use crate::branch::parent::ParentBranch;
 use crate::branch::usage::{RealmUsage, Usage};
 use crate::error::from_store;
-use crate::records::{Checkpoint, ControlRecord, DocumentView, decode_node};
+use crate::records::{Checkpoint, ControlRecord, DocumentView, LoggedChange, decode_node};
 
 /// What every task of a branch shares. Only the writer changes it.
 pub(crate) struct Branch {
@@ -233,6 +233,11 @@ impl Branch {
         self.state.read().unwritten_bytes
     }
 
+    /// How many bytes of changes it holds in memory.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.state.read().tail_bytes
+    }
+
     /// A node, tombstones included.
     pub(crate) async fn node(&self, id: NodeId) -> Result<Option<Arc<Node>>> {
         // Before anything is looked at: see `while_at`.
@@ -359,6 +364,28 @@ impl Branch {
         }
         let from = state.tail.partition_point(|batch| batch.head.revision <= revision);
         Some(state.tail.range(from..).cloned().collect())
+    }
+
+    /// The change at a revision, where that is in memory.
+    pub(crate) fn entry_in_memory(&self, revision: u64) -> Option<LoggedChange> {
+        let state = self.state.read();
+        let at = state.tail.partition_point(|batch| batch.head.revision < revision);
+        let changes = &state.tail.get(at)?.changes;
+        let first = changes.first()?.entry.change.revision;
+        let applied = changes.get(usize::try_from(revision.checked_sub(first)?).ok()?)?;
+        Some(applied.entry.clone())
+    }
+
+    /// The first that is found among the changes in memory up to a revision, newest first.
+    pub(crate) fn find_in_tail<T>(
+        &self,
+        revision: u64,
+        find: impl FnMut(&AppliedChange) -> Option<T>,
+    ) -> Option<T> {
+        let state = self.state.read();
+        let batches = state.tail.iter().rev();
+        let changes = batches.flat_map(|batch| batch.changes.iter().rev());
+        changes.skip_while(|applied| applied.entry.change.revision > revision).find_map(find)
     }
 
     /// Up to which revision the views are complete, and the batches that they do not have yet.

@@ -35,6 +35,8 @@ use crate::writer::{BranchHandle, CommandQueue};
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Of branches that nobody uses, no more stay open.
 const UNUSED_OPEN_MAX: usize = 4_096;
+/// Nor such that hold more bytes of changes together.
+const UNUSED_OPEN_MAX_BYTES: usize = 64 << 20;
 /// A branch may end, or be compacted, again while it is opened.
 const OPEN_ATTEMPTS_MAX: u32 = 4;
 
@@ -206,8 +208,8 @@ impl BranchRegistry {
         slots.values().filter_map(|slot| slot.cell.get().cloned()).collect()
     }
 
-    /// Lets go of branches that nobody has used for a while, or of those that were not used for
-    /// longest where there are too many, and counts the rest.
+    /// Lets go of branches that nobody has used for a while, or, where there are too many, of
+    /// those that were not used for longest; counts the rest.
     pub(crate) fn close_idle(&self) {
         {
             let mut slots = self.slots.lock();
@@ -217,13 +219,11 @@ impl BranchRegistry {
                 if slot.is_in_use() {
                     slot.used_at = now;
                 } else {
-                    unused.push(now.duration_since(slot.used_at));
+                    let bytes = slot.cell.get().map_or(0, |open| open.branch.tail_bytes());
+                    unused.push((now.duration_since(slot.used_at), bytes));
                 }
             }
-            let mut unused_max = IDLE_MAX;
-            if unused.len() > UNUSED_OPEN_MAX {
-                unused_max = unused_max.min(*unused.select_nth_unstable(UNUSED_OPEN_MAX).1);
-            }
+            let unused_max = longest_kept(unused);
             slots.retain(|_, slot| {
                 slot.is_in_use() || now.duration_since(slot.used_at) < unused_max
             });
@@ -314,6 +314,18 @@ impl BranchRegistry {
         let view_builder = ViewBuilder::start(branch.clone(), build_views);
         Ok(Arc::new(BranchHandle { branch, writer, view_builder }))
     }
+}
+
+/// How long a branch may be unused before it is closed, where these are: for how long each was
+/// unused, and how many bytes it holds.
+fn longest_kept(mut unused: Vec<(Duration, usize)>) -> Duration {
+    unused.sort_unstable();
+    let mut bytes = 0;
+    let past = unused.iter().enumerate().find(|(at, (_, held))| {
+        bytes += held;
+        *at >= UNUSED_OPEN_MAX || bytes > UNUSED_OPEN_MAX_BYTES
+    });
+    past.map_or(IDLE_MAX, |(_, (unused, _))| IDLE_MAX.min(*unused))
 }
 
 /// A branch, if it has begun.

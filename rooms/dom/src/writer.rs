@@ -5,6 +5,7 @@ mod admission;
 mod append;
 mod catch_up;
 mod compaction_limit;
+mod gathered;
 mod kept_conflicts;
 pub(crate) mod merge;
 mod pins;
@@ -16,6 +17,7 @@ mod rules;
 mod set_proposal;
 mod staging;
 mod verdict;
+mod write_sets;
 
 pub(crate) use admission::{Growing, SetAdmission, refused_already};
 pub(crate) use append::append_until_known;
@@ -33,22 +35,19 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use vdom_core::dom::calls::{SetOutcome, WriteOutcome};
-use vdom_core::limits::{
-    BATCH_CONTENT_MAX_BYTES, BATCH_MAX_CHANGES, VIEW_LAG_MAX_BYTES, VIEW_LAG_MAX_CHANGES,
-};
+use vdom_core::dom::calls::WriteOutcome;
+use vdom_core::limits::{VIEW_LAG_MAX_BYTES, VIEW_LAG_MAX_CHANGES};
 use vdom_core::{Error, Result};
 use vdom_edge::Environment;
 use vdom_security::Permit;
 
 use crate::branch::Branch;
 use crate::error::from_store;
-use crate::metrics::{DomMetrics, Outcome};
-use crate::records::Pin;
+use crate::metrics::DomMetrics;
 use crate::uploads::Uploads;
-use crate::writer::set_proposal::SetVerdict;
+use crate::writer::gathered::{Commands, Gathered, PendingWrite};
 use crate::writer::staging::Staging;
-use crate::writer::verdict::{Verdict, concerns_the_store};
+use crate::writer::verdict::Verdict;
 
 /// Runs until every handle of the branch is dropped.
 pub(crate) async fn run(
@@ -60,9 +59,25 @@ pub(crate) async fn run(
     uploads: Uploads,
 ) {
     let writer = Writer { branch, permit, environment, metrics, uploads };
-    while let Some(first) = queue.recv().await {
+    let mut next = None;
+    loop {
+        let first = match next.take() {
+            Some(first) => first,
+            None => match queue.recv().await {
+                Some(first) => first,
+                None => return,
+            },
+        };
+        let mut gathered = Gathered::default();
+        next = gathered.take(first);
+        while next.is_none()
+            && gathered.has_room()
+            && let Ok(more) = queue.try_recv()
+        {
+            next = gathered.take(more);
+        }
         // On the heap, so that a branch takes little memory while nothing is asked of it.
-        Box::pin(writer.serve(first, &mut queue)).await;
+        Box::pin(writer.answer(gathered)).await;
     }
 }
 
@@ -74,82 +89,57 @@ struct Writer {
     uploads: Uploads,
 }
 
-type Pending = (Box<Proposal>, oneshot::Sender<Result<WriteOutcome>>);
-
 impl Writer {
-    /// Answers what is queued, from `first` on, as far as it goes together.
-    async fn serve(&self, first: Queued, queue: &mut mpsc::Receiver<Queued>) {
-        let mut writes = Vec::new();
-        let mut verifications = Vec::new();
-        let mut pins = Vec::new();
-        let mut alone = None;
-        let mut bytes = 0;
-        let mut places = Vec::new();
-        let mut next = Some(first);
-        while let Some(Queued { command, place }) = next {
-            places.push(place);
-            match command {
-                Command::Write { proposal, reply } => {
-                    bytes += proposal.stored.len();
-                    writes.push((proposal, reply));
-                }
-                Command::VerifyHead { reply } => verifications.push(reply),
-                Command::Pin { pin, reply } => pins.push((pin, reply)),
-                command => alone = Some(command),
+    async fn answer(&self, mut gathered: Gathered) {
+        match gathered.commands.take() {
+            Some(Commands::Writes(writes)) => {
+                let answers = self.evaluate_and_append(&writes).await;
+                answer_each(writes.into_iter().map(|(_, reply)| reply), answers);
             }
-            // What is neither a single diff nor a pin has a batch of its own.
-            let has_room = alone.is_none()
-                && writes.len().max(pins.len()) < BATCH_MAX_CHANGES
-                && bytes < BATCH_CONTENT_MAX_BYTES;
-            next = if has_room { queue.try_recv().ok() } else { None };
+            Some(Commands::Sets(sets)) => self.write_sets(sets).await,
+            Some(Commands::Pins(pins)) => {
+                let (pins, replies): (Vec<_>, Vec<_>) = pins.into_iter().unzip();
+                answer_each(replies.into_iter(), self.append_pins(&pins).await);
+            }
+            Some(Commands::Alone(command)) => self.answer_one(command).await,
+            None => {}
         }
-        if !writes.is_empty() {
-            self.write(writes).await;
-        }
-        if !pins.is_empty() {
-            self.pin(pins).await;
-        }
-        // Who asked may have stopped waiting.
-        match alone {
-            Some(Command::WriteSet { proposal, reply }) => {
-                let _ = reply.send(self.write_set(&proposal).await);
-            }
-            Some(Command::Control { records, reply }) => {
-                let _ = reply.send(self.append_control_records(records).await);
-            }
-            Some(Command::Limit { wanted, reply }) => {
-                let _ = reply.send(self.append_limit(wanted).await);
-            }
-            Some(Command::Checkpoint { checkpoint, built_on, reply }) => {
-                let _ = reply.send(self.append_checkpoint(checkpoint, built_on).await);
-            }
-            Some(Command::Close { operation, reply }) => {
-                let _ = reply.send(self.close(operation).await);
-            }
-            Some(Command::Write { .. } | Command::Pin { .. } | Command::VerifyHead { .. })
-            | None => {}
-        }
+        let verifications = std::mem::take(&mut gathered.verifications);
         if !verifications.is_empty() {
             let verified = self.verify_head().await;
-            for reply in verifications {
-                let _ = reply.send(verified.clone());
-            }
+            let answers = verified.map(|()| verifications.iter().map(|_| Ok(())).collect());
+            answer_each(verifications.into_iter(), answers);
         }
     }
 
-    async fn write(&self, pending: Vec<Pending>) {
-        let answers = self.evaluate_and_append(&pending).await;
-        answer_each(pending.into_iter().map(|(_, reply)| reply), answers);
-    }
-
-    async fn pin(&self, pending: Vec<(Pin, oneshot::Sender<Result<()>>)>) {
-        let (pins, replies): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
-        answer_each(replies.into_iter(), self.append_pins(&pins).await);
+    async fn answer_one(&self, command: Command) {
+        // Who asked may have stopped waiting.
+        match command {
+            Command::Control { records, reply } => {
+                let _ = reply.send(self.append_control_records(records).await);
+            }
+            Command::Limit { wanted, reply } => {
+                let _ = reply.send(self.append_limit(wanted).await);
+            }
+            Command::Checkpoint { checkpoint, built_on, reply } => {
+                let _ = reply.send(self.append_checkpoint(checkpoint, built_on).await);
+            }
+            Command::Close { operation, reply } => {
+                let _ = reply.send(self.close(operation).await);
+            }
+            Command::Write { .. }
+            | Command::WriteSet { .. }
+            | Command::Pin { .. }
+            | Command::VerifyHead { .. } => {}
+        }
     }
 
     /// One answer for each proposal, resting on a head that was proven after
     /// all of them had arrived.
-    async fn evaluate_and_append(&self, pending: &[Pending]) -> Result<Vec<Result<WriteOutcome>>> {
+    async fn evaluate_and_append(
+        &self,
+        pending: &[PendingWrite],
+    ) -> Result<Vec<Result<WriteOutcome>>> {
         self.wait_for_views().await;
         loop {
             self.check_open()?;
@@ -186,66 +176,6 @@ impl Writer {
                 return Ok(verdicts.into_iter().map(Verdict::into_answer).collect());
             }
             self.catch_up().await?;
-        }
-    }
-
-    /// One answer for the whole set, resting on a head that was proven after it had
-    /// arrived.
-    async fn write_set(&self, proposal: &SetProposal) -> Result<SetOutcome> {
-        self.wait_for_views().await;
-        loop {
-            self.check_open()?;
-            let now_ms = self.environment.now_ms();
-            let verdict = set_proposal::evaluate(&self.branch, now_ms, proposal).await;
-            let begun = Instant::now();
-            let proven = match &verdict {
-                // The append proves an acceptance.
-                Ok(SetVerdict::Accepted { .. } | SetVerdict::Repeated(_)) => true,
-                Ok(SetVerdict::Same(_)) if proposal.operation.is_some() => true,
-                Ok(SetVerdict::Same(_) | SetVerdict::Conflicted(_)) | Err(_) => {
-                    self.verify_head_once().await?
-                }
-            };
-            if !proven {
-                self.catch_up().await?;
-                continue;
-            }
-            let (outcome, answer) = match verdict {
-                Ok(SetVerdict::Accepted { changes, written }) => {
-                    let packs = proposal.packs.clone();
-                    let uploads = vec![&proposal.upload];
-                    if !self.append(changes, packs, Vec::new(), uploads, begun).await? {
-                        self.catch_up().await?;
-                        continue;
-                    }
-                    (Outcome::Accepted, Ok(SetOutcome::Written(written)))
-                }
-                Ok(SetVerdict::Same(written)) => {
-                    let stands = written.results.first();
-                    let answered = proposal
-                        .operation
-                        .map(|operation| kept_conflicts::answered(operation, now_ms, stands));
-                    if let Some(answered) = answered
-                        && !self
-                            .append(Vec::new(), Vec::new(), vec![answered], Vec::new(), begun)
-                            .await?
-                    {
-                        self.catch_up().await?;
-                        continue;
-                    }
-                    (Outcome::Repeated, Ok(SetOutcome::Written(written)))
-                }
-                Ok(SetVerdict::Repeated(written)) => {
-                    (Outcome::Repeated, Ok(SetOutcome::Written(written)))
-                }
-                Ok(SetVerdict::Conflicted(conflicts)) => {
-                    (Outcome::Conflicted, Ok(SetOutcome::Conflicted(conflicts)))
-                }
-                Err(error) if concerns_the_store(&error) => return Err(error),
-                Err(error) => (Outcome::Refused, Err(error)),
-            };
-            self.metrics.evaluated(outcome);
-            return answer;
         }
     }
 

@@ -27,6 +27,11 @@ pub(super) fn batch(
     encoded.map(|encoded| decode(log, number, &encoded)).transpose()
 }
 
+/// Whether a batch stands at a number.
+pub(super) fn stands(snapshot: &Snapshot<'_>, log: LogId, number: u64) -> StoreResult<bool> {
+    Ok(snapshot.get(Keyspace::Logs, &keys::batch(log, number.max(1)))?.is_some())
+}
+
 pub(super) fn batches(
     snapshot: &Snapshot<'_>,
     log: LogId,

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::report::Table;
 use crate::rows::Bench;
 
-const STEPS: [u64; 3] = [100, 1_000, 5_000];
+const STEPS: [u64; 3] = [100, 1_000, 10_000];
 const SHARED_FILES: u64 = 100;
 
 /// One table.

@@ -261,6 +261,9 @@ impl<'a> EntryReader<'a> {
         if revision <= limit {
             return Err(history_compacted(self.branch, revision.saturating_sub(1), limit));
         }
+        if let Some(entry) = self.branch.entry_in_memory(revision) {
+            return Ok(entry);
+        }
         let number = number_of(self.branch, revision).await?;
         let first = self.batch(number).await?.first_revision;
         self.entry(number, revision.saturating_sub(first) as u32).await
@@ -381,27 +384,19 @@ fn version_missing(branch: &Branch, change: &Change, version: u64) -> Error {
     .context(format!("version {} comes after version {version}", change.version))
 }
 
-/// A node as the part of the log that has no views yet leaves it, at or before
-/// `revision`.
+/// A node as the part of the log that is in memory leaves it, at or before `revision`.
 fn in_tail(branch: &Branch, revision: u64, id: NodeId) -> Option<Arc<Node>> {
-    let (_, tail) = branch.unwritten();
-    tail.iter()
-        .rev()
-        .flat_map(|batch| batch.changes.iter().rev())
-        .filter(|applied| applied.entry.change.revision <= revision)
-        .find(|applied| applied.node.id == id)
-        .map(|applied| applied.node.clone())
+    branch.find_in_tail(revision, |applied| (applied.node.id == id).then(|| applied.node.clone()))
 }
 
 /// The nodes that changes in memory, up to a revision, left at a path, newest first.
 fn holders_in_tail(branch: &Branch, revision: u64, path: &NodePath) -> Vec<NodeId> {
-    let (_, tail) = branch.unwritten();
-    let changes = tail.iter().rev().flat_map(|batch| batch.changes.iter().rev());
     let mut holders = Vec::new();
-    for applied in changes.filter(|applied| applied.entry.change.revision <= revision) {
+    branch.find_in_tail::<()>(revision, |applied| {
         if applied.node.path == *path && !holders.contains(&applied.node.id) {
             holders.push(applied.node.id);
         }
-    }
+        None
+    });
     holders
 }

@@ -302,3 +302,63 @@ async fn a_set_of_any_size_reads_as_a_small_one_does() {
         assert_eq!(history(&room).await.len(), 1_000);
     }
 }
+
+#[tokio::test]
+async fn sets_that_wait_together_share_a_batch_and_are_decided_one_by_one() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
+    let room = room_over(store.clone());
+    put(&room, "before", "0").await;
+    let operation = OperationId([7; 16]);
+    let at = |revision| WriteDiffs { expected_revision: Some(revision), ..set() };
+    let sets = [
+        (at(1), vec![create("a", "1"), create("b", "1")]),
+        (WriteDiffs { operation_id: Some(operation), ..at(3) }, vec![create("c", "2")]),
+        (set(), vec![create("new", "3"), create("b", "3")]),
+        (at(3), vec![create("late", "4"), create("later", "4")]),
+        (set(), vec![create("d", "5"), create("e", "5"), create("f", "5")]),
+        (WriteDiffs { operation_id: Some(operation), ..at(3) }, vec![create("c", "2")]),
+    ];
+    let asked = sets.map(|(request, diffs)| write_set(&room, request, diffs));
+    let answers = futures::future::join_all(asked).await;
+    let spans: Vec<_> = answers
+        .iter()
+        .map(|answer| match answer {
+            Ok(SetOutcome::Written(written)) => Ok((written.first_revision, written.last_revision)),
+            Ok(SetOutcome::Conflicted(conflicts)) => Err((None, conflicts.revision)),
+            Err(error) => Err((Some(error.code), error.revision.unwrap_or(0))),
+        })
+        .collect();
+    assert_eq!(
+        spans,
+        [
+            Ok((2, 3)),
+            Ok((4, 4)),
+            Err((None, 4)),
+            Err((Some(ErrorCode::FailedPrecondition), 4)),
+            Ok((5, 7)),
+            Ok((4, 4)),
+        ]
+    );
+    let permit = room.registry.permits.of(vdom_security::Duty::ServeBranches);
+    let handle = room.registry.existing(permit, &address()).await.expect("open");
+    assert_eq!(handle.branch.head().number, 2);
+
+    let shown = |events: &[ChangeEvent]| -> Vec<_> {
+        let place = |event: &ChangeEvent| event.change.change_set.map(|set| (set.index, set.size));
+        events.iter().map(|event| (event.change.path.to_string(), place(event))).collect()
+    };
+    let place = |index, size| Some((index, size));
+    let expected = [("a", place(0, 2)), ("b", place(1, 2)), ("c", None), ("d", place(0, 3))];
+    let changes = shown(&history(&room).await[1..]);
+    for (at, (path, place)) in expected.into_iter().enumerate() {
+        assert_eq!(changes[at], (path.to_owned(), place));
+    }
+    room.close().await;
+    // As the log has it.
+    let room = room_over(store);
+    assert_eq!(shown(&history(&room).await[1..]), changes);
+    assert_eq!(changes.len(), 6);
+    let repeated = WriteDiffs { operation_id: Some(operation), ..at(3) };
+    let answer = written(&room, repeated, vec![create("c", "2")]).await;
+    assert_eq!((answer.first_revision, answer.last_revision), (4, 4));
+}

@@ -110,7 +110,7 @@ impl SetAdmission<'_> {
         {
             grown += self.growth_at_least(item, Growing::Bytes(bytes)).await?;
         }
-        let judged = check_expected(branch, self.expected_revision)
+        let judged = check_expected(branch, branch.head().revision, self.expected_revision)
             .and_then(|()| branch.usage.check(Usage::default(), grown));
         Ok(judged.err())
     }

@@ -89,7 +89,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// How many bytes of diffs it holds in memory.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let inline = |stored: &StoredDiff| match stored {
             StoredDiff::Inline(bytes) => bytes.len(),
             StoredDiff::Packed(_) => 0,

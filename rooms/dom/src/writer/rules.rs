@@ -206,11 +206,7 @@ impl Staging<'_> {
         if proposal.actor == **subject {
             return Ok(());
         }
-        let owner = match self.actors.get(&proposal.actor) {
-            Some(owner) => Some(owner.clone()),
-            None => self.branch.actor_subject(&proposal.actor).await?,
-        };
-        match owner {
+        match self.actor_subject(&proposal.actor).await? {
             Some(owner) if owner != *subject => Err(Error::new(
                 ErrorCode::PermissionDenied,
                 format!(
@@ -227,7 +223,7 @@ impl Staging<'_> {
     fn precondition(&self, node: &Node, message: String) -> Error {
         Error::new(ErrorCode::FailedPrecondition, message)
             .resource(self.branch.address.node(&node.path))
-            .at(self.epoch, self.revision)
+            .at(self.epoch, self.end.revision)
     }
 
     fn conflict(&self, reason: ConflictReason, node: &Node) -> Verdict {
@@ -248,10 +244,7 @@ impl Staging<'_> {
             hunks: Vec::new(),
             epoch: self.epoch,
             // Of a set that conflicts nothing is written.
-            revision: match self.set {
-                Some(_) => self.branch.head().revision,
-                None => self.revision,
-            },
+            revision: self.before_set().unwrap_or(self.end).revision,
             operation_id: None,
             conflict_id: None,
         }))

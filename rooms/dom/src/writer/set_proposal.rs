@@ -1,4 +1,4 @@
-//! A change set, evaluated against the head before it: each node at most once, one path per
+//! A change set, evaluated against the state before it: each node at most once, one path per
 //! node after it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,11 +16,11 @@ use vdom_core::{
 use vdom_security::Permit;
 use vdom_store::OperationKey;
 
-use crate::branch::{AppliedChange, Branch, idempotency};
+use crate::branch::{Branch, idempotency};
 use crate::content::packs::StoredDiff;
 use crate::uploads::Upload;
 use crate::writer::Proposal;
-use crate::writer::staging::{StagedSet, Staging};
+use crate::writer::staging::{StagedEnd, StagedSet, Staging};
 use crate::writer::verdict::{Verdict, concerns_the_store};
 
 /// How many conflicts are answered of a set that is too large for a result each.
@@ -70,11 +70,7 @@ pub(crate) struct SetItem {
 /// What becomes of a set if the head is proven.
 pub(crate) enum SetVerdict {
     /// All of it is staged.
-    Accepted {
-        /// The stored records, and what they make.
-        changes: Vec<(Vec<u8>, AppliedChange)>,
-        written: SetWritten,
-    },
+    Accepted(SetWritten),
     /// It was accepted before.
     Repeated(SetWritten),
     /// It is one diff, and what that wants is what stands there.
@@ -83,13 +79,12 @@ pub(crate) enum SetVerdict {
     Conflicted(SetConflicts),
 }
 
-/// Evaluates a set against the head.
-pub(crate) async fn evaluate(
-    branch: &Branch,
-    now_ms: i64,
-    set: &SetProposal,
-) -> Result<SetVerdict> {
-    let head = branch.head();
+/// Evaluates a set against the sets that are staged, and stages it: whoever calls lets it stand,
+/// or takes it back.
+pub(super) async fn evaluate(staging: &mut Staging<'_>, set: &SetProposal) -> Result<SetVerdict> {
+    let (branch, now_ms) = (staging.branch, staging.now_ms);
+    staging.begin_set(None);
+    let before = staging.end;
     if let Some((operation, key)) = set.operation
         && let [Some(first)] = &idempotency::find(branch, &[key], now_ms).await?[..]
     {
@@ -98,18 +93,18 @@ pub(crate) async fn evaluate(
         }
         return Err(idempotency::used_before(operation.id, &branch.address));
     }
-    check_expected(branch, set.expected_revision)?;
+    check_expected(branch, before.revision, set.expected_revision)?;
     set.upload.check_age()?;
-    let resolved = Resolved::of(branch, set).await?;
+    let resolved = Resolved::of(staging, set).await?;
     let size = set.items.len() as u32;
     let staged_set = StagedSet {
-        id: set_id(branch, set),
+        id: set_id(branch, before, set),
         size,
         header: set.header.clone(),
         leaving: resolved.leaving,
     };
     let marked = size > 1;
-    let mut staging = Staging::of_set(branch, now_ms, marked.then_some(staged_set));
+    staging.begin_set(marked.then_some(staged_set));
     let mut packs = branch.packs();
     let mut results = Vec::with_capacity(set.items.len());
     let mut conflicts: Vec<Option<Box<Conflict>>> = Vec::with_capacity(set.items.len());
@@ -119,7 +114,7 @@ pub(crate) async fn evaluate(
         let pack = packs.holding(&item.stored).await?;
         let proposal = set.proposal_of(index, item, Diff::parse_stored(&bytes)?, pack, !marked);
         let current = match id {
-            Some(id) => branch.node(*id).await?,
+            Some(id) => staging.node(*id).await?,
             None => None,
         };
         let target = match (&proposal.diff, &current) {
@@ -145,8 +140,8 @@ pub(crate) async fn evaluate(
     }
     if conflicts.iter().any(Option::is_some) {
         return Ok(SetVerdict::Conflicted(SetConflicts {
-            epoch: head.epoch,
-            revision: head.revision,
+            epoch: staging.epoch,
+            revision: before.revision,
             operation_id: None,
             results: truncated(conflicts),
         }));
@@ -154,7 +149,7 @@ pub(crate) async fn evaluate(
     if results.len() > CHANGE_SET_RESULTS_MAX {
         results.clear();
     }
-    if staging.changes.is_empty()
+    if staging.changes_of_set() == 0
         && let [stands] = &results[..]
     {
         return Ok(SetVerdict::Same(SetWritten {
@@ -168,33 +163,32 @@ pub(crate) async fn evaluate(
         }));
     }
     let written = SetWritten {
-        epoch: head.epoch,
-        first_revision: head.revision + 1,
-        last_revision: head.revision + u64::from(size),
+        epoch: staging.epoch,
+        first_revision: before.revision + 1,
+        last_revision: staging.end.revision,
         ack: AckLevel::Committed,
         timestamp_ms: now_ms,
         operation_id: None,
         results,
     };
-    Ok(SetVerdict::Accepted { changes: staging.changes, written })
+    Ok(SetVerdict::Accepted(written))
 }
 
-/// Refuses where the branch is not at the revision that a change set expects.
-pub(crate) fn check_expected(branch: &Branch, expected: Option<u64>) -> Result<()> {
-    let head = branch.head();
-    let Some(expected) = expected.filter(|expected| *expected != head.revision) else {
+/// Refuses where the branch, which is at `revision`, is not where a change set expects it.
+pub(crate) fn check_expected(branch: &Branch, revision: u64, expected: Option<u64>) -> Result<()> {
+    let Some(expected) = expected.filter(|expected| *expected != revision) else {
         return Ok(());
     };
     Err(Error::new(
         ErrorCode::FailedPrecondition,
         format!(
-            "{} is at revision {}, not at the expected {expected}: read what changed and decide \
-             again",
-            branch.address, head.revision
+            "{} is at revision {revision}, not at the expected {expected}: read what changed and \
+             decide again",
+            branch.address
         ),
     )
     .resource(&branch.address)
-    .at(head.epoch, head.revision))
+    .at(branch.head().epoch, revision))
 }
 
 impl SetProposal {
@@ -251,20 +245,20 @@ struct Resolved {
 }
 
 impl Resolved {
-    async fn of(branch: &Branch, set: &SetProposal) -> Result<Self> {
-        let mut packs = branch.packs();
+    async fn of(staging: &Staging<'_>, set: &SetProposal) -> Result<Self> {
+        let mut packs = staging.branch.packs();
         let mut resolved = Self { nodes: vec![None; set.items.len()], leaving: HashSet::new() };
         let mut named: HashMap<NodeId, usize> = HashMap::with_capacity(set.items.len());
         let mut puts_by_path = Vec::new();
         for (index, item) in set.items.iter().enumerate() {
             let diff = Diff::parse_stored(&packs.diff(&item.stored).await?)?;
             let node = match (item.node_id, &item.path) {
-                (Some(id), _) => branch.node(id).await?,
+                (Some(id), _) => staging.node(id).await?,
                 (None, Some(path)) if diff.creates() => {
                     puts_by_path.push((index, path));
                     continue;
                 }
-                (None, Some(path)) => branch.node_at(path).await?,
+                (None, Some(path)) => staging.node_at(path).await?,
                 (None, None) => {
                     let error = Error::invalid("name the node by `path` or by `node_id`");
                     return Err(in_diff(error, index, item));
@@ -284,7 +278,7 @@ impl Resolved {
             }
         }
         for (index, path) in puts_by_path {
-            let Some(node) = branch.node_at(path).await? else { continue };
+            let Some(node) = staging.node_at(path).await? else { continue };
             match named.get(&node.id) {
                 // Another diff takes it away: this one makes a new node.
                 Some(_) if resolved.leaving.contains(path) => {}
@@ -300,15 +294,14 @@ impl Resolved {
 }
 
 /// The same set evaluated twice has the same id: the client's, else derived.
-fn set_id(branch: &Branch, set: &SetProposal) -> OperationId {
+fn set_id(branch: &Branch, before: StagedEnd, set: &SetProposal) -> OperationId {
     if let Some((operation, _)) = set.operation {
         return operation.id;
     }
-    let head = branch.head();
     let mut hasher = Sha256::new_with_prefix(b"vdom.change_set.1");
     hasher.update(branch.log.0);
-    hasher.update(head.revision.to_be_bytes());
-    hasher.update(head.hash.as_bytes());
+    hasher.update(before.revision.to_be_bytes());
+    hasher.update(before.hash.as_bytes());
     for item in &set.items {
         hasher.update(item.diff_hash.as_bytes());
     }

@@ -31,17 +31,36 @@ pub(crate) struct Staging<'a> {
     pub(super) branch: &'a Branch,
     pub(super) now_ms: i64,
     pub(super) epoch: u64,
-    pub(super) revision: u64,
-    pub(super) hash: Hash,
-    pub(super) nodes: HashMap<NodeId, Arc<Node>>,
-    pub(super) paths: HashMap<NodePath, Option<NodeId>>,
-    pub(super) actors: HashMap<String, Arc<str>>,
-    pub(super) operations: HashMap<OperationKey, (Operation, Written)>,
-    pub(super) grown: Usage,
-    /// The conflicts that staged changes end.
-    pub(super) resolved: HashSet<ConflictId>,
-    /// The change set that is being staged; all of it is evaluated against the head.
+    /// After all that is staged.
+    pub(super) end: StagedEnd,
+    /// What single writes, or the change set that is evaluated now, make of the branch.
+    pub(super) current: StagedState,
+    /// What the change sets before it do.
+    accepted: StagedState,
+    /// The change set that is evaluated now; all of it against the state before it.
     pub(super) set: Option<StagedSet>,
+    /// Where the staged changes of that set begin, and where the branch was then.
+    set_begins: (usize, StagedEnd),
+}
+
+/// Where staged changes leave a branch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StagedEnd {
+    pub revision: u64,
+    pub hash: Hash,
+    /// By how much the branch grew.
+    pub grown: Usage,
+}
+
+/// What staged changes make of nodes, paths and the rest.
+#[derive(Default)]
+pub(super) struct StagedState {
+    pub nodes: HashMap<NodeId, Arc<Node>>,
+    pub paths: HashMap<NodePath, Option<NodeId>>,
+    pub actors: HashMap<String, Arc<str>>,
+    pub operations: HashMap<OperationKey, (Operation, Written)>,
+    /// The conflicts that they end.
+    pub resolved: HashSet<ConflictId>,
 }
 
 /// A change set while it is staged.
@@ -61,31 +80,71 @@ impl<'a> Staging<'a> {
     /// Nothing staged yet.
     pub(crate) fn new(branch: &'a Branch, now_ms: i64) -> Self {
         let head = branch.head();
+        let end = StagedEnd { revision: head.revision, hash: head.hash, grown: Usage::default() };
         Self {
             changes: Vec::new(),
             branch,
             now_ms,
             epoch: head.epoch,
-            revision: head.revision,
-            hash: head.hash,
-            nodes: HashMap::new(),
-            paths: HashMap::new(),
-            actors: HashMap::new(),
-            operations: HashMap::new(),
-            grown: Usage::default(),
-            resolved: HashSet::new(),
+            end,
+            current: StagedState::default(),
+            accepted: StagedState::default(),
             set: None,
+            set_begins: (0, end),
         }
     }
 
-    /// Nothing staged yet; what comes is one change set.
-    pub(crate) fn of_set(branch: &'a Branch, now_ms: i64, set: Option<StagedSet>) -> Self {
-        Self { set, ..Self::new(branch, now_ms) }
+    /// What is staged from here on is a change set, or the one diff of it.
+    pub(super) fn begin_set(&mut self, set: Option<StagedSet>) {
+        self.set = set;
+        self.set_begins = (self.changes.len(), self.end);
+    }
+
+    /// Where the branch was before the change set that is evaluated now.
+    pub(super) fn before_set(&self) -> Option<StagedEnd> {
+        self.set.as_ref().map(|_| self.set_begins.1)
+    }
+
+    /// How many changes of the set are staged.
+    pub(super) fn changes_of_set(&self) -> usize {
+        self.changes.len() - self.set_begins.0
+    }
+
+    /// Lets the set stand: what comes is evaluated against what it leaves.
+    pub(super) fn accept_set(&mut self) {
+        let StagedState { nodes, paths, actors, operations, resolved } =
+            std::mem::take(&mut self.current);
+        self.accepted.nodes.extend(nodes);
+        self.accepted.paths.extend(paths);
+        self.accepted.actors.extend(actors);
+        self.accepted.operations.extend(operations);
+        self.accepted.resolved.extend(resolved);
+        self.set = None;
+    }
+
+    /// Takes the set back.
+    pub(super) fn drop_set(&mut self) {
+        self.current = StagedState::default();
+        self.set = None;
+        let (first, before) = self.set_begins;
+        self.changes.truncate(first);
+        self.end = before;
+    }
+
+    /// How many bytes the changes of the set take in a batch.
+    pub(super) fn bytes_of_set(&self) -> usize {
+        let changes = &self.changes[self.set_begins.0..];
+        changes.iter().map(|(record, applied)| record.len() + applied.entry.diff.len()).sum()
+    }
+
+    /// Whether a set that stands has this operation.
+    pub(super) fn is_staged(&self, key: &OperationKey) -> bool {
+        self.accepted.operations.contains_key(key)
     }
 
     /// Whether a change of the set takes a node to `path`.
     pub(crate) fn is_taken_by_set(&self, path: &NodePath) -> bool {
-        matches!(self.paths.get(path), Some(Some(_)))
+        matches!(self.current.paths.get(path), Some(Some(_)))
     }
 
     /// A verdict for each proposal, in order. An error is about all of them: the
@@ -95,7 +154,7 @@ impl<'a> Staging<'a> {
         let mut verdicts = Vec::with_capacity(proposals.len());
         for proposal in proposals {
             let repeated = proposal.operation.and_then(|(operation, key)| {
-                let first = known.get(&key).or_else(|| self.operations.get(&key))?;
+                let first = known.get(&key).or_else(|| self.current.operations.get(&key))?;
                 Some((operation, first.clone()))
             });
             let verdict = match repeated {
@@ -119,13 +178,13 @@ impl<'a> Staging<'a> {
     async fn evaluate_one(&mut self, proposal: &Proposal) -> Result<Verdict> {
         proposal.upload.check_age()?;
         let Some(id) = proposal.resolves else { return self.evaluate_open(proposal).await };
-        if self.resolved.contains(&id) {
+        if self.current.resolved.contains(&id) {
             return Err(no_open_conflict(self.branch, id));
         }
         open_conflict(self.branch, id).await?;
         let verdict = self.evaluate_open(proposal).await?;
         if matches!(verdict, Verdict::Accepted(_) | Verdict::Same(_)) {
-            self.resolved.insert(id);
+            self.current.resolved.insert(id);
         }
         Ok(verdict)
     }
@@ -154,13 +213,13 @@ impl<'a> Staging<'a> {
         content: Content,
         attributes: BTreeMap<String, String>,
     ) -> Result<Verdict> {
-        let revision = self.revision + 1;
+        let revision = self.end.revision + 1;
         let old_path =
             (kind == ChangeKind::Rename).then(|| before.map(|node| node.path.clone())).flatten();
         let change = Change {
             epoch: self.epoch,
             revision,
-            previous: self.hash,
+            previous: self.end.hash,
             diff_hash: proposal.diff_hash,
             diff_length: u32::try_from(proposal.stored.len()).map_err(Error::internal)?,
             node_id,
@@ -180,7 +239,7 @@ impl<'a> Staging<'a> {
             operation: proposal.operation.map(|(operation, _)| operation),
             change_set: self.set.as_ref().map(|set| ChangeSetPosition {
                 id: set.id,
-                index: self.changes.len() as u32,
+                index: self.changes_of_set() as u32,
                 size: set.size,
             }),
             data_subject: attributes.get("data_subject").cloned(),
@@ -189,56 +248,74 @@ impl<'a> Staging<'a> {
             set_header: self
                 .set
                 .as_ref()
-                .filter(|_| self.changes.is_empty())
+                .filter(|_| self.changes_of_set() == 0)
                 .map(|set| ChangeSetHeader::clone(&set.header)),
         };
         let record = change.encode();
         let node = Arc::new(after_change(before, &change, content, attributes));
         let growth = Usage::growth(before, &node, self.branch.counts_after());
-        self.branch.usage.check(self.grown, growth)?;
-        self.grown += growth;
+        self.branch.usage.check(self.end.grown, growth)?;
+        self.end.grown += growth;
         let written = written(&change);
         // What it leaves is free, unless another node of the set has come there already.
         let left = change.old_path.as_ref().or(Some(&node.path).filter(|_| !node.live));
         if let Some(left) = left
-            && self.paths.get(left).is_none_or(|holder| *holder == Some(node.id))
+            && self.current.paths.get(left).is_none_or(|holder| *holder == Some(node.id))
         {
-            self.paths.insert(left.clone(), None);
+            self.current.paths.insert(left.clone(), None);
         }
         if node.live {
-            self.paths.insert(node.path.clone(), Some(node.id));
+            self.current.paths.insert(node.path.clone(), Some(node.id));
         }
-        self.nodes.insert(node.id, node.clone());
-        self.actors.insert(change.actor.clone(), proposal.permit.subject().clone());
+        self.current.nodes.insert(node.id, node.clone());
+        self.current.actors.insert(change.actor.clone(), proposal.permit.subject().clone());
         if let Some((operation, key)) = proposal.operation {
-            self.operations.insert(key, (operation, written.clone()));
+            self.current.operations.insert(key, (operation, written.clone()));
         }
-        self.revision = revision;
-        self.hash = chain_hash(&record);
+        self.end.revision = revision;
+        self.end.hash = chain_hash(&record);
         let set = self.set.as_ref().map(|set| set.header.clone());
         let (change, diff) = (Arc::new(change), proposal.stored.clone());
-        let entry = LoggedChange { change, set, hash: self.hash, diff };
+        let entry = LoggedChange { change, set, hash: self.end.hash, diff };
         self.changes.push((record, AppliedChange { entry, node, growth }));
         Ok(Verdict::Accepted(written))
     }
 
     pub(super) async fn node(&self, id: NodeId) -> Result<Option<Arc<Node>>> {
-        match self.nodes.get(&id) {
+        match self.staged_node(id) {
             Some(node) => Ok(Some(node.clone())),
             None => self.branch.node(id).await,
         }
     }
 
+    fn staged_node(&self, id: NodeId) -> Option<&Arc<Node>> {
+        self.current.nodes.get(&id).or_else(|| self.accepted.nodes.get(&id))
+    }
+
     pub(super) async fn node_at(&self, path: &NodePath) -> Result<Option<Arc<Node>>> {
-        match self.paths.get(path) {
+        let is_left_by_set = || self.set.as_ref().is_some_and(|set| set.leaving.contains(path));
+        let holder = match self.current.paths.get(path) {
+            None if is_left_by_set() => Some(&None),
+            None => self.accepted.paths.get(path),
+            holder => holder,
+        };
+        match holder {
             Some(Some(id)) => self.node(*id).await,
             Some(None) => Ok(None),
-            None if self.set.as_ref().is_some_and(|set| set.leaving.contains(path)) => Ok(None),
             None => {
                 let found = self.branch.node_at(path).await?;
                 // A staged change may have moved it away.
-                Ok(found.filter(|node| !self.nodes.contains_key(&node.id)))
+                Ok(found.filter(|node| self.staged_node(node.id).is_none()))
             }
+        }
+    }
+
+    /// The subject that an actor belongs to, if it wrote here before.
+    pub(super) async fn actor_subject(&self, actor: &str) -> Result<Option<Arc<str>>> {
+        let staged = [&self.current, &self.accepted];
+        match staged.into_iter().find_map(|state| state.actors.get(actor)) {
+            Some(subject) => Ok(Some(subject.clone())),
+            None => self.branch.actor_subject(actor).await,
         }
     }
 
@@ -269,7 +346,7 @@ impl<'a> Staging<'a> {
         {
             let after = Usage::of_live(bytes.len() as u64);
             let growth = after - Usage::counted(before, self.branch.counts_after());
-            self.branch.usage.check(self.grown, growth)?;
+            self.branch.usage.check(self.end.grown, growth)?;
         }
         let nothing = Content::Inline(Bytes::new());
         let old = before.map_or(&nothing, |node| &node.content);
@@ -283,8 +360,8 @@ impl<'a> Staging<'a> {
         let mut seed = Vec::with_capacity(256);
         seed.extend_from_slice(&self.branch.log.0);
         seed.extend_from_slice(&self.epoch.to_be_bytes());
-        seed.extend_from_slice(&(self.revision + 1).to_be_bytes());
-        seed.extend_from_slice(self.hash.as_bytes());
+        seed.extend_from_slice(&(self.end.revision + 1).to_be_bytes());
+        seed.extend_from_slice(self.end.hash.as_bytes());
         seed.extend_from_slice(path.as_str().as_bytes());
         seed.extend_from_slice(proposal.permit.subject().as_bytes());
         let digest = sha256(&seed);

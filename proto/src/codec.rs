@@ -1,0 +1,46 @@
+//! How messages are encoded and decoded: as tonic does it, with smaller buffers.
+
+use std::marker::PhantomData;
+
+use prost::Message;
+use tonic::codec::{BufferSettings, Codec};
+use tonic_prost::ProstCodec;
+
+/// What is allocated for a message before its size is known. Decoded `bytes` share the buffer
+/// that they came in, so they hold all of it for as long as somebody keeps them.
+const BUFFER_BYTES: usize = 1 << 10;
+/// So much of a stream is gathered before it is sent: what tonic takes.
+const YIELD_BYTES: usize = 32 << 10;
+
+/// Encodes `T` and decodes `U`.
+#[derive(Clone, Debug)]
+pub(crate) struct SmallBufferCodec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for SmallBufferCodec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> Codec for SmallBufferCodec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = <ProstCodec<T, U> as Codec>::Encoder;
+    type Decoder = <ProstCodec<T, U> as Codec>::Decoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::raw_encoder(buffers())
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<T, U>::raw_decoder(buffers())
+    }
+}
+
+fn buffers() -> BufferSettings {
+    BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+}

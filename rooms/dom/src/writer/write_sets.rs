@@ -1,0 +1,140 @@
+//! Change sets that wait together: evaluated one after the other, appended as one batch.
+
+use tokio::time::Instant;
+use vdom_core::Result;
+use vdom_core::dom::calls::SetOutcome;
+use vdom_core::limits::{BATCH_CONTENT_MAX_BYTES, BATCH_MAX_CHANGES};
+
+use crate::metrics::Outcome;
+use crate::records::ControlRecord;
+use crate::uploads::Upload;
+use crate::writer::gathered::PendingSet;
+use crate::writer::set_proposal::SetVerdict;
+use crate::writer::staging::Staging;
+use crate::writer::verdict::concerns_the_store;
+use crate::writer::{SetProposal, Writer, answer_each, kept_conflicts, set_proposal};
+
+/// The first of the sets that wait, evaluated against a head that may turn out not to be it.
+struct EvaluatedSets<'a> {
+    staging: Staging<'a>,
+    /// One for each of them.
+    verdicts: Vec<Result<SetVerdict>>,
+}
+
+impl Writer {
+    /// Answers every set, each evaluated against what those before it leave.
+    pub(super) async fn write_sets(&self, mut pending: Vec<PendingSet>) {
+        self.wait_for_views().await;
+        while !pending.is_empty() {
+            let sets: Vec<_> = pending.iter().map(|(proposal, _)| &**proposal).collect();
+            let answers = self.write_some_sets(&sets).await;
+            // What was wrong with the store may be about the first set alone.
+            let answered = answers.as_ref().map_or(1, Vec::len);
+            let replies = pending.drain(..answered).map(|(_, reply)| reply);
+            answer_each(replies, answers);
+        }
+    }
+
+    /// Answers to the first of the sets, at least to one, resting on a head that was proven
+    /// after all of them had arrived.
+    async fn write_some_sets(&self, sets: &[&SetProposal]) -> Result<Vec<Result<SetOutcome>>> {
+        loop {
+            self.check_open()?;
+            let now_ms = self.environment.now_ms();
+            let EvaluatedSets { mut staging, verdicts } = self.evaluate_sets(sets, now_ms).await;
+            let begun = Instant::now();
+            let sets = &sets[..verdicts.len()];
+            let changes = std::mem::take(&mut staging.changes);
+            let answered = answered_as_they_stand(sets, &verdicts, now_ms);
+            let proven = if changes.is_empty() && answered.is_empty() {
+                let is_repeated = |verdict: &_| matches!(verdict, Ok(SetVerdict::Repeated(_)));
+                verdicts.iter().all(is_repeated) || self.verify_head_once().await?
+            } else {
+                let packs = sets.first().map(|set| set.packs.clone()).unwrap_or_default();
+                let uploads = uploads_of_accepted(sets, &verdicts);
+                self.append(changes, packs, answered, uploads, begun).await?
+            };
+            if !proven {
+                self.catch_up().await?;
+                continue;
+            }
+            return Ok(verdicts.into_iter().map(|verdict| self.set_answer(verdict)).collect());
+        }
+    }
+
+    /// Evaluates as many sets as fit into a batch, at least one.
+    async fn evaluate_sets(&self, sets: &[&SetProposal], now_ms: i64) -> EvaluatedSets<'_> {
+        let mut staging = Staging::new(&self.branch, now_ms);
+        let mut verdicts = Vec::new();
+        let mut bytes = 0;
+        for (at, set) in sets.iter().enumerate() {
+            let is_first = at == 0;
+            // The same operation may be the same request.
+            let is_repeated = set.operation.is_some_and(|(_, key)| staging.is_staged(&key));
+            // What packs hold, or will hold, has a batch of its own.
+            let has_packs = !set.packs.is_empty() || !sets[0].packs.is_empty();
+            let has_room = staging.changes.len() + set.items.len() <= BATCH_MAX_CHANGES
+                && bytes <= BATCH_CONTENT_MAX_BYTES;
+            if !is_first && (is_repeated || has_packs || !has_room) {
+                break;
+            }
+            let verdict = set_proposal::evaluate(&mut staging, set).await;
+            let is_accepted = matches!(verdict, Ok(SetVerdict::Accepted(_)));
+            bytes += if is_accepted { staging.bytes_of_set() } else { 0 };
+            let concerns_all = verdict.as_ref().is_err_and(concerns_the_store);
+            if !is_first && (concerns_all || bytes > BATCH_CONTENT_MAX_BYTES) {
+                staging.drop_set();
+                break;
+            }
+            if is_accepted {
+                staging.accept_set();
+            } else {
+                staging.drop_set();
+            }
+            verdicts.push(verdict);
+        }
+        EvaluatedSets { staging, verdicts }
+    }
+
+    fn set_answer(&self, verdict: Result<SetVerdict>) -> Result<SetOutcome> {
+        let (outcome, answer) = match verdict {
+            Ok(SetVerdict::Accepted(written)) => {
+                (Outcome::Accepted, Ok(SetOutcome::Written(written)))
+            }
+            Ok(SetVerdict::Same(written) | SetVerdict::Repeated(written)) => {
+                (Outcome::Repeated, Ok(SetOutcome::Written(written)))
+            }
+            Ok(SetVerdict::Conflicted(conflicts)) => {
+                (Outcome::Conflicted, Ok(SetOutcome::Conflicted(conflicts)))
+            }
+            Err(error) if concerns_the_store(&error) => return Err(error),
+            Err(error) => (Outcome::Refused, Err(error)),
+        };
+        self.metrics.evaluated(outcome);
+        answer
+    }
+}
+
+/// What keeps the answers to sets that change nothing, where they may be repeated.
+fn answered_as_they_stand(
+    sets: &[&SetProposal],
+    verdicts: &[Result<SetVerdict>],
+    now_ms: i64,
+) -> Vec<ControlRecord> {
+    let answered = sets.iter().zip(verdicts).filter_map(|(set, verdict)| match verdict {
+        Ok(SetVerdict::Same(written)) => {
+            Some(kept_conflicts::answered(set.operation?, now_ms, written.results.first()))
+        }
+        _ => None,
+    });
+    answered.collect()
+}
+
+fn uploads_of_accepted<'a>(
+    sets: &[&'a SetProposal],
+    verdicts: &[Result<SetVerdict>],
+) -> Vec<&'a Upload> {
+    let sets = sets.iter().zip(verdicts);
+    let accepted = sets.filter(|(_, verdict)| matches!(verdict, Ok(SetVerdict::Accepted(_))));
+    accepted.map(|(set, _)| &set.upload).collect()
+}

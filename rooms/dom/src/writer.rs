@@ -34,7 +34,7 @@ pub(crate) use set_proposal::{SetItem, SetProposal, located};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use vdom_core::dom::calls::WriteOutcome;
 use vdom_core::limits::{VIEW_LAG_MAX_BYTES, VIEW_LAG_MAX_CHANGES};
 use vdom_core::{Error, Result};
@@ -48,6 +48,7 @@ use crate::uploads::Uploads;
 use crate::writer::gathered::{Commands, Gathered, PendingWrite};
 use crate::writer::staging::Staging;
 use crate::writer::verdict::Verdict;
+use crate::writer::write_sets::EarlySets;
 
 /// Runs until every handle of the branch is dropped.
 pub(crate) async fn run(
@@ -59,17 +60,22 @@ pub(crate) async fn run(
     uploads: Uploads,
 ) {
     let writer = Writer { branch, permit, environment, metrics, uploads };
+    let mut early = EarlySets::default();
     let mut next = None;
     loop {
-        let first = match next.take() {
-            Some(first) => first,
-            None => match queue.recv().await {
-                Some(first) => first,
-                None => return,
-            },
-        };
+        if next.is_none() {
+            // `None` once nobody can ask any more.
+            let received = match early.deadline() {
+                None => Some(queue.recv().await),
+                Some(deadline) => timeout_at(deadline, queue.recv()).await.ok(),
+            };
+            next = match received {
+                Some(None) => return,
+                received => received.flatten(),
+            };
+        }
         let mut gathered = Gathered::default();
-        next = gathered.take(first);
+        next = next.and_then(|first| gathered.take(first));
         while next.is_none()
             && gathered.has_room()
             && let Ok(more) = queue.try_recv()
@@ -77,7 +83,7 @@ pub(crate) async fn run(
             next = gathered.take(more);
         }
         // On the heap, so that a branch takes little memory while nothing is asked of it.
-        Box::pin(writer.answer(gathered)).await;
+        Box::pin(writer.answer(gathered, &mut early)).await;
     }
 }
 
@@ -90,19 +96,22 @@ struct Writer {
 }
 
 impl Writer {
-    async fn answer(&self, mut gathered: Gathered) {
-        match gathered.commands.take() {
-            Some(Commands::Writes(writes)) => {
+    async fn answer(&self, mut gathered: Gathered, early: &mut EarlySets) {
+        match std::mem::take(&mut gathered.commands) {
+            Commands::Writes(writes) => {
                 let answers = self.evaluate_and_append(&writes).await;
                 answer_each(writes.into_iter().map(|(_, reply)| reply), answers);
             }
-            Some(Commands::Sets(sets)) => self.write_sets(sets).await,
-            Some(Commands::Pins(pins)) => {
+            Commands::Sets(sets) => self.write_sets(sets, early).await,
+            Commands::Pins(pins) => {
                 let (pins, replies): (Vec<_>, Vec<_>) = pins.into_iter().unzip();
                 answer_each(replies.into_iter(), self.append_pins(&pins).await);
             }
-            Some(Commands::Alone(command)) => self.answer_one(command).await,
-            None => {}
+            Commands::Alone(command) => self.answer_one(command).await,
+            Commands::None => {}
+        }
+        if early.are_due(self.branch.head().revision) {
+            self.write_sets(Vec::new(), early).await;
         }
         let verifications = std::mem::take(&mut gathered.verifications);
         if !verifications.is_empty() {

@@ -8,6 +8,8 @@ use vdom_core::dom::calls::{
 };
 use vdom_core::limits::{CHUNK_BYTES, SUBSCRIPTION_QUEUE_MAX_EVENTS};
 
+use tokio::time::Instant;
+
 use super::*;
 
 async fn write_set(
@@ -341,7 +343,8 @@ async fn sets_that_wait_together_share_a_batch_and_are_decided_one_by_one() {
     );
     let permit = room.registry.permits.of(vdom_security::Duty::ServeBranches);
     let handle = room.registry.existing(permit, &address()).await.expect("open");
-    assert_eq!(handle.branch.head().number, 2);
+    // What may be a repetition waits for the next.
+    assert_eq!(handle.branch.head().number, 3);
 
     let shown = |events: &[ChangeEvent]| -> Vec<_> {
         let place = |event: &ChangeEvent| event.change.change_set.map(|set| (set.index, set.size));
@@ -361,4 +364,35 @@ async fn sets_that_wait_together_share_a_batch_and_are_decided_one_by_one() {
     let repeated = WriteDiffs { operation_id: Some(operation), ..at(3) };
     let answer = written(&room, repeated, vec![create("c", "2")]).await;
     assert_eq!((answer.first_revision, answer.last_revision), (4, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_waits_a_moment_for_the_revision_that_it_expects() {
+    let room = room();
+    put(&room, "before", "0").await;
+    let sent_ahead = (1..=20).rev().map(|revision| {
+        let request = WriteDiffs { expected_revision: Some(revision), ..set() };
+        write_set(&room, request, vec![create(&format!("file-{revision}"), "1")])
+    });
+    let begun = Instant::now();
+    let answers = futures::future::join_all(sent_ahead).await;
+    for (answer, revision) in answers.into_iter().rev().zip(2..) {
+        match answer {
+            Ok(SetOutcome::Written(written)) => assert_eq!(written.first_revision, revision),
+            other => panic!("not written: {other:?}"),
+        }
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+
+    // One that single writes lead to.
+    let request = WriteDiffs { expected_revision: Some(22), ..set() };
+    let awaited = write_set(&room, request, vec![create("after", "1")]);
+    let (awaited, _) = futures::join!(awaited, put(&room, "between", "1"));
+    assert!(matches!(awaited, Ok(SetOutcome::Written(_))), "{awaited:?}");
+
+    // What does not come is not waited for for ever.
+    let request = WriteDiffs { expected_revision: Some(30), ..set() };
+    let refused = write_set(&room, request, vec![create("never", "1")]).await.expect_err("refused");
+    assert_eq!((refused.code, refused.revision), (ErrorCode::FailedPrecondition, Some(23)));
+    assert_eq!(begun.elapsed(), Duration::from_millis(100));
 }

@@ -1,6 +1,7 @@
 //! What is taken from a branch's queue at once: commands that can be answered together.
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
 use vdom_core::Result;
 use vdom_core::dom::calls::{SetOutcome, WriteOutcome};
 use vdom_core::limits::{BATCH_CONTENT_MAX_BYTES, BATCH_MAX_CHANGES};
@@ -15,12 +16,18 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
 pub(super) type PendingWrite = (Box<Proposal>, Reply<WriteOutcome>);
 
 /// A change set that waits for its answer.
-pub(super) type PendingSet = (Box<SetProposal>, Reply<SetOutcome>);
+pub(super) struct PendingSet {
+    pub proposal: Box<SetProposal>,
+    pub reply: Reply<SetOutcome>,
+    pub arrived_at: Instant,
+    /// Its room in the queue, until it is answered.
+    _place: OwnedSemaphorePermit,
+}
 
 /// Commands of one kind, and whoever wants the head proven.
 #[derive(Default)]
 pub(super) struct Gathered {
-    pub commands: Option<Commands>,
+    pub commands: Commands,
     pub verifications: Vec<Reply<()>>,
     places: Vec<OwnedSemaphorePermit>,
     changes: usize,
@@ -28,7 +35,10 @@ pub(super) struct Gathered {
 }
 
 /// Commands that go into a batch together.
+#[derive(Default)]
 pub(super) enum Commands {
+    #[default]
+    None,
     Writes(Vec<PendingWrite>),
     Sets(Vec<PendingSet>),
     Pins(Vec<(Pin, Reply<()>)>),
@@ -40,42 +50,43 @@ impl Gathered {
     /// Takes a command in; gives back one that does not go with those before it.
     pub(super) fn take(&mut self, queued: Queued) -> Option<Queued> {
         let Queued { command, place } = queued;
-        let bytes = command.bytes();
+        self.bytes += command.bytes();
         match (&mut self.commands, command) {
             (_, Command::VerifyHead { reply }) => self.verifications.push(reply),
-            (Some(Commands::Writes(writes)), Command::Write { proposal, reply }) => {
+            (Commands::None | Commands::Sets(_), Command::WriteSet { proposal, reply }) => {
+                self.changes += proposal.items.len();
+                let arrived_at = Instant::now();
+                let pending = PendingSet { proposal, reply, arrived_at, _place: place };
+                match &mut self.commands {
+                    Commands::Sets(sets) => sets.push(pending),
+                    none => *none = Commands::Sets(vec![pending]),
+                }
+                return None;
+            }
+            (Commands::Writes(writes), Command::Write { proposal, reply }) => {
                 writes.push((proposal, reply));
                 self.changes += 1;
             }
-            (Some(Commands::Sets(sets)), Command::WriteSet { proposal, reply }) => {
-                self.changes += proposal.items.len();
-                sets.push((proposal, reply));
-            }
-            (Some(Commands::Pins(pins)), Command::Pin { pin, reply }) => {
+            (Commands::Pins(pins), Command::Pin { pin, reply }) => {
                 pins.push((pin, reply));
                 self.changes += 1;
             }
-            (Some(_), command) => return Some(Queued { command, place }),
-            (none, command) => {
-                self.changes += 1;
-                *none = Some(match command {
-                    Command::Write { proposal, reply } => Commands::Writes(vec![(proposal, reply)]),
-                    Command::WriteSet { proposal, reply } => {
-                        Commands::Sets(vec![(proposal, reply)])
-                    }
-                    Command::Pin { pin, reply } => Commands::Pins(vec![(pin, reply)]),
-                    command => Commands::Alone(command),
-                });
+            (none @ Commands::None, Command::Write { proposal, reply }) => {
+                *none = Commands::Writes(vec![(proposal, reply)]);
             }
+            (none @ Commands::None, Command::Pin { pin, reply }) => {
+                *none = Commands::Pins(vec![(pin, reply)]);
+            }
+            (none @ Commands::None, command) => *none = Commands::Alone(command),
+            (_, command) => return Some(Queued { command, place }),
         }
         self.places.push(place);
-        self.bytes += bytes;
         None
     }
 
     /// Whether more would go with them.
     pub(super) fn has_room(&self) -> bool {
-        !matches!(self.commands, Some(Commands::Alone(_)))
+        !matches!(self.commands, Commands::Alone(_))
             && self.changes < BATCH_MAX_CHANGES
             && self.bytes < BATCH_CONTENT_MAX_BYTES
     }

@@ -77,6 +77,8 @@ pub(crate) enum SetVerdict {
     Same(SetWritten),
     /// It disagrees with what stands there.
     Conflicted(SetConflicts),
+    /// It expects a revision that is still to come; the refusal, should that not come.
+    Early(Error),
 }
 
 /// Evaluates a set against the sets that are staged, and stages it: whoever calls lets it stand,
@@ -93,7 +95,12 @@ pub(super) async fn evaluate(staging: &mut Staging<'_>, set: &SetProposal) -> Re
         }
         return Err(idempotency::used_before(operation.id, &branch.address));
     }
-    check_expected(branch, before.revision, set.expected_revision)?;
+    match check_expected(branch, before.revision, set.expected_revision) {
+        Err(refused) if set.expected_revision > Some(before.revision) => {
+            return Ok(SetVerdict::Early(refused));
+        }
+        expected => expected?,
+    }
     set.upload.check_age()?;
     let resolved = Resolved::of(staging, set).await?;
     let size = set.items.len() as u32;

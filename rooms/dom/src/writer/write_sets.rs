@@ -1,5 +1,7 @@
 //! Change sets that wait together: evaluated one after the other, appended as one batch.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use vdom_core::Result;
 use vdom_core::dom::calls::SetOutcome;
@@ -12,7 +14,36 @@ use crate::writer::gathered::PendingSet;
 use crate::writer::set_proposal::SetVerdict;
 use crate::writer::staging::Staging;
 use crate::writer::verdict::concerns_the_store;
-use crate::writer::{SetProposal, Writer, answer_each, kept_conflicts, set_proposal};
+use crate::writer::{SetProposal, Writer, kept_conflicts, set_proposal};
+
+/// How long a set may wait for the revision that it expects: who sends sets one after the other,
+/// before the first is answered, has no power over the order in which they arrive.
+const EARLY_MAX: Duration = Duration::from_millis(100);
+/// So many sets of a branch may wait so.
+const EARLY_SETS_MAX: usize = 256;
+
+/// The sets of a branch that expect a revision that is still to come.
+#[derive(Default)]
+pub(super) struct EarlySets(Vec<PendingSet>);
+
+impl EarlySets {
+    /// When the first of them has waited long enough.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.0.iter().map(deadline).min()
+    }
+
+    /// Whether one of them can be answered where the branch is at this revision.
+    pub(super) fn are_due(&self, revision: u64) -> bool {
+        let is_due = |set: &PendingSet| {
+            set.proposal.expected_revision <= Some(revision) || deadline(set) <= Instant::now()
+        };
+        self.0.iter().any(is_due)
+    }
+}
+
+fn deadline(set: &PendingSet) -> Instant {
+    set.arrived_at + EARLY_MAX
+}
 
 /// The first of the sets that wait, evaluated against a head that may turn out not to be it.
 struct EvaluatedSets<'a> {
@@ -22,22 +53,38 @@ struct EvaluatedSets<'a> {
 }
 
 impl Writer {
-    /// Answers every set, each evaluated against what those before it leave.
-    pub(super) async fn write_sets(&self, mut pending: Vec<PendingSet>) {
+    /// Answers sets, each evaluated against what those before it leave; those that come early
+    /// wait for what they expect.
+    pub(super) async fn write_sets(&self, arrived: Vec<PendingSet>, early: &mut EarlySets) {
         self.wait_for_views().await;
+        let mut pending = std::mem::take(&mut early.0);
+        pending.extend(arrived);
+        pending.sort_by_key(|set| set.proposal.expected_revision.unwrap_or(u64::MAX));
         while !pending.is_empty() {
-            let sets: Vec<_> = pending.iter().map(|(proposal, _)| &**proposal).collect();
-            let answers = self.write_some_sets(&sets).await;
-            // What was wrong with the store may be about the first set alone.
-            let answered = answers.as_ref().map_or(1, Vec::len);
-            let replies = pending.drain(..answered).map(|(_, reply)| reply);
-            answer_each(replies, answers);
+            let sets: Vec<_> = pending.iter().map(|set| &*set.proposal).collect();
+            let verdicts = match self.write_some_sets(&sets).await {
+                Ok(verdicts) => verdicts,
+                // It may be about the first of them alone.
+                Err(error) => vec![Err(error)],
+            };
+            let now = Instant::now();
+            let answered = pending.drain(..verdicts.len());
+            for (set, verdict) in answered.zip(verdicts) {
+                let may_wait = deadline(&set) > now && early.0.len() < EARLY_SETS_MAX;
+                match verdict {
+                    Ok(SetVerdict::Early(_)) if may_wait => early.0.push(set),
+                    verdict => {
+                        // Who asked may have stopped waiting.
+                        let _ = set.reply.send(self.set_answer(verdict));
+                    }
+                }
+            }
         }
     }
 
-    /// Answers to the first of the sets, at least to one, resting on a head that was proven
+    /// Verdicts on the first of the sets, at least on one, resting on a head that was proven
     /// after all of them had arrived.
-    async fn write_some_sets(&self, sets: &[&SetProposal]) -> Result<Vec<Result<SetOutcome>>> {
+    async fn write_some_sets(&self, sets: &[&SetProposal]) -> Result<Vec<Result<SetVerdict>>> {
         loop {
             self.check_open()?;
             let now_ms = self.environment.now_ms();
@@ -58,7 +105,7 @@ impl Writer {
                 self.catch_up().await?;
                 continue;
             }
-            return Ok(verdicts.into_iter().map(|verdict| self.set_answer(verdict)).collect());
+            return Ok(verdicts);
         }
     }
 
@@ -108,7 +155,7 @@ impl Writer {
                 (Outcome::Conflicted, Ok(SetOutcome::Conflicted(conflicts)))
             }
             Err(error) if concerns_the_store(&error) => return Err(error),
-            Err(error) => (Outcome::Refused, Err(error)),
+            Ok(SetVerdict::Early(error)) | Err(error) => (Outcome::Refused, Err(error)),
         };
         self.metrics.evaluated(outcome);
         answer

@@ -1,5 +1,7 @@
 //! Finds the newest log of a name by the ids that its logs can have.
 
+use std::collections::HashSet;
+
 use crate::log::{LogId, LogName};
 
 /// So many ids are looked for at once: the incarnations 1, 2, 4 … 2¹⁵ after the newest
@@ -23,14 +25,13 @@ impl<'a> IncarnationSearch<'a> {
         Self { name, newest: 0, missing: u64::MAX }
     }
 
-    /// The logs to look for next, in ascending order of their incarnations; empty when
-    /// the search has ended.
-    pub(crate) fn probes(&self) -> Vec<(u64, LogId)> {
+    /// The logs to look for next, in ascending order of their incarnations; none when
+    /// the search has ended. After the first that does not exist no more need be looked for.
+    pub(crate) fn probes(&self) -> impl Iterator<Item = (u64, LogId)> {
         (0..PROBES)
             .map_while(|power| self.newest.checked_add(1 << power))
             .take_while(|incarnation| *incarnation < self.missing)
             .map(|incarnation| (incarnation, self.name.log_id(incarnation)))
-            .collect()
     }
 
     /// Takes in which of the probes exist: those up to `newest`, or none.
@@ -41,6 +42,28 @@ impl<'a> IncarnationSearch<'a> {
         }
         if let Some((missing, _)) = probes.get(found) {
             self.missing = *missing;
+        }
+    }
+
+    /// The whole search, where one log is looked for at a time.
+    pub(crate) fn run<E>(
+        name: &'a LogName,
+        mut exists: impl FnMut(u64, LogId) -> Result<bool, E>,
+    ) -> Result<Option<u64>, E> {
+        let mut search = Self::new(name);
+        loop {
+            let (mut probes, mut existing) = (Vec::new(), HashSet::new());
+            for (incarnation, log) in search.probes() {
+                probes.push((incarnation, log));
+                if !exists(incarnation, log)? {
+                    break;
+                }
+                existing.insert(log);
+            }
+            if probes.is_empty() {
+                return Ok(search.newest());
+            }
+            search.narrow(&probes, |log| existing.contains(&log));
         }
     }
 
@@ -61,7 +84,7 @@ mod tests {
             let mut search = IncarnationSearch::new(&name);
             let mut rounds = 0;
             loop {
-                let probes = search.probes();
+                let probes: Vec<_> = search.probes().collect();
                 if probes.is_empty() {
                     break;
                 }

@@ -1,6 +1,6 @@
 //! Reads: every answer was verified, in itself and against what it must agree with.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Included};
 
 use bytes::Bytes;
@@ -131,21 +131,11 @@ pub(super) fn operations(
 }
 
 pub(super) fn find(snapshot: &Snapshot<'_>, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
-    let mut search = IncarnationSearch::new(name);
-    loop {
-        let probes = search.probes();
-        if probes.is_empty() {
-            return Ok(search.newest().map(|newest| name.incarnation(newest)));
-        }
-        let mut existing = HashSet::new();
-        for (incarnation, log) in &probes {
-            let key = keys::descriptor(&name.incarnation(*incarnation), *log);
-            if snapshot.get(Keyspace::Index, &key)?.is_some() {
-                existing.insert(*log);
-            }
-        }
-        search.narrow(&probes, |log| existing.contains(&log));
-    }
+    let newest = IncarnationSearch::run(name, |incarnation, log| {
+        let key = keys::descriptor(&name.incarnation(incarnation), log);
+        Ok(snapshot.get(Keyspace::Index, &key)?.is_some())
+    })?;
+    Ok(newest.map(|newest| name.incarnation(newest)))
 }
 
 pub(super) fn logs(snapshot: &Snapshot<'_>, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {

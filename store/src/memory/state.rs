@@ -1,6 +1,7 @@
 //! The content of a memory store: ordered maps, no time, no chance.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -133,14 +134,9 @@ impl MemoryState {
     }
 
     pub(super) fn find(&self, name: &LogName) -> Option<LogDescriptor> {
-        let mut search = IncarnationSearch::new(name);
-        loop {
-            let probes = search.probes();
-            if probes.is_empty() {
-                return search.newest().map(|newest| name.incarnation(newest));
-            }
-            search.narrow(&probes, |log| self.logs.contains_key(&log));
-        }
+        let exists = |_, log| Ok::<_, Infallible>(self.logs.contains_key(&log));
+        let Ok(newest) = IncarnationSearch::run(name, exists);
+        newest.map(|newest| name.incarnation(newest))
     }
 
     pub(super) fn logs(&self, filter: &LogFilter) -> Vec<LogDescriptor> {

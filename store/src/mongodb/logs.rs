@@ -266,7 +266,7 @@ impl MongoStore {
     pub(super) async fn newest_log(&self, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
         let mut search = IncarnationSearch::new(name);
         loop {
-            let probes = search.probes();
+            let probes: Vec<_> = search.probes().collect();
             if probes.is_empty() {
                 return Ok(search.newest().map(|newest| name.incarnation(newest)));
             }

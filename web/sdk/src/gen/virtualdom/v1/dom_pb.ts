@@ -441,7 +441,9 @@ export type WriteDiffsRequest = Message<"virtualdom.v1.WriteDiffsRequest"> & {
   operationId: Uint8Array;
 
   /**
-   * 0: any; else the branch must be at this revision.
+   * 0: any; else the branch must be at this revision. One that is still to
+   * come is waited for, for up to 100 ms: sets may be sent one after the other
+   * before the first is answered.
    *
    * @generated from field: uint64 expected_revision = 5;
    */

@@ -34,7 +34,7 @@ use crate::writer::{BranchHandle, CommandQueue};
 
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Of branches that nobody uses, no more stay open.
-const UNUSED_OPEN_MAX: usize = 4_096;
+const UNUSED_OPEN_MAX: usize = 2_048;
 /// Nor such that hold more bytes of changes together.
 const UNUSED_OPEN_MAX_BYTES: usize = 64 << 20;
 /// A branch may end, or be compacted, again while it is opened.
@@ -318,7 +318,7 @@ impl BranchRegistry {
 
 /// How long a branch may be unused before it is closed, where these are: for how long each was
 /// unused, and how many bytes it holds.
-fn longest_kept(mut unused: Vec<(Duration, usize)>) -> Duration {
+pub(crate) fn longest_kept(mut unused: Vec<(Duration, usize)>) -> Duration {
     unused.sort_unstable();
     let mut bytes = 0;
     let past = unused.iter().enumerate().find(|(at, (_, held))| {

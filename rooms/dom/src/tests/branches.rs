@@ -7,6 +7,7 @@ use vdom_core::dom::calls::{
 use vdom_core::{BranchName, ErrorCode};
 
 use super::*;
+use crate::registry::longest_kept;
 
 pub(super) fn branch(name: &str) -> BranchAddress {
     BranchAddress::parse("", "repo", name).expect("valid")
@@ -255,4 +256,16 @@ async fn only_an_administrator_deletes() {
     assert_eq!(error.code, ErrorCode::PermissionDenied);
     assert_eq!(error.rule.as_deref(), Some("dom.admin"));
     room.create_branch(&writer, from("next", "main", None)).await.expect("a writer may");
+}
+
+#[test]
+fn of_unused_branches_those_that_were_used_last_stay_open() {
+    let seconds = Duration::from_secs;
+    assert_eq!(longest_kept(Vec::new()), seconds(60));
+    let few = (1..=100).map(|at| (seconds(at), 1_000)).collect();
+    assert_eq!(longest_kept(few), seconds(60));
+    let many = (1..=3_000).map(|at| (Duration::from_millis(at), 1_000)).collect();
+    assert_eq!(longest_kept(many), Duration::from_millis(2_049));
+    let large = (1..=20).rev().map(|at| (seconds(at), 8 << 20)).collect();
+    assert_eq!(longest_kept(large), seconds(9));
 }

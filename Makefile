@@ -15,7 +15,7 @@ FEATURES ?=
 ARGS ?=
 
 .PHONY: run test test-integration test-chaos test-fuzz format-fixture check check-web check-fuzz \
-	minimum-rust bench release web bootstrap fmt
+	minimum-rust bench bench-counts check-counts release web bootstrap fmt
 
 ## Builds and starts the gateway on the embedded store plus a sidecar.
 run:
@@ -76,6 +76,20 @@ minimum-rust:
 bench: bootstrap
 	$(CARGO) build --profile dist --package vdom --package vdom-bench
 	./scripts/with-environment $(TARGET)/dist/vdom-bench all
+
+## What a call costs in instructions, allocations, system calls and bytes, which repeats whatever
+## else the machine does: prints it and keeps it in bench/counts.json. PROFILE=dist for the
+## build that is shipped.
+PROFILE ?= dev
+COUNTED := $(TARGET)/$(patsubst dev,debug,$(PROFILE))/vdom-bench
+bench-counts: bootstrap
+	$(CARGO) build $(EVERYTHING) --profile $(PROFILE) --features vdom/count-allocations
+	./scripts/with-environment $(COUNTED) counts --profile $(PROFILE) --write bench/counts.json
+
+## Fails where a call costs more than bench/counts.json says.
+check-counts: bootstrap
+	$(CARGO) build $(EVERYTHING) --features vdom/count-allocations
+	./scripts/with-environment $(TARGET)/debug/vdom-bench counts --check bench/counts.json
 
 ## What is shipped, in dist/: docs/releasing.md says how a release is made.
 release:

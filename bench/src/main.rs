@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
+mod counts;
 mod echo;
 mod load;
 mod machine;
@@ -42,6 +43,8 @@ enum Command {
     All,
     /// The rows that show how work grows: watches, branches, messages, streams, files
     Scaling,
+    /// What a call costs: instructions, allocations, system calls, bytes on the disk
+    Counts(counts::Arguments),
     #[command(flatten)]
     Row(Row),
     /// Serve the bare tonic echo
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Echo(arguments) => echo::run(&arguments),
         Command::All => run(&options, &Row::ALL),
         Command::Scaling => run(&options, &Row::SCALING),
+        Command::Counts(arguments) => with_bench(&options, |bench| counts::run(&arguments, bench)),
         Command::Row(row) => run(&options, &[row]),
     };
     match done {
@@ -101,17 +105,35 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &RunOptions, rows: &[Row]) -> Result<()> {
-    let program = std::env::current_exe()?;
-    let beside = program.parent().ok_or("this program has no folder")?;
-    let data = options.data.clone().unwrap_or_else(|| beside.to_owned());
-    let output = options.output.clone().unwrap_or_else(|| beside.join("benchmarks.json"));
+    let output = match &options.output {
+        Some(output) => output.clone(),
+        None => beside()?.join("benchmarks.json"),
+    };
+    with_bench(options, |bench| {
+        let mut report = Report::new(machine::describe(&bench.folder)?, options);
+        for row in rows {
+            report.rows.extend(row.run(bench)?);
+            // What is measured stays, whatever becomes of the next row.
+            report.write(&output)?;
+        }
+        let mut out = io::stdout().lock();
+        write!(out, "{report}")?;
+        writeln!(out, "\nThe report as JSON: {}", output.display())?;
+        Ok(())
+    })
+}
+
+/// With all that a run has at hand, and a folder that is removed at its end.
+fn with_bench(options: &RunOptions, run: impl FnOnce(&Bench) -> Result<()>) -> Result<()> {
+    let beside = beside()?;
+    let data = options.data.clone().unwrap_or_else(|| beside.clone());
     let folder = tempfile::Builder::new()
         .prefix("vdom-bench-")
         .tempdir_in(&data)
         .map_err(|error| format!("cannot make a folder in {}: {error}", data.display()))?;
     let bench = Bench {
         vdom: options.vdom.clone().unwrap_or_else(|| beside.join("vdom")),
-        echo: program.clone(),
+        echo: std::env::current_exe()?,
         folder: folder.path().to_owned(),
         access_log: options.access_log,
         tree: options.tree.clone(),
@@ -120,16 +142,12 @@ fn run(options: &RunOptions, rows: &[Row]) -> Result<()> {
         turn: Duration::from_secs(options.seconds),
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
     };
-
     machine::pin_generator();
-    let mut report = Report::new(machine::describe(folder.path())?, options);
-    for row in rows {
-        report.rows.extend(row.run(&bench)?);
-        // What is measured stays, whatever becomes of the next row.
-        report.write(&output)?;
-    }
-    let mut out = io::stdout().lock();
-    write!(out, "{report}")?;
-    writeln!(out, "\nThe report as JSON: {}", output.display())?;
-    Ok(())
+    run(&bench)
+}
+
+/// The folder of this program.
+fn beside() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    Ok(program.parent().ok_or("this program has no folder")?.to_owned())
 }

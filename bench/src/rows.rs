@@ -15,6 +15,8 @@ mod replay;
 mod scaling;
 mod start;
 
+pub(crate) use large_write::put;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;

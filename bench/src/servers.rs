@@ -20,7 +20,8 @@ use crate::load::Calls;
 use crate::load::fan_out::{Watches, Writes};
 pub(crate) use calls::etcd as etcd_api;
 pub(crate) use calls::{
-    BRANCH, KEYS as WRITES_TOLD_APART, Noise, REPO, VALUE_BYTES, put_without_content, write_request,
+    BRANCH, KEYS as WRITES_TOLD_APART, Noise, REPO, VALUE_BYTES, put_without_content, read_request,
+    write_request,
 };
 pub(crate) use client::{Client, connect};
 pub(crate) use etcd::{Etcd, etcd, etcd_ranges, start_etcd, watched_etcd};

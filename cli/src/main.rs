@@ -6,6 +6,8 @@
     reason = "doc comments of arguments are help texts, where REPO[@BRANCH] is no link"
 )]
 
+#[cfg(feature = "count-allocations")]
+mod allocation_count;
 mod commands;
 mod data;
 mod exit;
@@ -27,6 +29,8 @@ use crate::output::Output;
 fn main() -> ExitCode {
     // Before anything may open a TLS connection; only a second call can fail.
     let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    #[cfg(feature = "count-allocations")]
+    allocation_count::serve();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error, std::env::args_os().skip(1)).into(),

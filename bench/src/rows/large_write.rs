@@ -99,7 +99,8 @@ fn grown(gateway: &Gateway, write: impl FnOnce() -> Result<Duration>) -> Result<
     Ok((length, peak.saturating_sub(before) as f64 / 1e6))
 }
 
-fn put(gateway: &Gateway, path: &str, content: &[u8]) -> Result<Duration> {
+/// Writes a content by REST; how long it took.
+pub(crate) fn put(gateway: &Gateway, path: &str, content: &[u8]) -> Result<Duration> {
     let start = Instant::now();
     let mut connection = TcpStream::connect(gateway.http)?;
     write!(

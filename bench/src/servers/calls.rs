@@ -36,7 +36,7 @@ impl Reads {
 }
 
 /// Asks for the latest version of a node.
-pub(super) fn read_request(path: String) -> ReadSnapshotRequest {
+pub(crate) fn read_request(path: String) -> ReadSnapshotRequest {
     ReadSnapshotRequest {
         repo: REPO.to_owned(),
         branch: BRANCH.to_owned(),

@@ -13,7 +13,7 @@ use vdom_proto::v1::ListBranchesRequest;
 
 use super::calls::{self, BRANCH, DiffWrites, READ_PATH, REPO, Reads, VALUE_BYTES};
 use super::client::{self, Client};
-use super::process::{self, Memory, ServerProcess, free_port};
+use super::process::{self, Memory, ServerProcess, Wrapper, free_port};
 use super::watches::{self, ChangeStreams};
 use super::{Side, WatchedSide};
 use crate::Result;
@@ -45,6 +45,11 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it; `name` is its folder's, too.
     pub(crate) fn start(bench: &Bench, name: &str) -> Result<Self> {
+        Self::start_under(bench, name, &Wrapper::default())
+    }
+
+    /// The same, within another program.
+    pub(crate) fn start_under(bench: &Bench, name: &str, wrapper: &Wrapper) -> Result<Self> {
         let folder = bench.folder.join(name);
         std::fs::create_dir(&folder)?;
         let secret = folder.join("secret");
@@ -65,7 +70,8 @@ impl Gateway {
             ("auth.key_files", key),
         ];
         let command_line = command_line(bench, "gateway", &settings);
-        let mut process = ServerProcess::start(name, &bench.vdom, &folder, &command_line)?;
+        let mut process =
+            ServerProcess::start_under(wrapper, name, &bench.vdom, &folder, &command_line)?;
         process.await_port(address)?;
         Ok(Self { process, address, http, admin, secret, token, version, folder, command_line })
     }

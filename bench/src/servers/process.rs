@@ -14,7 +14,7 @@ use crate::{Failure, Result};
 /// At most one tick in such a time, and a server is at rest.
 const REST: Duration = Duration::from_millis(250);
 const REST_DEADLINE: Duration = Duration::from_secs(20);
-const START_DEADLINE: Duration = Duration::from_secs(30);
+const START_DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) struct ServerProcess {
     name: String,
@@ -22,9 +22,32 @@ pub(crate) struct ServerProcess {
     log: PathBuf,
 }
 
+/// What a server runs within: a program that becomes it, or stays beside it.
+#[derive(Debug, Default)]
+pub(crate) struct Wrapper {
+    /// The program and its arguments; none for nothing.
+    pub(crate) command: Vec<String>,
+    /// Of the server's environment.
+    pub(crate) variables: Vec<(&'static str, String)>,
+}
+
 impl ServerProcess {
     /// Starts a program in a clean environment; its log goes into `folder`.
     pub(crate) fn start<I>(name: &str, program: &Path, folder: &Path, arguments: I) -> Result<Self>
+    where
+        I: IntoIterator<Item: AsRef<std::ffi::OsStr>>,
+    {
+        Self::start_under(&Wrapper::default(), name, program, folder, arguments)
+    }
+
+    /// The same, within another program.
+    pub(crate) fn start_under<I>(
+        wrapper: &Wrapper,
+        name: &str,
+        program: &Path,
+        folder: &Path,
+        arguments: I,
+    ) -> Result<Self>
     where
         I: IntoIterator<Item: AsRef<std::ffi::OsStr>>,
     {
@@ -35,17 +58,24 @@ impl ServerProcess {
         // ends it even where this one is killed.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "taskset", "-c", &SERVER_CORE.to_string()])
+            .args(&wrapper.command)
             .arg(program)
             .args(arguments)
             .current_dir(folder)
             .env_clear()
             .env("PATH", path)
+            .envs(wrapper.variables.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()
             .map_err(|error| format!("cannot start {name} through setpriv: {error}"))?;
         Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// As the system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it is called in a report.

@@ -12,7 +12,7 @@ use super::Side;
 use super::calls::{self, READ_PATH, Reads, VALUE_BYTES, read_request};
 use super::client;
 use super::gateway::{Gateway, command_line};
-use super::process::{Memory, ServerProcess, free_port};
+use super::process::{Memory, ServerProcess, Wrapper, free_port};
 use crate::Result;
 use crate::load::Calls;
 use crate::rows::Bench;
@@ -30,6 +30,16 @@ pub(crate) struct Sidecar {
 
 impl Sidecar {
     pub(crate) fn start(bench: &Bench, gateway: &Gateway, name: &str) -> Result<Self> {
+        Self::start_under(bench, gateway, name, &Wrapper::default())
+    }
+
+    /// The same, within another program.
+    pub(crate) fn start_under(
+        bench: &Bench,
+        gateway: &Gateway,
+        name: &str,
+        wrapper: &Wrapper,
+    ) -> Result<Self> {
         let folder = bench.folder.join(name);
         std::fs::create_dir(&folder)?;
         let token_file = folder.join("token");
@@ -43,7 +53,8 @@ impl Sidecar {
             ("auth.key_files", gateway.secret.display().to_string()),
         ];
         let arguments = command_line(bench, "sidecar", &settings);
-        let mut process = ServerProcess::start(name, &bench.vdom, &folder, arguments)?;
+        let mut process =
+            ServerProcess::start_under(wrapper, name, &bench.vdom, &folder, arguments)?;
         process.await_port(address)?;
         let (token, version) = (gateway.token.clone(), gateway.version.clone());
         Ok(Self { process, address, token, version })
@@ -62,7 +73,8 @@ impl Sidecar {
         let write = calls::write_request(READ_PATH.to_owned(), &value, 1);
         // It may listen before it has found its gateway.
         while let Err(status) = client.write_diff(write.clone()).await {
-            if status.code() != Code::Unavailable || Instant::now() > deadline {
+            let may_pass = matches!(status.code(), Code::Unavailable | Code::Unknown);
+            if !may_pass || Instant::now() > deadline {
                 return Err(format!("the sidecar refused a write: {status}").into());
             }
             tokio::time::sleep(ASK_AGAIN_AFTER).await;

@@ -1,0 +1,149 @@
+//! What a call costs in counts, which other work on the machine cannot blur: instructions, heap
+//! allocations, system calls, wake-ups and bytes that go into files, all of them the server's.
+
+mod budget;
+mod instrument;
+mod strace_log;
+mod workloads;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use self::budget::{Budget, Cost, Costs};
+use self::instrument::{Counted, Instrument, Kind};
+use self::workloads::{OF_GATEWAY, Workload};
+use crate::Result;
+use crate::rows::Bench;
+use crate::servers::{Gateway, Sidecar};
+
+const KINDS: [Kind; 3] = [Kind::Allocations, Kind::Strace, Kind::Callgrind];
+
+/// Where counts are compared with what they were.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// The profile of cargo that vdom was built with
+    #[arg(long, value_name = "NAME", default_value = "dev")]
+    profile: String,
+    /// Fail where a count is more than 5 % above what stands in this file
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// Write the counts into this file
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    write: Option<PathBuf>,
+}
+
+/// Counts everything, prints it, and compares or keeps it.
+pub(crate) fn run(arguments: &Arguments, bench: &Bench) -> Result<()> {
+    let mut costs = Costs::new();
+    for kind in KINDS {
+        count_gateway(bench, kind, &mut costs)?;
+        count_sidecar(bench, kind, &mut costs)?;
+    }
+    print(&costs)?;
+    if let Some(path) = &arguments.write {
+        let mut budget = if path.exists() { Budget::read(path)? } else { Budget::default() };
+        budget.0.insert(arguments.profile.clone(), costs);
+        return budget.write(path);
+    }
+    let Some(path) = &arguments.check else { return Ok(()) };
+    let budget = Budget::read(path)?;
+    let before = budget.0.get(&arguments.profile).cloned().unwrap_or_default();
+    let grown = budget::grown(&before, &costs);
+    if grown.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "a call costs more than {} says; make it cheaper, or change that file in the same commit \
+         (`make bench-counts`):\n{}",
+        path.display(),
+        grown.join("\n")
+    )
+    .into())
+}
+
+fn count_gateway(bench: &Bench, kind: Kind, costs: &mut Costs) -> Result<()> {
+    let name = format!("counted-gateway-{kind:?}");
+    let mut instrument = Instrument::new(kind, &bench.folder.join(format!("{name}-counts")))?;
+    let mut gateway = Gateway::start_under(bench, &name, &instrument.wrapper())?;
+    let mut counted = Vec::new();
+    for workload in OF_GATEWAY {
+        let done = bench.runtime.block_on(async {
+            let mut prepared = workloads::prepare(workload, bench, &gateway).await?;
+            gateway.process.settle()?;
+            let begun = instrument.begin(&gateway.process)?;
+            let answered = workloads::run(workload, &mut prepared, bench, &gateway).await?;
+            gateway.process.settle()?;
+            instrument.end(&gateway.process, begun, answered)
+        })?;
+        counted.push((workload, done));
+    }
+    gateway.process.terminate()?;
+    add(&instrument, counted, costs)
+}
+
+fn count_sidecar(bench: &Bench, kind: Kind, costs: &mut Costs) -> Result<()> {
+    let name = format!("counted-sidecar-{kind:?}");
+    let mut instrument = Instrument::new(kind, &bench.folder.join(format!("{name}-counts")))?;
+    let gateway = Gateway::start(bench, &format!("{name}-gateway"))?;
+    let mut sidecar = Sidecar::start_under(bench, &gateway, &name, &instrument.wrapper())?;
+    sidecar.fill_cache(bench)?;
+    let workload = Workload::CachedRead;
+    let done = bench.runtime.block_on(async {
+        let mut prepared = workloads::readers(sidecar.address, &gateway.token).await?;
+        sidecar.process.settle()?;
+        let begun = instrument.begin(&sidecar.process)?;
+        let answered = workloads::run(workload, &mut prepared, bench, &gateway).await?;
+        sidecar.process.settle()?;
+        instrument.end(&sidecar.process, begun, answered)
+    })?;
+    sidecar.process.terminate()?;
+    add(&instrument, vec![(workload, done)], costs)
+}
+
+/// Notes what was counted, for each call.
+fn add(
+    instrument: &Instrument,
+    counted: Vec<(Workload, Counted)>,
+    costs: &mut Costs,
+) -> Result<()> {
+    for (workload, counted) in counted {
+        let cost = costs.entry(workload.name().to_owned()).or_default();
+        let calls = workload.calls() as f64;
+        let mut note = |what: &str, count: u64| {
+            cost.insert(what.to_owned(), (count as f64 / calls * 100.0).round() / 100.0);
+        };
+        match counted {
+            Counted::Instructions(count) => note("instructions", count),
+            Counted::Allocations { count, bytes } => {
+                note("allocations", count);
+                note("allocated bytes", bytes);
+            }
+            Counted::SystemCalls { answered, all } => {
+                let whole = instrument.system_calls(&[all])?;
+                note("system calls", whole.total());
+                note("wake-ups", whole.wake_ups);
+                note("bytes written until answered", instrument.system_calls(&answered)?.written);
+                note("bytes written in all", whole.written);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn print(costs: &Costs) -> Result<()> {
+    let columns: BTreeSet<&str> = costs.values().flat_map(Cost::keys).map(String::as_str).collect();
+    let columns: Vec<_> = columns.into_iter().collect();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "| a call | {} |", columns.join(" | "))?;
+    writeln!(out, "|---|{}", "---:|".repeat(columns.len()))?;
+    for workload in OF_GATEWAY.into_iter().chain([Workload::CachedRead]) {
+        let Some(cost) = costs.get(workload.name()) else { continue };
+        let cells =
+            columns.iter().map(|what| cost.get(*what).map_or(String::new(), f64::to_string));
+        writeln!(out, "| {} | {} |", workload.describe(), cells.collect::<Vec<_>>().join(" | "))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The counts that stand in a file, and what may not grow.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// What a call costs, by what is counted.
+pub(super) type Cost = BTreeMap<String, f64>;
+
+/// The costs of a call of each workload.
+pub(super) type Costs = BTreeMap<String, Cost>;
+
+/// Growth up to this part is no growth.
+const TOLERANCE: f64 = 0.05;
+/// Less than so much of a whole is no growth either: a count of 0.01 a call may double.
+const LEAST: f64 = 0.05;
+
+/// A file of counts: for each build, as a profile of cargo names it, its costs.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(super) struct Budget(pub(super) BTreeMap<String, Costs>);
+
+impl Budget {
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(path, text)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+    }
+}
+
+/// Every count that is higher than it was, a line each.
+pub(super) fn grown(budget: &Costs, counted: &Costs) -> Vec<String> {
+    let mut grown = Vec::new();
+    for (workload, cost) in counted {
+        for (what, now) in cost {
+            let before = budget.get(workload).and_then(|cost| cost.get(what)).copied();
+            match before {
+                None => grown.push(format!("{workload}: {what} is {now}, and is not in the file")),
+                Some(before) if *now > before * (1.0 + TOLERANCE) + LEAST => {
+                    let part = (now / before - 1.0) * 100.0;
+                    grown.push(format!(
+                        "{workload}: {what} grew from {before} to {now} ({part:.1} %)"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    grown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn costs(workload: &str, what: &str, count: f64) -> Costs {
+        Costs::from([(workload.to_owned(), Cost::from([(what.to_owned(), count)]))])
+    }
+
+    #[test]
+    fn growth_above_five_percent_is_told() {
+        let budget = costs("write", "system calls", 10.0);
+        assert!(grown(&budget, &costs("write", "system calls", 10.5)).is_empty());
+        assert!(grown(&budget, &costs("write", "system calls", 2.0)).is_empty());
+        let told = grown(&budget, &costs("write", "system calls", 10.7));
+        assert_eq!(told, ["write: system calls grew from 10 to 10.7 (7.0 %)"]);
+        let told = grown(&budget, &costs("read", "system calls", 1.0));
+        assert_eq!(told, ["read: system calls is 1, and is not in the file"]);
+        let told = grown(&costs("write", "wake-ups", 0.01), &costs("write", "wake-ups", 0.03));
+        assert!(told.is_empty());
+    }
+}

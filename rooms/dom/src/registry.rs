@@ -190,7 +190,7 @@ impl BranchRegistry {
         loop {
             let handle = self.get_or_open(permit, address, create).await?;
             attempts += 1;
-            match handle.verify_head().await {
+            match handle.verify_known_head().await {
                 Err(_) if handle.branch.is_retired() && attempts < OPEN_ATTEMPTS_MAX => {}
                 verified => return verified.map(|()| handle),
             }

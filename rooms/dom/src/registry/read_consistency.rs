@@ -21,13 +21,20 @@ impl BranchHandle {
     /// # Errors
     /// `NotFound` where the branch turns out to be deleted.
     pub(crate) async fn verify_head(&self) -> Result<()> {
-        // What nobody else appends to ends where it is known to end, once it has begun: who
-        // creates a branch appends its first batch beside the writer.
-        if self.branch.is_shared() || self.branch.head().number == 0 {
-            self.ask(|reply| Command::VerifyHead { reply }).await?;
-        }
+        self.ask(|reply| Command::VerifyHead { reply }).await?;
         if self.branch.head().closed {
             return Err(writer::branch_deleted(&self.branch));
+        }
+        Ok(())
+    }
+
+    /// Proves the head where it may be another than is known here. Unlike [`Self::verify_head`]
+    /// it need not come after what is asked of the writer now.
+    pub(crate) async fn verify_known_head(&self) -> Result<()> {
+        let head = self.branch.head();
+        // Who creates a branch appends its first batch beside the writer.
+        if self.branch.is_shared() || head.number == 0 || head.closed {
+            return self.verify_head().await;
         }
         Ok(())
     }

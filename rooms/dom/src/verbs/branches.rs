@@ -220,10 +220,10 @@ async fn verify(
     handle: &BranchHandle,
     revision: Option<u64>,
 ) -> Result<()> {
-    handle.verify_head().await?;
+    handle.verify_known_head().await?;
     let revision = revision.unwrap_or_else(|| handle.branch.head().revision);
     let Some(owner) = live_owner(registry, permit, handle, revision).await? else { return Ok(()) };
-    match owner.verify_head().await {
+    match owner.verify_known_head().await {
         // A log that has ended stays.
         Err(error) if error.code == ErrorCode::NotFound => Ok(()),
         verified => verified,

@@ -36,7 +36,7 @@ async fn a_build_runs_in_the_mirrored_vendored_tree_while_both_sides_edit() {
     let mut edits = 0_u32;
     while !building.is_finished() {
         scene.put("src/there.rs", &module("there", edits)).await;
-        scene.write("src/here.rs", &module("here", edits));
+        scene.replace("src/here.rs", &module("here", edits));
         edits += 1;
         // Edits as people and agents make them, not as fast as can be.
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -66,6 +66,13 @@ impl Scene {
         fs::write(path, content).expect("written");
     }
 
+    /// Replaces a file of the directory at once: who reads it meanwhile has one or the other.
+    fn replace(&self, path: &str, content: &str) {
+        let new = self.folder.path().join("replacement");
+        fs::write(&new, content).expect("written");
+        fs::rename(new, self.path(path)).expect("replaced");
+    }
+
     /// Writes a file of the branch.
     async fn put(&self, path: &str, content: &str) {
         self.client.clone().overwrite(path, content.as_bytes()).await.expect("written");

@@ -71,6 +71,7 @@ impl Slot {
             || self.cell.get().is_some_and(|open| {
                 let branch = &open.branch;
                 Arc::strong_count(open) > 1
+                    || open.writer.is_busy()
                     || branch.watchers() > 0
                     || branch.watermark().number < branch.head().number
             })
@@ -190,7 +191,7 @@ impl BranchRegistry {
         loop {
             let handle = self.get_or_open(permit, address, create).await?;
             attempts += 1;
-            match handle.verify_known_head().await {
+            match handle.verify_head_if_shared().await {
                 Err(_) if handle.branch.is_retired() && attempts < OPEN_ATTEMPTS_MAX => {}
                 verified => return verified.map(|()| handle),
             }

@@ -110,14 +110,15 @@ impl Writer {
             Commands::Alone(command) => self.answer_one(command).await,
             Commands::None => {}
         }
-        if early.are_due(self.branch.head().revision) {
-            self.write_sets(Vec::new(), early).await;
-        }
         let verifications = std::mem::take(&mut gathered.verifications);
         if !verifications.is_empty() {
             let verified = self.verify_head().await;
             let answers = verified.map(|()| verifications.iter().map(|_| Ok(())).collect());
             answer_each(verifications.into_iter(), answers);
+        }
+        // Each round answers those that are due.
+        while early.are_due(self.branch.head().revision) {
+            self.write_sets(Vec::new(), early).await;
         }
     }
 

@@ -28,9 +28,10 @@ impl BranchHandle {
         Ok(())
     }
 
-    /// Proves the head where it may be another than is known here. Unlike [`Self::verify_head`]
-    /// it need not come after what is asked of the writer now.
-    pub(crate) async fn verify_known_head(&self) -> Result<()> {
+    /// Proves the head where others may append to the log. Where nobody else does, the log ends
+    /// where this process knows that it ends: what its own writer is doing now need not be waited
+    /// for, as [`Self::verify_head`] does.
+    pub(crate) async fn verify_head_if_shared(&self) -> Result<()> {
         let head = self.branch.head();
         // Who creates a branch appends its first batch beside the writer.
         if self.branch.is_shared() || head.number == 0 || head.closed {

@@ -112,6 +112,10 @@ async fn begun(
     if handle.branch.log == log {
         return Ok(handle);
     }
+    match handle.verify_head().await {
+        Err(_) if handle.branch.is_retired() => {}
+        verified => verified?,
+    }
     registry.verified_existing(permit, address).await
 }
 
@@ -220,10 +224,10 @@ async fn verify(
     handle: &BranchHandle,
     revision: Option<u64>,
 ) -> Result<()> {
-    handle.verify_known_head().await?;
+    handle.verify_head_if_shared().await?;
     let revision = revision.unwrap_or_else(|| handle.branch.head().revision);
     let Some(owner) = live_owner(registry, permit, handle, revision).await? else { return Ok(()) };
-    match owner.verify_known_head().await {
+    match owner.verify_head_if_shared().await {
         // A log that has ended stays.
         Err(error) if error.code == ErrorCode::NotFound => Ok(()),
         verified => verified,

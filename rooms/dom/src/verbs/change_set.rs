@@ -1,8 +1,8 @@
 //! `WriteDiffs` and `WriteDiffsStream`: several diffs accepted as one.
 //!
 //! The diffs are checked and stored as they come; then the branch's writer evaluates
-//! all of them against the head before the set, each node at most once and one path
-//! per node after it, and one append makes them visible.
+//! all of them against the state before the set, each node at most once and one path
+//! per node after it, and one append makes them visible, with other sets that waited.
 
 use std::sync::Arc;
 

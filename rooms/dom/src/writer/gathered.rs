@@ -20,8 +20,8 @@ pub(super) struct PendingSet {
     pub proposal: Box<SetProposal>,
     pub reply: Reply<SetOutcome>,
     pub arrived_at: Instant,
-    /// Its room in the queue, until it is answered.
-    _place: OwnedSemaphorePermit,
+    /// Its room in the queue, in bytes, until it is answered.
+    pub place: OwnedSemaphorePermit,
 }
 
 /// Commands of one kind, and whoever wants the head proven.
@@ -56,7 +56,7 @@ impl Gathered {
             (Commands::None | Commands::Sets(_), Command::WriteSet { proposal, reply }) => {
                 self.changes += proposal.items.len();
                 let arrived_at = Instant::now();
-                let pending = PendingSet { proposal, reply, arrived_at, _place: place };
+                let pending = PendingSet { proposal, reply, arrived_at, place };
                 match &mut self.commands {
                     Commands::Sets(sets) => sets.push(pending),
                     none => *none = Commands::Sets(vec![pending]),
@@ -73,9 +73,11 @@ impl Gathered {
             }
             (none @ Commands::None, Command::Write { proposal, reply }) => {
                 *none = Commands::Writes(vec![(proposal, reply)]);
+                self.changes += 1;
             }
             (none @ Commands::None, Command::Pin { pin, reply }) => {
                 *none = Commands::Pins(vec![(pin, reply)]);
+                self.changes += 1;
             }
             (none @ Commands::None, command) => *none = Commands::Alone(command),
             (_, command) => return Some(Queued { command, place }),

@@ -50,6 +50,12 @@ impl CommandQueue {
         self.commands.send(Queued { command, place }).await.map_err(|_| writer_gone())
     }
 
+    /// Whether something that was asked is not answered yet, whoever waits for it.
+    pub(crate) fn is_busy(&self) -> bool {
+        // Each command holds its room.
+        Arc::strong_count(&self.free_bytes) > 1
+    }
+
     /// Has the head proven soon; a full queue does that anyway.
     pub(crate) fn request_verification(&self) {
         let (reply, _) = oneshot::channel();

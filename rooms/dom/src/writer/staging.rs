@@ -13,7 +13,7 @@ use vdom_core::{
     Change, ChangeKind, ChangeSetHeader, ChangeSetPosition, ConflictId, Content, Error, Hash, Node,
     NodeId, NodeKind, NodePath, Operation, OperationId, Result,
 };
-use vdom_store::OperationKey;
+use vdom_store::{ChunkId, OperationKey};
 
 use crate::branch::usage::Usage;
 use crate::branch::{AppliedChange, Branch, after_change, idempotency, next_clock};
@@ -94,13 +94,14 @@ impl<'a> Staging<'a> {
         }
     }
 
-    /// What is staged from here on is a change set, or the one diff of it.
+    /// What is staged from here on is a change set. `None` for one of a single diff, which is
+    /// written as a plain change.
     pub(super) fn begin_set(&mut self, set: Option<StagedSet>) {
         self.set = set;
         self.set_begins = (self.changes.len(), self.end);
     }
 
-    /// Where the branch was before the change set that is evaluated now.
+    /// Where the branch was before the change set of several diffs that is evaluated now.
     pub(super) fn before_set(&self) -> Option<StagedEnd> {
         self.set.as_ref().map(|_| self.set_begins.1)
     }
@@ -133,8 +134,15 @@ impl<'a> Staging<'a> {
 
     /// How many bytes the changes of the set take in a batch.
     pub(super) fn bytes_of_set(&self) -> usize {
-        let changes = &self.changes[self.set_begins.0..];
-        changes.iter().map(|(record, applied)| record.len() + applied.entry.diff.len()).sum()
+        let changes = self.changes[self.set_begins.0..].iter();
+        let of_change = |(record, applied): &(Vec<u8>, AppliedChange)| {
+            let named = match &applied.node.content {
+                Content::Chunked(chunks) => chunks.len(),
+                Content::Inline(_) | Content::Part(_) => 0,
+            };
+            record.len() + applied.entry.diff.len() + named * size_of::<ChunkId>()
+        };
+        changes.map(of_change).sum::<usize>() + size_of::<OperationKey>()
     }
 
     /// Whether a set that stands has this operation.

@@ -1,11 +1,12 @@
 //! Change sets that wait together: evaluated one after the other, appended as one batch.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use vdom_core::Result;
 use vdom_core::dom::calls::SetOutcome;
-use vdom_core::limits::{BATCH_CONTENT_MAX_BYTES, BATCH_MAX_CHANGES};
+use vdom_core::limits::{BATCH_CONTENT_MAX_BYTES, BATCH_MAX_CHANGES, WRITER_QUEUE_MAX_BYTES};
 
 use crate::metrics::Outcome;
 use crate::records::ControlRecord;
@@ -21,6 +22,8 @@ use crate::writer::{SetProposal, Writer, kept_conflicts, set_proposal};
 const EARLY_MAX: Duration = Duration::from_millis(100);
 /// So many sets of a branch may wait so.
 const EARLY_SETS_MAX: usize = 256;
+/// And so many bytes of them, which leave room in the queue for what they wait for.
+const EARLY_SETS_MAX_BYTES: usize = WRITER_QUEUE_MAX_BYTES / 4;
 
 /// The sets of a branch that expect a revision that is still to come.
 #[derive(Default)]
@@ -30,6 +33,11 @@ impl EarlySets {
     /// When the first of them has waited long enough.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.0.iter().map(deadline).min()
+    }
+
+    fn have_room_for(&self, set: &PendingSet) -> bool {
+        let bytes = self.0.iter().chain([set]).map(|set| set.place.num_permits()).sum::<usize>();
+        self.0.len() < EARLY_SETS_MAX && bytes <= EARLY_SETS_MAX_BYTES
     }
 
     /// Whether one of them can be answered where the branch is at this revision.
@@ -45,7 +53,7 @@ fn deadline(set: &PendingSet) -> Instant {
     set.arrived_at + EARLY_MAX
 }
 
-/// The first of the sets that wait, evaluated against a head that may turn out not to be it.
+/// The first of the sets that wait, evaluated against a head that is not proven yet.
 struct EvaluatedSets<'a> {
     staging: Staging<'a>,
     /// One for each of them.
@@ -64,13 +72,13 @@ impl Writer {
             let sets: Vec<_> = pending.iter().map(|set| &*set.proposal).collect();
             let verdicts = match self.write_some_sets(&sets).await {
                 Ok(verdicts) => verdicts,
-                // It may be about the first of them alone.
-                Err(error) => vec![Err(error)],
+                // Some of them may stand in the log: none is tried again here.
+                Err(error) => sets.iter().map(|_| Err(error.clone())).collect(),
             };
             let now = Instant::now();
             let answered = pending.drain(..verdicts.len());
             for (set, verdict) in answered.zip(verdicts) {
-                let may_wait = deadline(&set) > now && early.0.len() < EARLY_SETS_MAX;
+                let may_wait = deadline(&set) > now && early.have_room_for(&set);
                 match verdict {
                     Ok(SetVerdict::Early(_)) if may_wait => early.0.push(set),
                     verdict => {
@@ -114,15 +122,17 @@ impl Writer {
         let mut staging = Staging::new(&self.branch, now_ms);
         let mut verdicts = Vec::new();
         let mut bytes = 0;
+        let mut same = HashSet::new();
         for (at, set) in sets.iter().enumerate() {
             let is_first = at == 0;
-            // The same operation may be the same request.
-            let is_repeated = set.operation.is_some_and(|(_, key)| staging.is_staged(&key));
+            // The same operation may be the same request, which only the log can tell.
+            let key = set.operation.map(|(_, key)| key);
+            let is_in_batch = key.is_some_and(|key| staging.is_staged(&key) || same.contains(&key));
             // What packs hold, or will hold, has a batch of its own.
             let has_packs = !set.packs.is_empty() || !sets[0].packs.is_empty();
             let has_room = staging.changes.len() + set.items.len() <= BATCH_MAX_CHANGES
                 && bytes <= BATCH_CONTENT_MAX_BYTES;
-            if !is_first && (is_repeated || has_packs || !has_room) {
+            if !is_first && (is_in_batch || has_packs || !has_room) {
                 break;
             }
             let verdict = set_proposal::evaluate(&mut staging, set).await;
@@ -137,6 +147,9 @@ impl Writer {
                 staging.accept_set();
             } else {
                 staging.drop_set();
+            }
+            if matches!(verdict, Ok(SetVerdict::Same(_))) {
+                same.extend(key);
             }
             verdicts.push(verdict);
         }

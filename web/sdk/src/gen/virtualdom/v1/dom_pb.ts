@@ -443,7 +443,8 @@ export type WriteDiffsRequest = Message<"virtualdom.v1.WriteDiffsRequest"> & {
   /**
    * 0: any; else the branch must be at this revision. One that is still to
    * come is waited for, for up to 100 ms: sets may be sent one after the other
-   * before the first is answered.
+   * before the first is answered. Sets that are staged, those with contents
+   * above 1 MiB, are refused at once.
    *
    * @generated from field: uint64 expected_revision = 5;
    */

@@ -7,6 +7,7 @@ use vdom_core::dom::calls::{
     SetWritten, Subscribe,
 };
 use vdom_core::limits::{CHUNK_BYTES, SUBSCRIPTION_QUEUE_MAX_EVENTS};
+use vdom_store::memory::AppendFault;
 
 use tokio::time::Instant;
 
@@ -395,4 +396,66 @@ async fn a_set_waits_a_moment_for_the_revision_that_it_expects() {
     let refused = write_set(&room, request, vec![create("never", "1")]).await.expect_err("refused");
     assert_eq!((refused.code, refused.revision), (ErrorCode::FailedPrecondition, Some(23)));
     assert_eq!(begun.elapsed(), Duration::from_millis(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_a_batch_is_told_to_all_sets_in_it() {
+    let store = Arc::new(MemoryStore::new(1));
+    let room = room_over(store.clone());
+    put(&room, "before", "0").await;
+    // Whether the batch stands is not known, for a little more than six hours.
+    for _ in 0..10_900 {
+        store.fail_next_append(AppendFault::BeforeEffect);
+    }
+    let sets = (0..5).map(|at| write_set(&room, set(), vec![create(&format!("a{at}"), "1")]));
+    for answer in futures::future::join_all(sets).await {
+        assert_eq!(answer.expect_err("not known").code, ErrorCode::Unavailable);
+    }
+    // Nothing of it is tried again.
+    assert_eq!(put(&room, "after", "1").await.revision, 2);
+    assert_eq!(history(&room).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_operation_that_had_nothing_to_write_is_known_to_the_sets_behind_it() {
+    let room = room();
+    let seen = put(&room, "a", "1").await;
+    put(&room, "b", "1").await;
+    accepted(&room, overwrite("a", "2")).await;
+    // What it wants stands there already.
+    let same = || WriteDiffs { operation_id: Some(operation(9)), ..set() };
+    let wants = || {
+        let on_conflict = OnConflict::Merge;
+        vec![WriteDiff { on_conflict, ..edit(&seen, "a", Diff::put_file(b"2")) }]
+    };
+    let other = overwrite("a", "3");
+    let (first, between, again) = futures::join!(
+        write_set(&room, same(), wants()),
+        write_set(&room, set(), vec![other]),
+        write_set(&room, same(), wants()),
+    );
+    let revisions = |answer: Result<SetOutcome>| match answer {
+        Ok(SetOutcome::Written(written)) => (written.first_revision, written.last_revision),
+        other => panic!("not written: {other:?}"),
+    };
+    assert_eq!(revisions(first), (3, 3));
+    assert_eq!(revisions(between), (4, 4));
+    assert_eq!(revisions(again), (3, 3));
+    assert_eq!(text_at(&room, "a", None).await.as_deref(), Some("3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn early_sets_leave_room_for_what_they_wait_for() {
+    let room = room();
+    put(&room, "before", "0").await;
+    let content = "x".repeat(900_000);
+    // More than the queue of a branch takes, the first of them last.
+    let sent_ahead = (1..=60).rev().map(|revision| {
+        let request = WriteDiffs { expected_revision: Some(revision), ..set() };
+        write_set(&room, request, vec![create(&format!("file-{revision}"), &content)])
+    });
+    let answers = futures::future::join_all(sent_ahead).await;
+    let written = answers.iter().filter(|answer| matches!(answer, Ok(SetOutcome::Written(_))));
+    assert!(written.count() > 0);
+    assert!(matches!(answers.last(), Some(Ok(SetOutcome::Written(_)))));
 }

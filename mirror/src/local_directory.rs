@@ -40,6 +40,15 @@ pub(crate) enum LocalEntry {
     Unusable(UnusableEntry),
 }
 
+/// What became of a staged file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Install {
+    /// It was put in its place, where it stands so; `None`: somebody has taken it away again.
+    Done(Option<FileStat>),
+    /// Something else stands there by now; the file is still staged.
+    Refused,
+}
+
 /// What became of a swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exchange {
@@ -169,25 +178,24 @@ impl LocalDirectory {
     }
 
     /// Puts a staged file in its place, where `instead_of` still stands there.
-    /// Answers how it stands then; `None`: something else stands there now.
     pub(crate) fn install(
         &self,
         staged: &StagedFile,
         path: &[u8],
         instead_of: Option<&FileStat>,
-    ) -> io::Result<Option<FileStat>> {
+    ) -> io::Result<Install> {
         let target = match (self.stat(path), instead_of) {
             (LocalEntry::Nothing, None) => ExistingFile::Refuse,
             (LocalEntry::File(found), Some(expected)) if found == *expected => {
                 self.keep_permissions(staged, path)?;
                 match self.exchange(staged, path, expected)? {
                     Exchange::Done => return Ok(self.installed(path)),
-                    Exchange::Refused => return Ok(None),
+                    Exchange::Refused => return Ok(Install::Refused),
                     Exchange::NotOffered => ExistingFile::Overwrite,
                 }
             }
             (LocalEntry::Unusable(entry), _) => return Err(io::Error::other(Error::from(entry))),
-            _ => return Ok(None),
+            _ => return Ok(Install::Refused),
         };
         match self.confined_dir.take_in(&staged.folder, &staged.name, path, target) {
             Ok(()) => {}
@@ -195,7 +203,7 @@ impl LocalDirectory {
                 if error.kind() == io::ErrorKind::AlreadyExists
                     && self.stat(path) != LocalEntry::Nothing =>
             {
-                return Ok(None);
+                return Ok(Install::Refused);
             }
             Err(error)
                 if matches!(
@@ -210,11 +218,11 @@ impl LocalDirectory {
         Ok(self.installed(path))
     }
 
-    fn installed(&self, path: &[u8]) -> Option<FileStat> {
-        match self.stat(path) {
+    fn installed(&self, path: &[u8]) -> Install {
+        Install::Done(match self.stat(path) {
             LocalEntry::File(stat) => Some(stat),
             LocalEntry::Nothing | LocalEntry::Unusable(_) => None,
-        }
+        })
     }
 
     /// Swaps a staged file in, and looks at what came out: what somebody wrote since the

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::branch_side::{NodeChange, RemoteEntry};
 use crate::error::{Error, Result};
 use crate::fingerprint::{FileStat, Fingerprint};
-use crate::local_directory::LocalEntry;
+use crate::local_directory::{Install, LocalEntry};
 use crate::local_path::{LocalPath, shown};
 use crate::observer::{Direction, FileChange};
 use crate::session::MirrorSession;
@@ -292,17 +292,20 @@ impl MirrorSession<'_> {
             return Ok(());
         };
         match self.directory.install(content, path.as_bytes(), seen) {
-            Ok(Some(stat)) => {
+            Ok(Install::Done(stat)) => {
                 let what = match (undoes_deletion, seen) {
                     (true, _) => FileChange::Kept,
                     (false, None) => FileChange::New,
                     (false, Some(_)) => FileChange::Changed,
                 };
                 let (node, fingerprint) = (received.node.clone(), received.fingerprint);
-                self.record_agreed(path, node, fingerprint, Some(stat));
+                self.record_agreed(path, node, fingerprint, stat);
+                if stat.is_none() {
+                    pass.again.insert(path.clone());
+                }
                 self.report.moved(Direction::ToDirectory, what, path, None)
             }
-            Ok(None) => {
+            Ok(Install::Refused) => {
                 pass.again.insert(path.clone());
                 Ok(())
             }
@@ -328,11 +331,14 @@ impl MirrorSession<'_> {
         };
         let conflict = Conflict { node: received.node.clone(), fingerprint: received.fingerprint };
         match self.directory.install(&content, &theirs, before.as_ref()) {
-            Ok(Some(_)) => {
+            Ok(Install::Done(stat)) => {
+                if stat.is_none() {
+                    pass.again.insert(path.clone());
+                }
                 self.state.conflicts.insert(path.clone(), conflict);
                 self.report.conflict(path)
             }
-            Ok(None) => {
+            Ok(Install::Refused) => {
                 received.content = Some(content);
                 pass.again.insert(path.clone());
                 Ok(())

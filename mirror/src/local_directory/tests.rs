@@ -36,15 +36,19 @@ fn what_nobody_has_seen_is_not_written_over() {
     let read = |path: &str| fs::read_to_string(root.path().join(path)).expect("there");
     let brought =
         directory.install(&staged(&directory, "1", false), b"a/b", None).expect("brought");
-    assert_eq!(brought, Some(stat(&directory, "a/b")));
+    assert_eq!(brought, Install::Done(Some(stat(&directory, "a/b"))));
     let refused = directory.install(&staged(&directory, "2", false), b"a/b", None).expect("looked");
-    assert_eq!((refused, read("a/b")), (None, "1".to_owned()), "something stands there");
+    assert_eq!(
+        (refused, read("a/b")),
+        (Install::Refused, "1".to_owned()),
+        "something stands there"
+    );
 
     let seen = stat(&directory, "a/b");
     fs::write(root.path().join("a/b"), "edited").expect("written");
     let refused =
         directory.install(&staged(&directory, "2", false), b"a/b", Some(&seen)).expect("looked");
-    assert_eq!((refused, read("a/b")), (None, "edited".to_owned()), "it was edited since");
+    assert_eq!((refused, read("a/b")), (Install::Refused, "edited".to_owned()), "edited since");
     assert!(!directory.remove(&path("a/b"), &seen).expect("looked"), "it was edited since");
 
     let seen = stat(&directory, "a/b");

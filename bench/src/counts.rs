@@ -8,6 +8,7 @@ mod workloads;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -17,6 +18,7 @@ use self::instrument::{Counted, Instrument, Kind};
 use self::workloads::{OF_GATEWAY, Workload};
 use crate::Result;
 use crate::rows::Bench;
+use crate::servers::process::ServerProcess;
 use crate::servers::{Gateway, Sidecar};
 
 const KINDS: [Kind; 3] = [Kind::Allocations, Kind::Strace, Kind::Callgrind];
@@ -70,15 +72,8 @@ fn count_gateway(bench: &Bench, kind: Kind, costs: &mut Costs) -> Result<()> {
     let mut gateway = Gateway::start_under(bench, &name, &instrument.wrapper())?;
     let mut counted = Vec::new();
     for workload in OF_GATEWAY {
-        let done = bench.runtime.block_on(async {
-            let mut prepared = workloads::prepare(workload, bench, &gateway).await?;
-            gateway.process.settle()?;
-            let begun = instrument.begin(&gateway.process)?;
-            let answered = workloads::run(workload, &mut prepared, bench, &gateway).await?;
-            gateway.process.settle()?;
-            instrument.end(&gateway.process, begun, answered)
-        })?;
-        counted.push((workload, done));
+        let server = (&gateway.process, gateway.address());
+        counted.push((workload, count(bench, &mut instrument, server, &gateway, workload)?));
     }
     gateway.process.terminate()?;
     add(&instrument, counted, costs)
@@ -91,16 +86,28 @@ fn count_sidecar(bench: &Bench, kind: Kind, costs: &mut Costs) -> Result<()> {
     let mut sidecar = Sidecar::start_under(bench, &gateway, &name, &instrument.wrapper())?;
     sidecar.fill_cache(bench)?;
     let workload = Workload::CachedRead;
-    let done = bench.runtime.block_on(async {
-        let mut prepared = workloads::readers(sidecar.address, &gateway.token).await?;
-        sidecar.process.settle()?;
-        let begun = instrument.begin(&sidecar.process)?;
-        let answered = workloads::run(workload, &mut prepared, bench, &gateway).await?;
-        sidecar.process.settle()?;
-        instrument.end(&sidecar.process, begun, answered)
-    })?;
+    let server = (&sidecar.process, sidecar.address);
+    let done = count(bench, &mut instrument, server, &gateway, workload)?;
     sidecar.process.terminate()?;
     add(&instrument, vec![(workload, done)], costs)
+}
+
+/// Counts what a server, a gateway or a sidecar beside it, does for a workload.
+fn count(
+    bench: &Bench,
+    instrument: &mut Instrument,
+    (process, address): (&ServerProcess, SocketAddr),
+    gateway: &Gateway,
+    workload: Workload,
+) -> Result<Counted> {
+    bench.runtime.block_on(async {
+        let mut prepared = workloads::prepare(workload, bench, gateway, address).await?;
+        process.settle()?;
+        let begun = instrument.begin(process)?;
+        let answered = workloads::run(workload, &mut prepared, bench, gateway).await?;
+        process.settle()?;
+        instrument.end(process, begun, answered)
+    })
 }
 
 /// Notes what was counted, for each call.

@@ -2,6 +2,7 @@
 //! repeat.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,13 +105,13 @@ pub(super) struct Watched {
     watches: Vec<tokio::task::JoinHandle<()>>,
 }
 
-/// Makes a gateway's workload ready, connections and first calls included.
+/// Makes a workload of the server at `address` ready, connections and first calls included.
 pub(super) async fn prepare(
     workload: Workload,
     bench: &Bench,
     gateway: &Gateway,
+    address: SocketAddr,
 ) -> Result<Prepared> {
-    let address = gateway.address();
     Ok(match workload {
         Workload::Write => {
             let writers = connections(WRITERS as usize, address, &gateway.token).await?;
@@ -129,7 +130,7 @@ pub(super) async fn prepare(
 }
 
 /// Those who read the same node, of a gateway or a sidecar.
-pub(super) async fn readers(address: std::net::SocketAddr, token: &str) -> Result<Prepared> {
+async fn readers(address: SocketAddr, token: &str) -> Result<Prepared> {
     let connections = connections(CONNECTIONS, address, token).await?;
     let readers: Vec<_> =
         (0..READERS as usize).map(|at| connections[at % CONNECTIONS].clone()).collect();
@@ -178,11 +179,7 @@ pub(super) async fn run(
     Ok(Answered(vec![Window { from: begun, to: now()? }]))
 }
 
-async fn connections(
-    count: usize,
-    address: std::net::SocketAddr,
-    token: &str,
-) -> Result<Vec<Client>> {
+async fn connections(count: usize, address: SocketAddr, token: &str) -> Result<Vec<Client>> {
     try_join_all((0..count).map(|_| connect(address, token))).await
 }
 

@@ -7,10 +7,10 @@ use vdom_core::dom::calls::{
     SetWritten, Subscribe,
 };
 use vdom_core::limits::{CHUNK_BYTES, SUBSCRIPTION_QUEUE_MAX_EVENTS};
-use vdom_store::memory::AppendFault;
 
 use tokio::time::Instant;
 
+use super::faults::lose_appends_for_hours;
 use super::*;
 
 async fn write_set(
@@ -403,10 +403,7 @@ async fn what_becomes_of_a_batch_is_told_to_all_sets_in_it() {
     let store = Arc::new(MemoryStore::new(1));
     let room = room_over(store.clone());
     put(&room, "before", "0").await;
-    // Whether the batch stands is not known, for a little more than six hours.
-    for _ in 0..10_900 {
-        store.fail_next_append(AppendFault::BeforeEffect);
-    }
+    lose_appends_for_hours(&store);
     let sets = (0..5).map(|at| write_set(&room, set(), vec![create(&format!("a{at}"), "1")]));
     for answer in futures::future::join_all(sets).await {
         assert_eq!(answer.expect_err("not known").code, ErrorCode::Unavailable);

@@ -22,15 +22,19 @@ async fn an_unknown_outcome_is_settled_and_written_once() {
     assert_eq!(put(&room, "last", "x").await.revision, 3);
 }
 
+/// One every two seconds, for a little more than six hours.
+pub(super) fn lose_appends_for_hours(store: &MemoryStore) {
+    for _ in 0..10_900 {
+        store.fail_next_append(AppendFault::BeforeEffect);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_append_of_which_nobody_knows_is_given_up_after_hours() {
     let store = Arc::new(MemoryStore::new(1));
     let room = room_over(store.clone());
     put(&room, "before", "x").await;
-    // One every two seconds, for a little more than six hours.
-    for _ in 0..10_900 {
-        store.fail_next_append(AppendFault::BeforeEffect);
-    }
+    lose_appends_for_hours(&store);
     let unknown = room.write_diff(&caller("anna"), write("a", Diff::put_file(b"x"))).await;
     assert_eq!(unknown.expect_err("nobody knows").code, ErrorCode::Unavailable);
     // Who comes next finds what stands there.

@@ -37,6 +37,10 @@ pub(crate) struct Staging<'a> {
     pub(super) current: StagedState,
     /// What the change sets before it do.
     accepted: StagedState,
+    /// What single writes were answered under.
+    operations: HashMap<OperationKey, (Operation, Written)>,
+    /// The conflicts that single writes end.
+    resolved: HashSet<ConflictId>,
     /// The change set that is evaluated now; all of it against the state before it.
     pub(super) set: Option<StagedSet>,
     /// Where the staged changes of that set begin, and where the branch was then.
@@ -52,15 +56,12 @@ pub(super) struct StagedEnd {
     pub grown: Usage,
 }
 
-/// What staged changes make of nodes, paths and the rest.
+/// What staged changes make of nodes, paths and actors.
 #[derive(Default)]
 pub(super) struct StagedState {
     pub nodes: HashMap<NodeId, Arc<Node>>,
     pub paths: HashMap<NodePath, Option<NodeId>>,
     pub actors: HashMap<String, Arc<str>>,
-    pub operations: HashMap<OperationKey, (Operation, Written)>,
-    /// The conflicts that they end.
-    pub resolved: HashSet<ConflictId>,
 }
 
 /// A change set while it is staged.
@@ -89,6 +90,8 @@ impl<'a> Staging<'a> {
             end,
             current: StagedState::default(),
             accepted: StagedState::default(),
+            operations: HashMap::new(),
+            resolved: HashSet::new(),
             set: None,
             set_begins: (0, end),
         }
@@ -113,13 +116,10 @@ impl<'a> Staging<'a> {
 
     /// Lets the set stand: what comes is evaluated against what it leaves.
     pub(super) fn accept_set(&mut self) {
-        let StagedState { nodes, paths, actors, operations, resolved } =
-            std::mem::take(&mut self.current);
+        let StagedState { nodes, paths, actors } = std::mem::take(&mut self.current);
         self.accepted.nodes.extend(nodes);
         self.accepted.paths.extend(paths);
         self.accepted.actors.extend(actors);
-        self.accepted.operations.extend(operations);
-        self.accepted.resolved.extend(resolved);
         self.set = None;
     }
 
@@ -145,11 +145,6 @@ impl<'a> Staging<'a> {
         changes.map(of_change).sum::<usize>() + size_of::<OperationKey>()
     }
 
-    /// Whether a set that stands has this operation.
-    pub(super) fn is_staged(&self, key: &OperationKey) -> bool {
-        self.accepted.operations.contains_key(key)
-    }
-
     /// Whether a change of the set takes a node to `path`.
     pub(crate) fn is_taken_by_set(&self, path: &NodePath) -> bool {
         matches!(self.current.paths.get(path), Some(Some(_)))
@@ -162,7 +157,7 @@ impl<'a> Staging<'a> {
         let mut verdicts = Vec::with_capacity(proposals.len());
         for proposal in proposals {
             let repeated = proposal.operation.and_then(|(operation, key)| {
-                let first = known.get(&key).or_else(|| self.current.operations.get(&key))?;
+                let first = known.get(&key).or_else(|| self.operations.get(&key))?;
                 Some((operation, first.clone()))
             });
             let verdict = match repeated {
@@ -186,13 +181,13 @@ impl<'a> Staging<'a> {
     async fn evaluate_one(&mut self, proposal: &Proposal) -> Result<Verdict> {
         proposal.upload.check_age()?;
         let Some(id) = proposal.resolves else { return self.evaluate_open(proposal).await };
-        if self.current.resolved.contains(&id) {
+        if self.resolved.contains(&id) {
             return Err(no_open_conflict(self.branch, id));
         }
         open_conflict(self.branch, id).await?;
         let verdict = self.evaluate_open(proposal).await?;
         if matches!(verdict, Verdict::Accepted(_) | Verdict::Same(_)) {
-            self.current.resolved.insert(id);
+            self.resolved.insert(id);
         }
         Ok(verdict)
     }
@@ -278,7 +273,7 @@ impl<'a> Staging<'a> {
         self.current.nodes.insert(node.id, node.clone());
         self.current.actors.insert(change.actor.clone(), proposal.permit.subject().clone());
         if let Some((operation, key)) = proposal.operation {
-            self.current.operations.insert(key, (operation, written.clone()));
+            self.operations.insert(key, (operation, written.clone()));
         }
         self.end.revision = revision;
         self.end.hash = chain_hash(&record);

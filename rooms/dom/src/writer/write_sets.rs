@@ -122,12 +122,12 @@ impl Writer {
         let mut staging = Staging::new(&self.branch, now_ms);
         let mut verdicts = Vec::new();
         let mut bytes = 0;
-        let mut same = HashSet::new();
+        let mut answered = HashSet::new();
         for (at, set) in sets.iter().enumerate() {
             let is_first = at == 0;
             // The same operation may be the same request, which only the log can tell.
             let key = set.operation.map(|(_, key)| key);
-            let is_in_batch = key.is_some_and(|key| staging.is_staged(&key) || same.contains(&key));
+            let is_in_batch = key.is_some_and(|key| answered.contains(&key));
             // What packs hold, or will hold, has a batch of its own.
             let has_packs = !set.packs.is_empty() || !sets[0].packs.is_empty();
             let has_room = staging.changes.len() + set.items.len() <= BATCH_MAX_CHANGES
@@ -148,8 +148,8 @@ impl Writer {
             } else {
                 staging.drop_set();
             }
-            if matches!(verdict, Ok(SetVerdict::Same(_))) {
-                same.extend(key);
+            if matches!(verdict, Ok(SetVerdict::Accepted(_) | SetVerdict::Same(_))) {
+                answered.extend(key);
             }
             verdicts.push(verdict);
         }

@@ -1,10 +1,10 @@
 //! The embedded backend: one process, one disk, one fsync for all who wait.
 //!
-//! One thread, the committer, makes every write; reads go to the engine at once.
-//! Point reads are made where they are asked for, scans on the blocking pool.
+//! Batches are appended to segments by one thread, everything else is written to the engine by
+//! another; reads go to either at once. Point reads are made where they are asked for, scans on
+//! the blocking pool.
 
 mod commit_group;
-mod commit_marker;
 mod committer;
 mod directory;
 mod disk_space;
@@ -14,11 +14,15 @@ mod journals;
 mod keys;
 mod keyspace;
 mod manifests;
+mod marker;
 mod options;
 mod read;
 mod record;
+mod segments;
+mod stopping;
 #[cfg(test)]
 mod tests;
+mod torn_end;
 mod write_cache;
 mod write_request;
 
@@ -36,7 +40,10 @@ use self::committer::Committer;
 use self::directory::Directory;
 use self::disk_space::DiskSpace;
 use self::engine::{Engine, Snapshot};
+use self::marker::EngineMarker;
 pub use self::options::EmbeddedOptions;
+use self::segments::{LogReader, SegmentedLogs};
+use self::stopping::Stopped;
 use self::write_request::WriteRequest;
 use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk, UploadId, check_chunk};
@@ -68,8 +75,10 @@ pub struct EmbeddedStore {
 
 /// An open store. The fields are dropped in this order: the engine before the lock.
 struct OpenStore {
+    logs: SegmentedLogs,
     committer: Committer,
     engine: Arc<Engine>,
+    stopped: Stopped,
     removed_chunks: RemovedChunks,
     _directory: Arc<Directory>,
 }
@@ -110,10 +119,14 @@ impl EmbeddedStore {
     /// disk refuses; the message names the directory.
     pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> StoreResult<Self> {
         let path = path.as_ref();
-        let (directory, marker, released) = Directory::open(path)?;
+        let (directory, released) = Directory::open(path, segments::create)?;
+        let marker = EngineMarker::open(path, &directory.marker())?;
         directory.create_engine(|engine| Engine::create(engine, &options))?;
         manifests::check(path, &directory.engine_path())?;
         let was_closed = directory.take_closed()?;
+        if !was_closed {
+            segments::renew(path)?;
+        }
         let cut = journals::check(path, &directory.engine_path(), was_closed)?;
         let engine = Engine::open(&directory.engine_path(), &options)?;
         let groups = read::last_groups(&engine.snapshot())?;
@@ -122,12 +135,16 @@ impl EmbeddedStore {
             (Err(error), Some(cut)) => return Err(cut.add_to(&error)),
             (checked, None) => checked?,
         }
-        let group = commit_marker::newest(&groups);
+        segments::migrate(&directory, &engine, &options)?;
+        let group = marker::newest(&groups);
         let (engine, directory) = (Arc::new(engine), Arc::new(directory));
+        let stopped = Stopped::default();
+        let logs = SegmentedLogs::open(&directory, &engine, &options, &stopped)?;
         let committer =
-            Committer::start(Arc::clone(&engine), Arc::clone(&directory), marker, group)?;
+            Committer::start(Arc::clone(&engine), Arc::clone(&directory), marker, group, &stopped)?;
         let removed_chunks = RemovedChunks::default();
-        let open = OpenStore { committer, engine, removed_chunks, _directory: directory };
+        let open =
+            OpenStore { logs, committer, engine, stopped, removed_chunks, _directory: directory };
         let (hints, _) = broadcast::channel(HINT_QUEUE);
         Ok(Self {
             open: RwLock::new(Some(Arc::new(open))),
@@ -145,7 +162,7 @@ impl EmbeddedStore {
                 format_args!("the store at {} is closed", self.shown_path),
             ));
         };
-        open.committer.check()?;
+        open.stopped.check()?;
         Ok(open)
     }
 
@@ -155,13 +172,28 @@ impl EmbeddedStore {
         Ok(open)
     }
 
-    /// Runs a scan where it may block.
+    /// Runs a scan of the engine where it may block.
     async fn scan<T: Send + 'static>(
         &self,
         scan: impl FnOnce(&Snapshot<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
+        self.scan_store(move |open| scan(&open.engine.snapshot())).await
+    }
+
+    /// Runs a scan of logs where it may block.
+    async fn scan_logs<T: Send + 'static>(
+        &self,
+        scan: impl FnOnce(&LogReader) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.scan_store(move |open| scan(open.logs.reader())).await
+    }
+
+    async fn scan_store<T: Send + 'static>(
+        &self,
+        scan: impl FnOnce(&OpenStore) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
         let open = self.opened()?;
-        match tokio::task::spawn_blocking(move || scan(&open.engine.snapshot())).await {
+        match tokio::task::spawn_blocking(move || scan(&open)).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::new(
                 StoreErrorKind::Unavailable,
@@ -186,47 +218,44 @@ impl Store for EmbeddedStore {
         let open = self.writable()?;
         log_chain::check_shape(log, number, batch)?;
         let encoded = batch.encode()?;
-        let batch = Box::new(batch.clone());
-        open.committer
-            .submit(|reply| WriteRequest::Append { log, number, batch, encoded, reply })
-            .await
+        open.logs.append(log, number, batch.clone(), encoded).await
     }
 
     async fn read(&self, log: LogId, from: u64, max_bytes: usize) -> StoreResult<Vec<LogEntry>> {
         // One batch, or none, is a point read.
         {
             let open = self.opened()?;
-            let snapshot = open.engine.snapshot();
-            if max_bytes == 1 || !read::stands(&snapshot, log, from)? {
-                return read::batches(&snapshot, log, from, max_bytes);
+            let reader = open.logs.reader();
+            if max_bytes == 1 || !reader.stands(log, from)? {
+                return reader.batches(log, from, max_bytes);
             }
         }
-        self.scan(move |snapshot| read::batches(snapshot, log, from, max_bytes)).await
+        self.scan_logs(move |reader| reader.batches(log, from, max_bytes)).await
     }
 
     async fn last(&self, log: LogId) -> StoreResult<Option<LogEntry>> {
-        read::last(&self.opened()?.engine.snapshot(), log)
+        self.opened()?.logs.reader().last(log)
     }
 
     async fn ends(&self, logs: &[LogId]) -> StoreResult<Vec<LogEnds>> {
         let logs = logs.to_vec();
-        self.scan(move |snapshot| read::ends(snapshot, &logs)).await
+        self.scan_logs(move |reader| reader.ends(&logs)).await
     }
 
     async fn number_of(&self, log: LogId, revision: u64) -> StoreResult<Option<u64>> {
-        read::number_of(&self.opened()?.engine.snapshot(), log, revision)
+        self.opened()?.logs.reader().number_of(log, revision)
     }
 
     async fn confirm(&self, log: LogId, head: u64) -> StoreResult<bool> {
-        Ok(read::batch(&self.opened()?.engine.snapshot(), log, head.saturating_add(1))?.is_none())
+        Ok(!self.opened()?.logs.reader().stands(log, head.saturating_add(1))?)
     }
 
     async fn next_batches(&self, logs: &[(LogId, u64)]) -> StoreResult<Vec<(LogId, LogEntry)>> {
         if logs.len() <= POINT_READS_IN_PLACE {
-            return read::next_batches(&self.opened()?.engine.snapshot(), logs);
+            return self.opened()?.logs.reader().next_batches(logs);
         }
         let logs = logs.to_vec();
-        self.scan(move |snapshot| read::next_batches(snapshot, &logs)).await
+        self.scan_logs(move |reader| reader.next_batches(&logs)).await
     }
 
     fn commit_hints(&self) -> broadcast::Receiver<CommitHint> {
@@ -240,30 +269,29 @@ impl Store for EmbeddedStore {
         keys: &[OperationKey],
     ) -> StoreResult<Vec<Option<u64>>> {
         if keys.len() <= POINT_READS_IN_PLACE {
-            return read::operations(&self.opened()?.engine.snapshot(), log, keys);
+            return self.opened()?.logs.reader().operations(log, keys);
         }
         let keys = keys.to_vec();
-        self.scan(move |snapshot| read::operations(snapshot, log, &keys)).await
+        self.scan_logs(move |reader| reader.operations(log, &keys)).await
     }
 
     async fn compact(&self, log: LogId, manifests: &[(u64, Bytes)]) -> StoreResult<()> {
         // It makes room, so a full disk is no reason to refuse it.
         let open = self.opened()?;
-        let manifests = manifests.to_vec();
-        open.committer.submit(|reply| WriteRequest::Compact { log, manifests, reply }).await
+        open.logs.compact(log, manifests.to_vec()).await
     }
 
     async fn find(&self, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
-        read::find(&self.opened()?.engine.snapshot(), name)
+        self.opened()?.logs.reader().find(name)
     }
 
     async fn logs(&self, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
         let filter = filter.clone();
-        self.scan(move |snapshot| read::logs(snapshot, &filter)).await
+        self.scan_logs(move |reader| reader.logs(&filter)).await
     }
 
     async fn realms(&self) -> StoreResult<Vec<String>> {
-        self.scan(read::realms).await
+        self.scan_logs(LogReader::realms).await
     }
 
     async fn write_views(
@@ -404,6 +432,7 @@ impl Store for EmbeddedStore {
 
     async fn reclaim(&self) -> StoreResult<()> {
         let open = self.opened()?;
+        open.logs.reclaim().await?;
         match tokio::task::spawn_blocking(move || open.engine.reclaim()).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::new(
@@ -417,7 +446,12 @@ impl Store for EmbeddedStore {
         let open = self.open.write().take();
         let released = self.released.lock().take();
         let (Some(open), Some(released)) = (open, released) else { return Ok(()) };
-        let flushed = open.committer.submit(|reply| WriteRequest::Close { reply }).await;
+        let logs_flushed = open.logs.close().await;
+        // Whatever is not noted as closed is looked at when it is opened.
+        let flushed = match logs_flushed {
+            Ok(()) => open.committer.submit(|reply| WriteRequest::Close { reply }).await,
+            refused => refused,
+        };
         // The engine waits for its threads when it goes.
         thread::spawn(move || drop(open));
         // The sender is dropped, never used: this is how its end is heard.

@@ -40,8 +40,8 @@ async fn a_newer_or_foreign_format_is_refused_and_left_alone() {
     let format = store.join("FORMAT");
     let ours = fs::read(&format).expect("read");
     for (content, words) in [
-        ("vdom-store 2\n", &["format 2", "reads 1", "newer"][..]),
-        ("vdom-store 4000000000\n", &["format 4000000000", "reads 1"]),
+        ("vdom-store 3\n", &["format 3", "reads 2", "newer"][..]),
+        ("vdom-store 4000000000\n", &["format 4000000000", "reads 2"]),
         ("another program's file\n", &["damaged", "FORMAT", "backup"]),
         ("", &["damaged", "FORMAT"]),
     ] {
@@ -60,12 +60,27 @@ async fn a_damaged_store_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store");
     written_store(&store).await;
-    let engine = store.join("engine");
-    fs::rename(&engine, folder.path().join("elsewhere")).expect("moved");
-    refused_at("its data is gone", &store, &["acknowledged writes", "backup"]).await;
+    let (log, elsewhere) = (store.join("log"), folder.path().join("elsewhere"));
+    fs::rename(&log, &elsewhere).expect("moved");
+    refused_at("its logs are gone", &store, &["log/MARK", "gone", "backup"]).await;
+    fs::create_dir(&log).expect("created");
+    fs::copy(elsewhere.join("MARK"), log.join("MARK")).expect("copied");
+    refused_at("its segments are gone", &store, &["segments", "gone", "backup"]).await;
     fs::remove_file(store.join("FORMAT")).expect("removed");
-    fs::create_dir_all(&engine).expect("created");
     refused_at("its format is gone", &store, &["damaged", "FORMAT"]).await;
+}
+
+/// All that the engine holds of a store without chunks is derived from the logs.
+#[tokio::test]
+async fn a_store_that_lost_what_is_derived_derives_it_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("store");
+    written_store(&store).await;
+    fs::rename(store.join("engine"), folder.path().join("elsewhere")).expect("moved");
+    let gateway = TestGateway::with(on_embedded(store)).await;
+    let mut client = gateway.client().await;
+    assert_eq!(client.read("a").await.expect("read").content, b"kept"[..]);
+    assert_eq!(client.overwrite("a", b"more").await.expect("written").revision, 2);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use vdom_testkit::gateway::{TestGateway, on_embedded};
 use vdom_testkit::process::command;
 use vdom_testkit::workspace_root;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const BRANCHES: [&str; 2] = ["main", "next"];
 /// The oldest revision of `main` that its compaction left.
 const OLDEST: u64 = 10;

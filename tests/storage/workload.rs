@@ -11,9 +11,9 @@ use futures::future::join_all;
 use tempfile::TempDir;
 use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
 use vdom_store::{
-    Append, Batch, BatchId, ChunkId, LogDescriptor, LogFilter, LogId, LogName, OperationKey,
-    PathRange, Position, Store, StoreError, StoreErrorKind, StoreResult, View, ViewWrite,
-    Watermark,
+    Append, Batch, BatchId, ChunkId, LogDescriptor, LogEntry, LogFilter, LogId, LogName,
+    OperationKey, PathRange, Position, Store, StoreError, StoreErrorKind, StoreResult, View,
+    ViewWrite, Watermark,
 };
 
 use super::{ACTORS, HISTORY, NODES};
@@ -95,9 +95,11 @@ pub(super) struct Contents {
     batches: [Vec<Batch>; LOGS],
 }
 
-/// Small memtables, so that little work has flushes, compactions and new journals.
+/// Small memtables and segments, so that little work has flushes, compactions, new journals and
+/// new segments.
 fn options(memtable_bytes: u64) -> EmbeddedOptions {
-    EmbeddedOptions { memtable_bytes, min_free_bytes: 0, ..EmbeddedOptions::small() }
+    let segment_bytes = memtable_bytes;
+    EmbeddedOptions { memtable_bytes, segment_bytes, min_free_bytes: 0, ..EmbeddedOptions::small() }
 }
 
 /// A directory in memory where there is one: these tests do not need the disk.
@@ -147,22 +149,42 @@ pub(super) async fn write(
 /// Creates a store whose journal is almost as long as the engine lets one become, and
 /// little else, by writing the same rows again and again.
 pub(super) async fn fill_journal(path: &Path, memtable_bytes: u64) {
-    const ROWS: u64 = 15_600;
+    // Longer journals are sealed with the next flush of a memtable.
+    const LONGEST: u64 = 64_000_000;
+    const NODES: u64 = 400;
+    const SOME: u64 = 10;
     let store = open(path, memtable_bytes).unwrap();
-    for first in (1..=ROWS).step_by(400) {
+    let mut revision = 0;
+    let mut write = async |rows: u64| {
         let row = |revision: u64| View {
-            id: Bytes::copy_from_slice(&(revision % 400).to_be_bytes()),
+            id: Bytes::copy_from_slice(&(revision % NODES).to_be_bytes()),
             path: None,
             live: true,
             position: position(revision),
             // Journals compress what is longer.
             value: Bytes::from(vec![1; 4000]),
         };
-        let writes: Vec<_> = (first..first + 400)
+        let writes: Vec<_> = (revision + 1..=revision + rows)
             .map(|revision| ViewWrite { kind: ACTORS, view: row(revision) })
             .collect();
+        revision += rows;
         store.write_views(log_id(0), &writes, None).await.unwrap();
+    };
+    let journal = path.join("engine/0.jnl");
+    let length = || {
+        let bytes = std::fs::read(&journal).unwrap();
+        bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64
+    };
+    let empty = length();
+    write(NODES).await;
+    let of_a_row = (length() - empty) / NODES;
+    let mut left = (LONGEST - length()) / of_a_row - 2 * SOME;
+    while left > 0 {
+        let rows = left.min(NODES);
+        write(rows).await;
+        left -= rows;
     }
+    assert!(LONGEST - length() < 3 * SOME * of_a_row, "the journal ends at {}", length());
     store.close().await.unwrap();
 }
 
@@ -182,7 +204,7 @@ impl Contents {
         Self { batches }
     }
 
-    /// One step of a writer: appends that share a write, views, or a chunk.
+    /// One step of a writer: appends that share a write, views, a chunk, or a compaction.
     async fn write_some(
         &self,
         store: &EmbeddedStore,
@@ -190,7 +212,7 @@ impl Contents {
         random: &mut Random,
         report: &impl Fn(String),
     ) {
-        match random.below(8) {
+        match random.below(9) {
             0..5 => {
                 let asked: Vec<_> = (0..LOGS)
                     .filter(|_| random.one_in(2))
@@ -208,6 +230,14 @@ impl Contents {
             5..7 => {
                 let log = random.index(LOGS);
                 write_views(store, log, done.batches[log]).await.unwrap();
+            }
+            7 => {
+                let log = random.index(LOGS);
+                let compacted = 1 + random.below(done.batches[log] + 1);
+                let manifests: Vec<_> =
+                    (1..compacted).map(|number| (number, compacted_manifest())).collect();
+                store.compact(log_id(log), &manifests).await.unwrap();
+                store.reclaim().await.unwrap();
             }
             _ => {
                 let number = done.chunks.last().map_or(1, |last| last + 1);
@@ -287,7 +317,11 @@ async fn check_log(store: &EmbeddedStore, log: usize, batches: &[Batch]) -> Resu
     let id = log_id(log);
     let read = store.read(id, 1, usize::MAX).await?;
     for (row, batch) in read.iter().zip(batches) {
-        require(row.batch == *batch, || format!("batch {} of log {log} is another", row.number))?;
+        let is_compacted = row.batch.compacted_from.is_some();
+        let whole = || row.batch == *batch;
+        let compacted = || row.batch == batch.clone().into_compacted(compacted_manifest());
+        let is_it = if is_compacted { compacted() } else { whole() };
+        require(is_it, || format!("batch {} of log {log} is another", row.number))?;
     }
     let last = store.last(id).await?;
     require(last.as_ref() == read.last(), || format!("log {log} has another end: {last:?}"))?;
@@ -295,7 +329,8 @@ async fn check_log(store: &EmbeddedStore, log: usize, batches: &[Batch]) -> Resu
     require(store.confirm(id, end).await?, || format!("log {log} goes on after {end}"))?;
     let keys: Vec<_> = (1..=end + 1).map(|number| operation(log, number)).collect();
     let found = store.find_operations(id, &keys).await?;
-    let all = (1..=end).map(Some).chain([None]);
+    let kept = |entry: &LogEntry| entry.batch.compacted_from.is_none().then_some(entry.number);
+    let all = read.iter().map(kept).chain([None]);
     require(found.iter().copied().eq(all), || format!("operations of log {log}: {found:?}"))?;
     for number in 1..=end {
         let found = store.number_of(id, number).await?;
@@ -394,6 +429,11 @@ fn batch(log: usize, number: u64, previous: [u8; 32]) -> Batch {
         manifest: Bytes::from(format!("manifest {number}")),
         body: noise(&mut random, length),
     }
+}
+
+/// What stands in for the changes of a batch that is compacted.
+fn compacted_manifest() -> Bytes {
+    Bytes::from_static(b"compacted")
 }
 
 /// The node that a change is about, and the change in its history.

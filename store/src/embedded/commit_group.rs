@@ -9,13 +9,9 @@ use super::keyspace::Keyspace;
 use super::write_cache::{StoredRow, WriteCache};
 use super::write_request::{PendingReply, Reply, WriteRequest};
 use super::{keys, read, record};
-use crate::batch::codec::digest_in;
-use crate::batch::{Batch, BatchId};
 use crate::chunk::{ChunkId, Holders, UploadId, touched_at_ms};
 use crate::error::StoreResult;
 use crate::log::LogId;
-use crate::log_chain::{self, LogTail};
-use crate::store::Append;
 use crate::view::{View, ViewKind, ViewWrite, Watermark};
 
 /// A group takes no more once it holds so much.
@@ -28,7 +24,6 @@ pub(super) struct CommitGroup {
     rows: Vec<RowChange>,
     /// Where the row of a key is in `rows`: a key is written once.
     staged: HashMap<(Keyspace, Vec<u8>), usize>,
-    batches: HashMap<(LogId, u64), BatchId>,
     watermarks: HashMap<LogId, Watermark>,
     waiting: Vec<PendingReply>,
     bytes: usize,
@@ -45,10 +40,6 @@ impl CommitGroup {
         cache: &mut WriteCache,
     ) -> Option<Reply<()>> {
         let waiting = match request {
-            WriteRequest::Append { log, number, batch, encoded, reply } => {
-                let outcome = self.append(snapshot, cache, log, number, &batch, &encoded);
-                PendingReply::Append(reply, outcome)
-            }
             WriteRequest::Views { log, writes, watermark, reply } => {
                 PendingReply::Done(reply, self.write_views(snapshot, cache, log, writes, watermark))
             }
@@ -61,9 +52,6 @@ impl CommitGroup {
             }
             WriteRequest::DiscardChunks { realm, ids, upload, reply } => {
                 PendingReply::Counted(reply, self.discard_chunks(snapshot, &realm, &ids, upload))
-            }
-            WriteRequest::Compact { log, manifests, reply } => {
-                PendingReply::Done(reply, self.compact(snapshot, log, manifests))
             }
             WriteRequest::DeleteViews { log, kind, ids, reply } => {
                 PendingReply::Done(reply, self.delete_views(snapshot, cache, log, kind, &ids))
@@ -99,71 +87,6 @@ impl CommitGroup {
             self.put(keyspace, keys::LAST_GROUP.to_vec(), &number.to_be_bytes());
         }
         (self.rows, self.waiting)
-    }
-
-    fn append(
-        &mut self,
-        snapshot: &Snapshot<'_>,
-        cache: &mut WriteCache,
-        log: LogId,
-        number: u64,
-        batch: &Batch,
-        encoded: &Bytes,
-    ) -> StoreResult<Append> {
-        let tail = cache.tail(snapshot, log)?;
-        if tail.is_some_and(|tail| number <= tail.number) {
-            let id = match self.batches.get(&(log, number)) {
-                Some(id) => Some(*id),
-                None => read::batch(snapshot, log, number)?.map(|row| row.batch.id),
-            };
-            return Ok(if id == Some(batch.id) { Append::Committed } else { Append::Conflict });
-        }
-        log_chain::check_follows(log, tail.as_ref(), number, batch)?;
-
-        self.put(Keyspace::Logs, keys::batch(log, number), encoded);
-        for operation in &batch.operations {
-            self.put(Keyspace::Index, keys::operation(log, *operation), &number.to_be_bytes());
-        }
-        if batch.count > 0 {
-            let key = keys::revision(log, batch.first_revision);
-            self.put(Keyspace::Index, key, &number.to_be_bytes());
-        }
-        if let Some(descriptor) = &batch.descriptor {
-            match minicbor::to_vec(descriptor) {
-                Ok(bytes) => self.put(Keyspace::Index, keys::descriptor(descriptor, log), &bytes),
-                Err(error) => unreachable!("no descriptor refuses to be encoded: {error}"),
-            }
-        }
-        self.batches.insert((log, number), batch.id);
-        self.make_durable(&[Keyspace::Logs, Keyspace::Index]);
-        let digest = digest_in(encoded, batch);
-        cache.tails.insert(log, LogTail { number, digest, closing: batch.closing });
-        Ok(Append::Committed)
-    }
-
-    fn compact(
-        &mut self,
-        snapshot: &Snapshot<'_>,
-        log: LogId,
-        manifests: Vec<(u64, Bytes)>,
-    ) -> StoreResult<()> {
-        for (number, manifest) in manifests {
-            let Some(row) = read::batch(snapshot, log, number)? else {
-                return Err(log_chain::no_such_batch(log, number));
-            };
-            if row.batch.compacted_from.is_some() {
-                continue;
-            }
-            for operation in &row.batch.operations {
-                // It may have been used again since.
-                if read::operations(snapshot, log, &[*operation])? == [Some(number)] {
-                    self.stage(Keyspace::Index, keys::operation(log, *operation), None);
-                }
-            }
-            let encoded = row.batch.into_compacted(manifest).encode()?;
-            self.put(Keyspace::Logs, keys::batch(log, number), &encoded);
-        }
-        Ok(())
     }
 
     fn write_views(

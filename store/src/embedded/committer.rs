@@ -1,14 +1,15 @@
 //! The one thread that writes: whoever waits shares the next write and its fsync.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::commit_group::CommitGroup;
-use super::commit_marker::CommitMarker;
 use super::directory::Directory;
 use super::engine::Engine;
+use super::marker::{EngineMarker, LastGroups};
+use super::stopping::{StopReason, Stopped};
 use super::write_cache::WriteCache;
 use super::write_request::{PendingReply, Reply, WriteRequest};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
@@ -19,31 +20,31 @@ const QUEUE_REQUESTS: usize = 1024;
 /// The way to the thread; it ends when this is dropped.
 pub(super) struct Committer {
     requests: mpsc::Sender<WriteRequest>,
-    stopped: Arc<OnceLock<String>>,
+    stopped: Stopped,
 }
 
 impl Committer {
     pub(super) fn start(
         engine: Arc<Engine>,
         directory: Arc<Directory>,
-        marker: CommitMarker,
+        marker: EngineMarker,
         group: u64,
+        stopped: &Stopped,
     ) -> StoreResult<Self> {
         let (requests, receiver) = mpsc::channel(QUEUE_REQUESTS);
-        let stopped = Arc::new(OnceLock::new());
         let worker = CommitterThread {
             engine,
             directory,
             marker,
             group,
             cache: WriteCache::default(),
-            stop: StopReason(Arc::clone(&stopped)),
+            stop: stopped.reason_of_a_thread(),
         };
         let started = thread::Builder::new()
             .name("store-committer".to_owned())
             .spawn(move || worker.run(receiver));
         match started {
-            Ok(_) => Ok(Self { requests, stopped }),
+            Ok(_) => Ok(Self { requests, stopped: stopped.clone() }),
             Err(error) => Err(StoreError::new(
                 StoreErrorKind::Unavailable,
                 format_args!("cannot start the store's thread: {error}"),
@@ -58,7 +59,7 @@ impl Committer {
     ) -> StoreResult<T> {
         let (reply, receiver) = oneshot::channel();
         if self.requests.send(request(reply)).await.is_err() {
-            self.check()?;
+            self.stopped.check()?;
             return Err(StoreError::new(StoreErrorKind::Stopped, "the store is closed"));
         }
         receiver.await.unwrap_or_else(|_| {
@@ -68,24 +69,16 @@ impl Committer {
             ))
         })
     }
-
-    /// Refuses once a write has failed.
-    pub(super) fn check(&self) -> StoreResult<()> {
-        match self.stopped.get() {
-            None => Ok(()),
-            Some(reason) => Err(StoreError::new(StoreErrorKind::Stopped, reason)),
-        }
-    }
 }
 
 struct CommitterThread {
     engine: Arc<Engine>,
-    directory: Arc<Directory>,
-    marker: CommitMarker,
+    marker: EngineMarker,
     /// The last group that was made durable.
     group: u64,
     cache: WriteCache,
     stop: StopReason,
+    directory: Arc<Directory>,
 }
 
 impl CommitterThread {
@@ -137,21 +130,20 @@ impl CommitterThread {
             if durable.is_empty() {
                 return Ok(());
             }
-            self.marker.set(&durable, number).map_err(|error| error.to_string())
+            let mut groups: LastGroups = self.marker.values;
+            for keyspace in &durable {
+                groups[1 + *keyspace as usize] = number;
+            }
+            self.marker.set(groups).map_err(|error| error.to_string())
         });
         let Err(error) = marked else {
             replies.into_iter().for_each(PendingReply::send);
             return true;
         };
         // What the disk holds now is unknown, and another fsync would not tell.
-        let reason = self.stop.because(format!(
-            "the store at {} has stopped because a write failed: {error}; \
-             see to the disk and restart",
-            self.directory.path().display()
-        ));
-        tracing::error!(reason, "store stopped");
+        let reason = self.stop.because_of(self.directory.path(), &error);
         for waiting in replies {
-            waiting.fail(reason);
+            waiting.fail(&reason);
         }
         false
     }
@@ -168,20 +160,5 @@ impl CommitterThread {
                 ),
             )
         })
-    }
-}
-
-/// Tells callers that the thread has ended, however it did.
-struct StopReason(Arc<OnceLock<String>>);
-
-impl StopReason {
-    fn because(&self, reason: String) -> &str {
-        self.0.get_or_init(|| reason)
-    }
-}
-
-impl Drop for StopReason {
-    fn drop(&mut self) {
-        self.0.get_or_init(|| "the store is closed".to_owned());
     }
 }

@@ -3,8 +3,9 @@
 //! | file | holds |
 //! |---|---|
 //! | `LOCK` | locked by the process that has the store open |
-//! | `FORMAT` | `vdom-store 1` |
-//! | `MARK` | the last groups that were acknowledged ([`CommitMarker`]) |
+//! | `FORMAT` | `vdom-store 2` |
+//! | `MARK` | the last groups of the engine that were acknowledged ([`Marker`]) |
+//! | `log/` | the segments of the logs, and a `MARK` of theirs |
 //! | `CLOSED` | nothing; it is there while the store is closed and all of it is on the disk |
 //! | `N.jnl.cut` | what a journal of a damaged store held after its last whole write |
 //! | `engine/` | the engine's files; `engine.new/` until they are whole |
@@ -15,11 +16,14 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::oneshot;
 
-use super::commit_marker::CommitMarker;
 use super::errors::{damaged, unavailable};
+use super::marker::{LastGroups, Marker};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// Its engine holds the batches.
+const FORMAT_WITHOUT_SEGMENTS: u32 = 1;
+const MARKER: &str = "MARK";
 const FORMAT_NAME: &str = "vdom-store";
 const FORMAT_MAX_BYTES: u64 = 64;
 
@@ -34,18 +38,21 @@ pub(super) struct Directory {
 impl Directory {
     /// Locks the directory and holds it to its format; creates it where it is not.
     /// The receiver ends when the directory is free again.
-    pub(super) fn open(path: &Path) -> StoreResult<(Self, CommitMarker, oneshot::Receiver<()>)> {
+    /// `create_logs` makes what logs need in a new one.
+    pub(super) fn open(
+        path: &Path,
+        create_logs: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> StoreResult<(Self, oneshot::Receiver<()>)> {
         let failed = |what: &str, error: &io::Error| unavailable(path, what, error);
         make_directory(path).map_err(|error| failed("cannot create", &error))?;
         let lock = lock(path)?;
         let (sender, released) = oneshot::channel();
         let directory = Self { path: path.to_owned(), _lock: lock, _released: sender };
         if !directory.holds_store()? {
-            directory.create().map_err(|error| failed("cannot create", &error))?;
+            directory.create(create_logs).map_err(|error| failed("cannot create", &error))?;
         }
-        directory.check_format()?;
-        let marker = CommitMarker::open(path)?;
-        Ok((directory, marker, released))
+        directory.format()?;
+        Ok((directory, released))
     }
 
     pub(super) fn engine_path(&self) -> PathBuf {
@@ -88,6 +95,11 @@ impl Directory {
         File::create(self.path.join("CLOSED")).map(drop)
     }
 
+    /// The marker of what the engine acknowledged.
+    pub(super) fn marker(&self) -> PathBuf {
+        self.path.join(MARKER)
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -106,14 +118,20 @@ impl Directory {
         Ok(false)
     }
 
-    fn create(&self) -> io::Result<()> {
+    fn create(&self, create_logs: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
         match sync_directory(parent(&self.path)) {
             // Whoever made a directory that we may not see has to make its name last.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             synced => synced?,
         }
-        CommitMarker::create(&self.path)?;
+        Marker::create(&self.path.join(MARKER), LastGroups::default())?;
+        create_logs(&self.path)?;
         // The rename is what makes the directory a store.
+        self.set_format()
+    }
+
+    /// Notes that the store has the format of this release, which lasts.
+    pub(super) fn set_format(&self) -> io::Result<()> {
         let (new, path) = (self.path.join("FORMAT.new"), self.path.join("FORMAT"));
         let mut format = File::create(&new)?;
         writeln!(format, "{FORMAT_NAME} {FORMAT}")?;
@@ -122,7 +140,12 @@ impl Directory {
         sync_directory(&self.path)
     }
 
-    fn check_format(&self) -> StoreResult<()> {
+    /// Whether the batches of the store are in its engine still.
+    pub(super) fn has_unsegmented_logs(&self) -> StoreResult<bool> {
+        Ok(self.format()? == FORMAT_WITHOUT_SEGMENTS)
+    }
+
+    fn format(&self) -> StoreResult<u32> {
         let mut text = String::new();
         let read = File::open(self.path.join("FORMAT"))
             .and_then(|file| file.take(FORMAT_MAX_BYTES).read_to_string(&mut text));
@@ -134,7 +157,7 @@ impl Directory {
         let version = (text.trim_end().strip_prefix(FORMAT_NAME))
             .and_then(|rest| rest.strip_prefix(' ')?.parse::<u32>().ok());
         match version {
-            Some(FORMAT) => Ok(()),
+            Some(format @ FORMAT_WITHOUT_SEGMENTS..=FORMAT) => Ok(format),
             Some(newer) if newer > FORMAT => Err(StoreError::new(
                 StoreErrorKind::NewerFormat,
                 format_args!(
@@ -169,7 +192,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// Makes the names in a directory last.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 

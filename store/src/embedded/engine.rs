@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use fjall::{Database, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
 
-use super::keyspace::{KEYSPACES, Keyspace};
+use super::keyspace::{KEYSPACES, Keyspace, UNSEGMENTED_LOGS};
 use super::options::EmbeddedOptions;
 use super::record;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
@@ -23,6 +23,8 @@ pub(super) struct Engine {
     database: Database,
     /// In the order of [`KEYSPACES`].
     keyspaces: [fjall::Keyspace; KEYSPACES.len()],
+    /// What a store of format 1 has of its own.
+    unsegmented: Option<fjall::Keyspace>,
 }
 
 /// The content as of the end of a write.
@@ -105,6 +107,19 @@ impl Engine {
         guarded(|| self.keyspace(Keyspace::Chunks).major_compact())
     }
 
+    /// The batches of a store of format 1 in their stored form, in the order of their keys.
+    pub(super) fn unsegmented(&self) -> impl Iterator<Item = StoreResult<(Bytes, Bytes)>> {
+        self.unsegmented.iter().flat_map(|keyspace| keyspace.iter()).map(unsealed)
+    }
+
+    /// Removes the batches that are in segments now.
+    pub(super) fn clear_unsegmented(&self) -> Result<(), fjall::Error> {
+        match &self.unsegmented {
+            Some(keyspace) if !keyspace.is_empty()? => keyspace.clear(),
+            _ => Ok(()),
+        }
+    }
+
     fn keyspace(&self, keyspace: Keyspace) -> &fjall::Keyspace {
         &self.keyspaces[keyspace as usize]
     }
@@ -126,12 +141,14 @@ impl Snapshot<'_> {
     ) -> impl DoubleEndedIterator<Item = StoreResult<(Bytes, Bytes)>> {
         let rows = is_forward(from, to)
             .then(|| self.of_engine.range::<&[u8], _>(self.engine.keyspace(keyspace), (from, to)));
-        rows.into_iter().flatten().map(|row| {
-            let (key, value) = guarded(|| row.into_inner())?;
-            let value = record::unseal(&key, &value.into())?;
-            Ok((key.into(), value))
-        })
+        rows.into_iter().flatten().map(unsealed)
     }
+}
+
+fn unsealed(row: fjall::Guard) -> StoreResult<(Bytes, Bytes)> {
+    let (key, value) = guarded(|| row.into_inner())?;
+    let value = record::unseal(&key, &value.into())?;
+    Ok((key.into(), value))
 }
 
 fn open(path: &Path, options: &EmbeddedOptions) -> Result<Engine, fjall::Error> {
@@ -144,13 +161,15 @@ fn open(path: &Path, options: &EmbeddedOptions) -> Result<Engine, fjall::Error> 
         let separated = KvSeparationOptions::default().separation_threshold(SEPARATED_VALUE_BYTES);
         KeyspaceCreateOptions::default()
             .max_memtable_size(options.memtable_bytes)
-            .with_kv_separation(
-                matches!(keyspace, Keyspace::Logs | Keyspace::Chunks).then_some(separated),
-            )
+            .with_kv_separation(matches!(keyspace, Keyspace::Chunks).then_some(separated))
     };
-    let [logs, index, views, chunks] =
+    let [index, views, chunks] =
         KEYSPACES.map(|(keyspace, name)| database.keyspace(name, || create(keyspace)));
-    Ok(Engine { keyspaces: [logs?, index?, views?, chunks?], database })
+    let unsegmented = database.keyspace_exists(UNSEGMENTED_LOGS);
+    let unsegmented =
+        unsegmented.then(|| database.keyspace(UNSEGMENTED_LOGS, KeyspaceCreateOptions::default));
+    let unsegmented = unsegmented.transpose()?;
+    Ok(Engine { keyspaces: [index?, views?, chunks?], unsegmented, database })
 }
 
 /// The engine panics when a range is empty because it is upside down.

@@ -17,22 +17,20 @@
 //! A write is a start (item count, sequence number), its items, and an end (XXH3 of the
 //! items, magic). Lengths and numbers are little-endian.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::errors::{damaged, unavailable};
-use crate::error::{StoreError, StoreResult};
+use super::torn_end::{TornEnd, end_of_contents, renew};
+use crate::error::StoreResult;
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
 const MAGIC: [u8; 4] = [b'F', b'J', b'L', 3];
-
-/// What journals are extended by, in long runs.
-static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// Of an item, after its tag: type, compression, keyspace, lengths of key, value, and
 /// value as stored.
@@ -75,66 +73,6 @@ pub(super) fn check(
         }
     }
     Ok(last_cut)
-}
-
-/// What was cut from a journal, in a file beside the engine.
-pub(super) struct TornEnd {
-    directory: PathBuf,
-    kept: PathBuf,
-}
-
-impl TornEnd {
-    /// Cuts a journal to a length.
-    fn make(directory: &Path, journal: &Path, length: u64) -> io::Result<Self> {
-        let mut name = journal.file_name().unwrap_or_default().to_owned();
-        name.push(".cut");
-        let kept = directory.join(name);
-        let source = OpenOptions::new().read(true).write(true).open(journal)?;
-        let mut copy = File::create(&kept)?;
-        self::copy(&source, length, end_of_contents(&source, length)?, &mut copy)?;
-        copy.sync_all()?;
-        File::open(directory)?.sync_all()?;
-        source.set_len(length)?;
-        source.sync_all()?;
-        Ok(Self { directory: directory.to_owned(), kept })
-    }
-
-    /// Says where what was cut is kept, of a store that is damaged.
-    pub(super) fn add_to(&self, error: &StoreError) -> StoreError {
-        let kept = self.kept.display();
-        StoreError::new(error.kind, format_args!("{error}; the end of its journal is in {kept}"))
-    }
-
-    /// Takes what was cut for the torn end that a crash leaves.
-    pub(super) fn forget(self) -> StoreResult<()> {
-        let failed = |error| unavailable(&self.directory, "cannot remove a file of", &error);
-        fs::remove_file(&self.kept).map_err(failed)
-    }
-}
-
-/// Writes the beginning of a journal again, as it stands there, and makes it last.
-fn renew(journal: &Path, length: u64) -> io::Result<()> {
-    let source = File::open(journal)?;
-    let mut target = OpenOptions::new().write(true).open(journal)?;
-    copy(&source, 0, length, &mut target)?;
-    target.sync_all()
-}
-
-/// Copies bytes from where they stand. Block by block: a copy by the system may leave
-/// the disk alone.
-fn copy(source: &File, from: u64, to: u64, target: &mut File) -> io::Result<()> {
-    let mut source = BufReader::with_capacity(ZEROS.len(), source);
-    source.seek(SeekFrom::Start(from))?;
-    let mut source = source.take(to.saturating_sub(from));
-    loop {
-        let block = source.fill_buf()?;
-        if block.is_empty() {
-            return Ok(());
-        }
-        target.write_all(block)?;
-        let length = block.len();
-        source.consume(length);
-    }
 }
 
 /// How far a journal can be read, and whether all of it can.
@@ -233,23 +171,4 @@ fn hash_exactly(journal: &mut impl Read, length: u64, hash: &mut Xxh3) -> io::Re
         }
     }
     Ok(Some(()))
-}
-
-/// Where the last block ends, from a place on, that does not hold zeros alone.
-fn end_of_contents(journal: &File, from: u64) -> io::Result<u64> {
-    let mut journal = BufReader::with_capacity(ZEROS.len(), journal);
-    let mut at = journal.seek(SeekFrom::Start(from))?;
-    let mut end = at;
-    loop {
-        let block = journal.fill_buf()?;
-        if block.is_empty() {
-            return Ok(end);
-        }
-        at += block.len() as u64;
-        if block != &ZEROS[..block.len()] {
-            end = at;
-        }
-        let length = block.len();
-        journal.consume(length);
-    }
 }

@@ -12,13 +12,38 @@ pub(super) const LAST_GROUP: &[u8] = b"g";
 
 const LOG_BYTES: usize = 32;
 
-pub(super) fn batch(log: LogId, number: u64) -> Vec<u8> {
-    [&log.0[..], &number.to_be_bytes()].concat()
+/// Up to where the index knows the segments.
+pub(super) const INDEXED: &[u8] = b"i";
+
+/// Where a batch stands in the segments.
+pub(super) fn location(log: LogId, number: u64) -> Vec<u8> {
+    [b"b", &log.0[..], &number.to_be_bytes()].concat()
 }
 
-/// The number in the key of a batch.
-pub(super) fn number_of_batch(key: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(*key.get(LOG_BYTES..)?.first_chunk()?))
+/// The number in the key of a location.
+pub(super) fn number_of_location(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(1 + LOG_BYTES..)?.try_into().ok()?))
+}
+
+/// How much of a segment was replaced.
+pub(super) fn segment(segment: u32) -> Vec<u8> {
+    [b"s", &segment.to_be_bytes()[..]].concat()
+}
+
+/// Where the rows about segments begin, and where they have ended.
+pub(super) fn all_segments() -> (Vec<u8>, Vec<u8>) {
+    (b"s".to_vec(), b"t".to_vec())
+}
+
+/// The segment in the key of a row about one.
+pub(super) fn segment_of(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(1..)?.try_into().ok()?))
+}
+
+/// Log and number in the key of a batch in the engine of a store of format 1.
+pub(super) fn of_unsegmented_batch(key: &[u8]) -> Option<(LogId, u64)> {
+    let (log, number) = key.split_first_chunk()?;
+    Some((LogId(*log), u64::from_be_bytes(number.try_into().ok()?)))
 }
 
 pub(super) fn operation(log: LogId, operation: OperationKey) -> Vec<u8> {

@@ -3,9 +3,7 @@
 /// A family of rows with a memtable of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Keyspace {
-    /// Batches in their stored form, by log and number.
-    Logs,
-    /// Where to find batches: operations, revisions, descriptors.
+    /// Where to find batches: locations, operations, revisions, descriptors.
     Index,
     /// Rows by id, their paths, and the watermarks of logs.
     Views,
@@ -14,9 +12,8 @@ pub(super) enum Keyspace {
 }
 
 /// The keyspaces by the names that the engine knows them by.
-pub(super) const KEYSPACES: [(Keyspace, &str); 4] = [
-    (Keyspace::Logs, "logs"),
-    (Keyspace::Index, "index"),
-    (Keyspace::Views, "views"),
-    (Keyspace::Chunks, "chunks"),
-];
+pub(super) const KEYSPACES: [(Keyspace, &str); 3] =
+    [(Keyspace::Index, "index"), (Keyspace::Views, "views"), (Keyspace::Chunks, "chunks")];
+
+/// Where stores of format 1 have their batches in their stored form, by log and number.
+pub(super) const UNSEGMENTED_LOGS: &str = "logs";

@@ -5,9 +5,11 @@
 pub struct EmbeddedOptions {
     /// For blocks read from disk, in bytes.
     pub cache_bytes: u64,
-    /// For the newest rows of each of the four keyspaces, in bytes; a burst may take
+    /// For the newest rows of each of the three keyspaces, in bytes; a burst may take
     /// five times that. A store keeps what it was created with.
     pub memtable_bytes: u64,
+    /// How long the files become that logs are appended to, in bytes; at most 2 GiB.
+    pub segment_bytes: u64,
     /// How many files stay open; at least 10.
     pub open_files: usize,
     /// Writes are refused while the disk has less room than this, in bytes.
@@ -20,6 +22,7 @@ impl Default for EmbeddedOptions {
         Self {
             cache_bytes: 64 << 20,
             memtable_bytes: 16 << 20,
+            segment_bytes: 64 << 20,
             open_files: 512,
             min_free_bytes: 256 << 20,
         }
@@ -32,6 +35,7 @@ impl EmbeddedOptions {
         Self {
             cache_bytes: 1 << 20,
             memtable_bytes: 1 << 20,
+            segment_bytes: 4 << 20,
             open_files: 32,
             min_free_bytes: 64 << 20,
         }

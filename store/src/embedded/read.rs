@@ -1,181 +1,18 @@
-//! Reads: every answer was verified, in itself and against what it must agree with.
+//! Reads of rows and chunks: every answer was verified, in itself and against what it must
+//! agree with.
 
-use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Included};
 
 use bytes::Bytes;
 
-use super::commit_marker::LastGroups;
 use super::engine::Snapshot;
 use super::keyspace::{KEYSPACES, Keyspace};
+use super::marker::LastGroups;
 use super::{keys, record};
-use crate::batch::codec::digest_in;
-use crate::batch::{Batch, BatchOutline, LogEnds, LogEntry, OperationKey};
 use crate::chunk::{ChunkId, StoredChunk};
 use crate::error::StoreResult;
-use crate::incarnations::IncarnationSearch;
-use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
-use crate::log_chain::{self, LogTail};
+use crate::log::LogId;
 use crate::view::{PathRange, View, ViewKind, Watermark};
-
-pub(super) fn batch(
-    snapshot: &Snapshot<'_>,
-    log: LogId,
-    number: u64,
-) -> StoreResult<Option<LogEntry>> {
-    let encoded = snapshot.get(Keyspace::Logs, &keys::batch(log, number))?;
-    encoded.map(|encoded| decode(log, number, &encoded)).transpose()
-}
-
-/// Whether a batch stands at a number.
-pub(super) fn stands(snapshot: &Snapshot<'_>, log: LogId, number: u64) -> StoreResult<bool> {
-    Ok(snapshot.get(Keyspace::Logs, &keys::batch(log, number.max(1)))?.is_some())
-}
-
-pub(super) fn batches(
-    snapshot: &Snapshot<'_>,
-    log: LogId,
-    from: u64,
-    max_bytes: usize,
-) -> StoreResult<Vec<LogEntry>> {
-    let from = from.max(1);
-    let (start, end) = (keys::batch(log, from), keys::batch(log, u64::MAX));
-    let rows = snapshot.range(Keyspace::Logs, Included(&start[..]), Included(&end[..]));
-    let (mut page, mut bytes, mut before) = (Vec::new(), 0, None);
-    for (expected, row) in (from..=u64::MAX).zip(rows) {
-        let (key, encoded) = row?;
-        if keys::number_of_batch(&key) != Some(expected) {
-            return Err(record::damaged(&key, format_args!("batch {expected} is missing")));
-        }
-        bytes += encoded.len();
-        if !page.is_empty() && bytes > max_bytes {
-            break;
-        }
-        let row = decode(log, expected, &encoded)?;
-        let digest = digest_in(&encoded, &row.batch);
-        if let Some(before) = before {
-            log_chain::check_chain(log, expected, before, &row.batch)?;
-        }
-        before = Some(digest);
-        page.push(row);
-    }
-    Ok(page)
-}
-
-pub(super) fn last(snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Option<LogEntry>> {
-    let last = last_encoded(snapshot, log)?;
-    last.map(|(number, encoded)| decode(log, number, &encoded)).transpose()
-}
-
-pub(super) fn ends(snapshot: &Snapshot<'_>, logs: &[LogId]) -> StoreResult<Vec<LogEnds>> {
-    let mut found = Vec::with_capacity(logs.len());
-    for log in logs.iter().copied() {
-        let Some(last) = last(snapshot, log)? else { continue };
-        let last = BatchOutline::from(&last);
-        let first = if last.number == 1 {
-            last.clone()
-        } else {
-            let key = keys::batch(log, 1);
-            let missing = || record::damaged(&key, "the first batch is missing");
-            BatchOutline::from(&batch(snapshot, log, 1)?.ok_or_else(missing)?)
-        };
-        found.push(LogEnds { log, first, last });
-    }
-    Ok(found)
-}
-
-/// The end of a log, as the next append must follow it.
-pub(super) fn tail(snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Option<LogTail>> {
-    let Some((number, encoded)) = last_encoded(snapshot, log)? else { return Ok(None) };
-    let batch = decode(log, number, &encoded)?.batch;
-    let digest = digest_in(&encoded, &batch);
-    Ok(Some(LogTail { number, digest, closing: batch.closing }))
-}
-
-pub(super) fn number_of(
-    snapshot: &Snapshot<'_>,
-    log: LogId,
-    revision: u64,
-) -> StoreResult<Option<u64>> {
-    let (from, to) = (keys::revision(log, 0), keys::revision(log, revision));
-    let mut rows = snapshot.range(Keyspace::Index, Included(&from[..]), Included(&to[..]));
-    let Some(row) = rows.next_back() else { return Ok(None) };
-    let (key, number) = row?;
-    record::decode_number(&key, &number).map(Some)
-}
-
-pub(super) fn next_batches(
-    snapshot: &Snapshot<'_>,
-    logs: &[(LogId, u64)],
-) -> StoreResult<Vec<(LogId, LogEntry)>> {
-    let mut found = Vec::new();
-    for (log, number) in logs {
-        if let Some(row) = batch(snapshot, *log, *number)? {
-            found.push((*log, row));
-        }
-    }
-    Ok(found)
-}
-
-pub(super) fn operations(
-    snapshot: &Snapshot<'_>,
-    log: LogId,
-    operations: &[OperationKey],
-) -> StoreResult<Vec<Option<u64>>> {
-    let find = |operation: &OperationKey| {
-        let key = keys::operation(log, *operation);
-        let number = snapshot.get(Keyspace::Index, &key)?;
-        number.map(|number| record::decode_number(&key, &number)).transpose()
-    };
-    operations.iter().map(find).collect()
-}
-
-pub(super) fn find(snapshot: &Snapshot<'_>, name: &LogName) -> StoreResult<Option<LogDescriptor>> {
-    let newest = IncarnationSearch::run(name, |incarnation, log| {
-        let key = keys::descriptor(&name.incarnation(incarnation), log);
-        Ok(snapshot.get(Keyspace::Index, &key)?.is_some())
-    })?;
-    Ok(newest.map(|newest| name.incarnation(newest)))
-}
-
-pub(super) fn logs(snapshot: &Snapshot<'_>, filter: &LogFilter) -> StoreResult<Vec<LogDescriptor>> {
-    let ranges = if filter.every_room {
-        keys::DESCRIPTORS.map(|kind| keys::descriptors_of_realm(kind, &filter.realm)).to_vec()
-    } else {
-        vec![keys::descriptors(filter)]
-    };
-    let limit = filter.limit.unwrap_or(usize::MAX);
-    // Of unlike numbers of segments, keys have another order.
-    let read = if filter.is_in_order_of_names() { limit } else { usize::MAX };
-    let mut logs = Vec::new();
-    for (from, to) in ranges.iter().filter(|(from, to)| from < to) {
-        let found = descriptors(snapshot, from, to)
-            .filter(|log| log.as_ref().map_or(true, |log| filter.matches(&log.name)))
-            .take(read);
-        for log in found {
-            logs.push(log?);
-        }
-    }
-    logs.sort();
-    logs.truncate(limit);
-    Ok(logs)
-}
-
-pub(super) fn realms(snapshot: &Snapshot<'_>) -> StoreResult<Vec<String>> {
-    let mut realms = BTreeSet::new();
-    for kind in keys::DESCRIPTORS {
-        // From one realm straight to the next, however many logs it has.
-        let (mut from, end) = keys::all_descriptors(kind);
-        loop {
-            let next = descriptors(snapshot, &from, &end).next();
-            let Some(log) = next else { break };
-            let realm = log?.name.realm;
-            from = keys::after_realm(kind, &realm);
-            realms.insert(realm);
-        }
-    }
-    Ok(realms.into_iter().collect())
-}
 
 pub(super) fn watermark(snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Watermark> {
     let key = keys::watermark(log);
@@ -329,45 +166,12 @@ pub(super) fn keys_of_views(
 /// For each keyspace the last durable group that wrote to it.
 pub(super) fn last_groups(snapshot: &Snapshot<'_>) -> StoreResult<LastGroups> {
     let mut groups = LastGroups::default();
-    for ((keyspace, _), group) in KEYSPACES.iter().zip(&mut groups) {
+    for ((keyspace, _), group) in KEYSPACES.iter().zip(&mut groups[1..]) {
         if let Some(number) = snapshot.get(*keyspace, keys::LAST_GROUP)? {
             *group = record::decode_number(keys::LAST_GROUP, &number)?;
         }
     }
     Ok(groups)
-}
-
-fn last_encoded(snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Option<(u64, Bytes)>> {
-    let (start, end) = (keys::batch(log, 0), keys::batch(log, u64::MAX));
-    let Some(row) =
-        snapshot.range(Keyspace::Logs, Included(&start[..]), Included(&end[..])).next_back()
-    else {
-        return Ok(None);
-    };
-    let (key, encoded) = row?;
-    let number = keys::number_of_batch(&key);
-    let number = number.ok_or_else(|| record::damaged(&key, "the key has another length"))?;
-    Ok(Some((number, encoded)))
-}
-
-fn decode(log: LogId, number: u64, encoded: &Bytes) -> StoreResult<LogEntry> {
-    let batch = Batch::decode(encoded).map_err(|mut error| {
-        error.message = format!("batch {number} of log {log}: {}", error.message);
-        error
-    })?;
-    Ok(LogEntry { number, batch })
-}
-
-/// The descriptors from one key to before another.
-fn descriptors(
-    snapshot: &Snapshot<'_>,
-    from: &[u8],
-    to: &[u8],
-) -> impl Iterator<Item = StoreResult<LogDescriptor>> {
-    snapshot.range(Keyspace::Index, Included(from), Excluded(to)).map(|row| {
-        let (key, descriptor) = row?;
-        minicbor::decode(&descriptor).map_err(|error| record::damaged(&key, error))
-    })
 }
 
 /// The row that a row by path stands for.

@@ -8,64 +8,11 @@ use tempfile::TempDir;
 use tokio::sync::oneshot::Receiver;
 
 use super::commit_group::CommitGroup;
-use super::commit_marker::{CommitMarker, LastGroups};
 use super::keyspace::Keyspace;
+use super::marker::{LastGroups, Marker};
 use super::write_cache::WriteCache;
 use super::*;
-use crate::batch::BatchId;
 use crate::view::{Position, ViewFlags};
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_logs_share_their_fsyncs() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(EmbeddedStore::open(directory.path(), EmbeddedOptions::small()).unwrap());
-    let mut writers = tokio::task::JoinSet::new();
-    for number in 0..1000_u32 {
-        let store = Arc::clone(&store);
-        writers.spawn(async move {
-            let mut log = [0; 32];
-            log[..4].copy_from_slice(&number.to_be_bytes());
-            store.append(LogId(log), 1, &batch(1, [0; 32])).await.unwrap()
-        });
-    }
-    assert!(writers.join_all().await.iter().all(|reply| *reply == Append::Committed));
-    let groups = read::last_groups(&store.opened().unwrap().engine.snapshot()).unwrap();
-    let fsyncs = commit_marker::newest(&groups);
-    assert!((1..=100).contains(&fsyncs), "{fsyncs} fsyncs for 1000 logs");
-    store.close().await.unwrap();
-}
-
-#[test]
-fn requests_of_a_group_see_one_another() {
-    let (_directory, engine) = engine();
-    let mut cache = WriteCache::default();
-    let mut group = CommitGroup::default();
-    let snapshot = engine.snapshot();
-    let first = batch(1, [0; 32]);
-    let mut second = batch(2, first.digest());
-    second.operations = vec![OperationKey([1; 16])];
-    let mut rival = second.clone();
-    rival.id = BatchId([99; 16]);
-    let mut stranger = batch(4, [0; 32]);
-    stranger.descriptor = None;
-    let asked = [(1, &first), (2, &second), (2, &rival), (2, &second), (4, &stranger)];
-    let receivers = asked.map(|(number, batch)| {
-        let (reply, receiver) = oneshot::channel();
-        let (encoded, batch) = (batch.encode().unwrap(), Box::new(batch.clone()));
-        let request = WriteRequest::Append { log: LOG, number, batch, encoded, reply };
-        assert!(group.take(request, &snapshot, &mut cache).is_none());
-        receiver
-    });
-    commit(&engine, group);
-    let [one, two, lost, again, gap] = receivers.map(|mut receiver| receiver.try_recv().unwrap());
-    assert_eq!(one.unwrap(), Append::Committed);
-    assert_eq!(two.unwrap(), Append::Committed);
-    assert_eq!(lost.unwrap(), Append::Conflict);
-    assert_eq!(again.unwrap(), Append::Committed);
-    assert_eq!(gap.unwrap_err().kind, StoreErrorKind::Invalid);
-    let page = read::batches(&engine.snapshot(), LOG, 1, usize::MAX).unwrap();
-    assert_eq!(page.len(), 2);
-}
 
 #[test]
 fn rows_that_move_twice_in_a_group_have_one_place() {
@@ -105,54 +52,35 @@ fn rows_are_written_before_the_watermark_that_speaks_of_them() {
 }
 
 #[test]
-fn a_failed_group_leaves_appends_unknown_and_refusals_as_they_are() {
-    let (_directory, engine) = engine();
-    let (mut group, mut cache) = (CommitGroup::default(), WriteCache::default());
-    let receivers = [(1, batch(1, [0; 32])), (3, batch(3, [0; 32]))].map(|(number, batch)| {
-        let (reply, receiver) = oneshot::channel();
-        let (encoded, batch) = (batch.encode().unwrap(), Box::new(batch));
-        let request = WriteRequest::Append { log: LOG, number, batch, encoded, reply };
-        group.take(request, &engine.snapshot(), &mut cache);
-        receiver
-    });
-    let (_, waiting) = group.into_rows(1);
-    for waiting in waiting {
-        waiting.fail("no disk");
-    }
-    let kinds = receivers.map(|mut receiver| receiver.try_recv().unwrap().unwrap_err().kind);
-    assert_eq!(kinds, [StoreErrorKind::OutcomeUnknown, StoreErrorKind::Invalid]);
-}
-
-#[test]
-fn a_commit_marker_is_read_back_and_its_damage_found() {
+fn a_marker_is_read_back_and_its_damage_found() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
-    CommitMarker::create(path).unwrap();
-    let holds = |groups: &LastGroups| CommitMarker::open(path).unwrap().check(path, groups).is_ok();
-    let appended = [Keyspace::Logs, Keyspace::Index];
-    for (keyspaces, group) in [(&appended[..], 1), (&[Keyspace::Chunks], 2), (&appended, 3)] {
-        CommitMarker::open(path).unwrap().set(keyspaces, group).unwrap();
+    let (path, file) = (directory.path(), directory.path().join("MARK"));
+    Marker::create(&file, LastGroups::default()).unwrap();
+    let open = || EngineMarker::open(path, &file);
+    let holds = |groups: &LastGroups| open().unwrap().check(path, groups).is_ok();
+    for groups in [[0, 1, 0, 0], [0, 1, 0, 2], [0, 3, 0, 2]] {
+        open().unwrap().set(groups).unwrap();
     }
-    assert!(holds(&[3, 3, 0, 2]));
-    assert!(holds(&[4, 4, 0, 2]));
-    for lost in [[2, 3, 0, 2], [3, 2, 0, 2], [3, 3, 0, 1]] {
+    assert!(holds(&[0, 3, 0, 2]));
+    assert!(holds(&[0, 4, 0, 2]));
+    for lost in [[0, 2, 0, 2], [0, 3, 0, 1]] {
         assert!(!holds(&lost), "{lost:?}");
     }
-    let file = path.join("MARK");
     let whole = fs::read(&file).unwrap();
     let break_at = |at: usize| {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         fs::write(&file, bytes).unwrap();
     };
-    // 3 stands in the second slot, 2 in the first.
-    break_at(0);
-    assert!(!holds(&[2, 2, 0, 2]));
-    break_at(4096);
-    assert!(holds(&[1, 1, 0, 2]) && !holds(&[0, 0, 0, 2]));
+    // The last one stands in the slot that is not the one before it's.
+    let newest = open().unwrap().slot;
+    break_at(4096 * newest);
+    assert!(!holds(&[0, 2, 0, 2]));
+    break_at(4096 * (1 - newest));
+    assert!(holds(&[0, 1, 0, 2]) && !holds(&[0, 0, 0, 2]));
     for broken in [vec![0; whole.len()], vec![]] {
         fs::write(&file, broken).unwrap();
-        assert_eq!(CommitMarker::open(path).err().unwrap().kind, StoreErrorKind::Damaged);
+        assert_eq!(open().err().unwrap().kind, StoreErrorKind::Damaged);
     }
 }
 
@@ -367,29 +295,6 @@ fn commit(engine: &Engine, group: CommitGroup) {
     engine.write(rows, durable).unwrap();
     for waiting in waiting {
         waiting.send();
-    }
-}
-
-fn batch(number: u8, previous: [u8; 32]) -> Batch {
-    let name = |name: &str| name.to_owned();
-    let descriptor = LogName {
-        realm: name("acme"),
-        room: String::new(),
-        segments: vec![name("web"), name("main")],
-    }
-    .incarnation(1);
-    Batch {
-        id: BatchId([number; 16]),
-        previous,
-        descriptor: (number == 1).then_some(descriptor),
-        first_revision: number.into(),
-        count: 1,
-        operations: Vec::new(),
-        chunks: Vec::new(),
-        closing: false,
-        compacted_from: None,
-        manifest: Bytes::from_static(b"manifest"),
-        body: Bytes::from_static(b"body"),
     }
 }
 

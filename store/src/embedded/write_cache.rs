@@ -1,4 +1,4 @@
-//! How logs end and rows stand, without asking the engine.
+//! How rows stand, without asking the engine.
 
 use std::collections::HashMap;
 
@@ -6,11 +6,9 @@ use super::engine::Snapshot;
 use super::read;
 use crate::error::StoreResult;
 use crate::log::LogId;
-use crate::log_chain::LogTail;
 use crate::view::{Position, ViewKind};
 
-/// Ends of logs, and places of rows, that are remembered.
-const TAILS_REMEMBERED: usize = 1 << 16;
+/// Rows whose places are remembered.
 const ROWS_REMEMBERED: usize = 1 << 14;
 
 /// What a write of a row must know of the row that it replaces.
@@ -23,19 +21,11 @@ pub(super) struct StoredRow {
 /// stands.
 #[derive(Default)]
 pub(super) struct WriteCache {
-    pub(super) tails: HashMap<LogId, LogTail>,
     /// `None` for a row that is removed.
     pub(super) rows: HashMap<Vec<u8>, Option<StoredRow>>,
 }
 
 impl WriteCache {
-    pub(super) fn tail(&self, snapshot: &Snapshot<'_>, log: LogId) -> StoreResult<Option<LogTail>> {
-        match self.tails.get(&log) {
-            Some(tail) => Ok(Some(*tail)),
-            None => read::tail(snapshot, log),
-        }
-    }
-
     /// Takes out how a row stands; it is read where that is not known.
     pub(super) fn take_row(
         &mut self,
@@ -55,9 +45,6 @@ impl WriteCache {
     /// Forgets when there is too much; only between groups, whose own writes are in no
     /// snapshot yet.
     pub(super) fn trim(&mut self) {
-        if self.tails.len() > TAILS_REMEMBERED {
-            self.tails.clear();
-        }
         if self.rows.len() > ROWS_REMEMBERED {
             self.rows.clear();
         }

@@ -3,11 +3,9 @@
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::batch::Batch;
 use crate::chunk::{ChunkId, UploadId};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::log::LogId;
-use crate::store::Append;
 use crate::view::{ViewKind, ViewWrite, Watermark};
 
 /// Where the outcome of a request goes.
@@ -15,12 +13,10 @@ pub(super) type Reply<T> = oneshot::Sender<StoreResult<T>>;
 
 /// What the committer is asked to write.
 pub(super) enum WriteRequest {
-    Append { log: LogId, number: u64, batch: Box<Batch>, encoded: Bytes, reply: Reply<Append> },
     Views { log: LogId, writes: Vec<ViewWrite>, watermark: Option<Watermark>, reply: Reply<()> },
     Chunk { realm: String, id: ChunkId, bytes: Bytes, reply: Reply<()> },
     StageChunk { realm: String, id: ChunkId, bytes: Bytes, upload: UploadId, reply: Reply<()> },
     DiscardChunks { realm: String, ids: Vec<ChunkId>, upload: UploadId, reply: Reply<u64> },
-    Compact { log: LogId, manifests: Vec<(u64, Bytes)>, reply: Reply<()> },
     DeleteViews { log: LogId, kind: ViewKind, ids: Vec<Bytes>, reply: Reply<()> },
     ClearViews { log: LogId, keys: Vec<Bytes>, reply: Reply<()> },
     DeleteChunks { realm: String, ids: Vec<ChunkId>, before_ms: u64, reply: Reply<u64> },
@@ -29,7 +25,6 @@ pub(super) enum WriteRequest {
 
 /// Somebody, and the answer if the group is committed.
 pub(super) enum PendingReply {
-    Append(Reply<Append>, StoreResult<Append>),
     Done(Reply<()>, StoreResult<()>),
     Counted(Reply<u64>, StoreResult<u64>),
 }
@@ -39,7 +34,6 @@ impl PendingReply {
     pub(super) fn send(self) {
         // A caller that has gone is no reason to stop.
         match self {
-            Self::Append(reply, outcome) => drop(reply.send(outcome)),
             Self::Done(reply, outcome) => drop(reply.send(outcome)),
             Self::Counted(reply, outcome) => drop(reply.send(outcome)),
         }
@@ -48,9 +42,6 @@ impl PendingReply {
     /// Answers after the group could not be committed.
     pub(super) fn fail(self, reason: &str) {
         match self {
-            Self::Append(reply, Ok(_)) => {
-                drop(reply.send(Err(StoreError::new(StoreErrorKind::OutcomeUnknown, reason))));
-            }
             Self::Done(reply, Ok(())) => {
                 drop(reply.send(Err(StoreError::new(StoreErrorKind::Stopped, reason))));
             }

@@ -256,6 +256,12 @@ impl Reader {
                 self.lengths[handle.node.0] = length;
                 done(What::SetLength { file: handle.node, length });
             }
+            ("fallocate", Some(handle)) if number(1) == Some(0) => {
+                let end = number(2).zip(number(3)).map(|(from, length)| from + length);
+                let length = self.lengths[handle.node.0].max(end.expect("a length"));
+                self.lengths[handle.node.0] = length;
+                done(What::SetLength { file: handle.node, length });
+            }
             ("fsync" | "fdatasync", Some(handle)) => {
                 let mut nodes = vec![handle.node];
                 while let Some(parent) = nodes.last().and_then(|node| self.parents.get(node)) {

@@ -1,0 +1,235 @@
+//! Logs on the disk: batches are appended to segments, each group with one write and one sync.
+//!
+//! Where a batch stands is in an index that is written behind ([`index`]). What compaction leaves
+//! of a batch is appended as well and stands in for it; a segment of which much was replaced is
+//! removed once what is left of it has been moved ([`maintenance`]).
+
+mod files;
+mod frame;
+mod index;
+mod maintenance;
+mod migration;
+mod read;
+mod recent;
+mod recovery;
+mod request;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use self::files::SegmentFiles;
+use self::frame::LogPosition;
+use self::index::LogIndex;
+use self::maintenance::Maintenance;
+pub(super) use self::read::LogReader;
+use self::recovery::Recovery;
+use self::request::{AppendRequest, LogRequest, MaintenanceTask};
+use self::segment::{FOLDER, MARKER, SegmentSizes};
+use self::writer::LogWriter;
+use super::directory::{Directory, sync_directory};
+use super::engine::Engine;
+use super::marker::Marker;
+use super::options::EmbeddedOptions;
+use super::stopping::Stopped;
+use super::write_request::Reply;
+use crate::batch::Batch;
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::log::LogId;
+use crate::store::Append;
+
+/// How many requests wait before callers wait to ask.
+const QUEUE_REQUESTS: usize = 1024;
+
+/// The logs of an open store; its threads end when this is dropped.
+pub(super) struct SegmentedLogs {
+    requests: mpsc::Sender<LogRequest>,
+    tasks: mpsc::UnboundedSender<MaintenanceTask>,
+    reader: Arc<LogReader>,
+    stopped: Stopped,
+}
+
+/// Makes the folder of a store that holds no log; it lasts once its parent is synced.
+pub(super) fn create(directory: &Path) -> io::Result<()> {
+    let folder = directory.join(FOLDER);
+    match fs::create_dir(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    Marker::create(&folder.join(MARKER), [0; 2])?;
+    sync_directory(&folder)
+}
+
+/// Moves the batches of a store of format 1 out of its engine.
+pub(super) fn migrate(
+    directory: &Directory,
+    engine: &Engine,
+    options: &EmbeddedOptions,
+) -> StoreResult<()> {
+    migration::migrate(directory, engine, sizes(options))
+}
+
+/// Makes what the process before this one wrote last to the segments outlast a power cut; to be
+/// called before anything that speaks of them is made to last.
+pub(super) fn renew(directory: &Path) -> StoreResult<()> {
+    recovery::renew_last(directory, &directory.join(FOLDER))
+}
+
+impl SegmentedLogs {
+    /// Opens the logs, and starts the threads that write them.
+    pub(super) fn open(
+        directory: &Arc<Directory>,
+        engine: &Arc<Engine>,
+        options: &EmbeddedOptions,
+        stopped: &Stopped,
+    ) -> StoreResult<Self> {
+        let (tasks, waiting) = mpsc::unbounded_channel();
+        let (index, writer) = writer(directory, engine, options, stopped, tasks.clone())?;
+        let (requests, receiver) = mpsc::channel(QUEUE_REQUESTS);
+        let reader = Arc::clone(&writer.reader);
+        let maintenance = Maintenance {
+            folder: writer.folder.clone(),
+            index,
+            files: Arc::clone(&reader.files),
+            engine: Arc::clone(engine),
+            writer: requests.downgrade(),
+            stop: stopped.reason_of_a_thread(),
+            directory: Arc::clone(directory),
+        };
+        start("store-log", move || {
+            let _ = writer.run(receiver);
+        })?;
+        start("store-index", move || maintenance.run(waiting))?;
+        Ok(Self { requests, tasks, reader, stopped: stopped.clone() })
+    }
+
+    pub(super) fn reader(&self) -> &Arc<LogReader> {
+        &self.reader
+    }
+
+    /// Puts a batch at a number of a log; durable when it answers.
+    pub(super) async fn append(
+        &self,
+        log: LogId,
+        number: u64,
+        batch: Batch,
+        encoded: Bytes,
+    ) -> StoreResult<Append> {
+        self.ask(|reply| {
+            LogRequest::Append(Box::new(AppendRequest { log, number, batch, encoded, reply }))
+        })
+        .await
+    }
+
+    /// Puts what compaction leaves of batches in their places.
+    pub(super) async fn compact(
+        &self,
+        log: LogId,
+        manifests: Vec<(u64, Bytes)>,
+    ) -> StoreResult<()> {
+        self.ask(|reply| LogRequest::Compact { log, manifests, reply }).await
+    }
+
+    /// Removes segments of which some was replaced.
+    pub(super) async fn reclaim(&self) -> StoreResult<()> {
+        let (reply, answer) = oneshot::channel();
+        // Where its thread has ended, nobody answers.
+        let _ = self.tasks.send(MaintenanceTask::Reclaim { reply });
+        self.answer(answer).await
+    }
+
+    /// Makes all of it last, the index too, and ends the threads.
+    pub(super) async fn close(&self) -> StoreResult<()> {
+        self.ask(|reply| LogRequest::Close { reply }).await?;
+        let (reply, answer) = oneshot::channel();
+        let _ = self.tasks.send(MaintenanceTask::Close { reply });
+        self.answer(answer).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> LogRequest) -> StoreResult<T> {
+        let (reply, answer) = oneshot::channel();
+        if self.requests.send(request(reply)).await.is_err() {
+            self.stopped.check()?;
+            return Err(StoreError::new(StoreErrorKind::Stopped, "the store is closed"));
+        }
+        self.answer(answer).await
+    }
+
+    async fn answer<T>(&self, answer: oneshot::Receiver<StoreResult<T>>) -> StoreResult<T> {
+        answer.await.unwrap_or_else(|_| {
+            Err(StoreError::new(
+                StoreErrorKind::OutcomeUnknown,
+                "the store ended before it answered",
+            ))
+        })
+    }
+}
+
+/// The index as it is after what a crash may have left, and who goes on with the segments.
+fn writer(
+    directory: &Arc<Directory>,
+    engine: &Arc<Engine>,
+    options: &EmbeddedOptions,
+    stopped: &Stopped,
+    maintenance: mpsc::UnboundedSender<MaintenanceTask>,
+) -> StoreResult<(Arc<LogIndex>, LogWriter)> {
+    let folder = directory.path().join(FOLDER);
+    // So much of the index may be in memory alone before it is written behind.
+    let recent_bytes = usize::try_from(options.memtable_bytes / 4).unwrap_or(usize::MAX);
+    let marker = Marker::<2>::open(directory.path(), &folder.join(MARKER))?;
+    let index = Arc::new(LogIndex::open(Arc::clone(engine), recent_bytes)?);
+    let files = Arc::new(SegmentFiles::new(folder.clone(), options.open_files / 4));
+    let sizes = sizes(options);
+    let recovery = Recovery {
+        directory: directory.path(),
+        folder: &folder,
+        index: &index,
+        files: &files,
+        marked: position(marker.values),
+        sizes,
+    };
+    let active = recovery.run()?;
+    let writer = LogWriter {
+        folder,
+        reader: Arc::new(LogReader { index: Arc::clone(&index), files }),
+        active,
+        sizes,
+        marker,
+        tails: HashMap::new(),
+        buffer: Vec::new(),
+        maintenance,
+        stop: stopped.reason_of_a_thread(),
+        directory: Arc::clone(directory),
+    };
+    Ok((index, writer))
+}
+
+fn sizes(options: &EmbeddedOptions) -> SegmentSizes {
+    SegmentSizes::new(options.segment_bytes.min(2 << 30))
+}
+
+fn position([segment, offset]: [u64; 2]) -> LogPosition {
+    // What is no place in the segments is after all of them.
+    let part = |value| u32::try_from(value).unwrap_or(u32::MAX);
+    LogPosition { segment: part(segment), offset: part(offset) }
+}
+
+fn start(name: &str, run: impl FnOnce() + Send + 'static) -> StoreResult<()> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(run);
+    started.map(drop).map_err(|error| {
+        StoreError::new(
+            StoreErrorKind::Unavailable,
+            format_args!("cannot start the store's thread: {error}"),
+        )
+    })
+}

@@ -173,7 +173,7 @@ pub(super) async fn fill_journal(path: &Path, memtable_bytes: u64) {
     let journal = path.join("engine/0.jnl");
     let length = || {
         let bytes = std::fs::read(&journal).unwrap();
-        bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64
+        bytes.iter().rposition(|byte| *byte != 0).unwrap_or_default() as u64
     };
     let empty = length();
     write(NODES).await;

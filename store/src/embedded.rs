@@ -92,6 +92,14 @@ struct RemovedChunks {
 }
 
 impl OpenStore {
+    /// Makes the rows last that were written so far.
+    fn sync_rows(&self) -> StoreResult<()> {
+        self.engine.sync().map_err(|error| {
+            let what = format_args!("rows of the store cannot be made to last: {error}");
+            StoreError::new(StoreErrorKind::Unavailable, what)
+        })
+    }
+
     /// Takes note of removed chunks, and gives their room back now and then, beside other calls.
     fn removed_chunks(self: &Arc<Self>, removed: u64) {
         let count = self.removed_chunks.count.fetch_add(removed, Ordering::Relaxed) + removed;
@@ -177,7 +185,7 @@ impl EmbeddedStore {
         &self,
         scan: impl FnOnce(&Snapshot<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        self.scan_store(move |open| scan(&open.engine.snapshot())).await
+        self.run_blocking(move |open| scan(&open.engine.snapshot())).await
     }
 
     /// Runs a scan of logs where it may block.
@@ -185,19 +193,20 @@ impl EmbeddedStore {
         &self,
         scan: impl FnOnce(&LogReader) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        self.scan_store(move |open| scan(open.logs.reader())).await
+        self.run_blocking(move |open| scan(open.logs.reader())).await
     }
 
-    async fn scan_store<T: Send + 'static>(
+    /// Runs what may block.
+    async fn run_blocking<T: Send + 'static>(
         &self,
-        scan: impl FnOnce(&OpenStore) -> StoreResult<T> + Send + 'static,
+        work: impl FnOnce(&OpenStore) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         let open = self.opened()?;
-        match tokio::task::spawn_blocking(move || scan(&open)).await {
+        match tokio::task::spawn_blocking(move || work(&open)).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::new(
                 StoreErrorKind::Unavailable,
-                format_args!("a scan of the store at {} ended: {error}", self.shown_path),
+                format_args!("work on the store at {} ended: {error}", self.shown_path),
             )),
         }
     }
@@ -278,6 +287,8 @@ impl Store for EmbeddedStore {
     async fn compact(&self, log: LogId, manifests: &[(u64, Bytes)]) -> StoreResult<()> {
         // It makes room, so a full disk is no reason to refuse it.
         let open = self.opened()?;
+        // What is removed was taken over by rows, which must not be lost where it is gone.
+        self.run_blocking(OpenStore::sync_rows).await?;
         open.logs.compact(log, manifests.to_vec()).await
     }
 
@@ -431,15 +442,9 @@ impl Store for EmbeddedStore {
     }
 
     async fn reclaim(&self) -> StoreResult<()> {
-        let open = self.opened()?;
-        open.logs.reclaim().await?;
-        match tokio::task::spawn_blocking(move || open.engine.reclaim()).await {
-            Ok(result) => result,
-            Err(error) => Err(StoreError::new(
-                StoreErrorKind::Unavailable,
-                format_args!("giving back room of the store at {} ended: {error}", self.shown_path),
-            )),
-        }
+        // The engine first: it gives room back and needs none.
+        self.run_blocking(|open| open.engine.reclaim()).await?;
+        self.opened()?.logs.reclaim().await
     }
 
     async fn close(&self) -> StoreResult<()> {

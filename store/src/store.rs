@@ -93,7 +93,7 @@ pub trait Store: Send + Sync + 'static {
     /// Takes the changes out of batches, given by their numbers and the manifests that
     /// shall stand in for what they held. Each keeps its number and its place in the
     /// chain; its operations are no longer found. What is compacted already stays as it
-    /// is.
+    /// is. Rows that were written before are as lasting as what is removed.
     ///
     /// # Errors
     /// [`StoreErrorKind::Invalid`] where a batch does not exist.

@@ -1,4 +1,4 @@
-//! The one thread that writes: whoever waits shares the next write and its fsync.
+//! The one thread that writes rows and chunks: whoever waits shares the next write and its fsync.
 
 use std::sync::Arc;
 use std::thread;

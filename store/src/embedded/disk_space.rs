@@ -52,17 +52,19 @@ impl DiskSpace {
         if let Some(seen) = seen.filter(|seen| seen.at.elapsed() < LOOK_AGAIN) {
             return Ok(seen.free_bytes);
         }
-        let disk = rustix::fs::statvfs(&self.path).map_err(|error| {
-            StoreError::new(
-                StoreErrorKind::Unavailable,
-                format_args!(
-                    "cannot see the disk of the store at {}: {error}",
-                    self.path.display()
-                ),
-            )
-        })?;
-        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let free_bytes = free_bytes(&self.path)?;
         *seen = Some(FreeSpace { at: Instant::now(), free_bytes });
         Ok(free_bytes)
     }
+}
+
+/// How much room the file system of a store has for us.
+pub(super) fn free_bytes(directory: &Path) -> StoreResult<u64> {
+    let disk = rustix::fs::statvfs(directory).map_err(|error| {
+        StoreError::new(
+            StoreErrorKind::Unavailable,
+            format_args!("cannot see the disk of the store at {}: {error}", directory.display()),
+        )
+    })?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -7,7 +7,7 @@
 //!
 //! - Sealed journals were whole when they were sealed, and must be.
 //! - The last journal may be torn. It is cut after its last whole write, and the
-//!   [`CommitMarker`](super::commit_marker::CommitMarker) tells whether something
+//!   [`EngineMarker`](super::marker::EngineMarker) tells whether something
 //!   acknowledged went with that; what is cut is kept until then.
 //! - Unless the store was closed, the last journal may be whole in memory alone: its end
 //!   was never synced, or an fsync that failed gave it up, and a later one would not
@@ -15,7 +15,7 @@
 //! - Sequence numbers ascend over all journals.
 //!
 //! A write is a start (item count, sequence number), its items, and an end (XXH3 of the
-//! items, magic). Lengths and numbers are little-endian.
+//! items, magic). An item is a row, or says that a keyspace was cleared. Lengths and numbers are little-endian.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -30,9 +30,13 @@ use crate::error::StoreResult;
 const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
+const CLEAR: u8 = 4;
 const MAGIC: [u8; 4] = [b'F', b'J', b'L', 3];
 
-/// Of an item, after its tag: type, compression, keyspace, lengths of key, value, and
+/// Of a clearing, after its tag: the keyspace.
+const CLEAR_BYTES: usize = 8;
+
+/// Of a row, after its tag: type, compression, keyspace, lengths of key, value, and
 /// value as stored.
 const ITEM_HEAD_BYTES: usize = 1 + 1 + 8 + 2 + 4 + 4;
 
@@ -126,18 +130,24 @@ fn read_write(journal: &mut impl Read) -> io::Result<Option<(u64, u64)>> {
     let mut bytes = 1 + 4 + 8;
     let mut hash = Xxh3::new();
     for _ in 0..count {
-        let Some(item) = take::<{ 1 + ITEM_HEAD_BYTES }>(journal)? else { return Ok(None) };
-        if item[0] != ITEM {
-            return Ok(None);
-        }
-        hash.update(&item);
-        let key = u16::from_le_bytes([item[11], item[12]]);
-        let value = u32::from_le_bytes([item[17], item[18], item[19], item[20]]);
-        let contents = u64::from(key) + u64::from(value);
+        let Some(tag) = take::<1>(journal)? else { return Ok(None) };
+        hash.update(&tag);
+        let contents = match tag {
+            [ITEM] => {
+                let Some(head) = take::<ITEM_HEAD_BYTES>(journal)? else { return Ok(None) };
+                hash.update(&head);
+                let key = u16::from_le_bytes([head[10], head[11]]);
+                let value = u32::from_le_bytes([head[16], head[17], head[18], head[19]]);
+                bytes += ITEM_HEAD_BYTES as u64;
+                u64::from(key) + u64::from(value)
+            }
+            [CLEAR] => CLEAR_BYTES as u64,
+            _ => return Ok(None),
+        };
         if hash_exactly(journal, contents, &mut hash)?.is_none() {
             return Ok(None);
         }
-        bytes += item.len() as u64 + contents;
+        bytes += 1 + contents;
     }
     let Some([END]) = take(journal)? else { return Ok(None) };
     let Some(checksum) = take(journal)?.map(u64::from_le_bytes) else { return Ok(None) };

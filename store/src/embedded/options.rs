@@ -6,11 +6,12 @@ pub struct EmbeddedOptions {
     /// For blocks read from disk, in bytes.
     pub cache_bytes: u64,
     /// For the newest rows of each of the three keyspaces, in bytes; a burst may take
-    /// five times that. A store keeps what it was created with.
+    /// five times that. A store keeps what it was created with. The newest entries of the logs'
+    /// index take up to 1¼ times as much besides.
     pub memtable_bytes: u64,
     /// How long the files become that logs are appended to, in bytes; at most 2 GiB.
     pub segment_bytes: u64,
-    /// How many files stay open; at least 10.
+    /// How many files of the engine stay open, at least 10; of the logs, a quarter of that.
     pub open_files: usize,
     /// Writes are refused while the disk has less room than this, in bytes.
     pub min_free_bytes: u64,

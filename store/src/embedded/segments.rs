@@ -18,7 +18,7 @@ mod segment;
 mod tests;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -94,7 +94,7 @@ impl SegmentedLogs {
         stopped: &Stopped,
     ) -> StoreResult<Self> {
         let (tasks, waiting) = mpsc::unbounded_channel();
-        let (index, writer) = writer(directory, engine, options, stopped, tasks.clone())?;
+        let (index, writer) = recover(directory, engine, options, stopped, tasks.clone())?;
         let (requests, receiver) = mpsc::channel(QUEUE_REQUESTS);
         let reader = Arc::clone(&writer.reader);
         let maintenance = Maintenance {
@@ -103,6 +103,8 @@ impl SegmentedLogs {
             files: Arc::clone(&reader.files),
             engine: Arc::clone(engine),
             writer: requests.downgrade(),
+            is_asked: Arc::clone(&writer.is_asked),
+            damaged: HashSet::new(),
             stop: stopped.reason_of_a_thread(),
             directory: Arc::clone(directory),
         };
@@ -176,7 +178,7 @@ impl SegmentedLogs {
 }
 
 /// The index as it is after what a crash may have left, and who goes on with the segments.
-fn writer(
+fn recover(
     directory: &Arc<Directory>,
     engine: &Arc<Engine>,
     options: &EmbeddedOptions,
@@ -208,6 +210,7 @@ fn writer(
         tails: HashMap::new(),
         buffer: Vec::new(),
         maintenance,
+        is_asked: Arc::default(),
         stop: stopped.reason_of_a_thread(),
         directory: Arc::clone(directory),
     };

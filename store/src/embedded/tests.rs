@@ -128,6 +128,18 @@ fn journals_are_read_as_the_engine_writes_them() {
 }
 
 #[test]
+fn a_journal_says_that_a_keyspace_was_cleared() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = fjall::Database::builder(directory.path()).open().unwrap();
+    let keyspace = database.keyspace("logs", fjall::KeyspaceCreateOptions::default).unwrap();
+    keyspace.insert("key", "value").unwrap();
+    keyspace.clear().unwrap();
+    keyspace.insert("key", "another").unwrap();
+    drop((keyspace, database));
+    assert!(journals::check(directory.path(), directory.path(), false).unwrap().is_none());
+}
+
+#[test]
 fn journals_are_held_to_what_they_must_be() {
     let directory = tempfile::tempdir().unwrap();
     let path = |number: u32| directory.path().join(format!("{number}.jnl"));

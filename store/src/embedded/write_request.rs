@@ -1,4 +1,4 @@
-//! What callers hand to the one thread that writes.
+//! What callers hand to the one thread that writes rows and chunks.
 
 use bytes::Bytes;
 use tokio::sync::oneshot;

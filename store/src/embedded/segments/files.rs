@@ -66,15 +66,14 @@ impl SegmentFiles {
             open.push_front((number, Arc::clone(&file)));
             return Ok(file);
         }
-        drop(open);
+        // Under the lock, so that a segment which is forgotten stays so.
         let file = Arc::new(File::open(segment::path(&self.folder, segment))?);
-        let mut open = self.open.lock();
         open.push_front((segment, Arc::clone(&file)));
         open.truncate(self.kept);
         Ok(file)
     }
 
-    /// Lets go of a segment that is removed.
+    /// Lets go of a segment that was removed.
     pub(super) fn forget(&self, segment: u32) {
         self.open.lock().retain(|(number, _)| *number != segment);
     }

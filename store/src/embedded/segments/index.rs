@@ -25,6 +25,9 @@ use crate::log::{LogDescriptor, LogId};
 /// So many rows are written to the engine at once: other writes wait meanwhile.
 const ROWS_AT_ONCE: usize = 512;
 
+/// So many descriptors are taken from memory at once.
+const DESCRIPTORS_AT_ONCE: usize = 128;
+
 /// Memory may hold so many times what makes it be written behind; then whoever appends writes it
 /// first.
 const OVERRUN: usize = 4;
@@ -172,9 +175,9 @@ impl LogIndex {
 
     pub(super) fn number_of(&self, log: LogId, revision: u64) -> StoreResult<Option<u64>> {
         // All that memory holds is newer than what the engine has.
-        let recent = self.recent.read().parts().find_map(|part| part.revision(log, revision));
-        if let Some((_, number)) = recent {
-            return Ok(Some(number));
+        let recent = self.recent.read().parts().find_map(|part| part.number_of(log, revision));
+        if recent.is_some() {
+            return Ok(recent);
         }
         let (from, to) = (keys::revision(log, 0), keys::revision(log, revision));
         let snapshot = self.engine.snapshot();
@@ -224,34 +227,69 @@ impl LogIndex {
         to: &[u8],
         mut visit: impl FnMut(LogDescriptor) -> bool,
     ) -> StoreResult<()> {
-        let mut recent: Vec<_> = {
-            let recent = self.recent.read();
-            recent.parts().flat_map(|part| part.descriptors(from, to)).collect()
-        };
-        recent.sort_unstable();
+        let mut from = from.to_vec();
+        loop {
+            let (recent, complete_to) = self.recent_descriptors(&from, to);
+            if !self.visit_merged(recent, &from, complete_to.as_deref(), to, &mut visit)? {
+                return Ok(());
+            }
+            let Some(complete_to) = complete_to else { return Ok(()) };
+            from = [&complete_to[..], &[0]].concat();
+        }
+    }
+
+    /// Hands descriptors of memory and those of the engine, up to a key or to before `to`, to
+    /// `visit`; false once it has seen enough.
+    fn visit_merged(
+        &self,
+        recent: Vec<(Bytes, Bytes)>,
+        from: &[u8],
+        complete_to: Option<&[u8]>,
+        to: &[u8],
+        visit: &mut impl FnMut(LogDescriptor) -> bool,
+    ) -> StoreResult<bool> {
+        let end = complete_to.map_or(Excluded(to), Included);
         let snapshot = self.engine.snapshot();
-        let rows = snapshot.range(Keyspace::Index, Included(from), Excluded(to));
+        let rows = snapshot.range(Keyspace::Index, Included(from), end);
         let (mut recent, mut rows) = (recent.into_iter().peekable(), rows.peekable());
         loop {
             let is_recent = match (recent.peek(), rows.peek()) {
-                (None, None) => return Ok(()),
                 (Some((recent, _)), Some(Ok((row, _)))) => recent <= row,
                 (recent, _) => recent.is_some(),
             };
-            let (key, descriptor) = if is_recent {
-                let Some(row) = recent.next() else { return Ok(()) };
+            let next = if is_recent { recent.next().map(Ok) } else { rows.next() };
+            let Some(next) = next else { return Ok(true) };
+            let (key, descriptor) = next?;
+            if is_recent {
                 // It is in both while it moves.
-                rows.next_if(|other| other.as_ref().is_ok_and(|(key, _)| *key == row.0));
-                row
-            } else {
-                let Some(row) = rows.next() else { return Ok(()) };
-                row?
-            };
+                rows.next_if(|row| row.as_ref().is_ok_and(|(other, _)| *other == key));
+            }
             let descriptor = minicbor::decode(&descriptor);
             if !visit(descriptor.map_err(|error| record::damaged(&key, error))?) {
-                return Ok(());
+                return Ok(false);
             }
         }
+    }
+
+    /// The first rows of descriptors that memory holds, and up to which key these are all; `None`
+    /// where they are all there are.
+    fn recent_descriptors(&self, from: &[u8], to: &[u8]) -> (Vec<(Bytes, Bytes)>, Option<Bytes>) {
+        let recent = self.recent.read();
+        let (mut rows, mut complete_to) = (Vec::new(), None::<Bytes>);
+        for part in recent.parts() {
+            let before = rows.len();
+            rows.extend(part.descriptors(from, to, DESCRIPTORS_AT_ONCE));
+            if rows.len() - before == DESCRIPTORS_AT_ONCE
+                && let Some((last, _)) = rows.last()
+                && complete_to.as_ref().is_none_or(|key| last < key)
+            {
+                complete_to = Some(last.clone());
+            }
+        }
+        drop(recent);
+        rows.retain(|(key, _)| complete_to.as_ref().is_none_or(|last| key <= last));
+        rows.sort_unstable();
+        (rows, complete_to)
     }
 
     /// Writes to the engine what memory holds, after whoever does that already.
@@ -259,21 +297,31 @@ impl LogIndex {
         let _one = self.writing.lock();
         let leaving = {
             let mut recent = self.recent.write();
-            let start = recent.newest.end();
-            let leaving = std::mem::replace(&mut recent.newest, RecentIndex::since(start));
-            let leaving = Arc::new(leaving);
+            // What could not be written is written again.
+            let leaving = recent.leaving.take().unwrap_or_else(|| {
+                let start = recent.newest.end();
+                Arc::new(std::mem::replace(&mut recent.newest, RecentIndex::since(start)))
+            });
             recent.leaving = Some(Arc::clone(&leaving));
             leaving
         };
-        // The last row is written last, and in this order they become durable.
+        // In this order they become durable: what is said of a batch, its location, the end.
         let mut rows: Vec<RowChange> = Vec::with_capacity(ROWS_AT_ONCE);
-        for row in leaving.rows().chain(self.rows_of_segments(&leaving)) {
+        for row in leaving.rows() {
             rows.push(row);
             if rows.len() >= ROWS_AT_ONCE {
                 self.engine.write(rows.drain(..), false)?;
             }
         }
+        let mut replaced = self.replaced();
+        for (segment, bytes) in leaving.replaced() {
+            let total = replaced.entry(*segment).or_default();
+            *total += bytes;
+            rows.push(row(keys::segment(*segment), Some(&total.to_be_bytes())));
+        }
+        rows.push(indexed(leaving.end()));
         self.engine.write(rows.drain(..), false)?;
+        *self.replaced.lock() = replaced;
         self.recent.write().leaving = None;
         Ok(())
     }
@@ -283,27 +331,18 @@ impl LogIndex {
         self.replaced.lock().clone()
     }
 
-    /// Forgets the segments that are gone.
+    /// Forgets all segments but those that there are, in ascending order.
     pub(super) fn keep_segments(&self, segments: &[u32]) -> Result<(), fjall::Error> {
-        let mut replaced = self.replaced.lock();
         let gone = |segment: &u32| segments.binary_search(segment).is_err();
-        let gone: Vec<_> = replaced.keys().copied().filter(gone).collect();
-        replaced.retain(|segment, _| gone.binary_search(segment).is_err());
-        let rows: Vec<_> =
-            gone.into_iter().map(|segment| row(keys::segment(segment), None)).collect();
-        if rows.is_empty() { Ok(()) } else { self.engine.write(rows, false) }
+        let gone: Vec<_> = self.replaced().into_keys().filter(gone).collect();
+        gone.into_iter().try_for_each(|segment| self.forget_segment(segment))
     }
 
-    fn rows_of_segments(&self, leaving: &RecentIndex) -> Vec<RowChange> {
-        let mut replaced = self.replaced.lock();
-        let mut rows = Vec::new();
-        for (segment, bytes) in leaving.replaced() {
-            let total = replaced.entry(*segment).or_default();
-            *total += bytes;
-            rows.push(row(keys::segment(*segment), Some(&total.to_be_bytes())));
-        }
-        rows.push(indexed(leaving.end()));
-        rows
+    /// Forgets a segment that is gone.
+    pub(super) fn forget_segment(&self, segment: u32) -> Result<(), fjall::Error> {
+        let _one = self.writing.lock();
+        self.replaced.lock().remove(&segment);
+        self.engine.write([row(keys::segment(segment), None)], false)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where batches are that the engine's index does not know yet.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Included};
 
 use bytes::Bytes;
 
@@ -139,14 +140,14 @@ impl RecentIndex {
     }
 
     pub(super) fn last(&self, log: LogId) -> Option<(u64, Location)> {
-        let range = self.batches.range((log, 0)..=(log, u64::MAX));
-        range.last().map(|((_, number), location)| (*number, *location))
+        let mut range = self.batches.range((log, 0)..=(log, u64::MAX));
+        range.next_back().map(|((_, number), location)| (*number, *location))
     }
 
-    /// The greatest first revision at or below one, and its batch.
-    pub(super) fn revision(&self, log: LogId, revision: u64) -> Option<(u64, u64)> {
-        let range = self.revisions.range((log, 0)..=(log, revision));
-        range.last().map(|((_, first), number)| (*first, *number))
+    /// The batch with the greatest first revision at or below one.
+    pub(super) fn number_of(&self, log: LogId, revision: u64) -> Option<u64> {
+        let mut range = self.revisions.range((log, 0)..=(log, revision));
+        range.next_back().map(|(_, number)| *number)
     }
 
     /// `Some(None)` for an operation that was compacted away.
@@ -158,18 +159,23 @@ impl RecentIndex {
         self.descriptors.contains_key(key)
     }
 
-    /// The rows of the descriptors from one key to before another.
-    pub(super) fn descriptors(&self, from: &[u8], to: &[u8]) -> Vec<(Bytes, Bytes)> {
-        use std::ops::Bound::{Excluded, Included};
+    /// The first rows of the descriptors from one key to before another.
+    pub(super) fn descriptors(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> impl Iterator<Item = (Bytes, Bytes)> {
         let range = self.descriptors.range::<[u8], _>((Included(from), Excluded(to)));
-        range.map(|(key, row)| (key.clone().into(), row.clone().into())).collect()
+        range.take(limit).map(|(key, row)| (key.clone().into(), row.clone().into()))
     }
 
     pub(super) fn replaced(&self) -> &BTreeMap<u32, u64> {
         &self.replaced
     }
 
-    /// The rows of the engine's index, but for those about segments.
+    /// The rows of the engine's index, but for those about segments. A location is the last of
+    /// what is said of its batch: where it is written, all of that is.
     pub(super) fn rows(&self) -> impl Iterator<Item = RowChange> + '_ {
         let batches = self.batches.iter().map(|((log, number), location)| {
             row(keys::location(*log, *number), Some(&location.encode()))
@@ -184,7 +190,7 @@ impl RecentIndex {
             row(keys::revision(*log, *revision), Some(&number.to_be_bytes()))
         });
         let descriptors = self.descriptors.iter().map(|(key, value)| row(key.clone(), Some(value)));
-        batches.chain(descriptors).chain(operations).chain(revisions)
+        operations.chain(revisions).chain(descriptors).chain(batches)
     }
 }
 

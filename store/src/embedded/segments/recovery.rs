@@ -77,6 +77,10 @@ impl Recovery<'_> {
             if !segment::has_header(&file, number).map_err(failed)? {
                 return self.make_again(&file, number, number == last);
             }
+            let length = file.metadata().map_err(failed)?.len();
+            if number == start.segment && length < u64::from(start.offset) {
+                return Err(self.unreadable(LogPosition { segment: number, offset: length as u32 }));
+            }
             let header_end = LogPosition { segment: number, offset: HEADER_BYTES };
             let (end, is_sealed) = self.scan(&file, start.max(header_end))?;
             if number < last && !is_sealed {
@@ -120,7 +124,9 @@ impl Recovery<'_> {
             let batch = Batch::decode(&encoded)?;
             let kind = match self.index.location(log, number)? {
                 None => ChangeKind::appended(log, &batch),
-                Some(old) => self.replaced(log, number, old, &batch)?,
+                Some(old) if old.at < location.at => self.replaced(log, number, old, &batch)?,
+                // The engine knows it, and had no time to say up to where it knows all.
+                Some(_) => continue,
             };
             let change = IndexChange { log, number, location, kind };
             self.index.take([change], location.end());

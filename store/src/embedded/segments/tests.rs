@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::batch::{BatchId, OperationKey};
-use crate::embedded::EmbeddedStore;
+use crate::embedded::keyspace::Keyspace;
+use crate::embedded::{EmbeddedStore, keys};
 use crate::log::LogName;
 use crate::store::Store;
 
@@ -128,6 +129,47 @@ async fn a_torn_end_is_cut_and_lost_frames_are_found_out() {
         assert_eq!(error.kind, StoreErrorKind::Damaged);
         assert!(error.message.contains("acknowledged writes"), "{error}");
     }
+}
+
+/// However much of the index had been written behind when the process ended.
+#[tokio::test]
+async fn an_index_that_is_half_written_is_completed() {
+    // No segment is removed, which would need the index to last.
+    let options = EmbeddedOptions { segment_bytes: 1 << 20, ..options() };
+    for without_locations in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut chain = Chain::default();
+        for _ in 0..2 {
+            let store = opened_when_free(directory.path(), options).await.unwrap();
+            chain.append(&store, LOG, 40).await;
+            let compacted = chain.batches.len() as u64 / 2;
+            chain.compact(&store, LOG, compacted).await;
+            store.close().await.unwrap();
+            let engine = Engine::open(&directory.path().join("engine"), &options).unwrap();
+            let mut gone = vec![keys::INDEXED.to_vec()];
+            if without_locations {
+                gone.extend(chain.batches.keys().map(|number| keys::location(LOG, *number)));
+            }
+            let gone = gone.into_iter().map(|key| (Keyspace::Index, key, None));
+            engine.write(gone, true).unwrap();
+            drop(engine);
+            let store = opened_when_free(directory.path(), options).await.unwrap();
+            chain.check(&store, LOG).await;
+            store.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_is_shorter_than_its_index_is_found_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(directory.path(), options()).unwrap();
+    Chain::default().append(&store, LOG, 5).await;
+    store.close().await.unwrap();
+    let (path, end) = last_segment(directory.path());
+    OpenOptions::new().write(true).open(path).unwrap().set_len(end - 1).unwrap();
+    let error = EmbeddedStore::open(directory.path(), options()).err().unwrap();
+    assert_eq!(error.kind, StoreErrorKind::Damaged);
 }
 
 #[tokio::test]
@@ -275,7 +317,7 @@ impl Parts {
         let (engine, opened) = (Arc::new(engine), Arc::new(opened));
         let stopped = Stopped::default();
         let (tasks, _) = mpsc::unbounded_channel();
-        let (_, writer) = writer(&opened, &engine, &options(), &stopped, tasks).unwrap();
+        let (_, writer) = recover(&opened, &engine, &options(), &stopped, tasks).unwrap();
         let (requests, receiver) = mpsc::channel(QUEUE_REQUESTS);
         Self { directory, writer, requests, receiver, stopped }
     }

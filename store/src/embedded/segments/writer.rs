@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -44,6 +45,8 @@ pub(super) struct LogWriter {
     pub(super) tails: HashMap<LogId, LogTail>,
     pub(super) buffer: Vec<u8>,
     pub(super) maintenance: mpsc::UnboundedSender<MaintenanceTask>,
+    /// Whether the index shall be written behind, and that did not begin yet.
+    pub(super) is_asked: Arc<AtomicBool>,
     pub(super) stop: StopReason,
     pub(super) directory: Arc<Directory>,
 }
@@ -63,7 +66,7 @@ impl LogWriter {
     /// Serves requests until there can be no more; tells how many groups it wrote.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<LogRequest>) -> u64 {
         let mut groups = 0;
-        // Which replaces what others of its group may replace too has a group of its own.
+        // A compaction or a move is a group of its own: two could replace the same batch.
         let mut held_back = None;
         while let Some(first) = held_back.take().or_else(|| requests.blocking_recv()) {
             let mut group = Group::default();
@@ -243,7 +246,7 @@ impl LogWriter {
         self.active = ActiveSegment::create(&self.folder, next, self.sizes)?;
         self.reader.index.take([], self.active.end());
         // So that a start reads no more than the last segments.
-        let _ = self.maintenance.send(MaintenanceTask::WriteIndex);
+        self.ask_for_index();
         Ok(())
     }
 
@@ -254,10 +257,16 @@ impl LogWriter {
             return index.write_behind().map_err(std::io::Error::other);
         }
         if index.is_large() {
+            self.ask_for_index();
+        }
+        Ok(())
+    }
+
+    fn ask_for_index(&self) {
+        if !self.is_asked.swap(true, Ordering::AcqRel) {
             // Where its thread has ended, the store has stopped.
             let _ = self.maintenance.send(MaintenanceTask::WriteIndex);
         }
-        Ok(())
     }
 
     fn close(&mut self) -> StoreResult<()> {

@@ -34,7 +34,7 @@ impl Backend {
     pub(super) fn new(kind: BackendKind, scenario: &Scenario) -> Self {
         if kind == BackendKind::Embedded {
             let folder = tempfile::tempdir().expect("a folder");
-            let store = EmbeddedStore::open(folder.path(), EmbeddedOptions::small());
+            let store = EmbeddedStore::open(folder.path(), options(scenario.seed));
             let store = Arc::new(store.expect("an empty store opens"));
             return Self::Embedded { store, _folder: folder };
         }
@@ -85,5 +85,16 @@ impl Backend {
             store.disturb_views(ViewFaults::default());
             store.settle_views();
         }
+    }
+}
+
+/// Segments of 4 KiB to 1 MiB, and memtables of 16 KiB to 1 MiB: with the small ones segments are
+/// sealed and removed, and the index is written behind, all the time.
+fn options(seed: u64) -> EmbeddedOptions {
+    EmbeddedOptions {
+        segment_bytes: 4096 << (seed % 9),
+        memtable_bytes: 16_384 << (seed / 9 % 7),
+        min_free_bytes: 0,
+        ..EmbeddedOptions::small()
     }
 }

@@ -1,6 +1,7 @@
 //! Vector clocks: what a writer had seen of a node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 
@@ -10,11 +11,11 @@ use crate::limits::{ACTOR_MAX_BYTES, CLOCK_MAX_ACTORS};
 /// The entry that the longest unused actors fold into.
 pub const FOLDED_ACTOR: &str = "";
 
-/// Actor → how many of its changes were seen. Absent and 0 are the same.
+/// Actor → how many of its changes were seen. Absent and 0 are the same. Clones share the entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct VectorClock {
-    #[n(0)]
-    entries: BTreeMap<String, u64>,
+    #[cbor(n(0), with = "shared")]
+    entries: Arc<BTreeMap<String, u64>>,
 }
 
 /// How one clock stands to another.
@@ -46,7 +47,7 @@ impl VectorClock {
         for actor in entries.keys().filter(|actor| !actor.is_empty()) {
             check_actor(actor)?;
         }
-        Ok(Self { entries })
+        Ok(Self { entries: Arc::new(entries) })
     }
 
     /// True where nothing was seen.
@@ -82,7 +83,7 @@ impl VectorClock {
     /// would exceed 64 actors, the longest unused one folds into `""`.
     #[must_use]
     pub fn incremented(&self, actor: &str, last_used: impl Fn(&str) -> u64) -> Self {
-        let mut entries = self.entries.clone();
+        let mut entries = BTreeMap::clone(&self.entries);
         *entries.entry(actor.to_owned()).or_insert(0) += 1;
         while entries.len() > CLOCK_MAX_ACTORS {
             let longest_unused = entries
@@ -94,7 +95,30 @@ impl VectorClock {
             let counter = entries.remove(&folded).unwrap_or(0);
             *entries.entry(FOLDED_ACTOR.to_owned()).or_insert(0) += counter;
         }
-        Self { entries }
+        Self { entries: Arc::new(entries) }
+    }
+}
+
+/// Entries that are shared have the stored form of those that are not.
+mod shared {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use minicbor::{Decode, Decoder, Encode, Encoder};
+
+    pub(super) fn encode<C, W: minicbor::encode::Write>(
+        entries: &Arc<BTreeMap<String, u64>>,
+        encoder: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        BTreeMap::encode(entries, encoder, context)
+    }
+
+    pub(super) fn decode<C>(
+        decoder: &mut Decoder<'_>,
+        context: &mut C,
+    ) -> Result<Arc<BTreeMap<String, u64>>, minicbor::decode::Error> {
+        BTreeMap::decode(decoder, context).map(Arc::new)
     }
 }
 

@@ -1,6 +1,7 @@
-//! Names of realms, repos, branches and nodes, and the rules they keep.
+//! Names of realms, repos, branches and nodes, and the rules they keep. Clones share their text.
 
 use std::fmt;
+use std::sync::Arc;
 
 use minicbor::{Decode, Decoder, Encode, Encoder};
 use unicode_normalization::is_nfc;
@@ -10,21 +11,21 @@ use crate::limits::{NAME_MAX_BYTES, PATH_MAX_BYTES};
 
 /// A tenant: 1 to 128 bytes of `[A-Za-z0-9._-]`, neither `.` nor `..`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RealmName(String);
+pub struct RealmName(Arc<str>);
 
 /// A repo within a realm; the same rule as [`RealmName`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RepoName(String);
+pub struct RepoName(Arc<str>);
 
 /// A branch within a repo: 1 to 128 bytes of `[A-Za-z0-9._/-]` that git would
 /// take as a ref (`git check-ref-format`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BranchName(String);
+pub struct BranchName(Arc<str>);
 
 /// The path of a node in a branch: 1 to 1,024 bytes of UTF-8 in NFC, segments
 /// joined by `/`, no empty, `.` or `..` segment, no control character.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodePath(String);
+pub struct NodePath(Arc<str>);
 
 /// A branch and all that its name is relative to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,14 +44,14 @@ impl RealmName {
 
     /// Checks the rule.
     pub fn parse(name: &str) -> Result<Self> {
-        check_plain_name("realm", name).map(|()| Self(name.to_owned()))
+        check_plain_name("realm", name).map(|()| Self(name.into()))
     }
 }
 
 impl RepoName {
     /// Checks the rule.
     pub fn parse(name: &str) -> Result<Self> {
-        check_plain_name("repo", name).map(|()| Self(name.to_owned()))
+        check_plain_name("repo", name).map(|()| Self(name.into()))
     }
 }
 
@@ -82,7 +83,7 @@ impl BranchName {
                 return refused("has a segment that ends with `.lock`");
             }
         }
-        Ok(Self(name.to_owned()))
+        Ok(Self(name.into()))
     }
 }
 
@@ -113,7 +114,7 @@ impl NodePath {
                 "path `{path}` is not in Unicode normalization form C: normalize it first"
             )));
         }
-        Ok(Self(path.to_owned()))
+        Ok(Self(path.into()))
     }
 
     /// True for the path itself and for what lies below it, whole segments only:
@@ -135,7 +136,7 @@ pub fn parse_prefix(prefix: &str) -> Result<String> {
     if prefix.is_empty() {
         return Ok(String::new());
     }
-    NodePath::parse(prefix).map(|path| path.0)
+    NodePath::parse(prefix).map(|path| path.as_str().to_owned())
 }
 
 impl BranchAddress {

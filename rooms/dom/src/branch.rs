@@ -41,6 +41,10 @@ use crate::branch::usage::{RealmUsage, Usage};
 use crate::error::from_store;
 use crate::records::{Checkpoint, ControlRecord, DocumentView, LoggedChange, decode_node};
 
+/// Views of so many changes, or of so many bytes, wait for no more to be written with them.
+const VIEWS_GATHERED_CHANGES: u64 = 4_096;
+const VIEWS_GATHERED_BYTES: usize = 8 << 20;
+
 /// What every task of a branch shares. Only the writer changes it.
 pub(crate) struct Branch {
     pub address: BranchAddress,
@@ -423,6 +427,11 @@ impl Branch {
         self.head.send_replace(head);
         drop(state);
         self.wake_view_builder.notify_one();
+        if self.view_lag_changes() >= VIEWS_GATHERED_CHANGES
+            || self.view_lag_bytes() >= VIEWS_GATHERED_BYTES
+        {
+            self.flush_requested.notify_one();
+        }
     }
 
     fn take_control_records(&self, control_records: &[ControlRecord]) {

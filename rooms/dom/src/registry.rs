@@ -177,7 +177,8 @@ impl BranchRegistry {
         if handle.branch.head().number > 0 {
             return Ok(handle);
         }
-        self.verified(permit, address, create).await
+        // On its own: what waits for a branch that is open stays small.
+        Box::pin(self.verified(permit, address, create)).await
     }
 
     /// A branch whose head is proven now; one that turns out to have ended is opened anew.
@@ -284,7 +285,7 @@ impl BranchRegistry {
                 cell
             }
         };
-        let opened = cell.get_or_try_init(|| self.start(address, create)).await;
+        let opened = cell.get_or_try_init(|| Box::pin(self.start(address, create))).await;
         let handle = opened.cloned();
         if handle.is_err() {
             let mut slots = self.slots.lock();

@@ -47,7 +47,7 @@ impl BranchRegistry {
     pub(crate) async fn ensure_counted(&self, realm: &RealmName) -> Result<()> {
         if self.has_quotas() {
             let usage = self.usage_of(realm);
-            usage.counted.get_or_try_init(|| self.count_usage(realm)).await?;
+            usage.counted.get_or_try_init(|| Box::pin(self.count_usage(realm))).await?;
         }
         Ok(())
     }

@@ -45,17 +45,19 @@ pub(crate) async fn write(
     };
     let (bytes, mut diff) = (bytes.clone(), Diff::parse(bytes)?);
     let handle = registry.existing_or_new(&permit, &request.address).await?;
-    if bytes.len() > CHUNK_BYTES
-        && let Some(put) = diff.put()
-    {
-        let to_come = Diff::parse_stored(&diff.stored_with_chunks(&to_come(put.len()))?)?;
-        let asked = proposal(permit.clone(), &upload, request.clone(), to_come, Bytes::new());
-        if let Some(outcome) = refused_before(registry, &handle, &asked).await? {
-            return Ok(outcome);
+    let mut stored = bytes;
+    if stored.len() > CHUNK_BYTES {
+        if let Some(put) = diff.put() {
+            let to_come = Diff::parse_stored(&diff.stored_with_chunks(&to_come(put.len()))?)?;
+            let asked = proposal(permit.clone(), &upload, request.clone(), to_come, Bytes::new());
+            // On its own, as what follows: what writes of few bytes wait for stays small.
+            if let Some(outcome) = Box::pin(refused_before(registry, &handle, &asked)).await? {
+                return Ok(outcome);
+            }
         }
+        let put = store_large_put(&upload, &request.address, diff, stored);
+        (diff, stored) = Box::pin(put).await?;
     }
-    let stored;
-    (diff, stored) = store_large_put(&upload, &request.address, diff, bytes).await?;
     propose_now(registry, &handle, proposal(permit, &upload, request, diff, stored)).await
 }
 
@@ -117,8 +119,9 @@ async fn propose_now(
     match propose(handle, proposal.clone()).await {
         Err(error) if handle.has_ended(&error) => {
             let permit = proposal.permit.clone();
-            let handle = registry.existing_or_new(&permit, &handle.branch.address).await?;
-            propose(&handle, proposal).await
+            let opened = registry.existing_or_new(&permit, &handle.branch.address);
+            let handle = Box::pin(opened).await?;
+            Box::pin(propose(&handle, proposal)).await
         }
         outcome => outcome,
     }

@@ -24,9 +24,9 @@ use crate::records::{
 const ROWS_PER_WRITE_MAX: usize = 8_192;
 /// A batch with more changes is written in parts.
 const CHANGES_AT_ONCE: usize = 2_048;
-/// How long, and up to how many changes, views wait for more to be written with them.
-const GATHER: Duration = Duration::from_millis(5);
-const GATHER_CHANGES: u64 = 256;
+/// How long views wait for more to be written with them, unless somebody waits for them or there
+/// are many: of a node that changes often, the newest row is written alone.
+const GATHER: Duration = Duration::from_millis(250);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -60,9 +60,7 @@ async fn run(branch: Arc<Branch>, permit: Permit) {
             Ok(false) => {
                 branch.wake_view_builder.notified().await;
                 // What comes in the meantime is written with it.
-                if branch.view_lag_changes() < GATHER_CHANGES {
-                    let _ = tokio::time::timeout(GATHER, branch.flush_requested.notified()).await;
-                }
+                let _ = tokio::time::timeout(GATHER, branch.flush_requested.notified()).await;
             }
             Err(error) => {
                 let why = error.context.as_deref().unwrap_or(&error.message);

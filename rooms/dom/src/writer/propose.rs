@@ -40,7 +40,8 @@ impl Proposed {
             WriteOutcome::Written(written) => Ok(WriteOutcome::Written(written)),
             WriteOutcome::Conflicted(mut conflict) => {
                 conflict.operation_id = self.operation_id;
-                explain_conflict(branch, &mut conflict, &self.clock, &self.diff).await?;
+                let explained = explain_conflict(branch, &mut conflict, &self.clock, &self.diff);
+                Box::pin(explained).await?;
                 Ok(WriteOutcome::Conflicted(conflict))
             }
         }

@@ -49,7 +49,7 @@ async fn a_store_of_an_earlier_release_opens_with_all_that_it_held() {
         let mut client = gateway.client().await;
         let written = client.overwrite("later", b"written by this release").await;
         assert!(written.expect("written").success);
-        upload(&mut client, "later/large", &[7; 2_000_000]).await;
+        upload(&mut client, "later/large", &vec![7; 2_000_000]).await;
         gateway.gateway.drain().await.expect("drained");
         run(&store, &["verify"]).await;
         let gateway = TestGateway::with(on_embedded(store.clone())).await;

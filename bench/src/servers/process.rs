@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use crate::machine::{SERVER_CORE, TICKS_PER_SECOND};
 use crate::{Failure, Result};
 
-/// At most one tick in such a time, and a server is at rest.
-const REST: Duration = Duration::from_millis(250);
+/// At most one tick in such a time, and a server is at rest; longer than vdom puts views off.
+const REST: Duration = Duration::from_millis(400);
 const REST_DEADLINE: Duration = Duration::from_secs(20);
 const START_DEADLINE: Duration = Duration::from_secs(60);
 

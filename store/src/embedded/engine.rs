@@ -109,7 +109,7 @@ impl Engine {
 
     /// The batches of a store of format 1 in their stored form, in the order of their keys.
     pub(super) fn unsegmented(&self) -> impl Iterator<Item = StoreResult<(Bytes, Bytes)>> {
-        self.unsegmented.iter().flat_map(|keyspace| keyspace.iter()).map(unsealed)
+        self.unsegmented.iter().flat_map(fjall::Keyspace::iter).map(unsealed)
     }
 
     /// Removes the batches that are in segments now.

@@ -26,7 +26,9 @@ const ROWS_PER_WRITE_MAX: usize = 8_192;
 const CHANGES_AT_ONCE: usize = 2_048;
 /// How long views wait for more to be written with them, unless somebody waits for them or there
 /// are many: of a node that changes often, the newest row is written alone.
-const GATHER: Duration = Duration::from_millis(250);
+const GATHER: Duration = Duration::from_millis(50);
+/// After so many changes, whoever waits for the same thread comes first.
+const CHANGES_WITHOUT_PAUSE: usize = 32;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -83,6 +85,7 @@ async fn write_some(branch: &Branch, permit: &Permit) -> Result<bool> {
     let (_, batches) = branch.unwritten();
     let mut rows = Rows::new(branch, permit);
     let mut watermark = None;
+    let mut added = 0_usize;
     let mut usage = branch.usage_in_views();
     for batch in &batches {
         let arrivals = arrivals(&batch.changes);
@@ -92,6 +95,10 @@ async fn write_some(branch: &Branch, permit: &Permit) -> Result<bool> {
                 rows.write(None).await?;
             }
             rows.add(batch, index, applied, &arrivals).await?;
+            added += 1;
+            if added.is_multiple_of(CHANGES_WITHOUT_PAUSE) {
+                tokio::task::yield_now().await;
+            }
         }
         rows.add_control_records(batch)?;
         let position = Position { epoch: batch.head.epoch, revision: batch.head.revision };

@@ -55,7 +55,7 @@ impl SegmentFiles {
             }
             Err(error) => return Err(ReadFault::Refused(self.unreadable(segment, &error))),
         }
-        let batch = frame::batch_of(frame.into(), location, log, number);
+        let batch = frame::batch_of(&frame.into(), location, log, number);
         batch.ok_or_else(|| ReadFault::Refused(self.damaged(location, log, number)))
     }
 

@@ -133,7 +133,12 @@ pub(super) fn push_seal(frames: &mut Vec<u8>, at: LogPosition) {
 }
 
 /// The batch of a frame that was read from there; `None` where it is another, or damaged.
-pub(super) fn batch_of(frame: Bytes, location: Location, log: LogId, number: u64) -> Option<Bytes> {
+pub(super) fn batch_of(
+    frame: &Bytes,
+    location: Location,
+    log: LogId,
+    number: u64,
+) -> Option<Bytes> {
     let head = FrameHead::decode(frame.first_chunk()?);
     let batch = frame.slice(FRAME_HEAD_BYTES as usize..);
     let is_it = head.log == log && head.number == number && head.is_of(location.at, &batch);

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
 use super::frame::{Location, LogPosition};
-use super::recent::{IndexChange, RecentIndex, row};
+use super::recent::{IndexChange, RecentIndex, RecentOperation, row};
 use crate::batch::OperationKey;
 use crate::embedded::engine::{Engine, RowChange};
 use crate::embedded::keyspace::Keyspace;
@@ -200,9 +200,9 @@ impl LogIndex {
             operations.iter().map(find).collect()
         };
         let snapshot = self.engine.snapshot();
-        let find = |(operation, recent): (&OperationKey, Option<Option<u64>>)| {
-            if let Some(number) = recent {
-                return Ok(number);
+        let find = |(operation, recent): (&OperationKey, Option<RecentOperation>)| {
+            if let Some(recent) = recent {
+                return Ok(recent.number());
             }
             let key = keys::operation(log, *operation);
             let number = snapshot.get(Keyspace::Index, &key)?;

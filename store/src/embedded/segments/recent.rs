@@ -54,6 +54,25 @@ impl ChangeKind {
     }
 }
 
+/// What memory knows of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum RecentOperation {
+    /// The newest batch that carries it.
+    In(u64),
+    /// It was compacted away.
+    Removed,
+}
+
+impl RecentOperation {
+    /// The batch that carries it, where one does.
+    pub(super) fn number(self) -> Option<u64> {
+        match self {
+            Self::In(number) => Some(number),
+            Self::Removed => None,
+        }
+    }
+}
+
 /// The index of the frames since the engine's was written; what it holds of a batch or an
 /// operation is newer than what the engine has.
 #[derive(Default)]
@@ -61,8 +80,7 @@ pub(super) struct RecentIndex {
     batches: BTreeMap<(LogId, u64), Location>,
     /// The numbers of batches by their first revisions.
     revisions: BTreeMap<(LogId, u64), u64>,
-    /// `None` for an operation that was compacted away.
-    operations: HashMap<(LogId, OperationKey), Option<u64>>,
+    operations: HashMap<(LogId, OperationKey), RecentOperation>,
     descriptors: BTreeMap<Vec<u8>, Vec<u8>>,
     /// How many bytes of frames were replaced, by segment.
     replaced: BTreeMap<u32, u64>,
@@ -92,7 +110,7 @@ impl RecentIndex {
             ChangeKind::Appended { operations, first_revision, descriptor } => {
                 self.bytes += OPERATION_BYTES * operations.len();
                 for operation in operations {
-                    self.operations.insert((log, operation), Some(number));
+                    self.operations.insert((log, operation), RecentOperation::In(number));
                 }
                 if let Some(revision) = first_revision {
                     self.revisions.insert((log, revision), number);
@@ -107,7 +125,8 @@ impl RecentIndex {
                 let frame_bytes = u64::from(old.frame_bytes());
                 *self.replaced.entry(old.at.segment).or_default() += frame_bytes;
                 self.bytes += OPERATION_BYTES * removed.len();
-                self.operations.extend(removed.into_iter().map(|key| ((log, key), None)));
+                let removed = removed.into_iter().map(|key| ((log, key), RecentOperation::Removed));
+                self.operations.extend(removed);
             }
         }
     }
@@ -150,8 +169,8 @@ impl RecentIndex {
         range.next_back().map(|(_, number)| *number)
     }
 
-    /// `Some(None)` for an operation that was compacted away.
-    pub(super) fn operation(&self, log: LogId, key: OperationKey) -> Option<Option<u64>> {
+    /// `None` for an operation that memory knows nothing of.
+    pub(super) fn operation(&self, log: LogId, key: OperationKey) -> Option<RecentOperation> {
         self.operations.get(&(log, key)).copied()
     }
 
@@ -183,7 +202,7 @@ impl RecentIndex {
         let mut operations: Vec<_> = self.operations.iter().collect();
         operations.sort_unstable();
         let operations = operations.into_iter().map(|((log, key), number)| {
-            let number = number.map(u64::to_be_bytes);
+            let number = number.number().map(u64::to_be_bytes);
             row(keys::operation(*log, *key), number.as_ref().map(|number| &number[..]))
         });
         let revisions = self.revisions.iter().map(|((log, revision), number)| {

@@ -82,7 +82,7 @@ fn a_frame_belongs_to_its_place() {
     let location = frame::push_frame(&mut frame, at, LOG, 1, &encoded);
     assert_eq!(frame.len(), location.frame_bytes() as usize);
     let read = |frame: Vec<u8>, location, log, number| {
-        frame::batch_of(frame.into(), location, log, number)
+        frame::batch_of(&frame.into(), location, log, number)
     };
     assert_eq!(read(frame.clone(), location, LOG, 1), Some(encoded));
     for at in 0..frame.len() {

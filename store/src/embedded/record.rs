@@ -7,17 +7,20 @@ use crate::view::{Position, View, Watermark};
 
 const CHECKSUM_BYTES: usize = 4;
 
+/// What the head of a row takes at most besides its path.
+const HEAD_MAX_BYTES: usize = 32;
+
 /// The stored form of a row. The id is in the key.
 #[derive(minicbor::Encode, minicbor::Decode)]
-struct RowHead {
+struct RowHead<'a> {
     #[n(0)]
     epoch: u64,
     #[n(1)]
     revision: u64,
     #[n(2)]
     live: bool,
-    #[n(3)]
-    path: Option<String>,
+    #[b(3)]
+    path: Option<&'a str>,
 }
 
 /// The value as it is stored under this key.
@@ -41,21 +44,22 @@ pub(super) fn unseal(key: &[u8], sealed: &Bytes) -> StoreResult<Bytes> {
 
 pub(super) fn encode_row(view: &View) -> Vec<u8> {
     let Position { epoch, revision } = view.position;
-    let head = RowHead { epoch, revision, live: view.live, path: view.path.clone() };
-    let mut row = match minicbor::to_vec(&head) {
-        Ok(row) => row,
-        Err(error) => unreachable!("nothing in a row refuses to be encoded: {error}"),
-    };
+    let head = RowHead { epoch, revision, live: view.live, path: view.path.as_deref() };
+    let path_bytes = head.path.map_or(0, str::len);
+    let mut row = Vec::with_capacity(HEAD_MAX_BYTES + path_bytes + view.value.len());
+    if let Err(error) = minicbor::encode(&head, &mut row) {
+        unreachable!("nothing in a row refuses to be encoded: {error}");
+    }
     row.extend_from_slice(&view.value);
     row
 }
 
 pub(super) fn decode_row(key: &[u8], id: Bytes, row: &Bytes) -> StoreResult<View> {
     let mut decoder = minicbor::Decoder::new(row);
-    let head: RowHead = decoder.decode().map_err(|error| damaged(key, error))?;
+    let head: RowHead<'_> = decoder.decode().map_err(|error| damaged(key, error))?;
     let position = Position { epoch: head.epoch, revision: head.revision };
     let value = row.slice(decoder.position()..);
-    Ok(View { id, path: head.path, live: head.live, position, value })
+    Ok(View { id, path: head.path.map(str::to_owned), live: head.live, position, value })
 }
 
 pub(super) fn encode_watermark(watermark: Watermark) -> [u8; 24] {

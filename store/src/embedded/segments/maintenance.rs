@@ -74,8 +74,13 @@ impl Maintenance {
     }
 
     fn reclaim_on_request(&mut self) -> StoreResult<()> {
-        self.ask(|reply| LogRequest::Seal { reply })?;
         self.write_index()?;
+        let LogPosition { segment, offset } = self.index.end();
+        let replaced = self.index.replaced().get(&segment).copied().unwrap_or_default();
+        if replaced * REPLACED_PART_ON_REQUEST >= u64::from(offset) {
+            // The one that is appended to is removed with the others.
+            self.ask(|reply| LogRequest::Seal { reply })?;
+        }
         self.reclaim(REPLACED_PART_ON_REQUEST)
     }
 

@@ -1,15 +1,14 @@
 //! The one thread that writes rows and chunks: whoever waits shares the next write and its fsync.
 
 use std::sync::Arc;
-use std::thread;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::commit_group::CommitGroup;
 use super::directory::Directory;
 use super::engine::Engine;
 use super::marker::{EngineMarker, LastGroups};
-use super::stopping::{StopReason, Stopped};
+use super::stopping::{self, StopReason, Stopped, start_thread};
 use super::write_cache::WriteCache;
 use super::write_request::{PendingReply, Reply, WriteRequest};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
@@ -40,16 +39,8 @@ impl Committer {
             cache: WriteCache::default(),
             stop: stopped.reason_of_a_thread(),
         };
-        let started = thread::Builder::new()
-            .name("store-committer".to_owned())
-            .spawn(move || worker.run(receiver));
-        match started {
-            Ok(_) => Ok(Self { requests, stopped: stopped.clone() }),
-            Err(error) => Err(StoreError::new(
-                StoreErrorKind::Unavailable,
-                format_args!("cannot start the store's thread: {error}"),
-            )),
-        }
+        start_thread("store-committer", move || worker.run(receiver))?;
+        Ok(Self { requests, stopped: stopped.clone() })
     }
 
     /// Sends a request and waits for its answer.
@@ -57,17 +48,7 @@ impl Committer {
         &self,
         request: impl FnOnce(Reply<T>) -> WriteRequest,
     ) -> StoreResult<T> {
-        let (reply, receiver) = oneshot::channel();
-        if self.requests.send(request(reply)).await.is_err() {
-            self.stopped.check()?;
-            return Err(StoreError::new(StoreErrorKind::Stopped, "the store is closed"));
-        }
-        receiver.await.unwrap_or_else(|_| {
-            Err(StoreError::new(
-                StoreErrorKind::OutcomeUnknown,
-                "the store ended before it answered",
-            ))
-        })
+        stopping::ask(&self.requests, &self.stopped, request).await
     }
 }
 

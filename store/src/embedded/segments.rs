@@ -23,7 +23,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -41,10 +40,10 @@ use super::directory::{Directory, sync_directory};
 use super::engine::Engine;
 use super::marker::Marker;
 use super::options::EmbeddedOptions;
-use super::stopping::Stopped;
+use super::stopping::{self, Stopped, start_thread};
 use super::write_request::Reply;
 use crate::batch::Batch;
-use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::error::StoreResult;
 use crate::log::LogId;
 use crate::store::Append;
 
@@ -94,12 +93,12 @@ impl SegmentedLogs {
         stopped: &Stopped,
     ) -> StoreResult<Self> {
         let (tasks, waiting) = mpsc::unbounded_channel();
-        let (index, writer) = recover(directory, engine, options, stopped, tasks.clone())?;
+        let writer = recover(directory, engine, options, stopped, tasks.clone())?;
         let (requests, receiver) = mpsc::channel(QUEUE_REQUESTS);
         let reader = Arc::clone(&writer.reader);
         let maintenance = Maintenance {
             folder: writer.folder.clone(),
-            index,
+            index: Arc::clone(&reader.index),
             files: Arc::clone(&reader.files),
             engine: Arc::clone(engine),
             writer: requests.downgrade(),
@@ -108,10 +107,10 @@ impl SegmentedLogs {
             stop: stopped.reason_of_a_thread(),
             directory: Arc::clone(directory),
         };
-        start("store-log", move || {
+        start_thread("store-log", move || {
             let _ = writer.run(receiver);
         })?;
-        start("store-index", move || maintenance.run(waiting))?;
+        start_thread("store-index", move || maintenance.run(waiting))?;
         Ok(Self { requests, tasks, reader, stopped: stopped.clone() })
     }
 
@@ -147,7 +146,7 @@ impl SegmentedLogs {
         let (reply, answer) = oneshot::channel();
         // Where its thread has ended, nobody answers.
         let _ = self.tasks.send(MaintenanceTask::Reclaim { reply });
-        self.answer(answer).await
+        stopping::answer(answer).await
     }
 
     /// Makes all of it last, the index too, and ends the threads.
@@ -155,55 +154,42 @@ impl SegmentedLogs {
         self.ask(|reply| LogRequest::Close { reply }).await?;
         let (reply, answer) = oneshot::channel();
         let _ = self.tasks.send(MaintenanceTask::Close { reply });
-        self.answer(answer).await
+        stopping::answer(answer).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> LogRequest) -> StoreResult<T> {
-        let (reply, answer) = oneshot::channel();
-        if self.requests.send(request(reply)).await.is_err() {
-            self.stopped.check()?;
-            return Err(StoreError::new(StoreErrorKind::Stopped, "the store is closed"));
-        }
-        self.answer(answer).await
-    }
-
-    async fn answer<T>(&self, answer: oneshot::Receiver<StoreResult<T>>) -> StoreResult<T> {
-        answer.await.unwrap_or_else(|_| {
-            Err(StoreError::new(
-                StoreErrorKind::OutcomeUnknown,
-                "the store ended before it answered",
-            ))
-        })
+        stopping::ask(&self.requests, &self.stopped, request).await
     }
 }
 
-/// The index as it is after what a crash may have left, and who goes on with the segments.
+/// Who goes on with the segments, and the index as it is, after what a crash may have left.
 fn recover(
     directory: &Arc<Directory>,
     engine: &Arc<Engine>,
     options: &EmbeddedOptions,
     stopped: &Stopped,
     maintenance: mpsc::UnboundedSender<MaintenanceTask>,
-) -> StoreResult<(Arc<LogIndex>, LogWriter)> {
+) -> StoreResult<LogWriter> {
     let folder = directory.path().join(FOLDER);
     // So much of the index may be in memory alone before it is written behind.
     let recent_bytes = usize::try_from(options.memtable_bytes / 4).unwrap_or(usize::MAX);
     let marker = Marker::<2>::open(directory.path(), &folder.join(MARKER))?;
-    let index = Arc::new(LogIndex::open(Arc::clone(engine), recent_bytes)?);
-    let files = Arc::new(SegmentFiles::new(folder.clone(), options.open_files / 4));
+    let reader = LogReader {
+        index: Arc::new(LogIndex::open(Arc::clone(engine), recent_bytes)?),
+        files: Arc::new(SegmentFiles::new(folder.clone(), options.open_files / 4)),
+    };
     let sizes = sizes(options);
     let recovery = Recovery {
         directory: directory.path(),
         folder: &folder,
-        index: &index,
-        files: &files,
+        reader: &reader,
         marked: position(marker.values),
         sizes,
     };
     let active = recovery.run()?;
-    let writer = LogWriter {
+    Ok(LogWriter {
         folder,
-        reader: Arc::new(LogReader { index: Arc::clone(&index), files }),
+        reader: Arc::new(reader),
         active,
         sizes,
         marker,
@@ -213,8 +199,7 @@ fn recover(
         is_asked: Arc::default(),
         stop: stopped.reason_of_a_thread(),
         directory: Arc::clone(directory),
-    };
-    Ok((index, writer))
+    })
 }
 
 fn sizes(options: &EmbeddedOptions) -> SegmentSizes {
@@ -225,14 +210,4 @@ fn position([segment, offset]: [u64; 2]) -> LogPosition {
     // What is no place in the segments is after all of them.
     let part = |value| u32::try_from(value).unwrap_or(u32::MAX);
     LogPosition { segment: part(segment), offset: part(offset) }
-}
-
-fn start(name: &str, run: impl FnOnce() + Send + 'static) -> StoreResult<()> {
-    let started = thread::Builder::new().name(name.to_owned()).spawn(run);
-    started.map(drop).map_err(|error| {
-        StoreError::new(
-            StoreErrorKind::Unavailable,
-            format_args!("cannot start the store's thread: {error}"),
-        )
-    })
 }

@@ -1,9 +1,14 @@
-//! Why a store has stopped: once a write fails, for good.
+//! The threads that write, how they are asked, and why a store has stopped: once a write fails,
+//! for good.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
+use tokio::sync::{mpsc, oneshot};
+
+use super::write_request::Reply;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 
 /// The reason, once there is one; its clones share it.
@@ -25,6 +30,38 @@ impl Stopped {
             Some(reason) => Err(StoreError::new(StoreErrorKind::Stopped, reason)),
         }
     }
+}
+
+/// Starts a thread that writes.
+pub(super) fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> StoreResult<()> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(run);
+    started.map(drop).map_err(|error| {
+        StoreError::new(
+            StoreErrorKind::Unavailable,
+            format_args!("cannot start the store's thread: {error}"),
+        )
+    })
+}
+
+/// Sends a request to a thread that writes, and waits for its answer.
+pub(super) async fn ask<R, T>(
+    requests: &mpsc::Sender<R>,
+    stopped: &Stopped,
+    request: impl FnOnce(Reply<T>) -> R,
+) -> StoreResult<T> {
+    let (reply, receiver) = oneshot::channel();
+    if requests.send(request(reply)).await.is_err() {
+        stopped.check()?;
+        return Err(StoreError::new(StoreErrorKind::Stopped, "the store is closed"));
+    }
+    answer(receiver).await
+}
+
+/// Waits for the answer of a thread that may have ended.
+pub(super) async fn answer<T>(receiver: oneshot::Receiver<StoreResult<T>>) -> StoreResult<T> {
+    receiver.await.unwrap_or_else(|_| {
+        Err(StoreError::new(StoreErrorKind::OutcomeUnknown, "the store ended before it answered"))
+    })
 }
 
 impl StopReason {

@@ -211,6 +211,18 @@ impl LogIndex {
         operations.iter().zip(recent).map(find).collect()
     }
 
+    /// Those of a batch's operations that are found in it: some may have been used again since.
+    pub(super) fn operations_found_in(
+        &self,
+        log: LogId,
+        number: u64,
+        mut operations: Vec<OperationKey>,
+    ) -> StoreResult<Vec<OperationKey>> {
+        let mut found = self.operations(log, &operations)?.into_iter();
+        operations.retain(|_| found.next() == Some(Some(number)));
+        Ok(operations)
+    }
+
     /// Whether the row of a descriptor is there.
     pub(super) fn has_descriptor(&self, key: &[u8]) -> StoreResult<bool> {
         if self.recent.read().parts().any(|part| part.has_descriptor(key)) {

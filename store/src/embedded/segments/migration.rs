@@ -93,8 +93,7 @@ fn write_segments(
             return Err(record::damaged(&key, "the key has another length"));
         };
         Batch::decode(&encoded)?;
-        let mut at = segment.end();
-        at.offset += frames.len() as u32;
+        let at = segment.end_after(&frames);
         let location = frame::push_frame(&mut frames, at, log, number, &encoded);
         rows.push(row(keys::location(log, number), Some(&location.encode())));
         if rows.len() >= ROWS_AT_ONCE {

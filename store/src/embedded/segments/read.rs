@@ -79,9 +79,7 @@ impl LogReader {
     }
 
     pub(in crate::embedded) fn last(&self, log: LogId) -> StoreResult<Option<LogEntry>> {
-        let Some((number, location)) = self.index.last(log)? else { return Ok(None) };
-        let encoded = self.at(log, number, location)?;
-        decode(log, number, &encoded).map(Some)
+        Ok(self.last_and_digest(log)?.map(|(last, _)| last))
     }
 
     pub(in crate::embedded) fn ends(&self, logs: &[LogId]) -> StoreResult<Vec<LogEnds>> {
@@ -102,11 +100,21 @@ impl LogReader {
 
     /// The end of a log, as the next append must follow it.
     pub(super) fn tail(&self, log: LogId) -> StoreResult<Option<LogTail>> {
+        let last = self.last_and_digest(log)?;
+        Ok(last.map(|(LogEntry { number, batch }, digest)| LogTail {
+            number,
+            digest,
+            closing: batch.closing,
+        }))
+    }
+
+    /// The last batch, and the digest that the next one must name.
+    fn last_and_digest(&self, log: LogId) -> StoreResult<Option<(LogEntry, [u8; 32])>> {
         let Some((number, location)) = self.index.last(log)? else { return Ok(None) };
         let encoded = self.at(log, number, location)?;
-        let batch = decode(log, number, &encoded)?.batch;
-        let digest = digest_in(&encoded, &batch);
-        Ok(Some(LogTail { number, digest, closing: batch.closing }))
+        let last = decode(log, number, &encoded)?;
+        let digest = digest_in(&encoded, &last.batch);
+        Ok(Some((last, digest)))
     }
 
     pub(in crate::embedded) fn number_of(

@@ -14,19 +14,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::files::{ReadFault, SegmentFiles};
-use super::frame::{HEADER_BYTES, Location, LogPosition};
-use super::index::LogIndex;
+use super::files::ReadFault;
+use super::frame::{FrameHead, HEADER_BYTES, Location, LogPosition};
+use super::read::LogReader;
 use super::recent::{ChangeKind, IndexChange};
 use super::segment::{self, ActiveSegment, Found, FrameReader, SegmentSizes};
 use crate::batch::Batch;
 use crate::embedded::errors::{damaged, unavailable};
 use crate::embedded::torn_end;
-use crate::error::StoreResult;
+use crate::error::{StoreError, StoreResult};
 use crate::log::LogId;
-
-/// So many frames are taken into the index at once.
-const FRAMES_AT_ONCE: usize = 256;
 
 /// Writes the last segment again, as it stands there, and makes it last.
 pub(super) fn renew_last(directory: &Path, folder: &Path) -> StoreResult<()> {
@@ -46,8 +43,7 @@ pub(super) struct Recovery<'a> {
     /// Of the store, for people.
     pub(super) directory: &'a Path,
     pub(super) folder: &'a Path,
-    pub(super) index: &'a LogIndex,
-    pub(super) files: &'a SegmentFiles,
+    pub(super) reader: &'a LogReader,
     /// Up to where frames were acknowledged, or further.
     pub(super) marked: LogPosition,
     pub(super) sizes: SegmentSizes,
@@ -58,14 +54,17 @@ impl Recovery<'_> {
     pub(super) fn run(&self) -> StoreResult<ActiveSegment> {
         let failed = |error: io::Error| self.failed(&error);
         let segments = segment::list(self.folder).map_err(failed)?;
-        let start = self.index.end();
+        let start = self.reader.index.end();
         let Some(last) = segments.last().copied() else {
             if start.max(self.marked) > LogPosition::default() {
                 return Err(damaged(self.directory, "the segments of its logs are gone"));
             }
             return self.create(1);
         };
-        self.index.keep_segments(&segments).map_err(|error| failed(io::Error::other(error)))?;
+        self.reader
+            .index
+            .keep_segments(&segments)
+            .map_err(|error| failed(io::Error::other(error)))?;
         let first = start.segment.max(1);
         let is_there = |segment: &u32| segments.binary_search(segment).is_ok();
         let needed = first..=last.max(start.segment).max(self.marked.segment);
@@ -98,42 +97,32 @@ impl Recovery<'_> {
     fn scan(&self, file: &File, start: LogPosition) -> StoreResult<(LogPosition, bool)> {
         let failed = |error: io::Error| self.failed(&error);
         let mut frames = FrameReader::new(file, start).map_err(failed)?;
-        let mut changes = Vec::new();
         loop {
-            let found = frames.next().map_err(failed)?;
-            if let Found::Frame { head, at, batch } = found {
-                let location = Location { at, length: head.length };
-                changes.push((head.log, head.number, location, Bytes::from(batch)));
-                if changes.len() < FRAMES_AT_ONCE {
-                    continue;
+            match frames.next().map_err(failed)? {
+                Found::Frame { head, at, batch } => self.take(head, at, &batch.into())?,
+                found => {
+                    self.reader.index.take([], frames.position());
+                    return Ok((frames.position(), matches!(found, Found::Seal)));
                 }
-                self.take(std::mem::take(&mut changes), frames.position())?;
-            } else {
-                self.take(changes, frames.position())?;
-                return Ok((frames.position(), matches!(found, Found::Seal)));
             }
         }
     }
 
-    fn take(
-        &self,
-        frames: Vec<(LogId, u64, Location, Bytes)>,
-        end: LogPosition,
-    ) -> StoreResult<()> {
-        for (log, number, location, encoded) in frames {
-            let batch = Batch::decode(&encoded)?;
-            let kind = match self.index.location(log, number)? {
-                None => ChangeKind::appended(log, &batch),
-                Some(old) if old.at < location.at => self.replaced(log, number, old, &batch)?,
-                // The engine knows it, and had no time to say up to where it knows all.
-                Some(_) => continue,
-            };
-            let change = IndexChange { log, number, location, kind };
-            self.index.take([change], location.end());
-        }
-        self.index.take([], end);
-        if self.index.is_large() {
-            let written = self.index.write_behind();
+    /// Takes a frame into the index.
+    fn take(&self, head: FrameHead, at: LogPosition, encoded: &Bytes) -> StoreResult<()> {
+        let index = &self.reader.index;
+        let (log, number) = (head.log, head.number);
+        let location = Location { at, length: head.length };
+        let batch = Batch::decode(encoded)?;
+        let kind = match index.location(log, number)? {
+            None => Some(ChangeKind::appended(log, &batch)),
+            Some(old) if old.at < at => Some(self.replaced(log, number, old, &batch)?),
+            // The engine knows it, and had no time to say up to where it knows all.
+            Some(_) => None,
+        };
+        index.take(kind.map(|kind| IndexChange { log, number, location, kind }), location.end());
+        if index.is_large() {
+            let written = index.write_behind();
             written.map_err(|error| self.failed(&io::Error::other(error)))?;
         }
         Ok(())
@@ -147,17 +136,15 @@ impl Recovery<'_> {
         old: Location,
         batch: &Batch,
     ) -> StoreResult<ChangeKind> {
+        let LogReader { index, files } = self.reader;
         let mut removed = Vec::new();
         if batch.compacted_from.is_some() {
-            let encoded = self.files.read(old, log, number).map_err(|fault| match fault {
+            let encoded = files.read(old, log, number).map_err(|fault| match fault {
                 ReadFault::Refused(error) => error,
-                ReadFault::SegmentGone => self.files.damaged(old, log, number),
+                ReadFault::SegmentGone => files.damaged(old, log, number),
             })?;
-            removed = Batch::decode(&encoded)?.operations;
-            // Some may have been used again since.
-            let found = self.index.operations(log, &removed)?;
-            let mut found = found.into_iter();
-            removed.retain(|_| found.next() == Some(Some(number)));
+            removed =
+                index.operations_found_in(log, number, Batch::decode(&encoded)?.operations)?;
         }
         Ok(ChangeKind::Replaced { old, removed })
     }
@@ -186,7 +173,7 @@ impl Recovery<'_> {
         let failed = |error: io::Error| self.failed(&error);
         let header_end = LogPosition { segment: number, offset: HEADER_BYTES };
         let written = torn_end::end_of_contents(file, u64::from(HEADER_BYTES)).map_err(failed)?;
-        let is_used = self.marked >= header_end || self.index.end() >= header_end;
+        let is_used = self.marked >= header_end || self.reader.index.end() >= header_end;
         if !is_last || is_used || written > u64::from(HEADER_BYTES) {
             return Err(self.unreadable(LogPosition { segment: number, offset: 0 }));
         }
@@ -196,17 +183,17 @@ impl Recovery<'_> {
     fn create(&self, number: u32) -> StoreResult<ActiveSegment> {
         let made = ActiveSegment::create(self.folder, number, self.sizes);
         let made = made.map_err(|error| self.failed(&error))?;
-        self.index.take([], made.end());
+        self.reader.index.take([], made.end());
         Ok(made)
     }
 
-    fn unreadable(&self, at: LogPosition) -> crate::error::StoreError {
+    fn unreadable(&self, at: LogPosition) -> StoreError {
         let path = segment::path(self.folder, at.segment);
         let what = format!("the segment {} cannot be read from {} on", path.display(), at.offset);
         damaged(self.directory, &what)
     }
 
-    fn failed(&self, error: &io::Error) -> crate::error::StoreError {
+    fn failed(&self, error: &io::Error) -> StoreError {
         unavailable(self.directory, "cannot open the segments of", error)
     }
 }

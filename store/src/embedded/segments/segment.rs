@@ -69,6 +69,12 @@ impl ActiveSegment {
         LogPosition { segment: self.number, offset: self.end }
     }
 
+    /// Where the frame goes that follows some which are not written yet.
+    pub(super) fn end_after(&self, frames: &[u8]) -> LogPosition {
+        // What is written at once has less than 4 GiB.
+        LogPosition { segment: self.number, offset: self.end + frames.len() as u32 }
+    }
+
     pub(super) fn is_full(&self) -> bool {
         u64::from(self.end) >= self.sizes.segment_bytes
     }

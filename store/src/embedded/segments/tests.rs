@@ -10,6 +10,7 @@ use super::*;
 use crate::batch::{BatchId, OperationKey};
 use crate::embedded::keyspace::Keyspace;
 use crate::embedded::{EmbeddedStore, keys};
+use crate::error::StoreErrorKind;
 use crate::log::LogName;
 use crate::store::Store;
 
@@ -317,7 +318,7 @@ impl Parts {
         let (engine, opened) = (Arc::new(engine), Arc::new(opened));
         let stopped = Stopped::default();
         let (tasks, _) = mpsc::unbounded_channel();
-        let (_, writer) = recover(&opened, &engine, &options(), &stopped, tasks).unwrap();
+        let writer = recover(&opened, &engine, &options(), &stopped, tasks).unwrap();
         let (requests, receiver) = mpsc::channel(QUEUE_REQUESTS);
         Self { directory, writer, requests, receiver, stopped }
     }

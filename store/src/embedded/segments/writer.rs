@@ -164,10 +164,8 @@ impl LogWriter {
             if entry.batch.compacted_from.is_some() || !group.replaced.insert((log, number)) {
                 continue;
             }
-            let mut removed = entry.batch.operations.clone();
-            // Some may have been used again since.
-            let mut found = self.reader.index.operations(log, &removed)?.into_iter();
-            removed.retain(|_| found.next() == Some(Some(number)));
+            let operations = entry.batch.operations.clone();
+            let removed = self.reader.index.operations_found_in(log, number, operations)?;
             let encoded = entry.batch.into_compacted(manifest).encode()?;
             let location = self.push(log, number, &encoded);
             let kind = ChangeKind::Replaced { old, removed };
@@ -190,9 +188,7 @@ impl LogWriter {
 
     /// Adds a frame to what is written next.
     fn push(&mut self, log: LogId, number: u64, encoded: &Bytes) -> Location {
-        let mut at = self.active.end();
-        // A group has less than 4 GiB.
-        at.offset += self.buffer.len() as u32;
+        let at = self.active.end_after(&self.buffer);
         frame::push_frame(&mut self.buffer, at, log, number, encoded)
     }
 

@@ -15,6 +15,7 @@ use clap::Args;
 
 use self::budget::{Budget, Cost, Costs};
 use self::instrument::{Counted, Instrument, Kind};
+use self::strace_log::{SystemCalls, Window};
 use self::workloads::{OF_GATEWAY, Workload};
 use crate::Result;
 use crate::rows::Bench;
@@ -92,6 +93,9 @@ fn count_sidecar(bench: &Bench, kind: Kind, costs: &mut Costs) -> Result<()> {
     add(&instrument, vec![(workload, done)], costs)
 }
 
+/// What was counted in each round of a workload, and when its calls were made and answered.
+type Rounds = Vec<(Counted, Window)>;
+
 /// Counts what a server, a gateway or a sidecar beside it, does for a workload.
 fn count(
     bench: &Bench,
@@ -99,42 +103,63 @@ fn count(
     (process, address): (&ServerProcess, SocketAddr),
     gateway: &Gateway,
     workload: Workload,
-) -> Result<Counted> {
+) -> Result<Rounds> {
     bench.runtime.block_on(async {
         let mut prepared = workloads::prepare(workload, bench, gateway, address).await?;
         process.settle()?;
-        let begun = instrument.begin(process)?;
-        let answered = workloads::run(workload, &mut prepared, bench, gateway).await?;
-        process.settle()?;
-        instrument.end(process, begun, answered)
+        let mut rounds = Vec::new();
+        for round in 0..workload.rounds(instrument.kind()) {
+            let begun = instrument.begin(process)?;
+            let answered = workloads::run(workload, &mut prepared, round, bench, gateway).await?;
+            // What was put off is done before the next.
+            process.settle()?;
+            rounds.push((instrument.end(process, begun)?, answered));
+        }
+        Ok(rounds)
     })
 }
 
-/// Notes what was counted, for each call.
-fn add(
-    instrument: &Instrument,
-    counted: Vec<(Workload, Counted)>,
-    costs: &mut Costs,
-) -> Result<()> {
-    for (workload, counted) in counted {
+/// Notes what was counted, for each call of the median round: how threads and packets meet is
+/// another thing in each.
+fn add(instrument: &Instrument, counted: Vec<(Workload, Rounds)>, costs: &mut Costs) -> Result<()> {
+    for (workload, rounds) in counted {
         let cost = costs.entry(workload.name().to_owned()).or_default();
-        let calls = workload.calls() as f64;
-        let mut note = |what: &str, count: u64| {
-            cost.insert(what.to_owned(), (count as f64 / calls * 100.0).round() / 100.0);
+        let mut note = |what: &str, mut counts: Vec<u64>| {
+            if !counts.is_empty() {
+                counts.sort_unstable();
+                let each = counts[counts.len() / 2] as f64 / workload.calls() as f64;
+                cost.insert(what.to_owned(), (each * 100.0).round() / 100.0);
+            }
         };
-        match counted {
-            Counted::Instructions(count) => note("instructions", count),
-            Counted::Allocations { count, bytes } => {
-                note("allocations", count);
-                note("allocated bytes", bytes);
+        let (mut instructions, mut allocations, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut whole, mut answered) = (Vec::new(), Vec::new());
+        for (counted, until_answered) in rounds {
+            match counted {
+                Counted::Instructions(count) => instructions.push(count),
+                Counted::Allocations { count, bytes: allocated } => {
+                    allocations.push(count);
+                    bytes.push(allocated);
+                }
+                Counted::SystemCalls(window) => {
+                    whole.push(window);
+                    answered.push(until_answered);
+                }
             }
-            Counted::SystemCalls { answered, all } => {
-                let whole = instrument.system_calls(&[all])?;
-                note("system calls", whole.total());
-                note("wake-ups", whole.wake_ups);
-                note("bytes written until answered", instrument.system_calls(&answered)?.written);
-                note("bytes written in all", whole.written);
-            }
+        }
+        note("instructions", instructions);
+        note("allocations", allocations);
+        note("allocated bytes", bytes);
+        if whole.is_empty() {
+            continue;
+        }
+        let whole = instrument.system_calls(&whole)?;
+        note("system calls", whole.iter().map(SystemCalls::total).collect());
+        note("wake-ups", whole.iter().map(|round| round.wake_ups).collect());
+        note("bytes written in all", whole.iter().map(|round| round.written).collect());
+        if workload.is_answered_at_once() {
+            let answered = instrument.system_calls(&answered)?;
+            let written = answered.iter().map(|round| round.written).collect();
+            note("bytes written until answered", written);
         }
     }
     Ok(())

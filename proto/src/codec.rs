@@ -6,9 +6,12 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::ProstCodec;
 
-/// What is allocated for a message before its size is known. Decoded `bytes` share the buffer
-/// that they came in, so they hold all of it for as long as somebody keeps them.
-const BUFFER_BYTES: usize = 1 << 10;
+/// What is allocated for a message that is sent before its size is known.
+const SENT_BYTES: usize = 1 << 10;
+/// The same for one that is received: tonic makes room for it a second time once it knows the
+/// size, so this is enough for 1 KB. Decoded `bytes` share the buffer that they came in, and hold
+/// all of it for as long as somebody keeps them.
+const RECEIVED_BYTES: usize = 2_560;
 /// So much of a stream is gathered before it is sent: what tonic takes.
 const YIELD_BYTES: usize = 32 << 10;
 
@@ -33,14 +36,14 @@ where
     type Decoder = <ProstCodec<T, U> as Codec>::Decoder;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<T, U>::raw_encoder(buffers())
+        ProstCodec::<T, U>::raw_encoder(buffers(SENT_BYTES))
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<T, U>::raw_decoder(buffers())
+        ProstCodec::<T, U>::raw_decoder(buffers(RECEIVED_BYTES))
     }
 }
 
-fn buffers() -> BufferSettings {
-    BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+fn buffers(bytes: usize) -> BufferSettings {
+    BufferSettings::new(bytes, YIELD_BYTES)
 }

@@ -30,7 +30,7 @@ pub(super) struct Instrument {
     dumps: u32,
 }
 
-/// What was counted while a workload ran, all its calls together.
+/// What was counted meanwhile.
 #[derive(Debug)]
 pub(super) enum Counted {
     Instructions(u64),
@@ -38,16 +38,9 @@ pub(super) enum Counted {
         count: u64,
         bytes: u64,
     },
-    /// Read once the server has ended: until when the calls were answered, and all.
-    SystemCalls {
-        answered: Vec<Window>,
-        all: Window,
-    },
+    /// Read once the server has ended.
+    SystemCalls(Window),
 }
-
-/// When the calls of a workload were made and answered.
-#[derive(Debug, Default)]
-pub(super) struct Answered(pub(super) Vec<Window>);
 
 /// A count that has begun.
 #[derive(Clone, Copy)]
@@ -61,6 +54,10 @@ impl Instrument {
     pub(super) fn new(kind: Kind, folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
         Ok(Self { kind, folder: folder.to_owned(), allocations: free_port()?, dumps: 0 })
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// How a server is started.
@@ -103,12 +100,7 @@ impl Instrument {
     }
 
     /// Counts until now.
-    pub(super) fn end(
-        &mut self,
-        server: &ServerProcess,
-        begun: Begun,
-        answered: Answered,
-    ) -> Result<Counted> {
+    pub(super) fn end(&mut self, server: &ServerProcess, begun: Begun) -> Result<Counted> {
         match begun {
             Begun::Callgrind => {
                 control(server, &["-i", "off"])?;
@@ -116,9 +108,7 @@ impl Instrument {
                 self.dumps += 1;
                 Ok(Counted::Instructions(self.instructions()?))
             }
-            Begun::Strace { from } => {
-                Ok(Counted::SystemCalls { answered: answered.0, all: Window { from, to: now()? } })
-            }
+            Begun::Strace { from } => Ok(Counted::SystemCalls(Window { from, to: now()? })),
             Begun::Allocations { count, bytes } => {
                 let (count_now, bytes_now) = self.allocated()?;
                 Ok(Counted::Allocations { count: count_now - count, bytes: bytes_now - bytes })
@@ -126,8 +116,8 @@ impl Instrument {
         }
     }
 
-    /// The system calls within some stretches of time, once the server has ended.
-    pub(super) fn system_calls(&self, windows: &[Window]) -> Result<SystemCalls> {
+    /// The system calls within each of some stretches of time, once the server has ended.
+    pub(super) fn system_calls(&self, windows: &[Window]) -> Result<Vec<SystemCalls>> {
         SystemCalls::read(BufReader::new(File::open(self.log())?), windows)
     }
 

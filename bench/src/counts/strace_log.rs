@@ -28,44 +28,47 @@ pub(super) struct SystemCalls {
 struct Unfinished {
     name: String,
     arguments: String,
-    counts: bool,
+    /// Those that it counts in.
+    windows: Vec<usize>,
 }
 
 impl SystemCalls {
-    /// Counts those of the log that began in one of the windows.
-    pub(super) fn read(log: impl BufRead, windows: &[Window]) -> Result<Self> {
-        let mut counted = Self::default();
+    /// Counts those of the log that began in each of the windows.
+    pub(super) fn read(log: impl BufRead, windows: &[Window]) -> Result<Vec<Self>> {
+        let mut counted: Vec<Self> = windows.iter().map(|_| Self::default()).collect();
         let mut unfinished: HashMap<String, Unfinished> = HashMap::new();
         for line in log.lines() {
             let line = line?;
             let Some((thread, rest)) = line.trim_start().split_once(' ') else { continue };
             let Some((time, call)) = rest.trim_start().split_once(' ') else { continue };
             let Ok(time) = time.parse::<f64>() else { continue };
-            let is_within = |window: &Window| (window.from..=window.to).contains(&time);
             if let Some(resumed) = call.strip_prefix("<... ") {
-                if let Some(begun) = unfinished.remove(thread)
-                    && begun.counts
-                {
-                    counted.end(&begun.name, &begun.arguments, resumed);
+                if let Some(begun) = unfinished.remove(thread) {
+                    for window in begun.windows {
+                        counted[window].end(&begun.name, &begun.arguments, resumed);
+                    }
                 }
                 continue;
             }
             let Some((name, arguments)) = call.split_once('(') else { continue };
-            let counts = windows.iter().any(is_within);
-            if counts {
-                *counted.calls.entry(name.to_owned()).or_default() += 1;
+            let is_within = |window: &Window| (window.from..=window.to).contains(&time);
+            let windows: Vec<_> =
+                (0..windows.len()).filter(|at| is_within(&windows[*at])).collect();
+            for window in &windows {
+                *counted[*window].calls.entry(name.to_owned()).or_default() += 1;
             }
             if let Some(arguments) = arguments.strip_suffix("<unfinished ...>") {
                 let (name, arguments) = (name.to_owned(), arguments.to_owned());
-                unfinished.insert(thread.to_owned(), Unfinished { name, arguments, counts });
-            } else if counts {
-                counted.end(name, arguments, arguments);
+                unfinished.insert(thread.to_owned(), Unfinished { name, arguments, windows });
+            } else {
+                for window in windows {
+                    counted[window].end(name, arguments, arguments);
+                }
             }
         }
         Ok(counted)
     }
 
-    /// All of them.
     pub(super) fn total(&self) -> u64 {
         self.calls.values().sum()
     }
@@ -105,17 +108,18 @@ mod tests {
             8 12.900000 <... pwrite64 resumed>) = 4096\n\
             8 12.950000 fdatasync(5</data/b>) = 0\n\
             9 11.500000 +++ exited with 0 +++\n";
-        let window = Window { from: 11.0, to: 12.0 };
-        let counted = SystemCalls::read(log.as_bytes(), &[window]).expect("a log");
+        let windows = [(11.0, 12.0), (10.0, 10.5)].map(|(from, to)| Window { from, to });
+        let counted = SystemCalls::read(log.as_bytes(), &windows).expect("a log");
         let calls = [("futex", 2), ("pwrite64", 1), ("write", 2)];
         assert_eq!(
-            counted,
+            counted[0],
             SystemCalls {
                 calls: calls.map(|(name, count)| (name.to_owned(), count)).into(),
                 wake_ups: 1,
                 written: 200 + 4096,
             }
         );
-        assert_eq!(counted.total(), 5);
+        assert_eq!(counted[0].total(), 5);
+        assert_eq!((counted[1].total(), counted[1].written), (1, 100));
     }
 }

@@ -13,7 +13,7 @@ use tonic::Status;
 use vdom_proto::v1::SubscribeRequest;
 use vdom_proto::v1::change_event::Type;
 
-use super::instrument::{Answered, now};
+use super::instrument::{Kind, now};
 use super::strace_log::Window;
 use crate::rows::{Bench, put};
 use crate::servers::process::timed;
@@ -25,6 +25,7 @@ use crate::{Failure, Result};
 /// So many writers, each with a connection of its own, write at once.
 const WRITERS: u64 = 64;
 const READERS: u64 = 16;
+const READS_AT_ONCE: u64 = 25;
 const CONNECTIONS: usize = 4;
 const WATCHES: u64 = 100;
 const WATCH_CONNECTIONS: usize = 10;
@@ -77,15 +78,32 @@ impl Workload {
         }
     }
 
-    /// How often it is counted.
+    /// How many calls a round of it has.
     pub(super) fn calls(self) -> u64 {
         match self {
-            Self::Write => 32 * WRITERS,
-            Self::CachedRead | Self::GatewayRead => 125 * READERS,
-            Self::Event => 20 * WATCHES,
+            Self::Write => WRITERS,
+            Self::CachedRead | Self::GatewayRead => READS_AT_ONCE * READERS,
+            Self::Event => WATCHES,
             Self::LargeWrite => 1,
             Self::ImportedFile => IMPORTED_FILES,
         }
+    }
+
+    /// How many rounds are counted.
+    pub(super) fn rounds(self, kind: Kind) -> u64 {
+        match (self, kind) {
+            // Slow there, and nearly the same each time.
+            (Self::LargeWrite | Self::ImportedFile, Kind::Callgrind) => 1,
+            (_, Kind::Callgrind) => 7,
+            (Self::Write, _) => 31,
+            (Self::CachedRead | Self::GatewayRead | Self::LargeWrite | Self::ImportedFile, _) => 5,
+            (Self::Event, _) => 21,
+        }
+    }
+
+    /// Whether its calls are answered in one moment, with what is put off still to be done.
+    pub(super) fn is_answered_at_once(self) -> bool {
+        matches!(self, Self::Write | Self::LargeWrite)
     }
 }
 
@@ -94,7 +112,7 @@ pub(super) enum Prepared {
     Writers(Vec<Client>),
     Readers(Vec<Client>),
     Watches(Box<Watched>),
-    Content(Vec<u8>),
+    Contents(Noise),
     Folder(tempfile::TempDir),
 }
 
@@ -123,7 +141,7 @@ pub(super) async fn prepare(
         Workload::LargeWrite => {
             let mut noise = Noise::new();
             put(gateway, "large-first", &noise.bytes(1 << 20))?;
-            Prepared::Content(noise.bytes(LARGE_BYTES))
+            Prepared::Contents(noise)
         }
         Workload::ImportedFile => Prepared::Folder(files(&bench.folder)?),
     })
@@ -138,45 +156,38 @@ async fn readers(address: SocketAddr, token: &str) -> Result<Prepared> {
     Ok(Prepared::Readers(readers))
 }
 
-/// Does the work; tells when calls were made and answered.
+/// Does a round of the work; tells when its calls were made and answered.
 pub(super) async fn run(
     workload: Workload,
     prepared: &mut Prepared,
+    round: u64,
     bench: &Bench,
     gateway: &Gateway,
-) -> Result<Answered> {
-    let begun = now()?;
+) -> Result<Window> {
+    let from = now()?;
     match prepared {
-        Prepared::Writers(writers) => {
-            let mut answered = Answered::default();
-            for burst in 0..workload.calls() / WRITERS {
-                let from = now()?;
-                write_at_once(writers, burst * WRITERS).await?;
-                answered.0.push(Window { from, to: now()? });
-                // What was put off is done before the next.
-                gateway.process.settle()?;
-            }
-            return Ok(answered);
-        }
-        Prepared::Readers(readers) => read(readers, workload.calls() / READERS).await?,
+        Prepared::Writers(writers) => write_at_once(writers, round * workload.calls()).await?,
+        Prepared::Readers(readers) => read(readers, READS_AT_ONCE).await?,
         Prepared::Watches(watched) => {
             let Watched { writer, delivered, .. } = &**watched;
-            let before = delivered.load(Ordering::SeqCst);
-            for write in 1..=workload.calls() / WATCHES {
-                write_one(writer.clone(), 2_000_000 + write).await?;
-                await_deliveries(delivered, before + write * WATCHES).await?;
-            }
+            let wanted = delivered.load(Ordering::SeqCst) + WATCHES;
+            write_one(writer.clone(), 2_000_000 + round).await?;
+            await_deliveries(delivered, wanted).await?;
         }
-        Prepared::Content(content) => {
-            put(gateway, "large", content)?;
+        Prepared::Contents(noise) => {
+            let content = noise.bytes(LARGE_BYTES);
+            let from = now()?;
+            put(gateway, &format!("large-{round}"), &content)?;
+            return Ok(Window { from, to: now()? });
         }
         Prepared::Folder(folder) => {
             let mut import = gateway.command(bench, "import");
-            import.arg(folder.path()).args(["--repo", "imported", "--quiet"]);
+            let repo = format!("imported-{round}");
+            import.arg(folder.path()).args(["--repo", &repo, "--quiet"]);
             timed(&mut import)?;
         }
     }
-    Ok(Answered(vec![Window { from: begun, to: now()? }]))
+    Ok(Window { from, to: now()? })
 }
 
 async fn connections(count: usize, address: SocketAddr, token: &str) -> Result<Vec<Client>> {

@@ -31,7 +31,7 @@ use overlay::BranchState;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use vdom_core::{BranchAddress, Node, NodeId, NodePath, Result};
+use vdom_core::{BranchAddress, ChangeKind, Node, NodeId, NodePath, Result};
 use vdom_security::{GuardedStore, Permit, PermittedStore};
 use vdom_store::{LogDescriptor, LogId, Position, View, Watermark};
 
@@ -408,6 +408,9 @@ impl Branch {
         for applied in &batch.changes {
             let (change, node) = (&applied.entry.change, &applied.node);
             self.node_cache.put(node);
+            if change.kind == ChangeKind::Update {
+                continue;
+            }
             for path in change.old_path.iter().chain([&node.path]) {
                 let place = state.paths.get(path);
                 self.node_cache.hold(path, place.and_then(|place| place.holder));

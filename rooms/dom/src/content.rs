@@ -102,8 +102,14 @@ pub(crate) fn slice_of_part(
 /// Where `bytes` stand in `chunk`, if they are a slice of its memory.
 pub(crate) fn part_of(chunk: &Bytes, name: ContentChunk, bytes: &Bytes) -> Option<ChunkPart> {
     let start = (bytes.as_ptr() as usize).checked_sub(chunk.as_ptr() as usize)?;
-    let is_within = start + bytes.len() <= chunk.len();
-    is_within.then_some(ChunkPart { chunk: name, start: start as u32, length: bytes.len() as u32 })
+    let part = ChunkPart { chunk: name, start: start as u32, length: bytes.len() as u32 };
+    is_within(chunk, bytes).then_some(part)
+}
+
+/// Whether `bytes` are a slice of the memory of `whole`.
+fn is_within(whole: &Bytes, bytes: &Bytes) -> bool {
+    let (whole, bytes) = (whole.as_ptr_range(), bytes.as_ptr_range());
+    whole.start <= bytes.start && bytes.end <= whole.end
 }
 
 /// Whose chunks are that are made.
@@ -248,14 +254,22 @@ impl<'a> ContentWriter<'a> {
     }
 }
 
+/// Small bytes in memory of their own: whoever keeps them keeps nothing of the message that
+/// brought them.
+pub(crate) fn owned(bytes: Bytes) -> Bytes {
+    if bytes.len() <= COPIED_MAX_BYTES { Bytes::copy_from_slice(&bytes) } else { bytes }
+}
+
 /// What a diff made of a content, fit to be kept. Where the diff stands in a pack,
-/// next to nothing of the content stays in memory.
+/// next to nothing of the content stays in memory. `diff` are the diff's [`owned`] bytes, which
+/// are kept anyway, where it has such.
 pub(crate) async fn resolve_content(
     owner: ChunkOwner<'_>,
     address: &BranchAddress,
     new: NewContent,
     old: &Content,
     pack: Option<&(ContentChunk, Bytes)>,
+    diff: Option<&Bytes>,
 ) -> Result<Content> {
     let bytes = match new {
         NewContent::Unchanged => return Ok(old.clone()),
@@ -271,6 +285,8 @@ pub(crate) async fn resolve_content(
     if bytes.len() > inline_max {
         return stage(owner, address, &bytes).await.map(Content::Chunked);
     }
-    // A small one must not keep the whole message that brought it.
-    Ok(Content::Inline(if bytes.len() <= COPIED_MAX_BYTES { bytes.to_vec().into() } else { bytes }))
+    // A diff that is little else is kept for its content; what it made is on its own already.
+    let is_most = |diff: &Bytes| !is_within(diff, &bytes) || 2 * bytes.len() >= diff.len();
+    let content = if diff.is_some_and(is_most) { bytes } else { owned(bytes) };
+    Ok(Content::Inline(content))
 }

@@ -120,28 +120,54 @@ impl CommitGroup {
         view: &View,
     ) -> StoreResult<()> {
         let key = keys::row(log, kind, &view.id);
+        let mut keeps_row_by_path = false;
         // Where nothing changes, the row that stands there need not be read.
         if !kind.flags.written_once
             && let Some(stored) = cache.take_row(snapshot, log, kind, &view.id, &key)?
         {
             if stored.position >= view.position {
+                // What a clear that was broken off has taken away comes back with the newest.
+                if stored.position == view.position && !stored.has_row_by_path {
+                    self.put_row_by_path(log, kind, &view.id, stored.path.as_deref(), stored.live);
+                }
                 cache.rows.insert(key, Some(stored));
                 return Ok(());
             }
-            if let Some(path) = indexed_path(kind, stored.path.as_deref()) {
+            keeps_row_by_path =
+                stored.has_row_by_path && stored.path == view.path && stored.live == view.live;
+            if let Some(path) = indexed_path(kind, stored.path.as_deref())
+                && !keeps_row_by_path
+            {
                 self.stage(Keyspace::Views, keys::path(log, kind, path, &view.id), None);
             }
         }
-        if let Some(path) = indexed_path(kind, view.path.as_deref()) {
-            let key = keys::path(log, kind, path, &view.id);
-            self.put(Keyspace::Views, key, &[u8::from(view.live)]);
+        if !keeps_row_by_path {
+            self.put_row_by_path(log, kind, &view.id, view.path.as_deref(), view.live);
         }
         self.put(Keyspace::Views, key.clone(), &record::encode_row(view));
         if !kind.flags.written_once || kind.flags.path_indexed {
-            let stored = StoredRow { position: view.position, path: view.path.clone() };
+            let stored = StoredRow {
+                position: view.position,
+                path: view.path.clone(),
+                live: view.live,
+                has_row_by_path: true,
+            };
             cache.rows.insert(key, Some(stored));
         }
         Ok(())
+    }
+
+    fn put_row_by_path(
+        &mut self,
+        log: LogId,
+        kind: ViewKind,
+        id: &[u8],
+        path: Option<&str>,
+        live: bool,
+    ) {
+        if let Some(path) = indexed_path(kind, path) {
+            self.put(Keyspace::Views, keys::path(log, kind, path, id), &[u8::from(live)]);
+        }
     }
 
     fn delete_views(
@@ -171,6 +197,10 @@ impl CommitGroup {
         for key in keys {
             self.stage(Keyspace::Views, key.to_vec(), None);
             cache.rows.insert(key.into(), None);
+        }
+        // Those whose rows by path are gone before they are.
+        for stored in cache.rows.values_mut().flatten() {
+            stored.has_row_by_path = false;
         }
     }
 

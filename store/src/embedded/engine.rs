@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use fjall::{Database, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
@@ -25,6 +26,8 @@ pub(super) struct Engine {
     keyspaces: [fjall::Keyspace; KEYSPACES.len()],
     /// What a store of format 1 has of its own.
     unsegmented: Option<fjall::Keyspace>,
+    /// How many journals there were after the last write.
+    journals: AtomicUsize,
 }
 
 /// The content as of the end of a write.
@@ -78,7 +81,23 @@ impl Engine {
                 None => batch.remove(self.keyspace(keyspace), key),
             }
         }
-        batch.commit()
+        batch.commit()?;
+        self.release_journals()
+    }
+
+    /// When a journal was sealed, has the newest rows of all keyspaces written to their files.
+    ///
+    /// A journal stays, and is read at the next start, as long as any keyspace has rows of it in
+    /// memory, and one that is seldom written to would keep all of them. Doing this once for each
+    /// journal never makes the engine wait for files that a failed sync keeps from being written.
+    fn release_journals(&self) -> Result<(), fjall::Error> {
+        let journals = self.database.journal_count();
+        if journals > self.journals.swap(journals, Ordering::AcqRel) {
+            for keyspace in &self.keyspaces {
+                keyspace.rotate_memtable()?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes all that was written last.
@@ -169,7 +188,8 @@ fn open(path: &Path, options: &EmbeddedOptions) -> Result<Engine, fjall::Error> 
     let unsegmented =
         unsegmented.then(|| database.keyspace(UNSEGMENTED_LOGS, KeyspaceCreateOptions::default));
     let unsegmented = unsegmented.transpose()?;
-    Ok(Engine { keyspaces: [index?, views?, chunks?], unsegmented, database })
+    let keyspaces = [index?, views?, chunks?];
+    Ok(Engine { keyspaces, unsegmented, journals: AtomicUsize::new(1), database })
 }
 
 /// The engine panics when a range is empty because it is upside down.

@@ -39,6 +39,32 @@ fn rows_that_move_twice_in_a_group_have_one_place() {
 }
 
 #[test]
+fn a_clear_that_was_broken_off_leaves_no_row_without_its_path() {
+    for (same_process, revision) in [(true, 1), (true, 2), (false, 1), (false, 2)] {
+        let (_directory, engine) = engine();
+        let mut cache = WriteCache::default();
+        let mut write = |writes, keys: Option<Vec<Bytes>>| {
+            if !same_process {
+                cache = WriteCache::default();
+            }
+            let mut group = CommitGroup::default();
+            let (reply, _receiver) = oneshot::channel();
+            let request = match keys {
+                Some(keys) => WriteRequest::ClearViews { log: LOG, keys, reply },
+                None => WriteRequest::Views { log: LOG, writes, watermark: None, reply },
+            };
+            group.take(request, &engine.snapshot(), &mut cache);
+            commit(&engine, group);
+            read::views_at(&engine.snapshot(), LOG, NODES, "a").unwrap().len()
+        };
+        assert_eq!(write(vec![node("a", 1)], None), 1);
+        // Rows by path go first.
+        assert_eq!(write(Vec::new(), Some(vec![keys::path(LOG, NODES, "a", b"node").into()])), 0);
+        assert_eq!(write(vec![node("a", revision)], None), 1, "{same_process} {revision}");
+    }
+}
+
+#[test]
 fn rows_are_written_before_the_watermark_that_speaks_of_them() {
     let (_directory, engine) = engine();
     let (mut group, mut cache) = (CommitGroup::default(), WriteCache::default());

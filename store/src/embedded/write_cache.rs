@@ -6,7 +6,7 @@ use super::engine::Snapshot;
 use super::read;
 use crate::error::StoreResult;
 use crate::log::LogId;
-use crate::view::{Position, ViewKind};
+use crate::view::{Position, View, ViewKind};
 
 /// Rows whose places are remembered.
 const ROWS_REMEMBERED: usize = 1 << 14;
@@ -15,6 +15,10 @@ const ROWS_REMEMBERED: usize = 1 << 14;
 pub(super) struct StoredRow {
     pub(super) position: Position,
     pub(super) path: Option<String>,
+    pub(super) live: bool,
+    /// Whether its row by path certainly stands as this says: a clear that a crash has broken
+    /// off leaves rows without.
+    pub(super) has_row_by_path: bool,
 }
 
 /// What was written lately, or is being written: nobody else writes, so this is how it
@@ -39,7 +43,12 @@ impl WriteCache {
             return Ok(stored);
         }
         let view = read::view(snapshot, log, kind, id)?;
-        Ok(view.map(|view| StoredRow { position: view.position, path: view.path }))
+        Ok(view.map(|View { position, path, live, .. }| StoredRow {
+            position,
+            path,
+            live,
+            has_row_by_path: false,
+        }))
     }
 
     /// Forgets when there is too much; only between groups, whose own writes are in no

@@ -44,11 +44,10 @@ impl<D: DocumentService> MemoryGateway for DocumentCalls<D> {
         request: Request<wire::WriteDiffRequest>,
     ) -> UnaryResult<wire::WriteDiffResponse> {
         let call = Call::new(request.extensions())?;
-        let outcome = async {
-            let request = decode::write_diff(request.into_inner(), call.realm())?;
-            self.dom.write_diff(&call.caller, request).await
-        };
-        Ok(unary(encode::write_outcome(call.within(outcome).await?)))
+        // Before anything waits, so that what waits does not hold the message.
+        let request = call.decoded(decode::write_diff(request.into_inner(), call.realm()))?;
+        let outcome = call.within(self.dom.write_diff(&call.caller, request)).await?;
+        Ok(unary(encode::write_outcome(outcome)))
     }
 
     async fn write_diffs(

@@ -78,6 +78,7 @@ impl Branch {
             applied.content,
             old,
             pack.as_ref(),
+            None,
         )
         .await?;
         Ok(after_change(

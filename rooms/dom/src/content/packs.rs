@@ -110,7 +110,7 @@ impl<'a> PackWriter<'a> {
     pub(crate) async fn add(&mut self, diff: Bytes) -> Result<()> {
         self.inline_bytes += diff.len();
         if self.inline_bytes <= CHANGE_SET_INLINE_MAX_BYTES {
-            self.slots.push(Slot::Inline(diff));
+            self.slots.push(Slot::Inline(content::owned(diff)));
             return Ok(());
         }
         for at in 0..self.slots.len() {

@@ -97,7 +97,7 @@ pub(crate) async fn resolve(
             return Ok(ResolveOutcome::Resolved(None));
         };
         attempts += 1;
-        match propose(&handle, proposal).await? {
+        match propose(&handle, Box::new(proposal)).await? {
             WriteOutcome::Written(written) => return Ok(ResolveOutcome::Resolved(Some(written))),
             // Who names no clock means what stands there, and that has changed meanwhile.
             WriteOutcome::Conflicted(conflict)
@@ -165,6 +165,7 @@ async fn resolution(
              conflict with OURS"
         )));
     }
+    let stored = content::owned(stored);
     let subject = permit.subject().clone();
     Ok(Some(Proposal {
         node_id: current.as_ref().map(|node| node.id),
@@ -230,6 +231,7 @@ async fn theirs(
             address,
             made.content,
             &stands.content,
+            None,
             None,
         )
         .await?,

@@ -11,8 +11,8 @@ use vdom_core::{BranchAddress, ContentChunk, Diff, Error, Hash, NodeKind, Operat
 use vdom_edge::{Caller, ServiceStream};
 use vdom_security::{Action, Authority, Permit};
 
-use crate::content::ContentWriter;
 use crate::content::packs::StoredDiff;
+use crate::content::{self, ContentWriter};
 use crate::metrics::Outcome;
 use crate::records::operation_key;
 use crate::registry::BranchRegistry;
@@ -43,21 +43,37 @@ pub(crate) async fn write(
     let DiffSource::Bson(bytes) = &request.diff else {
         return Err(Error::invalid("a `put` without `v` needs a stream that brings its content"));
     };
-    let (bytes, mut diff) = (bytes.clone(), Diff::parse(bytes)?);
-    let handle = registry.existing_or_new(&permit, &request.address).await?;
-    let mut stored = bytes;
+    let stored = content::owned(bytes.clone());
+    let diff = Diff::parse(&stored)?;
     if stored.len() > CHUNK_BYTES {
-        if let Some(put) = diff.put() {
-            let to_come = Diff::parse_stored(&diff.stored_with_chunks(&to_come(put.len()))?)?;
-            let asked = proposal(permit.clone(), &upload, request.clone(), to_come, Bytes::new());
-            // On its own, as what follows: what writes of few bytes wait for stays small.
-            if let Some(outcome) = Box::pin(refused_before(registry, &handle, &asked)).await? {
-                return Ok(outcome);
-            }
-        }
-        let put = store_large_put(&upload, &request.address, diff, stored);
-        (diff, stored) = Box::pin(put).await?;
+        return Box::pin(write_large(registry, permit, request, upload, diff, stored)).await;
     }
+    let address = request.address.clone();
+    let proposal = proposal(permit, &upload, request, diff, stored);
+    // It has its own by now.
+    drop(upload);
+    let handle = registry.existing_or_new(&proposal.permit, &address).await?;
+    propose_now(registry, &handle, proposal).await
+}
+
+/// Writes a diff that is too large for a batch, where it is a `put`: its content goes into chunks.
+async fn write_large(
+    registry: &BranchRegistry,
+    permit: Permit,
+    request: WriteDiff,
+    upload: Upload,
+    diff: Diff,
+    stored: Bytes,
+) -> Result<WriteOutcome> {
+    let handle = registry.existing_or_new(&permit, &request.address).await?;
+    if let Some(put) = diff.put() {
+        let to_come = Diff::parse_stored(&diff.stored_with_chunks(&to_come(put.len()))?)?;
+        let asked = proposal(permit.clone(), &upload, request.clone(), to_come, Bytes::new());
+        if let Some(outcome) = refused_before(registry, &handle, &asked).await? {
+            return Ok(outcome);
+        }
+    }
+    let (diff, stored) = store_large_put(&upload, &request.address, diff, stored).await?;
     propose_now(registry, &handle, proposal(permit, &upload, request, diff, stored)).await
 }
 
@@ -111,17 +127,24 @@ pub(crate) async fn write_content(
 async fn propose_now(
     registry: &BranchRegistry,
     handle: &BranchHandle,
-    proposal: Proposal,
+    proposal: Box<Proposal>,
 ) -> Result<WriteOutcome> {
-    if !handle.branch.is_shared() {
-        return propose(handle, proposal).await;
+    if handle.branch.is_shared() {
+        return Box::pin(propose_where_shared(registry, handle, proposal)).await;
     }
+    propose(handle, proposal).await
+}
+
+async fn propose_where_shared(
+    registry: &BranchRegistry,
+    handle: &BranchHandle,
+    proposal: Box<Proposal>,
+) -> Result<WriteOutcome> {
     match propose(handle, proposal.clone()).await {
         Err(error) if handle.has_ended(&error) => {
-            let permit = proposal.permit.clone();
-            let opened = registry.existing_or_new(&permit, &handle.branch.address);
-            let handle = Box::pin(opened).await?;
-            Box::pin(propose(&handle, proposal)).await
+            let opened = registry.existing_or_new(&proposal.permit, &handle.branch.address);
+            let handle = opened.await?;
+            propose(&handle, proposal).await
         }
         outcome => outcome,
     }
@@ -167,7 +190,7 @@ fn proposal(
     request: WriteDiff,
     diff: Diff,
     stored: Bytes,
-) -> Proposal {
+) -> Box<Proposal> {
     let subject = permit.subject().clone();
     let named = |name: Option<String>| {
         name.filter(|name| !name.is_empty()).unwrap_or_else(|| subject.to_string())
@@ -179,7 +202,7 @@ fn proposal(
         };
         (operation, operation_key(&subject, id))
     });
-    Proposal {
+    Box::new(Proposal {
         node_id: request.node_id,
         path: request.path,
         kind: request.kind,
@@ -200,5 +223,5 @@ fn proposal(
         keep_conflict: request.keep_conflict,
         resolves: None,
         permit,
-    }
+    })
 }

@@ -10,11 +10,16 @@ use crate::writer::merge::{MergeAttempt, merge_base, try_merge};
 use crate::writer::{BranchHandle, Command, Proposal};
 
 /// Has the branch's writer evaluate a proposal, and explains a conflict.
-pub(crate) async fn propose(handle: &BranchHandle, proposal: Proposal) -> Result<WriteOutcome> {
+pub(crate) async fn propose(
+    handle: &BranchHandle,
+    proposal: Box<Proposal>,
+) -> Result<WriteOutcome> {
     let proposed = Proposed::of(&proposal);
-    let proposal = Box::new(proposal);
-    let outcome = handle.ask(|reply| Command::Write { proposal, reply }).await?;
-    proposed.explained(&handle.branch, outcome).await
+    match handle.ask(|reply| Command::Write { proposal, reply }).await? {
+        WriteOutcome::Written(written) => Ok(WriteOutcome::Written(written)),
+        // On its own: what waits for most writes stays small.
+        conflicted => Box::pin(proposed.explained(&handle.branch, conflicted)).await,
+    }
 }
 
 /// What an answer says of the proposal that it is about.

@@ -45,6 +45,17 @@ impl CommandQueue {
 
     async fn send(&self, command: Command) -> Result<()> {
         let bytes = command.bytes().min(WRITER_QUEUE_MAX_BYTES) as u32;
+        if let Ok(place) = Arc::clone(&self.free_bytes).try_acquire_many_owned(bytes)
+            && let Ok(slot) = self.commands.try_reserve()
+        {
+            slot.send(Queued { command, place });
+            return Ok(());
+        }
+        // On its own: what waits for most commands stays small.
+        Box::pin(self.send_once_there_is_room(command, bytes)).await
+    }
+
+    async fn send_once_there_is_room(&self, command: Command, bytes: u32) -> Result<()> {
         let place = Arc::clone(&self.free_bytes).acquire_many_owned(bytes).await;
         let place = place.map_err(|_| writer_gone())?;
         self.commands.send(Queued { command, place }).await.map_err(|_| writer_gone())

@@ -19,6 +19,7 @@ use crate::branch::usage::Usage;
 use crate::branch::{AppliedChange, Branch, after_change, idempotency, next_clock};
 use crate::content;
 use crate::content::ChunkOwner;
+use crate::content::packs::StoredDiff;
 use crate::records::LoggedChange;
 use crate::writer::kept_conflicts::no_open_conflict;
 use crate::writer::verdict::{Verdict, concerns_the_store, written};
@@ -355,7 +356,11 @@ impl<'a> Staging<'a> {
         let old = before.map_or(&nothing, |node| &node.content);
         let owner = ChunkOwner::Upload(&proposal.upload);
         let pack = proposal.pack.as_ref();
-        content::resolve_content(owner, &self.branch.address, new, old, pack).await
+        let diff = match &proposal.stored {
+            StoredDiff::Inline(diff) => Some(diff),
+            StoredDiff::Packed(_) => None,
+        };
+        content::resolve_content(owner, &self.branch.address, new, old, pack, diff).await
     }
 
     /// The same write evaluated twice makes the same node: derived, not drawn.

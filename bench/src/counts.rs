@@ -18,7 +18,7 @@ use self::instrument::{Counted, Instrument, Kind};
 use self::strace_log::{SystemCalls, Window};
 use self::workloads::{OF_GATEWAY, Workload};
 use crate::Result;
-use crate::rows::Bench;
+use crate::rows::{Bench, progress};
 use crate::servers::process::ServerProcess;
 use crate::servers::{Gateway, Sidecar};
 
@@ -40,11 +40,7 @@ pub(crate) struct Arguments {
 
 /// Counts everything, prints it, and compares or keeps it.
 pub(crate) fn run(arguments: &Arguments, bench: &Bench) -> Result<()> {
-    let mut costs = Costs::new();
-    for kind in KINDS {
-        count_gateway(bench, kind, &mut costs)?;
-        count_sidecar(bench, kind, &mut costs)?;
-    }
+    let mut costs = count_all(bench)?;
     print(&costs)?;
     if let Some(path) = &arguments.write {
         let mut budget = if path.exists() { Budget::read(path)? } else { Budget::default() };
@@ -54,7 +50,13 @@ pub(crate) fn run(arguments: &Arguments, bench: &Bench) -> Result<()> {
     let Some(path) = &arguments.check else { return Ok(()) };
     let budget = Budget::read(path)?;
     let before = budget.0.get(&arguments.profile).cloned().unwrap_or_default();
-    let grown = budget::grown(&before, &costs);
+    let mut grown = budget::grown(&before, &costs);
+    if !grown.is_empty() {
+        // A crowded machine may have done that: what has grown has grown twice.
+        progress(&format!("counting once more:\n{}", grown.join("\n")));
+        costs = budget::lower(costs, &count_all(bench)?);
+        grown = budget::grown(&before, &costs);
+    }
     if grown.is_empty() {
         return Ok(());
     }
@@ -65,6 +67,15 @@ pub(crate) fn run(arguments: &Arguments, bench: &Bench) -> Result<()> {
         grown.join("\n")
     )
     .into())
+}
+
+fn count_all(bench: &Bench) -> Result<Costs> {
+    let mut costs = Costs::new();
+    for kind in KINDS {
+        count_gateway(bench, kind, &mut costs)?;
+        count_sidecar(bench, kind, &mut costs)?;
+    }
+    Ok(costs)
 }
 
 fn count_gateway(bench: &Bench, kind: Kind, costs: &mut Costs) -> Result<()> {
@@ -115,6 +126,7 @@ fn count(
             process.settle()?;
             rounds.push((instrument.end(process, begun)?, answered));
         }
+        progress(&format!("counted by {:?}: {}", instrument.kind(), workload.describe()));
         Ok(rounds)
     })
 }
@@ -146,15 +158,20 @@ fn add(instrument: &Instrument, counted: Vec<(Workload, Rounds)>, costs: &mut Co
                 }
             }
         }
-        note("instructions", instructions);
-        note("allocations", allocations);
-        note("allocated bytes", bytes);
+        // Whatever else the threads meet with is added to the least.
+        note("instructions", instructions.into_iter().min().into_iter().collect());
+        if workload.is_of_small_messages() {
+            note("allocations", allocations);
+            note("allocated bytes", bytes);
+        }
         if whole.is_empty() {
             continue;
         }
         let whole = instrument.system_calls(&whole)?;
-        note("system calls", whole.iter().map(SystemCalls::total).collect());
-        note("wake-ups", whole.iter().map(|round| round.wake_ups).collect());
+        if workload.is_of_small_messages() {
+            note("system calls", whole.iter().map(SystemCalls::total).collect());
+            note("wake-ups", whole.iter().map(|round| round.wake_ups).collect());
+        }
         note("bytes written in all", whole.iter().map(|round| round.written).collect());
         if workload.is_answered_at_once() {
             let answered = instrument.system_calls(&answered)?;

@@ -48,7 +48,7 @@ pub(crate) struct Bench {
 }
 
 /// Tells whoever watches how far it is.
-fn progress(what: &str) {
+pub(crate) fn progress(what: &str) {
     // A run is worth finishing where nobody watches.
     let _closed = writeln!(std::io::stderr(), "{what}");
 }

@@ -29,6 +29,7 @@ const READS_AT_ONCE: u64 = 25;
 const CONNECTIONS: usize = 4;
 const WATCHES: u64 = 100;
 const WATCH_CONNECTIONS: usize = 10;
+const EVENTS_AT_ONCE: u64 = 10;
 const IMPORTED_FILES: u64 = 500;
 const LARGE_BYTES: usize = 10_000_000;
 const EVENTS_DEADLINE: Duration = Duration::from_secs(60);
@@ -83,7 +84,7 @@ impl Workload {
         match self {
             Self::Write => WRITERS,
             Self::CachedRead | Self::GatewayRead => READS_AT_ONCE * READERS,
-            Self::Event => WATCHES,
+            Self::Event => EVENTS_AT_ONCE * WATCHES,
             Self::LargeWrite => 1,
             Self::ImportedFile => IMPORTED_FILES,
         }
@@ -94,11 +95,15 @@ impl Workload {
         match (self, kind) {
             // Slow there, and nearly the same each time.
             (Self::LargeWrite | Self::ImportedFile, Kind::Callgrind) => 1,
-            (_, Kind::Callgrind) => 7,
-            (Self::Write, _) => 31,
-            (Self::CachedRead | Self::GatewayRead | Self::LargeWrite | Self::ImportedFile, _) => 5,
-            (Self::Event, _) => 21,
+            (Self::Write, Kind::Allocations | Kind::Strace) => 15,
+            _ => 3,
         }
+    }
+
+    /// Whether its messages come in one packet each: how often the server reads and what it
+    /// allocates for that follows the network otherwise, and is another thing each time.
+    pub(super) fn is_of_small_messages(self) -> bool {
+        !matches!(self, Self::LargeWrite)
     }
 
     /// Whether its calls are answered in one moment, with what is put off still to be done.
@@ -170,9 +175,11 @@ pub(super) async fn run(
         Prepared::Readers(readers) => read(readers, READS_AT_ONCE).await?,
         Prepared::Watches(watched) => {
             let Watched { writer, delivered, .. } = &**watched;
-            let wanted = delivered.load(Ordering::SeqCst) + WATCHES;
-            write_one(writer.clone(), 2_000_000 + round).await?;
-            await_deliveries(delivered, wanted).await?;
+            let before = delivered.load(Ordering::SeqCst);
+            for write in 1..=EVENTS_AT_ONCE {
+                write_one(writer.clone(), 2_000_000 + round * EVENTS_AT_ONCE + write).await?;
+                await_deliveries(delivered, before + write * WATCHES).await?;
+            }
         }
         Prepared::Contents(noise) => {
             let content = noise.bytes(LARGE_BYTES);
@@ -204,7 +211,7 @@ async fn write_at_once(writers: &[Client], first: u64) -> Result<()> {
 
 async fn write_one(mut client: Client, number: u64) -> Result<()> {
     let value = [b'x'; VALUE_BYTES];
-    let request = write_request(format!("node-{:04}", number % 1_024), &value, number.into());
+    let request = write_request(format!("node-{:04}", number % WRITERS), &value, number.into());
     client.write_diff(request).await.map_err(refused)?;
     Ok(())
 }

@@ -18,7 +18,9 @@ pub(crate) async fn propose(
     match handle.ask(|reply| Command::Write { proposal, reply }).await? {
         WriteOutcome::Written(written) => Ok(WriteOutcome::Written(written)),
         // On its own: what waits for most writes stays small.
-        conflicted => Box::pin(proposed.explained(&handle.branch, conflicted)).await,
+        conflicted @ WriteOutcome::Conflicted(_) => {
+            Box::pin(proposed.explained(&handle.branch, conflicted)).await
+        }
     }
 }
 

@@ -89,15 +89,16 @@ class ConsolePage {
 
   /** `/`, the path, and from the list of matches Enter. */
   async openByKeyboard(path) {
+    const tree = this.page.getByRole("tree");
+    // Leaves the field that was written to, where `/` is a letter.
+    await tree.focus();
     await this.page.locator("body").press("/");
     const filter = this.page.getByLabel("Filter paths");
     await filter.fill(path);
     await filter.press("ArrowDown");
-    const tree = this.page.getByRole("tree");
     await tree.press("Home");
     await tree.press("Enter");
     await filter.press("Escape");
-    // Leaves the field, so that `/` is a key again.
     await tree.focus();
   }
 

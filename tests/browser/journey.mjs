@@ -146,10 +146,12 @@ async function journeyAt(name, base, reasonToSkip, files) {
   });
 
   await step(`${name}: a node is found and opened by keyboard alone`, broken, async () => {
+    const before = await page.editorText();
     await page.openByKeyboard(outside);
     await page.waitForEditorText("new\n", LIVE_MS);
     await page.openByKeyboard(edited);
     await page.waitForHash(edited, LIVE_MS);
+    await page.waitForEditorText(before, LIVE_MS);
   });
 
   await step(`${name}: a conflict shows both sides, and theirs can be taken`, broken, async () => {

@@ -285,8 +285,12 @@ pub(crate) async fn resolve_content(
     if bytes.len() > inline_max {
         return stage(owner, address, &bytes).await.map(Content::Chunked);
     }
-    // A diff that is little else is kept for its content; what it made is on its own already.
-    let is_most = |diff: &Bytes| !is_within(diff, &bytes) || 2 * bytes.len() >= diff.len();
-    let content = if diff.is_some_and(is_most) { bytes } else { owned(bytes) };
+    // What the diff made is on its own already, and a small diff that is little else is kept
+    // for its content.
+    let needs_no_copy = |diff: &Bytes| {
+        let is_most = diff.len() <= COPIED_MAX_BYTES && 2 * bytes.len() >= diff.len();
+        is_most || !is_within(diff, &bytes)
+    };
+    let content = if diff.is_some_and(needs_no_copy) { bytes } else { owned(bytes) };
     Ok(Content::Inline(content))
 }

@@ -123,12 +123,13 @@ impl CommitGroup {
         let mut keeps_row_by_path = false;
         // Where nothing changes, the row that stands there need not be read.
         if !kind.flags.written_once
-            && let Some(stored) = cache.take_row(snapshot, log, kind, &view.id, &key)?
+            && let Some(mut stored) = cache.take_row(snapshot, log, kind, &view.id, &key)?
         {
             if stored.position >= view.position {
                 // What a clear that was broken off has taken away comes back with the newest.
                 if stored.position == view.position && !stored.has_row_by_path {
                     self.put_row_by_path(log, kind, &view.id, stored.path.as_deref(), stored.live);
+                    stored.has_row_by_path = true;
                 }
                 cache.rows.insert(key, Some(stored));
                 return Ok(());

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use fjall::{Database, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
+use parking_lot::Mutex;
 
 use super::keyspace::{KEYSPACES, Keyspace, UNSEGMENTED_LOGS};
 use super::options::EmbeddedOptions;
@@ -25,7 +26,7 @@ pub(super) struct Engine {
     /// In the order of [`KEYSPACES`].
     keyspaces: [fjall::Keyspace; KEYSPACES.len()],
     /// What a store of format 1 has of its own.
-    unsegmented: Option<fjall::Keyspace>,
+    unsegmented: Mutex<Option<fjall::Keyspace>>,
     /// How many journals there were after the last write.
     journals: AtomicUsize,
 }
@@ -88,11 +89,14 @@ impl Engine {
     /// When a journal was sealed, has the newest rows of all keyspaces written to their files.
     ///
     /// A journal stays, and is read at the next start, as long as any keyspace has rows of it in
-    /// memory, and one that is seldom written to would keep all of them. Doing this once for each
-    /// journal never makes the engine wait for files that a failed sync keeps from being written.
+    /// memory, and one that is seldom written to would keep all of them. Done about once for each
+    /// journal, this leaves far fewer waiting than the engine stops writes for, which would never
+    /// end where a sync has failed.
     fn release_journals(&self) -> Result<(), fjall::Error> {
         let journals = self.database.journal_count();
         if journals > self.journals.swap(journals, Ordering::AcqRel) {
+            // A write to two keyspaces shall not reach the files of one of them alone.
+            self.database.persist(PersistMode::SyncData)?;
             for keyspace in &self.keyspaces {
                 keyspace.rotate_memtable()?;
             }
@@ -128,15 +132,15 @@ impl Engine {
 
     /// The batches of a store of format 1 in their stored form, in the order of their keys.
     pub(super) fn unsegmented(&self) -> impl Iterator<Item = StoreResult<(Bytes, Bytes)>> {
-        self.unsegmented.iter().flat_map(fjall::Keyspace::iter).map(unsealed)
+        let keyspace = self.unsegmented.lock().clone();
+        keyspace.into_iter().flat_map(|keyspace| keyspace.iter()).map(unsealed)
     }
 
-    /// Removes the batches that are in segments now.
-    pub(super) fn clear_unsegmented(&self) -> Result<(), fjall::Error> {
-        match &self.unsegmented {
-            Some(keyspace) if !keyspace.is_empty()? => keyspace.clear(),
-            _ => Ok(()),
-        }
+    /// Removes the batches that are in segments now; an empty keyspace would keep the journals
+    /// that it had rows in.
+    pub(super) fn remove_unsegmented(&self) -> Result<(), fjall::Error> {
+        let keyspace = self.unsegmented.lock().take();
+        keyspace.map_or(Ok(()), |keyspace| self.database.delete_keyspace(keyspace))
     }
 
     fn keyspace(&self, keyspace: Keyspace) -> &fjall::Keyspace {
@@ -189,6 +193,7 @@ fn open(path: &Path, options: &EmbeddedOptions) -> Result<Engine, fjall::Error> 
         unsegmented.then(|| database.keyspace(UNSEGMENTED_LOGS, KeyspaceCreateOptions::default));
     let unsegmented = unsegmented.transpose()?;
     let keyspaces = [index?, views?, chunks?];
+    let unsegmented = Mutex::new(unsegmented);
     Ok(Engine { keyspaces, unsegmented, journals: AtomicUsize::new(1), database })
 }
 

@@ -3,17 +3,23 @@
 //! A branch's writer puts what it publishes; a reader may only put back what it read
 //! while nothing was published, so that nothing old comes after something newer.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{Content, Node, NodeId, NodePath};
 
 /// What an entry takes beside its content and names.
-const ENTRY_BYTES: usize = 1_024;
+const ENTRY_BYTES: u64 = 1_024;
 /// The same of who is at a path.
-const HOLDER_BYTES: usize = 256;
+const HOLDER_BYTES: u64 = 256;
+
+/// The cache is in parts, each behind a lock: of at least so many bytes, and at most so many.
+const PART_MIN_BYTES: u64 = 8 * CHUNK_BYTES as u64;
+const PARTS_MAX: u64 = 64;
 
 /// The nodes of all branches. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,14 +57,9 @@ impl NodeCache {
     /// Nothing yet, and at most about so much.
     pub(crate) fn new(max_bytes: u64) -> Self {
         let (of_nodes, of_holders) = (max_bytes / 4 * 3, max_bytes / 4);
-        let entries = |bytes: u64, each: usize| usize::try_from(bytes).unwrap_or(usize::MAX) / each;
         Self(Arc::new(Shared {
-            nodes: Cache::with_weighter(entries(of_nodes, ENTRY_BYTES), of_nodes, EntryBytes),
-            holders: Cache::with_weighter(
-                entries(of_holders, HOLDER_BYTES),
-                of_holders,
-                EntryBytes,
-            ),
+            nodes: cache(of_nodes, ENTRY_BYTES),
+            holders: cache(of_holders, HOLDER_BYTES),
             next_branch: AtomicU64::new(0),
         }))
     }
@@ -68,6 +69,28 @@ impl NodeCache {
         let branch = self.0.next_branch.fetch_add(1, Ordering::Relaxed);
         BranchNodeCache { all: self.clone(), branch }
     }
+}
+
+/// A cache of so many bytes, whose entries take so many each at least.
+fn cache<K: Eq + Hash, V: Clone>(max_bytes: u64, each: u64) -> Cache<K, V, EntryBytes>
+where
+    EntryBytes: Weighter<K, V>,
+{
+    // A part takes nothing that is larger than itself, so each shall hold several large nodes.
+    let parts = (max_bytes / PART_MIN_BYTES).clamp(1, PARTS_MAX);
+    let parts = 1 << parts.ilog2();
+    let options = OptionsBuilder::new()
+        .shards(parts)
+        .weight_capacity(max_bytes)
+        .estimated_items_capacity(usize::try_from(max_bytes / each).unwrap_or(usize::MAX))
+        .build();
+    let options = options.unwrap_or_else(|error| unreachable!("both are said: {error}"));
+    Cache::with_options(
+        options,
+        EntryBytes,
+        DefaultHashBuilder::default(),
+        DefaultLifecycle::default(),
+    )
 }
 
 impl BranchNodeCache {
@@ -108,12 +131,62 @@ impl Weighter<(u64, NodeId), Arc<Node>> for EntryBytes {
             Content::Part(_) => 0,
             Content::Chunked(chunks) => chunks.len() * 40,
         };
-        (ENTRY_BYTES + content + node.path.as_str().len()) as u64
+        ENTRY_BYTES + (content + node.path.as_str().len()) as u64
     }
 }
 
 impl Weighter<(u64, NodePath), Option<NodeId>> for EntryBytes {
     fn weight(&self, (_, path): &(u64, NodePath), _: &Option<NodeId>) -> u64 {
-        (HOLDER_BYTES + path.as_str().len()) as u64
+        HOLDER_BYTES + path.as_str().len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use vdom_core::{NodeKind, VectorClock};
+
+    use super::*;
+
+    fn node(id: u8, bytes: usize) -> Arc<Node> {
+        Arc::new(Node {
+            id: NodeId([id; 16]),
+            path: NodePath::parse(&format!("n{id}")).expect("a path"),
+            kind: NodeKind::File,
+            live: true,
+            version: 1,
+            clock: VectorClock::default(),
+            last_used: BTreeMap::new(),
+            content: Content::Inline(Bytes::from(vec![id; bytes])),
+            attributes: BTreeMap::new(),
+            author: String::new(),
+            timestamp_ms: 0,
+            metadata: BTreeMap::new(),
+            epoch: 1,
+            changed_revision: 1,
+        })
+    }
+
+    #[test]
+    fn the_largest_contents_have_room() {
+        for max_bytes in [4 << 20, 8 << 20, 48 << 20, 4 << 30] {
+            let cache = NodeCache::new(max_bytes).branch();
+            for id in 0..2 {
+                cache.put(&node(id, CHUNK_BYTES));
+                assert!(cache.node(NodeId([id; 16])).is_some(), "{max_bytes}");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let cache = NodeCache::new(8 << 20).branch();
+        for id in 0..100 {
+            cache.put(&node(id, CHUNK_BYTES / 2));
+        }
+        let kept = (0..100).filter(|id| cache.node(NodeId([*id; 16])).is_some()).count();
+        assert!((6..=12).contains(&kept), "{kept}");
     }
 }

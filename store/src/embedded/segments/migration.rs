@@ -51,7 +51,7 @@ pub(super) fn migrate(
         let named = fs::rename(&new, &folder).and_then(|()| sync_directory(path));
         named.and_then(|()| directory.set_format()).map_err(|error| failed(&error))?;
     }
-    engine.clear_unsegmented().map_err(|error| failed(&io::Error::other(error)))
+    engine.remove_unsegmented().map_err(|error| failed(&io::Error::other(error)))
 }
 
 /// Whether anything was acknowledged in segments.

@@ -1,5 +1,6 @@
 //! Writes of 1 KB, each answered when it is durable, against etcd, a tonic echo
-//! that stores nothing and, beside them, Redis: by 64 clients and by one.
+//! that stores nothing and, beside them, Redis: by 64 clients and by one; and by 64 clients to
+//! 16 branches.
 
 use super::{Bench, compare};
 use crate::Result;
@@ -13,7 +14,13 @@ const ONE: Shape = Shape { connections: 1, streams: 1 };
 /// What was promised for many clients, against the echo and against etcd.
 const THROUGHPUT_OF_ECHO: Target = Target::AtLeast(0.6);
 const THROUGHPUT_OF_ETCD: Target = Target::AtLeast(1.2);
+const THROUGHPUT_OF_ETCD_ON_BRANCHES: Target = Target::AtLeast(1.5);
 const PROCESSOR_TIME_OF_ETCD: Target = Target::AtMost(0.5);
+/// By a schedule, and for one client.
+const LATENCY_OF_ETCD: Target = Target::AtMost(1.0);
+const THROUGHPUT_OF_ETCD_ALONE: Target = Target::AtLeast(1.0);
+
+const BRANCHES: usize = 16;
 
 const ECHO: usize = 1;
 
@@ -58,17 +65,39 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {
 
     let (rate, open) = compare::open(bench, &mut sides, MANY, &closed)?;
     let comparisons = with_peers(&open, |peer| {
-        [Comparison::p99(&open, peer, None), Comparison::cpu(&open, peer, None)]
+        [
+            Comparison::p99(&open, peer, of_etcd(peer, LATENCY_OF_ETCD)),
+            Comparison::cpu(&open, peer, None),
+        ]
     });
     let load = format!("open loop, {rate:.0} calls/s, {} clients", MANY.connections);
     let scheduled = table(load, open, comparisons);
 
     let alone = compare::closed(bench, &mut sides, ONE)?;
     let comparisons = with_peers(&alone, |peer| {
-        [Comparison::throughput(&alone, peer, None), Comparison::cpu(&alone, peer, None)]
+        [
+            Comparison::throughput(&alone, peer, of_etcd(peer, THROUGHPUT_OF_ETCD_ALONE)),
+            Comparison::cpu(&alone, peer, None),
+        ]
     });
     let one = table("closed loop, one client".to_owned(), alone, comparisons);
-    Ok(vec![many, scheduled, one])
+
+    let gateway = Gateway::start(bench, "durable-write-branches-gateway")?;
+    let mut of_branches = vec![gateway.writes_to_branches(BRANCHES)];
+    if has_etcd {
+        of_branches.push(sides.remove(ECHO + 1));
+    }
+    let closed = compare::closed(bench, &mut of_branches, MANY)?;
+    let comparisons = with_peers(&closed, |peer| {
+        [
+            Comparison::throughput(&closed, peer, Some(THROUGHPUT_OF_ETCD_ON_BRANCHES)),
+            Comparison::cpu(&closed, peer, Some(PROCESSOR_TIME_OF_ETCD)),
+        ]
+    });
+    let load = format!("closed loop, {} clients, {BRANCHES} branches in turns", MANY.connections);
+    let mut branches = table(load, closed, comparisons);
+    branches.notes.push("etcd has no branches: the same keys as before".to_owned());
+    Ok(vec![many, scheduled, one, branches])
 }
 
 fn invite(

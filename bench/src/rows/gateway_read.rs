@@ -10,7 +10,7 @@ use crate::servers::{Gateway, echo_of_reads};
 const SHAPE: Shape = Shape { connections: 16, streams: 16 };
 
 /// What was promised against the echo.
-const PROCESSOR_TIME: Target = Target::AtMost(1.2);
+const PROCESSOR_TIME: Target = Target::AtMost(0.7);
 
 /// Closed loop, then open loop.
 pub(super) fn run(bench: &Bench) -> Result<Vec<Table>> {

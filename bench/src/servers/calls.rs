@@ -72,13 +72,21 @@ impl Calls for Reads {
 pub(super) struct DiffWrites {
     connection: GrpcConnection,
     values: Values,
+    /// Written to in turns.
+    branches: Vec<String>,
 }
 
 impl DiffWrites {
     pub(super) fn new(address: SocketAddr, token: String) -> Self {
         let connection =
             GrpcConnection::new(address, "/virtualdom.v1.MemoryGateway/WriteDiff", Some(token));
-        Self { connection, values: Values::new() }
+        Self { connection, values: Values::new(), branches: vec![BRANCH.to_owned()] }
+    }
+
+    /// To so many branches in turns.
+    pub(super) fn with_branches(self, count: usize) -> Self {
+        let branches = (0..count).map(|number| format!("branch-{number}")).collect();
+        Self { branches, ..self }
     }
 }
 
@@ -116,8 +124,9 @@ impl Calls for DiffWrites {
 
     fn next(&mut self, message: &mut Vec<u8>) {
         let (number, value) = self.values.next();
+        let branch = self.branches[number as usize % self.branches.len()].clone();
         let request = write_request(key(number), value, u128::from(number));
-        message.extend(request.encode_to_vec());
+        message.extend(WriteDiffRequest { branch, ..request }.encode_to_vec());
     }
 
     fn accepts(&self, answer: &[u8]) -> bool {

@@ -145,6 +145,12 @@ impl Gateway {
         }
     }
 
+    /// As the server of durable writes to so many branches in turns.
+    pub(crate) fn writes_to_branches(self, count: usize) -> Side {
+        let calls = DiffWrites::new(self.address, self.token.clone()).with_branches(count);
+        Side { calls: Box::new(calls), ..self.writes() }
+    }
+
     /// As the server of reads, once it has what is read.
     pub(crate) fn reads(self, bench: &Bench) -> Result<Side> {
         bench.runtime.block_on(self.write(READ_PATH, &[b'x'; VALUE_BYTES]))?;

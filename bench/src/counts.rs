@@ -18,6 +18,7 @@ use self::instrument::{Counted, Instrument, Kind};
 use self::strace_log::{SystemCalls, Window};
 use self::workloads::{OF_GATEWAY, Workload};
 use crate::Result;
+use crate::report::median;
 use crate::rows::{Bench, progress};
 use crate::servers::process::ServerProcess;
 use crate::servers::{Gateway, Sidecar};
@@ -84,7 +85,9 @@ fn count_gateway(bench: &Bench, kind: Kind, costs: &mut Costs) -> Result<()> {
     let mut instrument = Instrument::new(kind, &bench.folder.join(format!("{name}-counts")))?;
     let mut gateway = Gateway::start_under(bench, &name, &instrument.wrapper())?;
     let mut counted = Vec::new();
-    for workload in OF_GATEWAY {
+    let is_counted =
+        |workload: &Workload| kind != Kind::Allocations || workload.is_of_small_messages();
+    for workload in OF_GATEWAY.into_iter().filter(is_counted) {
         let server = (&gateway.process, gateway.address());
         counted.push((workload, count(bench, &mut instrument, server, &gateway, workload)?));
     }
@@ -132,52 +135,51 @@ fn count(
     })
 }
 
-/// Notes what was counted, for each call of the median round: how threads and packets meet is
-/// another thing in each.
+/// Notes what was counted, for each call: of the rounds the median, since how threads and packets
+/// meet is another thing in each.
 fn add(instrument: &Instrument, counted: Vec<(Workload, Rounds)>, costs: &mut Costs) -> Result<()> {
     for (workload, rounds) in counted {
         let cost = costs.entry(workload.name().to_owned()).or_default();
-        let mut note = |what: &str, mut counts: Vec<u64>| {
-            if !counts.is_empty() {
-                counts.sort_unstable();
-                let each = counts[counts.len() / 2] as f64 / workload.calls() as f64;
-                cost.insert(what.to_owned(), (each * 100.0).round() / 100.0);
-            }
+        let mut note = |what: &str, count: f64| {
+            cost.insert(what.to_owned(), (count / workload.calls() as f64 * 100.0).round() / 100.0);
         };
         let (mut instructions, mut allocations, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut whole, mut answered) = (Vec::new(), Vec::new());
-        for (counted, until_answered) in rounds {
+        // Each with the part of it until its calls were answered.
+        let mut windows = Vec::new();
+        for (counted, answered) in rounds {
             match counted {
-                Counted::Instructions(count) => instructions.push(count),
+                Counted::Instructions(count) => instructions.push(count as f64),
                 Counted::Allocations { count, bytes: allocated } => {
-                    allocations.push(count);
-                    bytes.push(allocated);
+                    allocations.push(count as f64);
+                    bytes.push(allocated as f64);
                 }
-                Counted::SystemCalls(window) => {
-                    whole.push(window);
-                    answered.push(until_answered);
-                }
+                Counted::SystemCalls(whole) => windows.extend([whole, answered]),
             }
         }
         // Whatever else the threads meet with is added to the least.
-        note("instructions", instructions.into_iter().min().into_iter().collect());
-        if workload.is_of_small_messages() {
-            note("allocations", allocations);
-            note("allocated bytes", bytes);
+        if let Some(least) = instructions.into_iter().reduce(f64::min) {
+            note("instructions", least);
         }
-        if whole.is_empty() {
+        if !allocations.is_empty() {
+            note("allocations", median(&allocations));
+            note("allocated bytes", median(&bytes));
+        }
+        if windows.is_empty() {
             continue;
         }
-        let whole = instrument.system_calls(&whole)?;
+        let calls = instrument.system_calls(&windows)?;
+        let (whole, answered): (Vec<_>, Vec<_>) =
+            calls.chunks_exact(2).map(|round| (&round[0], &round[1])).unzip();
+        let of = |rounds: &[&SystemCalls], count: fn(&SystemCalls) -> u64| {
+            median(&rounds.iter().map(|round| count(round) as f64).collect::<Vec<_>>())
+        };
         if workload.is_of_small_messages() {
-            note("system calls", whole.iter().map(SystemCalls::total).collect());
-            note("wake-ups", whole.iter().map(|round| round.wake_ups).collect());
+            note("system calls", of(&whole, SystemCalls::total));
+            note("wake-ups", of(&whole, |round| round.wake_ups));
         }
-        note("bytes written in all", whole.iter().map(|round| round.written).collect());
+        note("bytes written in all", of(&whole, |round| round.written));
         if workload.is_answered_at_once() {
-            let answered = instrument.system_calls(&answered)?;
-            let written = answered.iter().map(|round| round.written).collect();
-            note("bytes written until answered", written);
+            note("bytes written until answered", of(&answered, |round| round.written));
         }
     }
     Ok(())

@@ -99,7 +99,6 @@ class ConsolePage {
     await tree.press("Home");
     await tree.press("Enter");
     await filter.press("Escape");
-    await tree.focus();
   }
 
   async waitForHash(path, timeout) {

@@ -51,9 +51,8 @@ impl SystemCalls {
                 continue;
             }
             let Some((name, arguments)) = call.split_once('(') else { continue };
-            let is_within = |window: &Window| (window.from..=window.to).contains(&time);
-            let windows: Vec<_> =
-                (0..windows.len()).filter(|at| is_within(&windows[*at])).collect();
+            let begins_in = |at: &usize| (windows[*at].from..=windows[*at].to).contains(&time);
+            let windows: Vec<_> = (0..windows.len()).filter(begins_in).collect();
             for window in &windows {
                 *counted[*window].calls.entry(name.to_owned()).or_default() += 1;
             }

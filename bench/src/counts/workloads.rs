@@ -182,10 +182,7 @@ pub(super) async fn run(
             }
         }
         Prepared::Contents(noise) => {
-            let content = noise.bytes(LARGE_BYTES);
-            let from = now()?;
-            put(gateway, &format!("large-{round}"), &content)?;
-            return Ok(Window { from, to: now()? });
+            put(gateway, &format!("large-{round}"), &noise.bytes(LARGE_BYTES))?;
         }
         Prepared::Folder(folder) => {
             let mut import = gateway.command(bench, "import");

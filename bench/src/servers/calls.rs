@@ -124,9 +124,9 @@ impl Calls for DiffWrites {
 
     fn next(&mut self, message: &mut Vec<u8>) {
         let (number, value) = self.values.next();
-        let branch = self.branches[number as usize % self.branches.len()].clone();
-        let request = write_request(key(number), value, u128::from(number));
-        message.extend(WriteDiffRequest { branch, ..request }.encode_to_vec());
+        let mut request = write_request(key(number), value, u128::from(number));
+        request.branch.clone_from(&self.branches[number as usize % self.branches.len()]);
+        message.extend(request.encode_to_vec());
     }
 
     fn accepts(&self, answer: &[u8]) -> bool {

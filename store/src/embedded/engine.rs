@@ -97,11 +97,14 @@ impl Engine {
         if journals > self.journals.swap(journals, Ordering::AcqRel) {
             // A write to two keyspaces shall not reach the files of one of them alone.
             self.database.persist(PersistMode::SyncData)?;
-            for keyspace in &self.keyspaces {
-                keyspace.rotate_memtable()?;
-            }
+            self.write_out()?;
         }
         Ok(())
+    }
+
+    /// Has the newest rows of all keyspaces written to their files, beside other calls.
+    fn write_out(&self) -> Result<(), fjall::Error> {
+        self.keyspaces.iter().try_for_each(|keyspace| keyspace.rotate_memtable().map(drop))
     }
 
     /// Makes all that was written last.
@@ -123,10 +126,7 @@ impl Engine {
     /// Has the room of removed chunks given back, beside other calls: of those that have reached
     /// the files by now, and of the others the next time.
     pub(super) fn reclaim_chunks(&self) -> StoreResult<()> {
-        for keyspace in &self.keyspaces {
-            // A journal stays as long as any keyspace has rows of it in memory.
-            guarded(|| keyspace.rotate_memtable())?;
-        }
+        guarded(|| self.write_out())?;
         guarded(|| self.keyspace(Keyspace::Chunks).major_compact())
     }
 

@@ -50,8 +50,6 @@ pub(crate) async fn write(
     }
     let address = request.address.clone();
     let proposal = proposal(permit, &upload, request, diff, stored);
-    // It has its own by now.
-    drop(upload);
     let handle = registry.existing_or_new(&proposal.permit, &address).await?;
     propose_now(registry, &handle, proposal).await
 }

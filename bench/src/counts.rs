@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
 
 /// Counts everything, prints it, and compares or keeps it.
 pub(crate) fn run(arguments: &Arguments, bench: &Bench) -> Result<()> {
-    let mut costs = count_all(bench)?;
+    let mut costs = count_all(bench, 1)?;
     print(&costs)?;
     if let Some(path) = &arguments.write {
         let mut budget = if path.exists() { Budget::read(path)? } else { Budget::default() };
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments, bench: &Bench) -> Result<()> {
     if !grown.is_empty() {
         // A crowded machine may have done that: what has grown has grown twice.
         progress(&format!("counting once more:\n{}", grown.join("\n")));
-        costs = budget::lower(costs, &count_all(bench)?);
+        costs = budget::lower(costs, &count_all(bench, 2)?);
         grown = budget::grown(&before, &costs);
     }
     if grown.is_empty() {
@@ -71,17 +71,18 @@ pub(crate) fn run(arguments: &Arguments, bench: &Bench) -> Result<()> {
     .into())
 }
 
-fn count_all(bench: &Bench) -> Result<Costs> {
+/// Everything, in folders of this run.
+fn count_all(bench: &Bench, run: u32) -> Result<Costs> {
     let mut costs = Costs::new();
     for kind in KINDS {
-        count_gateway(bench, kind, &mut costs)?;
-        count_sidecar(bench, kind, &mut costs)?;
+        count_gateway(bench, kind, run, &mut costs)?;
+        count_sidecar(bench, kind, run, &mut costs)?;
     }
     Ok(costs)
 }
 
-fn count_gateway(bench: &Bench, kind: Kind, costs: &mut Costs) -> Result<()> {
-    let name = format!("counted-gateway-{kind:?}");
+fn count_gateway(bench: &Bench, kind: Kind, run: u32, costs: &mut Costs) -> Result<()> {
+    let name = format!("counted-gateway-{kind:?}-{run}");
     let mut instrument = Instrument::new(kind, &bench.folder.join(format!("{name}-counts")))?;
     let mut gateway = Gateway::start_under(bench, &name, &instrument.wrapper())?;
     let mut counted = Vec::new();
@@ -95,8 +96,8 @@ fn count_gateway(bench: &Bench, kind: Kind, costs: &mut Costs) -> Result<()> {
     add(&instrument, counted, costs)
 }
 
-fn count_sidecar(bench: &Bench, kind: Kind, costs: &mut Costs) -> Result<()> {
-    let name = format!("counted-sidecar-{kind:?}");
+fn count_sidecar(bench: &Bench, kind: Kind, run: u32, costs: &mut Costs) -> Result<()> {
+    let name = format!("counted-sidecar-{kind:?}-{run}");
     let mut instrument = Instrument::new(kind, &bench.folder.join(format!("{name}-counts")))?;
     let gateway = Gateway::start(bench, &format!("{name}-gateway"))?;
     let mut sidecar = Sidecar::start_under(bench, &gateway, &name, &instrument.wrapper())?;

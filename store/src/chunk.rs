@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
@@ -21,6 +22,50 @@ impl ChunkId {
     /// The name of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+}
+
+/// Bytes, and the name that they have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    id: ChunkId,
+    bytes: Bytes,
+}
+
+impl Chunk {
+    /// Names these bytes.
+    pub fn of(bytes: Bytes) -> Self {
+        Self { id: ChunkId::of(&bytes), bytes }
+    }
+
+    /// The name of its bytes.
+    pub fn id(&self) -> ChunkId {
+        self.id
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The bytes alone.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Refuses what is too large for any store.
+    pub(crate) fn check(&self) -> StoreResult<()> {
+        if self.bytes.len() <= CHUNK_MAX_BYTES {
+            return Ok(());
+        }
+        Err(StoreError::new(
+            StoreErrorKind::Invalid,
+            format_args!(
+                "chunk {} has {} bytes, the limit is {CHUNK_MAX_BYTES}: split the content",
+                self.id,
+                self.bytes.len()
+            ),
+        ))
     }
 }
 
@@ -78,26 +123,6 @@ impl Holders {
         let (uploads, rest) = bytes.as_chunks();
         rest.is_empty().then(|| Self(uploads.iter().copied().map(UploadId).collect()))
     }
-}
-
-/// Refuses bytes that are not what they are named.
-pub(crate) fn check_chunk(id: ChunkId, bytes: &[u8]) -> StoreResult<()> {
-    if bytes.len() > CHUNK_MAX_BYTES {
-        return Err(StoreError::new(
-            StoreErrorKind::Invalid,
-            format_args!(
-                "chunk {id} has {} bytes, the limit is {CHUNK_MAX_BYTES}: split the content",
-                bytes.len()
-            ),
-        ));
-    }
-    if ChunkId::of(bytes) != id {
-        return Err(StoreError::new(
-            StoreErrorKind::Invalid,
-            format_args!("chunk {id} is not the SHA-256 of its bytes"),
-        ));
-    }
-    Ok(())
 }
 
 /// The time in ms since the Unix epoch by the clock of the store: chunks age by it.

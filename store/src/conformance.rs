@@ -153,7 +153,7 @@ macro_rules! conformance_suite {
             chunks {
                 chunks_come_back
                 chunks_belong_to_a_realm
-                chunks_that_are_not_what_they_say_are_refused
+                a_chunk_above_the_limit_is_refused
                 staged_chunks_go_with_the_last_upload_that_holds_them
                 staged_chunks_that_somebody_puts_stay
                 staged_chunks_that_were_collected_are_held_anew

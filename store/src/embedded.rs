@@ -4,15 +4,18 @@
 //! another; reads go to either at once. Point reads are made where they are asked for, scans on
 //! the blocking pool.
 
+mod chunks;
 mod commit_group;
 mod committer;
 mod directory;
 mod disk_space;
 mod engine;
 mod errors;
+mod formats;
 mod journals;
 mod keys;
 mod keyspace;
+mod logs;
 mod manifests;
 mod marker;
 mod options;
@@ -36,17 +39,19 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, oneshot};
 
+use self::chunks::{ChunkSegments, ChunkWriter};
 use self::committer::Committer;
 use self::directory::Directory;
 use self::disk_space::DiskSpace;
 use self::engine::{Engine, Snapshot};
+use self::logs::{LogReader, SegmentedLogs};
 use self::marker::EngineMarker;
 pub use self::options::EmbeddedOptions;
-use self::segments::{LogReader, SegmentedLogs};
+use self::segments::REMOVED_FROM;
 use self::stopping::Stopped;
 use self::write_request::WriteRequest;
 use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
-use crate::chunk::{ChunkId, StoredChunk, UploadId, check_chunk};
+use crate::chunk::{Chunk, ChunkId, StoredChunk, UploadId};
 use crate::commit_hint::{CommitHint, HINT_QUEUE};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -77,10 +82,11 @@ pub struct EmbeddedStore {
 struct OpenStore {
     logs: SegmentedLogs,
     committer: Committer,
+    chunks: Arc<ChunkSegments>,
     engine: Arc<Engine>,
     stopped: Stopped,
     removed_chunks: RemovedChunks,
-    _directory: Arc<Directory>,
+    directory: Arc<Directory>,
 }
 
 /// Chunks whose room was not given back yet.
@@ -111,9 +117,8 @@ impl OpenStore {
         drop(tokio::task::spawn_blocking(move || {
             let Some(_one) = open.removed_chunks.reclaiming.try_lock() else { return };
             open.removed_chunks.count.store(0, Ordering::Relaxed);
-            if let Err(error) = open.engine.reclaim_chunks() {
-                tracing::warn!(%error, "the room of removed chunks is given back later");
-            }
+            // What could not be done is logged, and done later.
+            let _ = open.chunks.reclaim(&open.directory, &open.committer, REMOVED_FROM);
         }));
     }
 }
@@ -127,13 +132,16 @@ impl EmbeddedStore {
     /// disk refuses; the message names the directory.
     pub fn open(path: impl AsRef<Path>, options: EmbeddedOptions) -> StoreResult<Self> {
         let path = path.as_ref();
-        let (directory, released) = Directory::open(path, segments::create)?;
+        let (logs, chunks) = (logs::folder(path, &options), chunks::folder(path, &options));
+        let create = || logs.create().and_then(|()| chunks.create());
+        let (directory, released) = Directory::open(path, create)?;
         let marker = EngineMarker::open(path, &directory.marker())?;
         directory.create_engine(|engine| Engine::create(engine, &options))?;
         manifests::check(path, &directory.engine_path())?;
         let was_closed = directory.take_closed()?;
         if !was_closed {
-            segments::renew(path)?;
+            logs.renew_last(path)?;
+            chunks.renew_last(path)?;
         }
         let cut = journals::check(path, &directory.engine_path(), was_closed)?;
         let engine = Engine::open(&directory.engine_path(), &options)?;
@@ -143,16 +151,18 @@ impl EmbeddedStore {
             (Err(error), Some(cut)) => return Err(cut.add_to(&error)),
             (checked, None) => checked?,
         }
-        segments::migrate(&directory, &engine, &options)?;
+        formats::upgrade(&directory, &engine, &options)?;
         let group = marker::newest(&groups);
         let (engine, directory) = (Arc::new(engine), Arc::new(directory));
         let stopped = Stopped::default();
         let logs = SegmentedLogs::open(&directory, &engine, &options, &stopped)?;
-        let committer =
-            Committer::start(Arc::clone(&engine), Arc::clone(&directory), marker, group, &stopped)?;
+        let writer = ChunkWriter::open(&directory, &engine, &options)?;
+        let chunks = Arc::clone(writer.segments());
         let removed_chunks = RemovedChunks::default();
+        let (of_engine, of_directory) = (Arc::clone(&engine), Arc::clone(&directory));
+        let committer = Committer::start(of_engine, of_directory, writer, marker, group, &stopped)?;
         let open =
-            OpenStore { logs, committer, engine, stopped, removed_chunks, _directory: directory };
+            OpenStore { logs, committer, chunks, engine, stopped, removed_chunks, directory };
         let (hints, _) = broadcast::channel(HINT_QUEUE);
         Ok(Self {
             open: RwLock::new(Some(Arc::new(open))),
@@ -373,24 +383,18 @@ impl Store for EmbeddedStore {
         }
     }
 
-    async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
+    async fn put_chunk(&self, realm: &str, chunk: Chunk) -> StoreResult<()> {
         let open = self.writable()?;
-        check_chunk(id, &bytes)?;
+        chunk.check()?;
         let realm = realm.to_owned();
-        open.committer.submit(|reply| WriteRequest::Chunk { realm, id, bytes, reply }).await
+        open.committer.submit(|reply| WriteRequest::Chunk { realm, chunk, reply }).await
     }
 
-    async fn stage_chunk(
-        &self,
-        realm: &str,
-        id: ChunkId,
-        bytes: Bytes,
-        upload: UploadId,
-    ) -> StoreResult<()> {
+    async fn stage_chunk(&self, realm: &str, chunk: Chunk, upload: UploadId) -> StoreResult<()> {
         let open = self.writable()?;
-        check_chunk(id, &bytes)?;
+        chunk.check()?;
         let realm = realm.to_owned();
-        let ask = |reply| WriteRequest::StageChunk { realm, id, bytes, upload, reply };
+        let ask = |reply| WriteRequest::StageChunk { realm, chunk, upload, reply };
         open.committer.submit(ask).await
     }
 
@@ -410,7 +414,7 @@ impl Store for EmbeddedStore {
 
     async fn chunk(&self, realm: &str, id: ChunkId) -> StoreResult<Option<Bytes>> {
         let realm = realm.to_owned();
-        self.scan(move |snapshot| read::chunk(snapshot, &realm, id)).await
+        self.run_blocking(move |open| open.chunks.read(&realm, id)).await
     }
 
     async fn chunks(
@@ -444,6 +448,8 @@ impl Store for EmbeddedStore {
     async fn reclaim(&self) -> StoreResult<()> {
         // The engine first: it gives room back and needs none.
         self.run_blocking(|open| open.engine.reclaim()).await?;
+        self.run_blocking(|open| open.chunks.reclaim_on_request(&open.directory, &open.committer))
+            .await?;
         self.opened()?.logs.reclaim().await
     }
 

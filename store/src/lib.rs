@@ -26,7 +26,7 @@ mod store;
 mod view;
 
 pub use batch::{BATCH_MAX_BYTES, Batch, BatchId, BatchOutline, LogEnds, LogEntry, OperationKey};
-pub use chunk::{CHUNK_MAX_BYTES, ChunkId, StoredChunk, UploadId};
+pub use chunk::{CHUNK_MAX_BYTES, Chunk, ChunkId, StoredChunk, UploadId};
 pub use commit_hint::CommitHint;
 pub use error::{StoreError, StoreErrorKind, StoreResult};
 pub use log::{LogDescriptor, LogFilter, LogId, LogName};

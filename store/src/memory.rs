@@ -20,7 +20,7 @@ pub use self::faults::{AppendFault, ViewFaults};
 use self::faults::{Faults, ViewFate};
 use self::state::MemoryState;
 use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
-use crate::chunk::{ChunkId, StoredChunk, UploadId, check_chunk, touched_at_ms};
+use crate::chunk::{Chunk, ChunkId, StoredChunk, UploadId, touched_at_ms};
 use crate::commit_hint::{CommitHint, HINT_QUEUE, HINTED_BATCH_MAX_BYTES};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -313,23 +313,17 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
+    async fn put_chunk(&self, realm: &str, chunk: Chunk) -> StoreResult<()> {
         let content = self.connected()?;
-        check_chunk(id, &bytes)?;
-        content.state.lock().put_chunk(realm, id, bytes, touched_at_ms());
+        chunk.check()?;
+        content.state.lock().put_chunk(realm, chunk, touched_at_ms());
         Ok(())
     }
 
-    async fn stage_chunk(
-        &self,
-        realm: &str,
-        id: ChunkId,
-        bytes: Bytes,
-        upload: UploadId,
-    ) -> StoreResult<()> {
+    async fn stage_chunk(&self, realm: &str, chunk: Chunk, upload: UploadId) -> StoreResult<()> {
         let content = self.connected()?;
-        check_chunk(id, &bytes)?;
-        content.state.lock().stage_chunk(realm, id, bytes, upload, touched_at_ms());
+        chunk.check()?;
+        content.state.lock().stage_chunk(realm, chunk, upload, touched_at_ms());
         Ok(())
     }
 

@@ -31,7 +31,7 @@ use tokio::sync::broadcast;
 pub use self::connect::MongoOptions;
 pub use self::handle::MongoStore;
 use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
-use crate::chunk::{ChunkId, StoredChunk, UploadId, check_chunk};
+use crate::chunk::{Chunk, ChunkId, StoredChunk, UploadId};
 use crate::commit_hint::CommitHint;
 use crate::error::StoreResult;
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -158,20 +158,14 @@ impl Store for MongoStore {
         self.delete_all_rows(log).await
     }
 
-    async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
-        check_chunk(id, &bytes)?;
-        self.write_chunk(realm, id, bytes).await
+    async fn put_chunk(&self, realm: &str, chunk: Chunk) -> StoreResult<()> {
+        chunk.check()?;
+        self.write_chunk(realm, chunk).await
     }
 
-    async fn stage_chunk(
-        &self,
-        realm: &str,
-        id: ChunkId,
-        bytes: Bytes,
-        upload: UploadId,
-    ) -> StoreResult<()> {
-        check_chunk(id, &bytes)?;
-        self.write_staged_chunk(realm, id, bytes, upload).await
+    async fn stage_chunk(&self, realm: &str, chunk: Chunk, upload: UploadId) -> StoreResult<()> {
+        chunk.check()?;
+        self.write_staged_chunk(realm, chunk, upload).await
     }
 
     async fn discard_chunks(

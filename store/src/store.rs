@@ -5,7 +5,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use crate::batch::{Batch, LogEnds, LogEntry, OperationKey};
-use crate::chunk::{ChunkId, StoredChunk, UploadId};
+use crate::chunk::{Chunk, ChunkId, StoredChunk, UploadId};
 use crate::commit_hint::CommitHint;
 use crate::error::StoreResult;
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -164,7 +164,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreErrorKind::Invalid`] above [`CHUNK_MAX_BYTES`] or under a wrong name.
-    async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()>;
+    async fn put_chunk(&self, realm: &str, chunk: Chunk) -> StoreResult<()>;
 
     /// Stores or touches a chunk for an upload that may come to nothing; durable when it
     /// answers. What the upload made stays its own until somebody else puts it: uploads that
@@ -172,13 +172,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// As those of [`Store::put_chunk`].
-    async fn stage_chunk(
-        &self,
-        realm: &str,
-        id: ChunkId,
-        bytes: Bytes,
-        upload: UploadId,
-    ) -> StoreResult<()>;
+    async fn stage_chunk(&self, realm: &str, chunk: Chunk, upload: UploadId) -> StoreResult<()>;
 
     /// An upload lets go of chunks that it staged: those that it was the last to hold, and that
     /// nobody else has put since, are removed. Tells how many; repeating it removes no more.

@@ -100,8 +100,33 @@ impl Client {
         Ok(self.raw.write_diffs_stream(stream::iter(chunks)).await?.into_inner())
     }
 
+    /// Puts a content of any size at a path.
+    pub async fn upload(&mut self, path: &str, content: &[u8]) {
+        let mut diff = self.put_request(path, b"");
+        // `{t: "put"}`: the content follows.
+        let mut put = vdom_core::document::DocumentBuilder::new();
+        put.append_str("t", "put");
+        diff.diff_bson = put.finish();
+        let mut chunks = vec![Chunk::Header(self.set_header()), Chunk::Diff(diff)];
+        let pieces = content.chunks(1 << 20);
+        chunks.extend(pieces.map(|piece| Chunk::Content(piece.to_vec().into())));
+        assert!(self.stream_set(chunks).await.expect("written").success);
+    }
+
     pub async fn read(&mut self, path: &str) -> Result<v1::ReadSnapshotResponse, Status> {
         Ok(self.raw.read_snapshot(self.read_request(path)).await?.into_inner())
+    }
+
+    /// Reads a content of any size, as of a revision or, with 0, the latest.
+    pub async fn download(&mut self, path: &str, revision: u64) -> Vec<u8> {
+        let request = v1::ReadSnapshotRequest { revision, ..self.read_request(path) };
+        let pieces = self.raw.read_snapshot_stream(request).await;
+        let mut pieces = pieces.expect("a stream").into_inner();
+        let mut content = Vec::new();
+        while let Some(piece) = pieces.message().await.expect("a piece") {
+            content.extend_from_slice(&piece.content);
+        }
+        content
     }
 
     /// Reads at least as new as `written`.

@@ -40,8 +40,8 @@ async fn a_newer_or_foreign_format_is_refused_and_left_alone() {
     let format = store.join("FORMAT");
     let ours = fs::read(&format).expect("read");
     for (content, words) in [
-        ("vdom-store 3\n", &["format 3", "reads 2", "newer"][..]),
-        ("vdom-store 4000000000\n", &["format 4000000000", "reads 2"]),
+        ("vdom-store 4\n", &["format 4", "reads 3", "newer"][..]),
+        ("vdom-store 4000000000\n", &["format 4000000000", "reads 3"]),
         ("another program's file\n", &["damaged", "FORMAT", "backup"]),
         ("", &["damaged", "FORMAT"]),
     ] {
@@ -70,17 +70,22 @@ async fn a_damaged_store_is_refused() {
     refused_at("its format is gone", &store, &["damaged", "FORMAT"]).await;
 }
 
-/// All that the engine holds of a store without chunks is derived from the logs.
+/// All that the engine holds is derived from the segments of logs and chunks.
 #[tokio::test]
 async fn a_store_that_lost_what_is_derived_derives_it_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store");
     written_store(&store).await;
+    let large: Vec<u8> = (0..3_000_000_u32).map(|at| (at / 1000) as u8).collect();
+    let gateway = TestGateway::with(on_embedded(store.clone())).await;
+    gateway.client().await.upload("large", &large).await;
+    gateway.gateway.drain().await.expect("drained");
     fs::rename(store.join("engine"), folder.path().join("elsewhere")).expect("moved");
     let gateway = TestGateway::with(on_embedded(store)).await;
     let mut client = gateway.client().await;
+    assert!(client.download("large", 0).await == large, "the large content is another");
     assert_eq!(client.read("a").await.expect("read").content, b"kept"[..]);
-    assert_eq!(client.overwrite("a", b"more").await.expect("written").revision, 2);
+    assert_eq!(client.overwrite("a", b"more").await.expect("written").revision, 3);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
-use vdom_store::{ChunkId, Store, StoreErrorKind};
+use vdom_store::{Chunk, Store, StoreErrorKind};
 
 use super::image::{Content, Image};
 use super::rounds::{batch, check, chunk, digest_before, fill, log, open, rows};
@@ -33,11 +33,12 @@ async fn other_formats_are_refused() {
     let format = directory.path().join("FORMAT");
     let ours = fs::read(&format).unwrap();
     let kinds = [
-        ("vdom-store 3\n", StoreErrorKind::NewerFormat),
+        ("vdom-store 4\n", StoreErrorKind::NewerFormat),
         ("vdom-store 10", StoreErrorKind::NewerFormat),
         ("vdom-store 0\n", StoreErrorKind::Damaged),
-        // Its batches are not where that format has them.
+        // Its batches, or its chunks, are not where that format has them.
         ("vdom-store 1\n", StoreErrorKind::Damaged),
+        ("vdom-store 2\n", StoreErrorKind::Damaged),
         ("vdom-store one\n", StoreErrorKind::Damaged),
         ("", StoreErrorKind::Damaged),
         ("another program's file\n", StoreErrorKind::Damaged),
@@ -77,7 +78,7 @@ async fn a_disk_that_fills_up_takes_no_writes_and_serves_reads() {
     for error in [
         store.append(log(0), 3, &next).await.unwrap_err(),
         store.write_views(log(0), &rows(3), None).await.unwrap_err(),
-        store.put_chunk("acme", ChunkId::of(&chunk(3)), chunk(3)).await.unwrap_err(),
+        store.put_chunk("acme", Chunk::of(chunk(3))).await.unwrap_err(),
         store.ready().await.unwrap_err(),
     ] {
         assert_eq!(error.kind, StoreErrorKind::Full);

@@ -9,7 +9,7 @@ use mongodb::bson::{Document, doc};
 use tokio::net::TcpListener;
 use vdom_store::mongodb::{MongoOptions, MongoStore};
 use vdom_store::{
-    Append, Batch, BatchId, ChunkId, LogDescriptor, LogId, LogName, Position, Store,
+    Append, Batch, BatchId, Chunk, ChunkId, LogDescriptor, LogId, LogName, Position, Store,
     StoreErrorKind, View, ViewWrite,
 };
 use vdom_testkit::mongo::MongoServer;
@@ -153,7 +153,7 @@ async fn a_blocked_way_ends_every_call_in_time() {
         store.last(log()).await.unwrap_err(),
         store.confirm(log(), 1).await.unwrap_err(),
         store.write_views(log(), &[row(1)], None).await.unwrap_err(),
-        store.put_chunk("acme", ChunkId::of(b"x"), Bytes::from_static(b"x")).await.unwrap_err(),
+        store.put_chunk("acme", Chunk::of(Bytes::from_static(b"x"))).await.unwrap_err(),
     ] {
         assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
         assert!(error.message.contains(&proxy.uri()[10..20]), "{error}");
@@ -213,7 +213,7 @@ async fn changed_documents_are_never_served() {
     let write = row(1);
     store.write_views(log(), std::slice::from_ref(&write), None).await.unwrap();
     let chunk = Bytes::from_static(b"chunk");
-    store.put_chunk("acme", ChunkId::of(&chunk), chunk.clone()).await.unwrap();
+    store.put_chunk("acme", Chunk::of(chunk.clone())).await.unwrap();
 
     let database = Client::with_uri_str(server.uri()).await.unwrap().database(&options.database);
     let change = |collection: &'static str, set: Document| {

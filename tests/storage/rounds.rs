@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
 use vdom_store::{
-    Append, Batch, BatchId, ChunkId, LogDescriptor, LogFilter, LogId, LogName, OperationKey,
+    Append, Batch, BatchId, Chunk, ChunkId, LogDescriptor, LogFilter, LogId, LogName, OperationKey,
     PathRange, Position, Store, StoreError, View, ViewWrite, Watermark,
 };
 
@@ -29,8 +29,11 @@ pub(super) async fn fill(store: &EmbeddedStore, rounds: std::ops::Range<u64>) {
             let watermark = Watermark { position: position(round), number: round };
             store.write_views(id, &rows(round), Some(watermark)).await.unwrap();
         }
-        let chunk = chunk(round);
-        store.put_chunk("acme", ChunkId::of(&chunk), chunk).await.unwrap();
+        let chunk = Chunk::of(chunk(round));
+        // The second time it is touched, which is another kind of write.
+        for _ in 0..2 {
+            store.put_chunk("acme", chunk.clone()).await.unwrap();
+        }
     }
 }
 

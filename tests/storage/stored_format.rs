@@ -17,7 +17,7 @@ use vdom_testkit::gateway::{TestGateway, on_embedded};
 use vdom_testkit::process::command;
 use vdom_testkit::workspace_root;
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const BRANCHES: [&str; 2] = ["main", "next"];
 /// The oldest revision of `main` that its compaction left.
 const OLDEST: u64 = 10;
@@ -49,7 +49,7 @@ async fn a_store_of_an_earlier_release_opens_with_all_that_it_held() {
         let mut client = gateway.client().await;
         let written = client.overwrite("later", b"written by this release").await;
         assert!(written.expect("written").success);
-        upload(&mut client, "later/large", &vec![7; 2_000_000]).await;
+        client.upload("later/large", &vec![7; 2_000_000]).await;
         gateway.gateway.drain().await.expect("drained");
         run(&store, &["verify"]).await;
         let gateway = TestGateway::with(on_embedded(store.clone())).await;
@@ -96,7 +96,7 @@ async fn write_before_compaction(mut client: Client) {
     }
     let large: Vec<u8> = (0..2_500_000_u32).map(|at| (at / 50_000) as u8).collect();
     client.overwrite("lib/small", b"small").await.expect("written");
-    upload(&mut client, "lib/large", &large).await;
+    client.upload("lib/large", &large).await;
     let mut stale = client.put_request("a", b"stale");
     stale.node_id = first.node_id.clone();
     stale.vector_clock = first.vector_clock.clone();
@@ -127,19 +127,6 @@ async fn write_after_compaction(mut client: Client) {
     renamed.on_conflict = v1::OnConflict::Overwrite.into();
     client.write(renamed).await.expect("renamed");
     client.overwrite("set/a", b"after").await.expect("written");
-}
-
-async fn upload(client: &mut Client, path: &str, content: &[u8]) {
-    use vdom_proto::v1::write_diffs_chunk::Chunk;
-    let mut diff = client.put_request(path, b"");
-    // `{t: "put"}`: the content follows.
-    let mut put = vdom_core::document::DocumentBuilder::new();
-    put.append_str("t", "put");
-    diff.diff_bson = put.finish();
-    let mut chunks = vec![Chunk::Header(client.set_header()), Chunk::Diff(diff)];
-    let pieces = content.chunks(1 << 20);
-    chunks.extend(pieces.map(|piece| Chunk::Content(piece.to_vec().into())));
-    assert!(client.stream_set(chunks).await.expect("written").success);
 }
 
 /// What a store holds: every node of every branch, now and at the oldest revision, the
@@ -187,14 +174,7 @@ async fn tree(client: &mut Client, revision: u64) -> Value {
     let mut entries = client.raw.read_tree(request).await.expect("a tree").into_inner();
     let mut nodes = BTreeMap::new();
     while let Some(entry) = entries.message().await.expect("an entry") {
-        let mut request = client.read_request(&entry.path);
-        request.revision = revision;
-        let mut pieces =
-            client.raw.read_snapshot_stream(request).await.expect("a stream").into_inner();
-        let mut content = Vec::new();
-        while let Some(piece) = pieces.message().await.expect("a piece") {
-            content.extend_from_slice(&piece.content);
-        }
+        let content = client.download(&entry.path, revision).await;
         let hash = sha256(&content).to_string();
         nodes.insert(entry.path, json!({ "version": entry.version, "sha256": hash }));
     }

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use tempfile::TempDir;
 use vdom_store::embedded::{EmbeddedOptions, EmbeddedStore};
 use vdom_store::{
-    Append, Batch, BatchId, ChunkId, LogDescriptor, LogEntry, LogFilter, LogId, LogName,
+    Append, Batch, BatchId, Chunk, ChunkId, LogDescriptor, LogEntry, LogFilter, LogId, LogName,
     OperationKey, PathRange, Position, Store, StoreError, StoreErrorKind, StoreResult, View,
     ViewWrite, Watermark,
 };
@@ -70,6 +70,10 @@ impl Acknowledged {
                 }
             }
             Some("chunk") => self.chunks.extend(number()),
+            Some("unchunk") => {
+                let gone = number();
+                self.chunks.retain(|held| Some(*held) != gone);
+            }
             _ => {}
         }
     }
@@ -239,8 +243,30 @@ impl Contents {
                 store.compact(log_id(log), &manifests).await.unwrap();
                 store.reclaim().await.unwrap();
             }
-            _ => {
-                let number = done.chunks.last().map_or(1, |last| last + 1);
+            _ => Self::write_chunk(store, done, random, report).await,
+        }
+    }
+
+    /// A chunk that is put, touched or removed.
+    async fn write_chunk(
+        store: &EmbeddedStore,
+        done: &mut Acknowledged,
+        random: &mut Random,
+        report: &impl Fn(String),
+    ) {
+        let next = done.chunks.last().map_or(1, |last| last + 1);
+        let old = done.chunks.iter().nth(random.index(1 + 2 * done.chunks.len())).copied();
+        match old {
+            Some(number) if random.one_in(3) => {
+                // It may come back: from here on nothing is promised.
+                report(format!("unchunk {number}"));
+                done.chunks.remove(&number);
+                let id = ChunkId::of(&chunk(number));
+                store.delete_chunks(REALM, &[id], u64::MAX).await.unwrap();
+                store.reclaim().await.unwrap();
+            }
+            put => {
+                let number = put.unwrap_or(next);
                 put_chunk(store, number).await.unwrap();
                 report(format!("chunk {number}"));
                 done.chunks.insert(number);
@@ -378,7 +404,7 @@ async fn write_views(store: &EmbeddedStore, log: usize, number: u64) -> StoreRes
 
 async fn put_chunk(store: &EmbeddedStore, number: u64) -> StoreResult<()> {
     let bytes = chunk(number);
-    store.put_chunk(REALM, ChunkId::of(&bytes), bytes).await
+    store.put_chunk(REALM, Chunk::of(bytes)).await
 }
 
 fn descriptor(log: usize) -> LogDescriptor {

@@ -8,14 +8,14 @@ use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use vdom_core::dom::change::sha256;
 use vdom_core::dom::diff::{NewContent, PutContent};
+use vdom_core::identifiers::Hash;
 use vdom_core::limits::{CHUNK_BYTES, CONTENT_MAX_BYTES};
 use vdom_core::{
     BranchAddress, ChunkPart, Content, ContentChunk, Diff, Error, ErrorCode, Node, Result,
 };
 use vdom_security::PermittedStore;
-use vdom_store::ChunkId;
+use vdom_store::{Chunk, ChunkId};
 
 use crate::error::from_store;
 use crate::uploads::Upload;
@@ -145,11 +145,12 @@ pub(crate) async fn stage_chunk(
         ChunkOwner::Upload(upload) => return upload.stage(piece).await,
         ChunkOwner::Log(store) => store,
     };
-    let hash = sha256(&piece);
-    let chunk = ContentChunk { hash, length: piece.len() as u32 };
-    let stored = store.put_chunk(address.realm.as_str(), ChunkId(hash.0), piece).await;
+    let length = piece.len() as u32;
+    let chunk = Chunk::of(piece);
+    let name = ContentChunk { hash: Hash(chunk.id().0), length };
+    let stored = store.put_chunk(address.realm.as_str(), chunk).await;
     stored.map_err(|error| from_store(error, address))?;
-    Ok(chunk)
+    Ok(name)
 }
 
 /// Makes sure of chunks that are named anew: nobody collects them for a while.
@@ -166,7 +167,7 @@ pub(crate) async fn touch(
         let Some(bytes) = store.chunk(address.realm.as_str(), *id).await.map_err(failed)? else {
             return Err(lost_chunk(address).context(format!("chunk {id:?} is gone")));
         };
-        store.put_chunk(address.realm.as_str(), *id, bytes).await.map_err(failed)?;
+        store.put_chunk(address.realm.as_str(), Chunk::of(bytes)).await.map_err(failed)?;
     }
     Ok(())
 }

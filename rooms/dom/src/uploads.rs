@@ -13,12 +13,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
-use vdom_core::dom::change::sha256;
+use vdom_core::identifiers::Hash;
 use vdom_core::limits::UPLOAD_MAX;
 use vdom_core::{BranchAddress, ContentChunk, Error, ErrorCode, RealmName, Result};
 use vdom_edge::Environment;
 use vdom_security::{GuardedStore, Permit};
-use vdom_store::{ChunkId, StoreErrorKind, UploadId};
+use vdom_store::{Chunk, ChunkId, StoreErrorKind, UploadId};
 
 use crate::error::from_store;
 use crate::metrics::DomMetrics;
@@ -119,20 +119,20 @@ impl Upload {
     /// # Errors
     /// `Exhausted` where the caller has too much staged already.
     pub(crate) async fn stage(&self, bytes: Bytes) -> Result<ContentChunk> {
-        let hash = sha256(&bytes);
-        let chunk = ContentChunk { hash, length: bytes.len() as u32 };
-        let id = ChunkId(hash.0);
+        let length = bytes.len() as u32;
+        let chunk = Chunk::of(bytes);
+        let id = chunk.id();
         let upload = self.begun()?.id;
-        self.take(id, u64::from(chunk.length))?;
+        self.take(id, u64::from(length))?;
         let Self(staged) = self.clone();
         let tasks = staged.shared.tasks.clone();
         let staging = tasks.spawn(async move {
             let store = staged.shared.store.with(&staged.permit);
-            let stored = store.stage_chunk(staged.address.realm.as_str(), id, bytes, upload).await;
+            let stored = store.stage_chunk(staged.address.realm.as_str(), chunk, upload).await;
             stored.map_err(|error| from_store(error, &staged.address))
         });
         staging.await.map_err(Error::internal)??;
-        Ok(chunk)
+        Ok(ContentChunk { hash: Hash(id.0), length })
     }
 
     /// Leaves chunks to the batch that names them, which is about to be appended: once it may

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::broadcast;
 use vdom_store::{
-    Append, Batch, ChunkId, CommitHint, Guarantees, LogDescriptor, LogEnds, LogEntry, LogFilter,
-    LogId, LogName, OperationKey, PathRange, Store, StoreError, StoreErrorKind, StoreResult,
-    StoredChunk, UploadId, View, ViewKind, ViewWrite, Watermark,
+    Append, Batch, Chunk, ChunkId, CommitHint, Guarantees, LogDescriptor, LogEnds, LogEntry,
+    LogFilter, LogId, LogName, OperationKey, PathRange, Store, StoreError, StoreErrorKind,
+    StoreResult, StoredChunk, UploadId, View, ViewKind, ViewWrite, Watermark,
 };
 
 use crate::authorize::Permit;
@@ -173,22 +173,16 @@ impl PermittedStore<'_> {
         self.store.clear_views(log).await
     }
 
-    pub async fn put_chunk(self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
+    pub async fn put_chunk(self, realm: &str, chunk: Chunk) -> StoreResult<()> {
         self.may_write()?;
         self.covers(realm)?;
-        self.store.put_chunk(realm, id, bytes).await
+        self.store.put_chunk(realm, chunk).await
     }
 
-    pub async fn stage_chunk(
-        self,
-        realm: &str,
-        id: ChunkId,
-        bytes: Bytes,
-        upload: UploadId,
-    ) -> StoreResult<()> {
+    pub async fn stage_chunk(self, realm: &str, chunk: Chunk, upload: UploadId) -> StoreResult<()> {
         self.may_write()?;
         self.covers(realm)?;
-        self.store.stage_chunk(realm, id, bytes, upload).await
+        self.store.stage_chunk(realm, chunk, upload).await
     }
 
     pub async fn discard_chunks(

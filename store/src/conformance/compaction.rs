@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::fixtures::{KINDS, LogWriter, NODES, PLACES, assert_kind, at, fresh, key, node, row};
 use super::{Outcome, Subject};
 use crate::batch::LogEntry;
-use crate::chunk::ChunkId;
+use crate::chunk::{Chunk, ChunkId};
 use crate::error::StoreErrorKind;
 use crate::log::LogFilter;
 use crate::store::Append;
@@ -149,7 +149,7 @@ pub async fn chunks_are_listed_and_collected(subject: &mut dyn Subject) -> Outco
         let bytes = Bytes::from(vec![number; 10]);
         ids.push(ChunkId::of(&bytes));
         for realm in ["acme", "other"] {
-            store.put_chunk(realm, ChunkId::of(&bytes), bytes.clone()).await.unwrap();
+            store.put_chunk(realm, Chunk::of(bytes.clone())).await.unwrap();
         }
     }
     ids.sort();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::fixtures::{CHANGES, LogWriter, NODES, at, key, node, row, tombstone};
 use super::{Outcome, Subject};
-use crate::chunk::ChunkId;
+use crate::chunk::{Chunk, ChunkId};
 use crate::log::LogFilter;
 use crate::store::Append;
 use crate::view::{PathRange, Watermark};
@@ -22,7 +22,7 @@ pub async fn everything_is_there_after_reopening(subject: &mut dyn Subject) -> O
     let watermark = Watermark { position: at(1, 23), number: 21 };
     store.write_views(writer.log, &rows, Some(watermark)).await.unwrap();
     let chunk = Bytes::from(vec![9; 2 << 20]);
-    store.put_chunk("acme", ChunkId::of(&chunk), chunk.clone()).await.unwrap();
+    store.put_chunk("acme", Chunk::of(chunk.clone())).await.unwrap();
     store.ready().await.unwrap();
     drop(store);
 

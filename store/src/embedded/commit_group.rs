@@ -1,15 +1,18 @@
 //! A group: what one write of the engine, and one fsync, makes of many requests.
 
+mod chunks;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::chunks::ChunkChanges;
 use super::engine::{RowChange, Snapshot};
 use super::keyspace::Keyspace;
+use super::segments::SegmentPosition;
 use super::write_cache::{StoredRow, WriteCache};
 use super::write_request::{PendingReply, Reply, WriteRequest};
 use super::{keys, read, record};
-use crate::chunk::{ChunkId, Holders, UploadId, touched_at_ms};
 use crate::error::StoreResult;
 use crate::log::LogId;
 use crate::view::{View, ViewKind, ViewWrite, Watermark};
@@ -29,26 +32,40 @@ pub(super) struct CommitGroup {
     bytes: usize,
     /// The keyspaces that somebody waits for an fsync of.
     durable: Vec<Keyspace>,
+    chunks: ChunkChanges,
+}
+
+/// What shall be done once a group is committed.
+pub(super) enum AfterGroup {
+    Seal(Reply<()>),
+    Close(Reply<()>),
 }
 
 impl CommitGroup {
-    /// Takes a request in. Gives back who wants the store closed.
+    /// Of chunks that are appended there.
+    pub(super) fn new(chunks_at: SegmentPosition) -> Self {
+        Self { chunks: ChunkChanges::new(chunks_at), ..Self::default() }
+    }
+
+    /// Takes a request in. Gives back what must wait for the end of the group.
     pub(super) fn take(
         &mut self,
         request: WriteRequest,
         snapshot: &Snapshot<'_>,
         cache: &mut WriteCache,
-    ) -> Option<Reply<()>> {
+    ) -> Option<AfterGroup> {
         let waiting = match request {
             WriteRequest::Views { log, writes, watermark, reply } => {
                 PendingReply::Done(reply, self.write_views(snapshot, cache, log, writes, watermark))
             }
-            WriteRequest::Chunk { realm, id, bytes, reply } => {
-                PendingReply::Done(reply, self.put_chunk(snapshot, &realm, id, &bytes))
+            WriteRequest::Chunk { realm, chunk, reply } => {
+                PendingReply::Done(reply, self.put_chunk(snapshot, &realm, chunk))
             }
-            WriteRequest::StageChunk { realm, id, bytes, upload, reply } => {
-                let staged = self.stage_chunk(snapshot, &realm, id, &bytes, upload);
-                PendingReply::Done(reply, staged)
+            WriteRequest::StageChunk { realm, chunk, upload, reply } => {
+                PendingReply::Done(reply, self.stage_chunk(snapshot, &realm, chunk, upload))
+            }
+            WriteRequest::MoveChunks { frames, reply } => {
+                PendingReply::Done(reply, self.move_chunks(snapshot, frames))
             }
             WriteRequest::DiscardChunks { realm, ids, upload, reply } => {
                 PendingReply::Counted(reply, self.discard_chunks(snapshot, &realm, &ids, upload))
@@ -63,14 +80,16 @@ impl CommitGroup {
             WriteRequest::DeleteChunks { realm, ids, before_ms, reply } => {
                 PendingReply::Counted(reply, self.delete_chunks(snapshot, &realm, &ids, before_ms))
             }
-            WriteRequest::Close { reply } => return Some(reply),
+            WriteRequest::SealChunks { reply } => return Some(AfterGroup::Seal(reply)),
+            WriteRequest::Close { reply } => return Some(AfterGroup::Close(reply)),
         };
         self.waiting.push(waiting);
         None
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= GROUP_BYTES || self.waiting.len() >= GROUP_REQUESTS
+        self.bytes + self.chunks.frames_bytes() >= GROUP_BYTES
+            || self.waiting.len() >= GROUP_REQUESTS
     }
 
     /// The keyspaces that somebody waits for an fsync of.
@@ -78,8 +97,21 @@ impl CommitGroup {
         &self.durable
     }
 
-    /// The rows to write, and who waits for them.
-    pub(super) fn into_rows(mut self, number: u64) -> (Vec<RowChange>, Vec<PendingReply>) {
+    /// What the group does to the segments of chunks; its rows are written after that.
+    pub(super) fn chunks(&self) -> &ChunkChanges {
+        &self.chunks
+    }
+
+    /// The rows to write, and who waits for them. `replaced` tells how much of a segment was
+    /// replaced before, in bytes.
+    pub(super) fn into_rows(
+        mut self,
+        number: u64,
+        replaced: impl Fn(u32) -> u64,
+    ) -> (Vec<RowChange>, Vec<PendingReply>) {
+        for (key, value) in std::mem::take(&mut self.chunks).into_rows(replaced) {
+            self.put(Keyspace::Chunks, key, &value);
+        }
         for (log, watermark) in std::mem::take(&mut self.watermarks) {
             self.put(Keyspace::Views, keys::watermark(log), &record::encode_watermark(watermark));
         }
@@ -205,131 +237,6 @@ impl CommitGroup {
         }
     }
 
-    fn put_chunk(
-        &mut self,
-        snapshot: &Snapshot<'_>,
-        realm: &str,
-        id: ChunkId,
-        bytes: &Bytes,
-    ) -> StoreResult<()> {
-        let holders = keys::holders(realm, id);
-        if self.is_stored(snapshot, Keyspace::Chunks, &holders)? {
-            self.stage(Keyspace::Chunks, holders, None);
-        }
-        self.put_or_touch(snapshot, realm, id, bytes)?;
-        Ok(())
-    }
-
-    fn stage_chunk(
-        &mut self,
-        snapshot: &Snapshot<'_>,
-        realm: &str,
-        id: ChunkId,
-        bytes: &Bytes,
-        upload: UploadId,
-    ) -> StoreResult<()> {
-        let holders = self.holders(snapshot, realm, id)?;
-        let is_new = self.put_or_touch(snapshot, realm, id, bytes)?;
-        let key = keys::holders(realm, id);
-        match (is_new, holders) {
-            (true, _) => self.put(Keyspace::Chunks, key, &Holders::first(upload).encode()),
-            (false, None) => {}
-            (false, Some(holders)) => match holders.with(upload) {
-                Some(holders) => self.put(Keyspace::Chunks, key, &holders.encode()),
-                None => self.stage(Keyspace::Chunks, key, None),
-            },
-        }
-        Ok(())
-    }
-
-    /// True where it was not there.
-    fn put_or_touch(
-        &mut self,
-        snapshot: &Snapshot<'_>,
-        realm: &str,
-        id: ChunkId,
-        bytes: &Bytes,
-    ) -> StoreResult<bool> {
-        let key = keys::chunk(realm, id);
-        let is_new = !self.is_stored(snapshot, Keyspace::Chunks, &key)?;
-        if is_new {
-            self.put(Keyspace::Chunks, key, bytes);
-        }
-        self.put(Keyspace::Chunks, keys::touched(realm, id), &touched_at_ms().to_be_bytes());
-        self.make_durable(&[Keyspace::Chunks]);
-        Ok(is_new)
-    }
-
-    /// Which uploads hold a chunk, this group's requests so far taken in.
-    fn holders(
-        &self,
-        snapshot: &Snapshot<'_>,
-        realm: &str,
-        id: ChunkId,
-    ) -> StoreResult<Option<Holders>> {
-        let key = keys::holders(realm, id);
-        let stored = match self.staged.get(&(Keyspace::Chunks, key.clone())) {
-            Some(at) => {
-                let sealed = self.rows[*at].2.as_ref();
-                sealed.map(|sealed| record::unseal(&key, sealed)).transpose()?
-            }
-            None => snapshot.get(Keyspace::Chunks, &key)?,
-        };
-        let decoded = |bytes: Bytes| {
-            let damaged = || record::damaged(&key, "it names no uploads");
-            Holders::decode(&bytes).ok_or_else(damaged)
-        };
-        stored.map(decoded).transpose()
-    }
-
-    fn discard_chunks(
-        &mut self,
-        snapshot: &Snapshot<'_>,
-        realm: &str,
-        ids: &[ChunkId],
-        upload: UploadId,
-    ) -> StoreResult<u64> {
-        let mut removed = 0;
-        for id in ids {
-            let holders = self.holders(snapshot, realm, *id)?;
-            let Some(left) = holders.and_then(|holders| holders.without(upload)) else { continue };
-            if left.is_empty() {
-                self.remove_chunk(realm, *id);
-                removed += 1;
-            } else {
-                self.put(Keyspace::Chunks, keys::holders(realm, *id), &left.encode());
-            }
-        }
-        Ok(removed)
-    }
-
-    fn remove_chunk(&mut self, realm: &str, id: ChunkId) {
-        for key in [keys::chunk(realm, id), keys::touched(realm, id), keys::holders(realm, id)] {
-            self.stage(Keyspace::Chunks, key, None);
-        }
-    }
-
-    fn delete_chunks(
-        &mut self,
-        snapshot: &Snapshot<'_>,
-        realm: &str,
-        ids: &[ChunkId],
-        before_ms: u64,
-    ) -> StoreResult<u64> {
-        let mut deleted = 0;
-        for id in ids {
-            let touched = keys::touched(realm, *id);
-            // One that this group touches is in use.
-            let is_touched_now = self.staged.contains_key(&(Keyspace::Chunks, touched.clone()));
-            let at = read::touched(snapshot, realm, *id)?;
-            if !is_touched_now && at.is_some_and(|at| at < before_ms) {
-                self.remove_chunk(realm, *id);
-                deleted += 1;
-            }
-        }
-        Ok(deleted)
-    }
-
     fn make_durable(&mut self, keyspaces: &[Keyspace]) {
         for keyspace in keyspaces {
             if !self.durable.contains(keyspace) {
@@ -338,15 +245,19 @@ impl CommitGroup {
         }
     }
 
-    fn is_stored(
+    /// The value of a key, this group's requests so far taken in.
+    fn stored(
         &self,
         snapshot: &Snapshot<'_>,
         keyspace: Keyspace,
         key: &[u8],
-    ) -> StoreResult<bool> {
+    ) -> StoreResult<Option<Bytes>> {
         match self.staged.get(&(keyspace, key.to_vec())) {
-            Some(at) => Ok(self.rows[*at].2.is_some()),
-            None => Ok(snapshot.get(keyspace, key)?.is_some()),
+            Some(at) => {
+                let sealed = self.rows[*at].2.as_ref();
+                sealed.map(|sealed| record::unseal(key, sealed)).transpose()
+            }
+            None => snapshot.get(keyspace, key),
         }
     }
 

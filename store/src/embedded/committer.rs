@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::commit_group::CommitGroup;
+use super::chunks::ChunkWriter;
+use super::commit_group::{AfterGroup, CommitGroup};
 use super::directory::Directory;
 use super::engine::Engine;
 use super::marker::{EngineMarker, LastGroups};
@@ -26,6 +27,7 @@ impl Committer {
     pub(super) fn start(
         engine: Arc<Engine>,
         directory: Arc<Directory>,
+        chunks: ChunkWriter,
         marker: EngineMarker,
         group: u64,
         stopped: &Stopped,
@@ -34,6 +36,7 @@ impl Committer {
         let worker = CommitterThread {
             engine,
             directory,
+            chunks,
             marker,
             group,
             cache: WriteCache::default(),
@@ -50,10 +53,19 @@ impl Committer {
     ) -> StoreResult<T> {
         stopping::ask(&self.requests, &self.stopped, request).await
     }
+
+    /// The same where waiting may block the thread.
+    pub(super) fn submit_blocking<T>(
+        &self,
+        request: impl FnOnce(Reply<T>) -> WriteRequest,
+    ) -> StoreResult<T> {
+        stopping::ask_blocking(&self.requests, &self.stopped, request)
+    }
 }
 
 struct CommitterThread {
     engine: Arc<Engine>,
+    chunks: ChunkWriter,
     marker: EngineMarker,
     /// The last group that was made durable.
     group: u64,
@@ -65,13 +77,22 @@ struct CommitterThread {
 impl CommitterThread {
     fn run(mut self, mut requests: mpsc::Receiver<WriteRequest>) {
         while let Some(first) = requests.blocking_recv() {
-            let (group, close) = self.gather(first, &mut requests);
+            let (group, after) = self.gather(first, &mut requests);
             if !self.commit(group) {
                 return;
             }
-            if let Some(reply) = close {
-                // An answer that nobody waits for is no loss.
-                let _ = reply.send(self.flush());
+            let goes_on = match after {
+                None => true,
+                Some(AfterGroup::Seal(reply)) => {
+                    self.roll_chunks(Some(PendingReply::Done(reply, Ok(()))))
+                }
+                Some(AfterGroup::Close(reply)) => {
+                    // An answer that nobody waits for is no loss.
+                    let _ = reply.send(self.flush());
+                    false
+                }
+            };
+            if !goes_on {
                 return;
             }
         }
@@ -82,14 +103,15 @@ impl CommitterThread {
         &mut self,
         first: WriteRequest,
         requests: &mut mpsc::Receiver<WriteRequest>,
-    ) -> (CommitGroup, Option<Reply<()>>) {
-        let mut group = CommitGroup::default();
+    ) -> (CommitGroup, Option<AfterGroup>) {
+        let mut group = CommitGroup::new(self.chunks.end());
         self.cache.trim();
         let snapshot = self.engine.snapshot();
         let mut next = Some(first);
         while let Some(request) = next {
-            if let Some(close) = group.take(request, &snapshot, &mut self.cache) {
-                return (group, Some(close));
+            let after = group.take(request, &snapshot, &mut self.cache);
+            if after.is_some() {
+                return (group, after);
             }
             next = if group.is_full() { None } else { requests.try_recv().ok() };
         }
@@ -100,13 +122,18 @@ impl CommitterThread {
     fn commit(&mut self, group: CommitGroup) -> bool {
         let durable = group.durable().to_vec();
         let number = self.group + u64::from(!durable.is_empty());
-        let (rows, replies) = group.into_rows(number);
-        let written = if rows.is_empty() {
-            Ok(())
-        } else {
+        let appended = self.chunks.append(group.chunks()).map_err(|error| error.to_string());
+        let replaced = group.chunks().replaced_by_segment();
+        let segments = Arc::clone(self.chunks.segments());
+        let (rows, replies) = group.into_rows(number, |segment| segments.replaced(segment));
+        let written = appended.and_then(|()| {
+            if rows.is_empty() {
+                return Ok(());
+            }
             self.engine.write(rows, !durable.is_empty()).map_err(|error| error.to_string())
-        };
+        });
         let marked = written.and_then(|()| {
+            self.chunks.committed(&replaced);
             self.group = number;
             if durable.is_empty() {
                 return Ok(());
@@ -119,7 +146,7 @@ impl CommitterThread {
         });
         let Err(error) = marked else {
             replies.into_iter().for_each(PendingReply::send);
-            return true;
+            return !self.chunks.is_full() || self.roll_chunks(None);
         };
         // What the disk holds now is unknown, and another fsync would not tell.
         let reason = self.stop.because_of(self.directory.path(), &error);
@@ -129,8 +156,23 @@ impl CommitterThread {
         false
     }
 
+    /// Goes on with a new segment of chunks and answers; false when the store must stop.
+    fn roll_chunks(&mut self, reply: impl IntoIterator<Item = PendingReply>) -> bool {
+        let rolled = self.chunks.roll();
+        let stopped = rolled.map_err(|error| self.stop.because_of(self.directory.path(), &error));
+        for reply in reply {
+            match &stopped {
+                Ok(()) => reply.send(),
+                Err(reason) => reply.fail(reason),
+            }
+        }
+        stopped.is_ok()
+    }
+
     fn flush(&self) -> StoreResult<()> {
-        let flushed = self.engine.sync().map_err(|error| error.to_string());
+        let chunks_flushed = self.chunks.sync().map_err(|error| error.to_string());
+        let flushed =
+            chunks_flushed.and_then(|()| self.engine.sync().map_err(|error| error.to_string()));
         let note = || self.marker.sync().and_then(|()| self.directory.set_closed());
         flushed.and_then(|()| note().map_err(|error| error.to_string())).map_err(|error| {
             StoreError::new(

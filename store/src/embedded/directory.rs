@@ -3,9 +3,9 @@
 //! | file | holds |
 //! |---|---|
 //! | `LOCK` | locked by the process that has the store open |
-//! | `FORMAT` | `vdom-store 2` |
+//! | `FORMAT` | `vdom-store 3` |
 //! | `MARK` | the last groups of the engine that were acknowledged ([`Marker`]) |
-//! | `log/` | the segments of the logs, and a `MARK` of theirs |
+//! | `log/`, `chunks/` | the segments of logs and of chunks, and a `MARK` of theirs |
 //! | `CLOSED` | nothing; it is there while the store is closed and all of it is on the disk |
 //! | `N.jnl.cut` | what a journal of a damaged store held after its last whole write |
 //! | `engine/` | the engine's files; `engine.new/` until they are whole |
@@ -20,9 +20,10 @@ use super::errors::{damaged, unavailable};
 use super::marker::{LastGroups, Marker};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 
-const FORMAT: u32 = 2;
+/// The format of this release.
+pub(super) const FORMAT: u32 = 3;
 /// Its engine holds the batches.
-const FORMAT_WITHOUT_SEGMENTS: u32 = 1;
+pub(super) const FORMAT_WITHOUT_SEGMENTS: u32 = 1;
 const MARKER: &str = "MARK";
 const FORMAT_NAME: &str = "vdom-store";
 const FORMAT_MAX_BYTES: u64 = 64;
@@ -38,10 +39,10 @@ pub(super) struct Directory {
 impl Directory {
     /// Locks the directory and holds it to its format; creates it where it is not.
     /// The receiver ends when the directory is free again.
-    /// `create_logs` makes what logs need in a new one.
+    /// `create_segments` makes what logs and chunks need in a new one.
     pub(super) fn open(
         path: &Path,
-        create_logs: impl FnOnce(&Path) -> io::Result<()>,
+        create_segments: impl FnOnce() -> io::Result<()>,
     ) -> StoreResult<(Self, oneshot::Receiver<()>)> {
         let failed = |what: &str, error: &io::Error| unavailable(path, what, error);
         make_directory(path).map_err(|error| failed("cannot create", &error))?;
@@ -49,7 +50,7 @@ impl Directory {
         let (sender, released) = oneshot::channel();
         let directory = Self { path: path.to_owned(), _lock: lock, _released: sender };
         if !directory.holds_store()? {
-            directory.create(create_logs).map_err(|error| failed("cannot create", &error))?;
+            directory.create(create_segments).map_err(|error| failed("cannot create", &error))?;
         }
         directory.format()?;
         Ok((directory, released))
@@ -118,14 +119,14 @@ impl Directory {
         Ok(false)
     }
 
-    fn create(&self, create_logs: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    fn create(&self, create_segments: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         match sync_directory(parent(&self.path)) {
             // Whoever made a directory that we may not see has to make its name last.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             synced => synced?,
         }
         Marker::create(&self.path.join(MARKER), LastGroups::default())?;
-        create_logs(&self.path)?;
+        create_segments()?;
         // The rename is what makes the directory a store.
         self.set_format()
     }
@@ -140,12 +141,8 @@ impl Directory {
         sync_directory(&self.path)
     }
 
-    /// Whether the batches of the store are in its engine still.
-    pub(super) fn has_unsegmented_logs(&self) -> StoreResult<bool> {
-        Ok(self.format()? == FORMAT_WITHOUT_SEGMENTS)
-    }
-
-    fn format(&self) -> StoreResult<u32> {
+    /// The format that the store has, at most that of this release.
+    pub(super) fn format(&self) -> StoreResult<u32> {
         let mut text = String::new();
         let read = File::open(self.path.join("FORMAT"))
             .and_then(|file| file.take(FORMAT_MAX_BYTES).read_to_string(&mut text));

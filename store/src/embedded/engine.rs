@@ -123,13 +123,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Has the room of removed chunks given back, beside other calls: of those that have reached
-    /// the files by now, and of the others the next time.
-    pub(super) fn reclaim_chunks(&self) -> StoreResult<()> {
-        guarded(|| self.write_out())?;
-        guarded(|| self.keyspace(Keyspace::Chunks).major_compact())
-    }
-
     /// The batches of a store of format 1 in their stored form, in the order of their keys.
     pub(super) fn unsegmented(&self) -> impl Iterator<Item = StoreResult<(Bytes, Bytes)>> {
         let keyspace = self.unsegmented.lock().clone();

@@ -12,7 +12,7 @@ pub(super) const LAST_GROUP: &[u8] = b"g";
 
 const LOG_BYTES: usize = 32;
 
-/// Up to where the index knows the segments.
+/// Up to where the segments are known; of the logs, and of the chunks.
 pub(super) const INDEXED: &[u8] = b"i";
 
 /// Where a batch stands in the segments.
@@ -165,7 +165,13 @@ pub(super) fn path_and_id(kind: ViewKind, key: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(&rest[..end]).ok()?, &rest[end + 1..]))
 }
 
+/// Where the frame of a chunk stands.
 pub(super) fn chunk(realm: &str, id: ChunkId) -> Vec<u8> {
+    [b"l", &id.0[..], realm.as_bytes()].concat()
+}
+
+/// The bytes of a chunk that a store of format 1 or 2 took.
+pub(super) fn inline_chunk(realm: &str, id: ChunkId) -> Vec<u8> {
     [b"c", &id.0[..], realm.as_bytes()].concat()
 }
 

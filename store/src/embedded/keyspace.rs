@@ -7,7 +7,7 @@ pub(super) enum Keyspace {
     Index,
     /// Rows by id, their paths, and the watermarks of logs.
     Views,
-    /// Chunks and when they were touched.
+    /// Where to find chunks, and when they were touched; the chunks of older stores.
     Chunks,
 }
 

@@ -1,6 +1,7 @@
 //! Reads of rows and chunks: every answer was verified, in itself and against what it must
 //! agree with.
 
+use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included};
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use super::engine::Snapshot;
 use super::keyspace::{KEYSPACES, Keyspace};
 use super::marker::LastGroups;
+use super::segments::{Location, SegmentPosition};
 use super::{keys, record};
 use crate::chunk::{ChunkId, StoredChunk};
 use crate::error::StoreResult;
@@ -100,12 +102,39 @@ pub(super) fn rows_in_reverse(
         .collect()
 }
 
-pub(super) fn chunk(
+/// Where the frame of a chunk stands.
+pub(super) fn chunk_location(
     snapshot: &Snapshot<'_>,
     realm: &str,
     id: ChunkId,
-) -> StoreResult<Option<Bytes>> {
-    snapshot.get(Keyspace::Chunks, &keys::chunk(realm, id))
+) -> StoreResult<Option<Location>> {
+    let key = keys::chunk(realm, id);
+    let bytes = snapshot.get(Keyspace::Chunks, &key)?;
+    bytes.map(|bytes| record::decode_location(&key, &bytes)).transpose()
+}
+
+/// Up to where the segments are known whose index is in a keyspace.
+pub(super) fn indexed(snapshot: &Snapshot<'_>, keyspace: Keyspace) -> StoreResult<SegmentPosition> {
+    let Some(bytes) = snapshot.get(keyspace, keys::INDEXED)? else {
+        return Ok(SegmentPosition::default());
+    };
+    Ok(record::decode_location(keys::INDEXED, &bytes)?.at)
+}
+
+/// How many bytes of each segment were replaced, of those whose index is in a keyspace.
+pub(super) fn replaced(
+    snapshot: &Snapshot<'_>,
+    keyspace: Keyspace,
+) -> StoreResult<BTreeMap<u32, u64>> {
+    let mut replaced = BTreeMap::new();
+    let (from, to) = keys::all_segments();
+    for row in snapshot.range(keyspace, Included(&from), Excluded(&to)) {
+        let (key, bytes) = row?;
+        let segment = keys::segment_of(&key);
+        let segment = segment.ok_or_else(|| record::damaged(&key, "it names no segment"))?;
+        replaced.insert(segment, record::decode_number(&key, &bytes)?);
+    }
+    Ok(replaced)
 }
 
 /// When a chunk was last put, in ms since the Unix epoch.

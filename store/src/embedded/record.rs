@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::segments::Location;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::view::{Position, View, Watermark};
 
@@ -82,6 +83,10 @@ pub(super) fn decode_watermark(key: &[u8], bytes: &[u8]) -> StoreResult<Watermar
 pub(super) fn decode_number(key: &[u8], bytes: &[u8]) -> StoreResult<u64> {
     let number = bytes.try_into().map_err(|_| damaged(key, "a number has another length"))?;
     Ok(u64::from_be_bytes(number))
+}
+
+pub(super) fn decode_location(key: &[u8], bytes: &[u8]) -> StoreResult<Location> {
+    Location::decode(bytes).ok_or_else(|| damaged(key, "it names no place"))
 }
 
 pub(super) fn damaged(key: &[u8], what: impl std::fmt::Display) -> StoreError {

@@ -1,213 +1,112 @@
-//! Logs on the disk: batches are appended to segments, each group with one write and one sync.
+//! Segments: files that frames are appended to, each group of them with one write and one sync.
 //!
-//! Where a batch stands is in an index that is written behind ([`index`]). What compaction leaves
-//! of a batch is appended as well and stands in for it; a segment of which much was replaced is
-//! removed once what is left of it has been moved ([`maintenance`]).
+//! What a frame holds, and what finds it again, is the business of who appends. Frames are never
+//! changed: what stands in for one is appended as well, and a segment of which much was replaced is
+//! removed once what is left of it has been moved ([`removal`]).
 
 mod files;
 mod frame;
-mod index;
-mod maintenance;
-mod migration;
-mod read;
-mod recent;
 mod recovery;
-mod request;
+mod removal;
 mod segment;
 #[cfg(test)]
 mod tests;
-mod writer;
 
-use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
-
-use self::files::SegmentFiles;
-use self::frame::LogPosition;
-use self::index::LogIndex;
-use self::maintenance::Maintenance;
-pub(super) use self::read::LogReader;
-use self::recovery::Recovery;
-use self::request::{AppendRequest, LogRequest, MaintenanceTask};
-use self::segment::{FOLDER, MARKER, SegmentSizes};
-use self::writer::LogWriter;
-use super::directory::{Directory, sync_directory};
-use super::engine::Engine;
+use super::directory::sync_directory;
+use super::errors::unavailable;
 use super::marker::Marker;
-use super::options::EmbeddedOptions;
-use super::stopping::{self, Stopped, start_thread};
-use super::write_request::Reply;
-use crate::batch::Batch;
 use crate::error::StoreResult;
-use crate::log::LogId;
-use crate::store::Append;
+pub(super) use files::{ReadFault, SegmentFiles};
+pub(super) use frame::{
+    FrameHead, FrameKey, HEADER_BYTES, Location, SegmentPosition, frame_head, push_frame,
+};
+pub(super) use recovery::{FrameIndex, Recovered, Recovery};
+pub(super) use removal::{FrameMover, MovedFrame, REMOVED_FROM, REMOVED_FROM_ON_REQUEST, remove};
+pub(super) use segment::ActiveSegment;
+#[cfg(test)]
+pub(super) use tests::last_segment;
 
-/// How many requests wait before callers wait to ask.
-const QUEUE_REQUESTS: usize = 1024;
+/// The file that says up to where frames were acknowledged.
+const MARKER: &str = "MARK";
 
-/// The logs of an open store; its threads end when this is dropped.
-pub(super) struct SegmentedLogs {
-    requests: mpsc::Sender<LogRequest>,
-    tasks: mpsc::UnboundedSender<MaintenanceTask>,
-    reader: Arc<LogReader>,
-    stopped: Stopped,
+/// A folder of segments.
+#[derive(Clone, Debug)]
+pub(super) struct SegmentFolder {
+    path: PathBuf,
+    /// What its frames hold, for people.
+    of: &'static str,
+    /// A segment that has so much is sealed.
+    segment_bytes: u64,
+    /// By so much a file is extended before it is written: a sync of what has its place on the
+    /// disk already takes a fraction of one that must find it.
+    extended_by: u64,
+    /// What a frame holds at most; what is longer is not read.
+    body_max_bytes: u32,
 }
 
-/// Makes the folder of a store that holds no log; it lasts once its parent is synced.
-pub(super) fn create(directory: &Path) -> io::Result<()> {
-    let folder = directory.join(FOLDER);
-    match fs::create_dir(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    Marker::create(&folder.join(MARKER), [0; 2])?;
-    sync_directory(&folder)
-}
-
-/// Moves the batches of a store of format 1 out of its engine.
-pub(super) fn migrate(
-    directory: &Directory,
-    engine: &Engine,
-    options: &EmbeddedOptions,
-) -> StoreResult<()> {
-    migration::migrate(directory, engine, sizes(options))
-}
-
-/// Makes what the process before this one wrote last to the segments outlast a power cut; to be
-/// called before anything that speaks of them is made to last.
-pub(super) fn renew(directory: &Path) -> StoreResult<()> {
-    recovery::renew_last(directory, &directory.join(FOLDER))
-}
-
-impl SegmentedLogs {
-    /// Opens the logs, and starts the threads that write them.
-    pub(super) fn open(
-        directory: &Arc<Directory>,
-        engine: &Arc<Engine>,
-        options: &EmbeddedOptions,
-        stopped: &Stopped,
-    ) -> StoreResult<Self> {
-        let (tasks, waiting) = mpsc::unbounded_channel();
-        let writer = recover(directory, engine, options, stopped, tasks.clone())?;
-        let (requests, receiver) = mpsc::channel(QUEUE_REQUESTS);
-        let reader = Arc::clone(&writer.reader);
-        let maintenance = Maintenance {
-            folder: writer.folder.clone(),
-            index: Arc::clone(&reader.index),
-            files: Arc::clone(&reader.files),
-            engine: Arc::clone(engine),
-            writer: requests.downgrade(),
-            is_asked: Arc::clone(&writer.is_asked),
-            damaged: HashSet::new(),
-            stop: stopped.reason_of_a_thread(),
-            directory: Arc::clone(directory),
-        };
-        start_thread("store-log", move || {
-            let _ = writer.run(receiver);
-        })?;
-        start_thread("store-index", move || maintenance.run(waiting))?;
-        Ok(Self { requests, tasks, reader, stopped: stopped.clone() })
+impl SegmentFolder {
+    pub(super) fn new(
+        path: PathBuf,
+        of: &'static str,
+        segment_bytes: u64,
+        extended_by: u64,
+        body_max_bytes: u32,
+    ) -> Self {
+        let (segment_bytes, extended_by) = (segment_bytes.min(2 << 30), extended_by.max(1 << 16));
+        Self { path, of, segment_bytes, extended_by, body_max_bytes }
     }
 
-    pub(super) fn reader(&self) -> &Arc<LogReader> {
-        &self.reader
+    /// Makes the folder, which holds no frame; it lasts once its parent is synced.
+    pub(super) fn create(&self) -> io::Result<()> {
+        match fs::create_dir(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        Marker::create(&self.marker(), [0; 2])?;
+        sync_directory(&self.path)
     }
 
-    /// Puts a batch at a number of a log; durable when it answers.
-    pub(super) async fn append(
-        &self,
-        log: LogId,
-        number: u64,
-        batch: Batch,
-        encoded: Bytes,
-    ) -> StoreResult<Append> {
-        self.ask(|reply| {
-            LogRequest::Append(Box::new(AppendRequest { log, number, batch, encoded, reply }))
-        })
-        .await
+    /// The same in another place.
+    pub(super) fn named(&self, path: PathBuf) -> Self {
+        Self { path, ..self.clone() }
     }
 
-    /// Puts what compaction leaves of batches in their places.
-    pub(super) async fn compact(
-        &self,
-        log: LogId,
-        manifests: Vec<(u64, Bytes)>,
-    ) -> StoreResult<()> {
-        self.ask(|reply| LogRequest::Compact { log, manifests, reply }).await
+    /// Whether any frame was acknowledged in it; false where it is not there.
+    pub(super) fn holds_frames(&self, directory: &Path) -> StoreResult<bool> {
+        let failed = |error| unavailable(directory, "cannot read the segments of", &error);
+        if !self.marker().try_exists().map_err(failed)? {
+            return Ok(false);
+        }
+        let values = Marker::<2>::open(directory, &self.marker())?.values;
+        Ok(values > [1, u64::from(HEADER_BYTES)])
     }
 
-    /// Removes segments of which some was replaced.
-    pub(super) async fn reclaim(&self) -> StoreResult<()> {
-        let (reply, answer) = oneshot::channel();
-        // Where its thread has ended, nobody answers.
-        let _ = self.tasks.send(MaintenanceTask::Reclaim { reply });
-        stopping::answer(answer).await
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Makes all of it last, the index too, and ends the threads.
-    pub(super) async fn close(&self) -> StoreResult<()> {
-        self.ask(|reply| LogRequest::Close { reply }).await?;
-        let (reply, answer) = oneshot::channel();
-        let _ = self.tasks.send(MaintenanceTask::Close { reply });
-        stopping::answer(answer).await
+    /// Where the marker is of what was acknowledged.
+    pub(super) fn marker(&self) -> PathBuf {
+        self.path.join(MARKER)
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> LogRequest) -> StoreResult<T> {
-        stopping::ask(&self.requests, &self.stopped, request).await
+    pub(super) fn segment(&self, number: u32) -> PathBuf {
+        self.path.join(format!("{number:010}.segment"))
     }
-}
 
-/// Who goes on with the segments, and the index as it is, after what a crash may have left.
-fn recover(
-    directory: &Arc<Directory>,
-    engine: &Arc<Engine>,
-    options: &EmbeddedOptions,
-    stopped: &Stopped,
-    maintenance: mpsc::UnboundedSender<MaintenanceTask>,
-) -> StoreResult<LogWriter> {
-    let folder = directory.path().join(FOLDER);
-    // So much of the index may be in memory alone before it is written behind.
-    let recent_bytes = usize::try_from(options.memtable_bytes / 4).unwrap_or(usize::MAX);
-    let marker = Marker::<2>::open(directory.path(), &folder.join(MARKER))?;
-    let reader = LogReader {
-        index: Arc::new(LogIndex::open(Arc::clone(engine), recent_bytes)?),
-        files: Arc::new(SegmentFiles::new(folder.clone(), options.open_files / 4)),
-    };
-    let sizes = sizes(options);
-    let recovery = Recovery {
-        directory: directory.path(),
-        folder: &folder,
-        reader: &reader,
-        marked: position(marker.values),
-        sizes,
-    };
-    let active = recovery.run()?;
-    Ok(LogWriter {
-        folder,
-        reader: Arc::new(reader),
-        active,
-        sizes,
-        marker,
-        tails: HashMap::new(),
-        buffer: Vec::new(),
-        maintenance,
-        is_asked: Arc::default(),
-        stop: stopped.reason_of_a_thread(),
-        directory: Arc::clone(directory),
-    })
-}
-
-fn sizes(options: &EmbeddedOptions) -> SegmentSizes {
-    SegmentSizes::new(options.segment_bytes.min(2 << 30))
-}
-
-fn position([segment, offset]: [u64; 2]) -> LogPosition {
-    // What is no place in the segments is after all of them.
-    let part = |value| u32::try_from(value).unwrap_or(u32::MAX);
-    LogPosition { segment: part(segment), offset: part(offset) }
+    /// The segments in it, in ascending order.
+    pub(super) fn segments(&self) -> io::Result<Vec<u32>> {
+        let mut segments = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".segment"));
+            segments.extend(number.and_then(|number| number.parse::<u32>().ok()));
+        }
+        segments.sort_unstable();
+        Ok(segments)
+    }
 }

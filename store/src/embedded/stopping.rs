@@ -52,16 +52,36 @@ pub(super) async fn ask<R, T>(
     let (reply, receiver) = oneshot::channel();
     if requests.send(request(reply)).await.is_err() {
         stopped.check()?;
-        return Err(StoreError::new(StoreErrorKind::Stopped, "the store is closed"));
+        return Err(closed());
     }
     answer(receiver).await
 }
 
+/// The same where waiting may block the thread.
+pub(super) fn ask_blocking<R, T>(
+    requests: &mpsc::Sender<R>,
+    stopped: &Stopped,
+    request: impl FnOnce(Reply<T>) -> R,
+) -> StoreResult<T> {
+    let (reply, receiver) = oneshot::channel();
+    if requests.blocking_send(request(reply)).is_err() {
+        stopped.check()?;
+        return Err(closed());
+    }
+    receiver.blocking_recv().unwrap_or_else(|_| Err(unanswered()))
+}
+
 /// Waits for the answer of a thread that may have ended.
 pub(super) async fn answer<T>(receiver: oneshot::Receiver<StoreResult<T>>) -> StoreResult<T> {
-    receiver.await.unwrap_or_else(|_| {
-        Err(StoreError::new(StoreErrorKind::OutcomeUnknown, "the store ended before it answered"))
-    })
+    receiver.await.unwrap_or_else(|_| Err(unanswered()))
+}
+
+fn closed() -> StoreError {
+    StoreError::new(StoreErrorKind::Stopped, "the store is closed")
+}
+
+fn unanswered() -> StoreError {
+    StoreError::new(StoreErrorKind::OutcomeUnknown, "the store ended before it answered")
 }
 
 impl StopReason {

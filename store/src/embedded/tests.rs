@@ -72,7 +72,7 @@ fn rows_are_written_before_the_watermark_that_speaks_of_them() {
     let writes = vec![node("a", 1)];
     let request = WriteRequest::Views { log: LOG, writes, watermark: Some(mark(1)), reply };
     group.take(request, &engine.snapshot(), &mut cache);
-    let (rows, _) = group.into_rows(1);
+    let (rows, _) = group.into_rows(1, |_| 0);
     let (_, last, _) = rows.last().unwrap();
     assert_eq!(*last, keys::watermark(LOG));
 }
@@ -329,7 +329,7 @@ fn engine() -> (TempDir, Engine) {
 
 fn commit(engine: &Engine, group: CommitGroup) {
     let durable = !group.durable().is_empty();
-    let (rows, waiting) = group.into_rows(1);
+    let (rows, waiting) = group.into_rows(1, |_| 0);
     engine.write(rows, durable).unwrap();
     for waiting in waiting {
         waiting.send();
@@ -349,4 +349,29 @@ fn node(path: &str, revision: u64) -> ViewWrite {
 
 fn mark(revision: u64) -> Watermark {
     Watermark { position: Position { epoch: 1, revision }, number: revision }
+}
+
+/// A store that was dropped is free once its threads have ended.
+pub(super) async fn opened_when_free(
+    path: &Path,
+    options: EmbeddedOptions,
+) -> StoreResult<EmbeddedStore> {
+    loop {
+        match EmbeddedStore::open(path, options) {
+            Err(error) if error.kind == StoreErrorKind::AlreadyOpen => {
+                tokio::task::yield_now().await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Numbers by seed.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        ((self.0 >> 33) % bound as u64) as usize
+    }
 }

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::chunk::{ChunkId, UploadId};
+use super::segments::MovedFrame;
+use crate::chunk::{Chunk, ChunkId, UploadId};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::log::LogId;
 use crate::view::{ViewKind, ViewWrite, Watermark};
@@ -13,14 +14,58 @@ pub(super) type Reply<T> = oneshot::Sender<StoreResult<T>>;
 
 /// What the committer is asked to write.
 pub(super) enum WriteRequest {
-    Views { log: LogId, writes: Vec<ViewWrite>, watermark: Option<Watermark>, reply: Reply<()> },
-    Chunk { realm: String, id: ChunkId, bytes: Bytes, reply: Reply<()> },
-    StageChunk { realm: String, id: ChunkId, bytes: Bytes, upload: UploadId, reply: Reply<()> },
-    DiscardChunks { realm: String, ids: Vec<ChunkId>, upload: UploadId, reply: Reply<u64> },
-    DeleteViews { log: LogId, kind: ViewKind, ids: Vec<Bytes>, reply: Reply<()> },
-    ClearViews { log: LogId, keys: Vec<Bytes>, reply: Reply<()> },
-    DeleteChunks { realm: String, ids: Vec<ChunkId>, before_ms: u64, reply: Reply<u64> },
-    Close { reply: Reply<()> },
+    Views {
+        log: LogId,
+        writes: Vec<ViewWrite>,
+        watermark: Option<Watermark>,
+        reply: Reply<()>,
+    },
+    Chunk {
+        realm: String,
+        chunk: Chunk,
+        reply: Reply<()>,
+    },
+    StageChunk {
+        realm: String,
+        chunk: Chunk,
+        upload: UploadId,
+        reply: Reply<()>,
+    },
+    DiscardChunks {
+        realm: String,
+        ids: Vec<ChunkId>,
+        upload: UploadId,
+        reply: Reply<u64>,
+    },
+    DeleteViews {
+        log: LogId,
+        kind: ViewKind,
+        ids: Vec<Bytes>,
+        reply: Reply<()>,
+    },
+    ClearViews {
+        log: LogId,
+        keys: Vec<Bytes>,
+        reply: Reply<()>,
+    },
+    DeleteChunks {
+        realm: String,
+        ids: Vec<ChunkId>,
+        before_ms: u64,
+        reply: Reply<u64>,
+    },
+    /// Appends frames again that stand in a segment which shall go.
+    MoveChunks {
+        frames: Vec<MovedFrame>,
+        reply: Reply<()>,
+    },
+    /// Seals the segment that chunks are appended to, where it holds any.
+    SealChunks {
+        reply: Reply<()>,
+    },
+    Close {
+        reply: Reply<()>,
+    },
 }
 
 /// Somebody, and the answer if the group is committed.

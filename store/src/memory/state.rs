@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::batch::codec::digest_in;
 use crate::batch::{Batch, BatchOutline, LogEnds, LogEntry, OperationKey};
-use crate::chunk::{ChunkId, Holders, StoredChunk, UploadId};
+use crate::chunk::{Chunk, ChunkId, Holders, StoredChunk, UploadId};
 use crate::error::StoreResult;
 use crate::incarnations::IncarnationSearch;
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -232,25 +232,20 @@ impl MemoryState {
         self.watermarks.remove(&log);
     }
 
-    pub(super) fn put_chunk(&mut self, realm: &str, id: ChunkId, bytes: Bytes, now_ms: u64) {
-        let row = ChunkRow { bytes, touched_ms: now_ms, holders: None };
-        self.chunks.insert((realm.to_owned(), id), row);
+    pub(super) fn put_chunk(&mut self, realm: &str, chunk: Chunk, now_ms: u64) {
+        let key = (realm.to_owned(), chunk.id());
+        let row = ChunkRow { bytes: chunk.into_bytes(), touched_ms: now_ms, holders: None };
+        self.chunks.insert(key, row);
     }
 
-    pub(super) fn stage_chunk(
-        &mut self,
-        realm: &str,
-        id: ChunkId,
-        bytes: Bytes,
-        upload: UploadId,
-        now_ms: u64,
-    ) {
-        let key = (realm.to_owned(), id);
+    pub(super) fn stage_chunk(&mut self, realm: &str, chunk: Chunk, upload: UploadId, now_ms: u64) {
+        let key = (realm.to_owned(), chunk.id());
         let holders = match self.chunks.remove(&key) {
             None => Some(Holders::first(upload)),
             Some(row) => row.holders.and_then(|holders| holders.with(upload)),
         };
-        self.chunks.insert(key, ChunkRow { bytes, touched_ms: now_ms, holders });
+        let row = ChunkRow { bytes: chunk.into_bytes(), touched_ms: now_ms, holders };
+        self.chunks.insert(key, row);
     }
 
     pub(super) fn discard_chunks(&mut self, realm: &str, ids: &[ChunkId], upload: UploadId) -> u64 {

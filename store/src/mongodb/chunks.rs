@@ -8,26 +8,22 @@ use bytes::Bytes;
 use super::documents;
 use super::errors::InsertFailure;
 use super::handle::MongoStore;
-use crate::chunk::{ChunkId, StoredChunk};
+use crate::chunk::{Chunk, ChunkId, StoredChunk};
 use crate::error::{StoreErrorKind, StoreResult};
 
 /// So many chunks in one answer, or in one command.
 const LISTED_AT_ONCE: i64 = 500;
 
 impl MongoStore {
-    pub(super) async fn write_chunk(
-        &self,
-        realm: &str,
-        id: ChunkId,
-        bytes: Bytes,
-    ) -> StoreResult<()> {
+    pub(super) async fn write_chunk(&self, realm: &str, chunk: Chunk) -> StoreResult<()> {
+        let id = chunk.id();
         if self.touch_chunk(realm, id).await? {
             return Ok(());
         }
         let document = doc! {
             "_id": documents::chunk_id(realm, id),
             "t": DateTime::now(),
-            "b": documents::binary(&bytes),
+            "b": documents::binary(chunk.bytes()),
         };
         let what = "write a chunk";
         let insert = self.collections.chunks.insert_one(&document).into_future();

@@ -8,12 +8,11 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use ::mongodb::bson::{DateTime, Document, doc};
-use bytes::Bytes;
 
 use super::documents;
 use super::errors::InsertFailure;
 use super::handle::MongoStore;
-use crate::chunk::{ChunkId, Holders, UploadId, touched_at_ms};
+use crate::chunk::{Chunk, ChunkId, Holders, UploadId, touched_at_ms};
 use crate::error::{StoreErrorKind, StoreResult};
 
 /// By how much staged chunks are dated back; a small part of the time that chunks are kept.
@@ -49,11 +48,10 @@ impl MongoStore {
     pub(super) async fn write_staged_chunk(
         &self,
         realm: &str,
-        id: ChunkId,
-        bytes: Bytes,
+        chunk: Chunk,
         upload: UploadId,
     ) -> StoreResult<()> {
-        let name = documents::chunk_id(realm, id);
+        let name = documents::chunk_id(realm, chunk.id());
         let now_ms = i64::try_from(touched_at_ms()).unwrap_or(i64::MAX);
         let dated_ms = now_ms.saturating_sub(DATED_BACK.as_millis() as i64);
         for _ in 0..ATTEMPTS_MAX {
@@ -64,7 +62,7 @@ impl MongoStore {
                     "t": dated,
                     "s": dated,
                     "u": documents::binary(&Holders::first(upload).encode()),
-                    "b": documents::binary(&bytes),
+                    "b": documents::binary(chunk.bytes()),
                 };
                 let insert = self.collections.chunks.insert_one(&document).into_future();
                 match self.boundary.insert("stage a chunk", insert).await {
@@ -90,7 +88,7 @@ impl MongoStore {
             }
         }
         // It stays, or too many come at once to tell who holds it: then it stays as well.
-        self.write_chunk(realm, id, bytes).await
+        self.write_chunk(realm, chunk).await
     }
 
     pub(super) async fn let_go_of_chunks(

@@ -11,7 +11,7 @@ use vdom_core::dom::change::CHAIN_START;
 use vdom_core::{Error, ErrorCode, Hash, Result};
 use vdom_edge::Environment;
 use vdom_security::PermittedStore;
-use vdom_store::{Append, Batch, BatchId, ChunkId, LogDescriptor, LogEntry, LogId, LogName};
+use vdom_store::{Append, Batch, BatchId, Chunk, LogDescriptor, LogEntry, LogId, LogName};
 
 use super::archive::{Reader, Record};
 use super::{MaintainedStore, unreadable};
@@ -58,8 +58,7 @@ pub async fn restore<F: Read + Seek>(
     let mut reader = begin(&mut file)?;
     while let Some(record) = reader.next()? {
         let Record::Chunk(realm, bytes) = record else { continue };
-        let id = ChunkId::of(&bytes);
-        store.put_chunk(&realm, id, bytes).await.map_err(failed)?;
+        store.put_chunk(&realm, Chunk::of(bytes)).await.map_err(failed)?;
         report.chunks += 1;
         progress(report.chunks);
     }

@@ -2,7 +2,7 @@
 
 use vdom_core::ErrorCode;
 use vdom_core::limits::{CHUNK_BYTES, CHUNK_GRACE, CHUNK_READ_GRACE};
-use vdom_store::{Append, Batch, BatchId, ChunkId, LogName};
+use vdom_store::{Append, Batch, BatchId, Chunk, ChunkId, LogName};
 
 use super::*;
 use crate::maintenance::{collect, verify};
@@ -27,8 +27,10 @@ fn standing(now_ms: &Arc<AtomicU64>) -> Environment {
 
 async fn put_chunk(store: &dyn Store, text: &'static str) -> ChunkId {
     let bytes = Bytes::from_static(text.as_bytes());
-    store.put_chunk("default", ChunkId::of(&bytes), bytes.clone()).await.expect("stored");
-    ChunkId::of(&bytes)
+    let chunk = Chunk::of(bytes);
+    let id = chunk.id();
+    store.put_chunk("default", chunk).await.expect("stored");
+    id
 }
 
 /// When a chunk was last put, if it is there.

@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use vdom_core::dom::calls::{CreateBranch, Event, ReadTree, ResumePoint, Subscribe};
 use vdom_core::limits::CHUNK_BYTES;
 use vdom_core::{BranchName, ErrorCode};
-use vdom_store::{LogEntry, LogFilter};
+use vdom_store::{Chunk, LogEntry, LogFilter};
 
 use super::*;
 use crate::maintenance::{backup, restore, verify};
@@ -71,7 +71,7 @@ async fn copied_with(
         for mut log_entry in store.read(log.log_id(), 1, usize::MAX).await.expect("batches") {
             for id in &log_entry.batch.chunks {
                 let bytes = store.chunk("default", *id).await.expect("readable").expect("there");
-                copy.put_chunk("default", *id, bytes).await.expect("stored");
+                copy.put_chunk("default", Chunk::of(bytes)).await.expect("stored");
             }
             if log.name.segments[1] == branch {
                 change(&mut log_entry);

@@ -1,46 +1,46 @@
 //! The segments' files as reads see them: some stay open.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::frame::{self, Location};
-use super::segment;
+use super::SegmentFolder;
+use super::frame::{self, FrameKey, Location};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::log::LogId;
 
 /// Opens segments for reading, and keeps those that were used last.
-pub(super) struct SegmentFiles {
-    folder: PathBuf,
+pub(in crate::embedded) struct SegmentFiles {
+    folder: SegmentFolder,
     kept: usize,
     /// The last used one is first.
     open: Mutex<VecDeque<(u32, Arc<File>)>>,
 }
 
-/// Why a batch could not be read.
-pub(super) enum ReadFault {
-    /// The segment is not there: the batch may have been moved out of it meanwhile.
+/// Why a frame could not be read.
+pub(in crate::embedded) enum ReadFault {
+    /// The segment is not there: the frame may have been moved out of it meanwhile.
     SegmentGone,
+    /// Another frame stands there, or none.
+    Damaged,
     Refused(StoreError),
 }
 
 impl SegmentFiles {
-    pub(super) fn new(folder: PathBuf, kept: usize) -> Self {
+    pub(in crate::embedded) fn new(folder: SegmentFolder, kept: usize) -> Self {
         Self { folder, kept: kept.max(2), open: Mutex::default() }
     }
 
-    /// The batch at a location, in its stored form.
-    pub(super) fn read(
+    /// The body of the frame at a location.
+    pub(in crate::embedded) fn read(
         &self,
         location: Location,
-        log: LogId,
-        number: u64,
+        key: FrameKey,
     ) -> Result<Bytes, ReadFault> {
         let segment = location.at.segment;
         let file = self.get(segment).map_err(|error| match error.kind() {
@@ -51,15 +51,14 @@ impl SegmentFiles {
         match file.read_exact_at(&mut frame, u64::from(location.at.offset)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(ReadFault::Refused(self.damaged(location, log, number)));
+                return Err(ReadFault::Damaged);
             }
             Err(error) => return Err(ReadFault::Refused(self.unreadable(segment, &error))),
         }
-        let batch = frame::batch_of(&frame.into(), location, log, number);
-        batch.ok_or_else(|| ReadFault::Refused(self.damaged(location, log, number)))
+        frame::body_of(&frame.into(), location, key).ok_or(ReadFault::Damaged)
     }
 
-    pub(super) fn get(&self, segment: u32) -> io::Result<Arc<File>> {
+    pub(in crate::embedded) fn get(&self, segment: u32) -> io::Result<Arc<File>> {
         let mut open = self.open.lock();
         if let Some(at) = open.iter().position(|(number, _)| *number == segment) {
             let (number, file) = open.remove(at).unwrap_or_else(|| unreachable!("it is there"));
@@ -67,25 +66,29 @@ impl SegmentFiles {
             return Ok(file);
         }
         // Under the lock, so that a segment which is forgotten stays so.
-        let file = Arc::new(File::open(segment::path(&self.folder, segment))?);
+        let file = Arc::new(File::open(self.folder.segment(segment))?);
         open.push_front((segment, Arc::clone(&file)));
         open.truncate(self.kept);
         Ok(file)
     }
 
     /// Lets go of a segment that was removed.
-    pub(super) fn forget(&self, segment: u32) {
+    pub(in crate::embedded) fn forget(&self, segment: u32) {
         self.open.lock().retain(|(number, _)| *number != segment);
     }
 
-    pub(super) fn damaged(&self, location: Location, log: LogId, number: u64) -> StoreError {
+    /// What is said where something does not stand at its location.
+    pub(in crate::embedded) fn damaged(
+        &self,
+        location: Location,
+        what: impl fmt::Display,
+    ) -> StoreError {
         StoreError::new(
             StoreErrorKind::Damaged,
             format_args!(
-                "the store is damaged: batch {number} of log {log} is not at {} of {}; \
-                 restore it from a backup",
+                "the store is damaged: {what} is not at {} of {}; restore it from a backup",
                 location.at.offset,
-                segment::path(&self.folder, location.at.segment).display()
+                self.folder.segment(location.at.segment).display()
             ),
         )
     }
@@ -93,7 +96,7 @@ impl SegmentFiles {
     fn unreadable(&self, segment: u32, error: &io::Error) -> StoreError {
         StoreError::new(
             StoreErrorKind::Unavailable,
-            format_args!("cannot read {}: {error}", segment::path(&self.folder, segment).display()),
+            format_args!("cannot read {}: {error}", self.folder.segment(segment).display()),
         )
     }
 }

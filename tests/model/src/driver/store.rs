@@ -11,9 +11,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast};
 use vdom_store::{
-    Append, Batch, ChunkId, CommitHint, Guarantees, LogDescriptor, LogEnds, LogEntry, LogFilter,
-    LogId, LogName, OperationKey, PathRange, Store, StoreResult, StoredChunk, UploadId, View,
-    ViewKind, ViewWrite, Watermark,
+    Append, Batch, Chunk, ChunkId, CommitHint, Guarantees, LogDescriptor, LogEnds, LogEntry,
+    LogFilter, LogId, LogName, OperationKey, PathRange, Store, StoreResult, StoredChunk, UploadId,
+    View, ViewKind, ViewWrite, Watermark,
 };
 
 use crate::random::mixed;
@@ -236,20 +236,14 @@ impl Store for GatewayStore {
         self.inner.clear_views(log).await
     }
 
-    async fn put_chunk(&self, realm: &str, id: ChunkId, bytes: Bytes) -> StoreResult<()> {
+    async fn put_chunk(&self, realm: &str, chunk: Chunk) -> StoreResult<()> {
         self.pass("put_chunk").await;
-        self.passed(self.inner.put_chunk(realm, id, bytes).await).await
+        self.passed(self.inner.put_chunk(realm, chunk).await).await
     }
 
-    async fn stage_chunk(
-        &self,
-        realm: &str,
-        id: ChunkId,
-        bytes: Bytes,
-        upload: UploadId,
-    ) -> StoreResult<()> {
+    async fn stage_chunk(&self, realm: &str, chunk: Chunk, upload: UploadId) -> StoreResult<()> {
         self.pass("stage_chunk").await;
-        self.passed(self.inner.stage_chunk(realm, id, bytes, upload).await).await
+        self.passed(self.inner.stage_chunk(realm, chunk, upload).await).await
     }
 
     async fn discard_chunks(

@@ -2,38 +2,27 @@
 //! mostly replaced give their room back.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::files::SegmentFiles;
-use super::frame::{HEADER_BYTES, Location, LogPosition};
 use super::index::LogIndex;
-use super::request::{LogRequest, MaintenanceTask, MovedFrame};
-use super::segment::{self, Found, FrameReader};
-use crate::embedded::directory::{Directory, sync_directory};
-use crate::embedded::disk_space;
+use super::request::{LogRequest, MaintenanceTask};
+use crate::embedded::directory::Directory;
 use crate::embedded::engine::Engine;
+use crate::embedded::segments::{
+    self, FrameKey, FrameMover, Location, MovedFrame, REMOVED_FROM, REMOVED_FROM_ON_REQUEST,
+    SegmentFiles, SegmentFolder, SegmentPosition,
+};
 use crate::embedded::stopping::StopReason;
 use crate::embedded::write_request::Reply;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
-
-/// One part in so many of a segment must have been replaced for the segment to be removed.
-const REPLACED_PART: u64 = 2;
-/// The same where somebody asks for the room.
-const REPLACED_PART_ON_REQUEST: u64 = 16;
-
-/// Frames are moved in runs of so many bytes.
-const MOVED_AT_ONCE: usize = 1 << 20;
+use crate::log::LogId;
 
 /// What the thread owns.
 pub(super) struct Maintenance {
-    pub(super) folder: PathBuf,
+    pub(super) folder: SegmentFolder,
     pub(super) index: Arc<LogIndex>,
     pub(super) files: Arc<SegmentFiles>,
     pub(super) engine: Arc<Engine>,
@@ -57,7 +46,7 @@ impl Maintenance {
                         return;
                     }
                     // What could not be done is logged, and done later.
-                    let _ = self.reclaim(REPLACED_PART);
+                    let _ = self.reclaim(REMOVED_FROM);
                 }
                 MaintenanceTask::Reclaim { reply } => drop(reply.send(self.reclaim_on_request())),
                 MaintenanceTask::Close { reply } => {
@@ -75,13 +64,13 @@ impl Maintenance {
 
     fn reclaim_on_request(&mut self) -> StoreResult<()> {
         self.write_index()?;
-        let LogPosition { segment, offset } = self.index.end();
+        let SegmentPosition { segment, offset } = self.index.end();
         let replaced = self.index.replaced().get(&segment).copied().unwrap_or_default();
-        if replaced * REPLACED_PART_ON_REQUEST >= u64::from(offset) {
+        if replaced * REMOVED_FROM_ON_REQUEST >= u64::from(offset) {
             // The one that is appended to is removed with the others.
             self.ask(|reply| LogRequest::Seal { reply })?;
         }
-        self.reclaim(REPLACED_PART_ON_REQUEST)
+        self.reclaim(REMOVED_FROM_ON_REQUEST)
     }
 
     /// Removes the segments of which such a part was replaced, one after the other; of those that
@@ -106,67 +95,17 @@ impl Maintenance {
     }
 
     fn reclaim_segment(&mut self, segment: u32, replaced: u64, part: u64) -> StoreResult<()> {
-        let path = segment::path(&self.folder, segment);
-        let bytes = fs::metadata(&path).map_err(|error| self.failed(&error))?.len();
-        if replaced * part < bytes {
-            return Ok(());
-        }
-        let kept = bytes.saturating_sub(replaced);
-        let free = disk_space::free_bytes(self.directory.path())?;
-        // A write that fails would stop the store.
-        if free < 4 * kept {
-            return Err(StoreError::new(
-                StoreErrorKind::Full,
-                format_args!("{free} bytes are free, moving {kept} takes more"),
-            ));
-        }
-        self.move_frames(segment)?;
-        // Only once it lasts that nothing is looked for in it any more.
-        self.write_index()?;
-        self.engine.sync().map_err(|error| self.stopped_by(&error))?;
-        let removed = fs::remove_file(path).and_then(|()| sync_directory(&self.folder));
-        self.files.forget(segment);
-        removed.map_err(|error| self.failed(&error))?;
-        self.index.forget_segment(segment).map_err(|error| self.stopped_by(&error))
-    }
-
-    /// Moves what a segment still holds.
-    fn move_frames(&mut self, segment: u32) -> StoreResult<()> {
-        let file = self.files.get(segment).map_err(|error| self.failed(&error))?;
-        let start = LogPosition { segment, offset: HEADER_BYTES };
-        let reader = FrameReader::new(&file, start);
-        let mut reader = reader.map_err(|error| self.failed(&error))?;
-        let (mut frames, mut bytes) = (Vec::new(), 0);
-        loop {
-            let found = reader.next().map_err(|error| self.failed(&error))?;
-            let ended = match found {
-                Found::Frame { head, at, batch } => {
-                    let old = Location { at, length: head.length };
-                    if self.index.location(head.log, head.number)? == Some(old) {
-                        bytes += batch.len();
-                        let encoded = Bytes::from(batch);
-                        let (log, number) = (head.log, head.number);
-                        frames.push(MovedFrame { log, number, old, encoded });
-                    }
-                    false
-                }
-                Found::Seal => true,
-                Found::Nothing => {
+        let directory = self.directory.path();
+        let removed =
+            segments::remove(directory, &self.folder, &self.files, (segment, replaced), part, self);
+        match removed {
+            Ok(false) => Ok(()),
+            Ok(true) => self.index.forget_segment(segment).map_err(|error| self.stopped_by(&error)),
+            Err(error) => {
+                if error.kind == StoreErrorKind::Damaged {
                     self.damaged.insert(segment);
-                    let at = reader.position().offset;
-                    return Err(StoreError::new(
-                        StoreErrorKind::Damaged,
-                        format_args!("segment {segment} cannot be read from {at} on"),
-                    ));
                 }
-            };
-            if !frames.is_empty() && (ended || bytes >= MOVED_AT_ONCE) {
-                bytes = 0;
-                let frames = std::mem::take(&mut frames);
-                self.ask(|reply| LogRequest::Move { frames, reply })?;
-            }
-            if ended {
-                return Ok(());
+                Err(error)
             }
         }
     }
@@ -185,9 +124,19 @@ impl Maintenance {
         let reason = self.stop.because_of(self.directory.path(), error);
         StoreError::new(StoreErrorKind::Stopped, reason)
     }
+}
 
-    fn failed(&self, error: &io::Error) -> StoreError {
-        let directory = self.directory.path();
-        crate::embedded::errors::unavailable(directory, "cannot give back room of", error)
+impl FrameMover for Maintenance {
+    fn is_found_at(&self, key: FrameKey, location: Location, _: &[u8]) -> StoreResult<bool> {
+        Ok(self.index.location(LogId(key.id), key.number)? == Some(location))
+    }
+
+    fn move_frames(&self, frames: Vec<MovedFrame>) -> StoreResult<()> {
+        self.ask(|reply| LogRequest::Move { frames, reply })
+    }
+
+    fn make_index_last(&self) -> StoreResult<()> {
+        self.write_index()?;
+        self.engine.sync().map_err(|error| self.stopped_by(&error))
     }
 }

@@ -5,10 +5,10 @@ use std::ops::Bound::{Excluded, Included};
 
 use bytes::Bytes;
 
-use super::frame::{Location, LogPosition};
 use crate::batch::{Batch, OperationKey};
 use crate::embedded::engine::RowChange;
 use crate::embedded::keyspace::Keyspace;
+use crate::embedded::segments::{Location, SegmentPosition};
 use crate::embedded::{keys, record};
 use crate::log::LogId;
 
@@ -85,7 +85,7 @@ pub(super) struct RecentIndex {
     /// How many bytes of frames were replaced, by segment.
     replaced: BTreeMap<u32, u64>,
     /// Where the last of the frames has ended.
-    end: LogPosition,
+    end: SegmentPosition,
     /// About how much memory this takes.
     bytes: usize,
 }
@@ -98,7 +98,7 @@ const DESCRIPTOR_BYTES: usize = 100;
 
 impl RecentIndex {
     /// Of frames that begin there.
-    pub(super) fn since(start: LogPosition) -> Self {
+    pub(super) fn since(start: SegmentPosition) -> Self {
         Self { end: start, ..Self::default() }
     }
 
@@ -132,11 +132,11 @@ impl RecentIndex {
     }
 
     /// Notes that all frames up to there are taken in.
-    pub(super) fn set_end(&mut self, end: LogPosition) {
+    pub(super) fn set_end(&mut self, end: SegmentPosition) {
         self.end = end;
     }
 
-    pub(super) fn end(&self) -> LogPosition {
+    pub(super) fn end(&self) -> SegmentPosition {
         self.end
     }
 

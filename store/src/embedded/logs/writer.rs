@@ -1,22 +1,22 @@
 //! The one thread that appends: whoever waits shares the next write and its sync.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::frame::{self, Location, LogPosition};
 use super::read::LogReader;
 use super::recent::{ChangeKind, IndexChange};
-use super::request::{AppendRequest, LogRequest, MaintenanceTask, MovedFrame};
-use super::segment::{ActiveSegment, SegmentSizes};
+use super::request::{AppendRequest, LogRequest, MaintenanceTask};
 use crate::batch::codec::digest_in;
 use crate::batch::{Batch, BatchId};
 use crate::embedded::directory::Directory;
 use crate::embedded::marker::Marker;
+use crate::embedded::segments::{
+    ActiveSegment, FrameKey, Location, MovedFrame, SegmentFolder, SegmentPosition, push_frame,
+};
 use crate::embedded::stopping::StopReason;
 use crate::embedded::write_request::Reply;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
@@ -36,10 +36,9 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// What the thread owns.
 pub(super) struct LogWriter {
-    pub(super) folder: PathBuf,
+    pub(super) folder: SegmentFolder,
     pub(super) reader: Arc<LogReader>,
     pub(super) active: ActiveSegment,
-    pub(super) sizes: SegmentSizes,
     /// The end of what was acknowledged.
     pub(super) marker: Marker<2>,
     pub(super) tails: HashMap<LogId, LogTail>,
@@ -175,10 +174,11 @@ impl LogWriter {
     }
 
     fn move_frames(&mut self, group: &mut Group, frames: Vec<MovedFrame>) -> StoreResult<()> {
-        for MovedFrame { log, number, old, encoded } in frames {
+        for MovedFrame { key, old, body } in frames {
+            let (log, number) = (LogId(key.id), key.number);
             // It may have been compacted meanwhile.
             if self.reader.index.location(log, number)? == Some(old) {
-                let location = self.push(log, number, &encoded);
+                let location = self.push(log, number, &body);
                 let kind = ChangeKind::Replaced { old, removed: Vec::new() };
                 group.changes.push(IndexChange { log, number, location, kind });
             }
@@ -188,8 +188,8 @@ impl LogWriter {
 
     /// Adds a frame to what is written next.
     fn push(&mut self, log: LogId, number: u64, encoded: &Bytes) -> Location {
-        let at = self.active.end_after(&self.buffer);
-        frame::push_frame(&mut self.buffer, at, log, number, encoded)
+        let at = self.active.end_after(self.buffer.len());
+        push_frame(&mut self.buffer, at, FrameKey { id: log.0, number }, encoded)
     }
 
     fn is_full(&self, group: &Group) -> bool {
@@ -225,7 +225,7 @@ impl LogWriter {
     /// Writes what was pushed and makes it last; or the reason why the store has stopped.
     fn write(&mut self) -> Result<(), String> {
         let synced = self.active.append(&self.buffer).and_then(|()| self.active.sync());
-        let LogPosition { segment, offset } = self.active.end();
+        let SegmentPosition { segment, offset } = self.active.end();
         let marked = synced.and_then(|()| self.marker.set([u64::from(segment), u64::from(offset)]));
         if self.buffer.capacity() > BUFFER_BYTES {
             self.buffer = Vec::new();
@@ -239,7 +239,7 @@ impl LogWriter {
     fn roll(&mut self) -> std::io::Result<()> {
         self.active.seal()?;
         let next = self.active.number + 1;
-        self.active = ActiveSegment::create(&self.folder, next, self.sizes)?;
+        self.active = ActiveSegment::create(&self.folder, next)?;
         self.reader.index.take([], self.active.end());
         // So that a start reads no more than the last segments.
         self.ask_for_index();

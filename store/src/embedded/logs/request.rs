@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::frame::Location;
 use crate::batch::Batch;
+use crate::embedded::segments::MovedFrame;
 use crate::embedded::write_request::Reply;
 use crate::log::LogId;
 use crate::store::Append;
@@ -36,13 +36,6 @@ pub(super) struct AppendRequest {
     pub(super) batch: Batch,
     pub(super) encoded: Bytes,
     pub(super) reply: Reply<Append>,
-}
-
-pub(super) struct MovedFrame {
-    pub(super) log: LogId,
-    pub(super) number: u64,
-    pub(super) old: Location,
-    pub(super) encoded: Bytes,
 }
 
 /// What is done beside appends.

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use super::frame::{Location, LogPosition};
 use super::recent::{IndexChange, RecentIndex, RecentOperation, row};
 use crate::batch::OperationKey;
 use crate::embedded::engine::{Engine, RowChange};
 use crate::embedded::keyspace::Keyspace;
-use crate::embedded::{keys, record};
+use crate::embedded::segments::{Location, SegmentPosition};
+use crate::embedded::{keys, read, record};
 use crate::error::StoreResult;
 use crate::log::{LogDescriptor, LogId};
 
@@ -61,20 +61,8 @@ impl LogIndex {
     /// The index as the engine has it.
     pub(super) fn open(engine: Arc<Engine>, recent_bytes: usize) -> StoreResult<Self> {
         let snapshot = engine.snapshot();
-        let indexed = snapshot.get(Keyspace::Index, keys::INDEXED)?;
-        let indexed = indexed.map(|bytes| {
-            let location = Location::decode(&bytes);
-            location.ok_or_else(|| record::damaged(keys::INDEXED, "it names no place"))
-        });
-        let start = indexed.transpose()?.map_or(LogPosition::default(), |location| location.at);
-        let mut replaced = BTreeMap::new();
-        let (from, to) = keys::all_segments();
-        for row in snapshot.range(Keyspace::Index, Included(&from), Excluded(&to)) {
-            let (key, bytes) = row?;
-            let segment = keys::segment_of(&key);
-            let segment = segment.ok_or_else(|| record::damaged(&key, "it names no segment"))?;
-            replaced.insert(segment, record::decode_number(&key, &bytes)?);
-        }
+        let start = read::indexed(&snapshot, Keyspace::Index)?;
+        let replaced = read::replaced(&snapshot, Keyspace::Index)?;
         drop(snapshot);
         let recent = Recent { leaving: None, newest: RecentIndex::since(start) };
         Ok(Self {
@@ -87,12 +75,16 @@ impl LogIndex {
     }
 
     /// Up to where the frames are known.
-    pub(super) fn end(&self) -> LogPosition {
+    pub(super) fn end(&self) -> SegmentPosition {
         self.recent.read().newest.end()
     }
 
     /// Takes in frames that end there.
-    pub(super) fn take(&self, changes: impl IntoIterator<Item = IndexChange>, end: LogPosition) {
+    pub(super) fn take(
+        &self,
+        changes: impl IntoIterator<Item = IndexChange>,
+        end: SegmentPosition,
+    ) {
         let mut recent = self.recent.write();
         for change in changes {
             recent.newest.take(change);
@@ -118,7 +110,7 @@ impl LogIndex {
         }
         let key = keys::location(log, number);
         let bytes = self.engine.snapshot().get(Keyspace::Index, &key)?;
-        bytes.map(|bytes| decode_location(&key, &bytes)).transpose()
+        bytes.map(|bytes| record::decode_location(&key, &bytes)).transpose()
     }
 
     /// Where the first batches of a log from a number on are, at most `limit` of them.
@@ -144,7 +136,7 @@ impl LogIndex {
         for row in rows.take(limit) {
             let (key, bytes) = row?;
             let number = number_of_key(&key)?;
-            found.entry(number).or_insert(decode_location(&key, &bytes)?);
+            found.entry(number).or_insert(record::decode_location(&key, &bytes)?);
         }
         Ok(found.into_iter().take(limit).collect())
     }
@@ -169,7 +161,7 @@ impl LogIndex {
         let number = number_of_key(&key)?;
         match recent {
             Some((newest, location)) if number <= newest => Ok(Some((newest, location))),
-            _ => Ok(Some((number, decode_location(&key, &bytes)?))),
+            _ => Ok(Some((number, record::decode_location(&key, &bytes)?))),
         }
     }
 
@@ -359,13 +351,9 @@ impl LogIndex {
 }
 
 /// The row that says up to where the engine's index is complete.
-pub(super) fn indexed(end: LogPosition) -> RowChange {
+pub(super) fn indexed(end: SegmentPosition) -> RowChange {
     let location = Location { at: end, length: 0 };
     row(keys::INDEXED.to_vec(), Some(&location.encode()))
-}
-
-fn decode_location(key: &[u8], bytes: &Bytes) -> StoreResult<Location> {
-    Location::decode(bytes).ok_or_else(|| record::damaged(key, "it names no place"))
 }
 
 fn number_of_key(key: &[u8]) -> StoreResult<u64> {

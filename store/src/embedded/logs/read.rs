@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::files::{ReadFault, SegmentFiles};
-use super::frame::Location;
 use super::index::LogIndex;
 use crate::batch::codec::digest_in;
 use crate::batch::{Batch, BatchOutline, LogEnds, LogEntry, OperationKey};
 use crate::embedded::keys;
+use crate::embedded::segments::{FrameKey, Location, ReadFault, SegmentFiles};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::incarnations::IncarnationSearch;
 use crate::log::{LogDescriptor, LogFilter, LogId, LogName};
@@ -205,15 +204,33 @@ impl LogReader {
     /// The batch that stood at a location a moment ago; it may have been moved.
     fn at(&self, log: LogId, number: u64, mut location: Location) -> StoreResult<Bytes> {
         loop {
-            match self.files.read(location, log, number) {
-                Ok(encoded) => return Ok(encoded),
-                Err(ReadFault::Refused(error)) => return Err(error),
-                Err(ReadFault::SegmentGone) => match self.index.location(log, number)? {
-                    Some(moved) if moved != location => location = moved,
-                    _ => return Err(self.files.damaged(location, log, number)),
-                },
+            if let Some(encoded) = self.read(log, number, location)? {
+                return Ok(encoded);
+            }
+            match self.index.location(log, number)? {
+                Some(moved) if moved != location => location = moved,
+                _ => return Err(self.damaged(log, number, location)),
             }
         }
+    }
+
+    /// The batch at a location; `None` where its segment is gone.
+    pub(super) fn read(
+        &self,
+        log: LogId,
+        number: u64,
+        location: Location,
+    ) -> StoreResult<Option<Bytes>> {
+        match self.files.read(location, FrameKey { id: log.0, number }) {
+            Ok(encoded) => Ok(Some(encoded)),
+            Err(ReadFault::SegmentGone) => Ok(None),
+            Err(ReadFault::Damaged) => Err(self.damaged(log, number, location)),
+            Err(ReadFault::Refused(error)) => Err(error),
+        }
+    }
+
+    pub(super) fn damaged(&self, log: LogId, number: u64, location: Location) -> StoreError {
+        self.files.damaged(location, format_args!("batch {number} of log {log}"))
     }
 }
 

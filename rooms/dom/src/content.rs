@@ -27,7 +27,7 @@ const INLINE_IN_LARGE_SET_MAX_BYTES: usize = 4 << 10;
 const COPIED_MAX_BYTES: usize = 64 << 10;
 
 /// So many chunks of a content are on their way to the store at once.
-const CHUNKS_IN_FLIGHT: usize = 2;
+const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// All bytes of a content.
 pub(crate) async fn load(

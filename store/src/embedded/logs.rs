@@ -158,6 +158,7 @@ fn recover(
         marker,
         tails: HashMap::new(),
         buffer: Vec::new(),
+        last_changes: 0,
         maintenance,
         is_asked: Arc::default(),
         stop: stopped.reason_of_a_thread(),

@@ -28,6 +28,10 @@ use crate::store::Append;
 const GROUP_BYTES: usize = 16 << 20;
 const GROUP_REQUESTS: usize = 4096;
 
+/// After a group of so many changes others are probably waiting for the processor to ask: a sync
+/// for each of them costs more of it than what they wait for.
+const MANY_CHANGES: u32 = 8;
+
 /// Ends of logs that are remembered.
 const TAILS_REMEMBERED: usize = 1 << 16;
 
@@ -43,6 +47,8 @@ pub(super) struct LogWriter {
     pub(super) marker: Marker<2>,
     pub(super) tails: HashMap<LogId, LogTail>,
     pub(super) buffer: Vec<u8>,
+    /// How many changes the last group appended.
+    pub(super) last_changes: u32,
     pub(super) maintenance: mpsc::UnboundedSender<MaintenanceTask>,
     /// Whether the index shall be written behind, and that did not begin yet.
     pub(super) is_asked: Arc<AtomicBool>,
@@ -58,6 +64,7 @@ struct Group {
     /// What has one place already in this group.
     replaced: HashSet<(LogId, u64)>,
     appends: Vec<(Reply<Append>, StoreResult<Append>)>,
+    appended_changes: u32,
     others: Vec<(Reply<()>, StoreResult<()>)>,
 }
 
@@ -70,6 +77,10 @@ impl LogWriter {
         while let Some(first) = held_back.take().or_else(|| requests.blocking_recv()) {
             let mut group = Group::default();
             let mut next = Some(first);
+            if self.last_changes >= MANY_CHANGES {
+                // Whoever is about to ask shall share the sync.
+                std::thread::yield_now();
+            }
             self.forget_tails();
             while let Some(request) = next {
                 match request {
@@ -105,6 +116,7 @@ impl LogWriter {
                 next = if self.is_full(&group) { None } else { requests.try_recv().ok() };
             }
             groups += u64::from(!self.buffer.is_empty());
+            self.last_changes = group.appended_changes;
             if !self.commit(group) {
                 return groups;
             }
@@ -139,6 +151,7 @@ impl LogWriter {
         }
         log_chain::check_follows(log, tail.as_ref(), number, batch)?;
         let location = self.push(log, number, encoded);
+        group.appended_changes += batch.count;
         let kind = ChangeKind::appended(log, batch);
         group.changes.push(IndexChange { log, number, location, kind });
         group.batches.insert((log, number), batch.id);

@@ -21,7 +21,7 @@ impl Default for EmbeddedOptions {
     /// For a gateway, which may take tens of MiB.
     fn default() -> Self {
         Self {
-            cache_bytes: 64 << 20,
+            cache_bytes: 32 << 20,
             memtable_bytes: 16 << 20,
             segment_bytes: 64 << 20,
             open_files: 512,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use vdom_api::dom::grpc::MemoryReads;
+use vdom_api::dom::grpc::fast_path::FastPathService;
 use vdom_core::{Error, ErrorCode, Result};
 use vdom_dom::maintenance::MaintainedStore;
 use vdom_dom::{DocumentRoom, DomMetrics, Quotas, Retention, RoomBounds};
@@ -125,8 +127,17 @@ pub async fn start(config: GatewayConfig, environment: Environment) -> Result<Ga
         metrics: Some(metrics.requests()),
         ..ServeSettings::default()
     };
+    let usual = RequestService::new(grpc_routes, context.clone());
+    let grpc = if store.guarantees().shared {
+        // A read asks the store whether it is current.
+        Server::start(grpc, usual, settings.clone())
+    } else {
+        let path = usual.path().clone();
+        let reads = FastPathService::new(MemoryReads::new(room.clone()), path, usual);
+        Server::start(grpc, reads, settings.clone())
+    };
     let servers = vec![
-        Server::start(grpc, RequestService::new(grpc_routes, context.clone()), settings.clone()),
+        grpc,
         Server::start(http, RequestService::new(http_routes, context), settings.clone()),
     ];
     // Plain text, without the path of requests: for probes and scrapers.

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
+use vdom_api::dom::grpc::fast_path::FastPathService;
 use vdom_api::dom::grpc::{Compression, web};
 use vdom_api::dom::rest;
 use vdom_core::{Error, Result};
@@ -21,8 +22,8 @@ use vdom_edge::serve::{Bind, Listener, RequestContext, RequestService, ServeSett
 
 use crate::branch::StalenessPolicy;
 use crate::branches::BranchSettings;
+use crate::cached_reads::CachedReads;
 use crate::config::SidecarConfig;
-use crate::fast_path::{FastPath, FastPathService};
 use crate::identity::OwnIdentity;
 use crate::observe::{self, Health};
 use crate::sidecar::{Sidecar, SidecarSettings};
@@ -110,7 +111,8 @@ pub async fn start(config: SidecarConfig, environment: Environment) -> Result<Ru
     };
     let way = |transport| {
         let usual = RequestService::new(routes.clone(), context(transport));
-        FastPathService::new(FastPath::new(sidecar.clone(), usual.path().clone()), usual)
+        let path = usual.path().clone();
+        FastPathService::new(CachedReads::new(sidecar.clone()), path, usual)
     };
     let services = || Services { tcp: way("tcp"), unix: way("unix"), settings: serve.clone() };
     let workers =

@@ -9,7 +9,7 @@
 //! | `cache`, `apply` | nodes in memory, and what a change does to them |
 //! | `follow` | keeps a branch true by its changes |
 //! | `upstream`, `identity` | the gateway, and who the sidecar is to it |
-//! | `fast_path` | the shortest way to a cached node |
+//! | `cached_reads` | the shortest way to a cached node |
 //! | `workers` | one serving thread per core |
 //! | `observe` | readiness and metrics |
 
@@ -21,10 +21,10 @@ mod authorize;
 mod branch;
 mod branches;
 mod cache;
+mod cached_reads;
 pub mod config;
 #[cfg(test)]
 mod fake_gateway;
-mod fast_path;
 #[cfg(test)]
 mod fixtures;
 mod follow;

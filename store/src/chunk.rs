@@ -53,8 +53,12 @@ impl Chunk {
         self.bytes
     }
 
-    /// Refuses what is too large for any store.
-    pub(crate) fn check(&self) -> StoreResult<()> {
+    /// Refuses what is too large for any store, and a realm that cannot be.
+    pub(crate) fn check(&self, realm: &str) -> StoreResult<()> {
+        if realm.len() > REALM_MAX_BYTES || realm.contains('\0') {
+            let what = "the realm of a chunk has a zero byte, or more than 1,024";
+            return Err(StoreError::new(StoreErrorKind::Invalid, what));
+        }
         if self.bytes.len() <= CHUNK_MAX_BYTES {
             return Ok(());
         }
@@ -80,6 +84,9 @@ pub struct StoredChunk {
 
 /// The largest chunk; a larger content takes several.
 pub const CHUNK_MAX_BYTES: usize = 8 << 20;
+
+/// The longest name of a realm that has chunks.
+pub(crate) const REALM_MAX_BYTES: usize = 1 << 10;
 
 /// The uploads that alone hold a chunk: nobody else has put it since the first of them made it.
 /// Its stored form is the ids in a row.

@@ -154,6 +154,7 @@ macro_rules! conformance_suite {
                 chunks_come_back
                 chunks_belong_to_a_realm
                 a_chunk_above_the_limit_is_refused
+                realms_that_cannot_have_chunks_are_refused
                 staged_chunks_go_with_the_last_upload_that_holds_them
                 staged_chunks_that_somebody_puts_stay
                 staged_chunks_that_were_collected_are_held_anew

@@ -1,7 +1,7 @@
 //! The embedded backend: one process, one disk, one fsync for all who wait.
 //!
-//! Batches are appended to segments by one thread, everything else is written to the engine by
-//! another; reads go to either at once. Point reads are made where they are asked for, scans on
+//! Batches are appended to segments by one thread; chunks to segments of their own, and rows to the
+//! engine, by another. Reads go to either at once. Point reads are made where they are asked for, scans on
 //! the blocking pool.
 
 mod chunks;
@@ -65,7 +65,7 @@ const POINT_READS_IN_PLACE: usize = 64;
 /// So many rows are cleared by one write.
 const CLEARED_AT_ONCE: usize = 8_192;
 
-/// Once so many chunks are removed, the engine is told to give their room back.
+/// Once so many chunks are removed, their room is given back.
 const CHUNKS_RECLAIMED_AT_ONCE: u64 = 32;
 
 /// A store in a directory that belongs to this process alone.
@@ -385,14 +385,14 @@ impl Store for EmbeddedStore {
 
     async fn put_chunk(&self, realm: &str, chunk: Chunk) -> StoreResult<()> {
         let open = self.writable()?;
-        chunk.check()?;
+        chunk.check(realm)?;
         let realm = realm.to_owned();
         open.committer.submit(|reply| WriteRequest::Chunk { realm, chunk, reply }).await
     }
 
     async fn stage_chunk(&self, realm: &str, chunk: Chunk, upload: UploadId) -> StoreResult<()> {
         let open = self.writable()?;
-        chunk.check()?;
+        chunk.check(realm)?;
         let realm = realm.to_owned();
         let ask = |reply| WriteRequest::StageChunk { realm, chunk, upload, reply };
         open.committer.submit(ask).await
@@ -448,9 +448,13 @@ impl Store for EmbeddedStore {
     async fn reclaim(&self) -> StoreResult<()> {
         // The engine first: it gives room back and needs none.
         self.run_blocking(|open| open.engine.reclaim()).await?;
-        self.run_blocking(|open| open.chunks.reclaim_on_request(&open.directory, &open.committer))
-            .await?;
-        self.opened()?.logs.reclaim().await
+        let chunks = self.run_blocking(|open| {
+            let _one = open.removed_chunks.reclaiming.lock();
+            open.chunks.reclaim_on_request(&open.directory, &open.committer)
+        });
+        let chunks = chunks.await;
+        // Whether or not the chunks have room to give.
+        self.opened()?.logs.reclaim().await.and(chunks)
     }
 
     async fn close(&self) -> StoreResult<()> {

@@ -315,14 +315,14 @@ impl Store for MemoryStore {
 
     async fn put_chunk(&self, realm: &str, chunk: Chunk) -> StoreResult<()> {
         let content = self.connected()?;
-        chunk.check()?;
+        chunk.check(realm)?;
         content.state.lock().put_chunk(realm, chunk, touched_at_ms());
         Ok(())
     }
 
     async fn stage_chunk(&self, realm: &str, chunk: Chunk, upload: UploadId) -> StoreResult<()> {
         let content = self.connected()?;
-        chunk.check()?;
+        chunk.check(realm)?;
         content.state.lock().stage_chunk(realm, chunk, upload, touched_at_ms());
         Ok(())
     }

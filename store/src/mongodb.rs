@@ -159,12 +159,12 @@ impl Store for MongoStore {
     }
 
     async fn put_chunk(&self, realm: &str, chunk: Chunk) -> StoreResult<()> {
-        chunk.check()?;
+        chunk.check(realm)?;
         self.write_chunk(realm, chunk).await
     }
 
     async fn stage_chunk(&self, realm: &str, chunk: Chunk, upload: UploadId) -> StoreResult<()> {
-        chunk.check()?;
+        chunk.check(realm)?;
         self.write_staged_chunk(realm, chunk, upload).await
     }
 

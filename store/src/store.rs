@@ -163,7 +163,8 @@ pub trait Store: Send + Sync + 'static {
     /// Stores a chunk, or touches it; durable when it answers.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Invalid`] above [`CHUNK_MAX_BYTES`] or under a wrong name.
+    /// [`StoreErrorKind::Invalid`] above [`CHUNK_MAX_BYTES`], or for a realm with a zero byte or
+    /// more than 1,024.
     async fn put_chunk(&self, realm: &str, chunk: Chunk) -> StoreResult<()>;
 
     /// Stores or touches a chunk for an upload that may come to nothing; durable when it

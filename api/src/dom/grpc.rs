@@ -4,7 +4,9 @@ mod call;
 pub mod change_set;
 mod compression;
 mod event_encoding;
+pub mod fast_path;
 mod library_refusal;
+mod memory_reads;
 pub mod protobuf;
 mod server;
 mod service;
@@ -12,6 +14,7 @@ mod subscription;
 pub mod web;
 
 pub use compression::Compression;
+pub use memory_reads::MemoryReads;
 pub use server::{DocumentServer, document_server};
 
 #[cfg(test)]

@@ -35,6 +35,18 @@ pub async fn chunks_belong_to_a_realm(subject: &mut dyn Subject) -> Outcome {
     Outcome::Passed
 }
 
+pub async fn realms_that_cannot_have_chunks_are_refused(subject: &mut dyn Subject) -> Outcome {
+    let store = subject.store();
+    let chunk = Chunk::of(Bytes::from_static(b"x"));
+    let long = "r".repeat(1025);
+    for realm in ["a\0b", "\0", &long] {
+        assert_kind(store.put_chunk(realm, chunk.clone()).await, StoreErrorKind::Invalid);
+        let staged = store.stage_chunk(realm, chunk.clone(), upload(1)).await;
+        assert_kind(staged, StoreErrorKind::Invalid);
+    }
+    Outcome::Passed
+}
+
 pub async fn a_chunk_above_the_limit_is_refused(subject: &mut dyn Subject) -> Outcome {
     let store = subject.store();
     let large = Chunk::of(Bytes::from(vec![1; CHUNK_MAX_BYTES + 1]));

@@ -29,15 +29,12 @@ use super::segments::{
     SegmentPosition,
 };
 use super::{keys, read, record};
-use crate::chunk::{CHUNK_MAX_BYTES, ChunkId, touched_at_ms};
+use crate::chunk::{CHUNK_MAX_BYTES, ChunkId, REALM_MAX_BYTES, touched_at_ms};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
-
-/// What a frame holds besides the bytes of its chunk.
-const REALM_MAX_BYTES: usize = 1 << 16;
 
 /// Where the chunks of a store are.
 pub(super) fn folder(directory: &Path, options: &EmbeddedOptions) -> SegmentFolder {
-    let frame_max_bytes = (CHUNK_MAX_BYTES + REALM_MAX_BYTES) as u32;
+    let frame_max_bytes = (CHUNK_MAX_BYTES + REALM_MAX_BYTES + 1) as u32;
     let (path, segment_bytes) = (directory.join("chunks"), options.segment_bytes);
     SegmentFolder::new(path, "chunks", segment_bytes, segment_bytes / 64, frame_max_bytes)
 }
@@ -134,9 +131,12 @@ impl FrameIndex for ChunkSegments {
         let mut rows = vec![(keys::INDEXED.to_vec(), Some(indexed(location.end()).to_vec()))];
         if old.is_none_or(|old| old.at < at) {
             rows.push((keys::chunk(realm, id), Some(location.encode().to_vec())));
-            // When that was, is gone with its row: it is kept as if it was now.
+            // When that was, is gone with its row: it is kept as if it was now, and stays. What an
+            // older row says of uploads, or holds itself, was removed before this was put.
             let touched = touched_at_ms().to_be_bytes().to_vec();
             rows.push((keys::touched(realm, id), Some(touched)));
+            rows.push((keys::holders(realm, id), None));
+            rows.push((keys::inline_chunk(realm, id), None));
             if let Some(old) = old {
                 let mut known = self.known.lock();
                 let replaced = known.replaced.entry(old.at.segment).or_default();
@@ -145,10 +145,13 @@ impl FrameIndex for ChunkSegments {
             }
         }
         self.write(rows)?;
-        self.set_end(location.end())
+        self.known.lock().end = location.end();
+        Ok(())
     }
 
     fn set_end(&self, end: SegmentPosition) -> StoreResult<()> {
+        // A segment before the end may be removed, so the engine must not look for it any more.
+        self.write(vec![(keys::INDEXED.to_vec(), Some(indexed(end).to_vec()))])?;
         self.known.lock().end = end;
         Ok(())
     }
@@ -161,7 +164,7 @@ fn key(id: ChunkId) -> FrameKey {
 
 /// The realm in what the frame of a chunk holds.
 pub(super) fn realm_of(body: &[u8]) -> StoreResult<&str> {
-    let end = body.iter().take(REALM_MAX_BYTES).position(|byte| *byte == 0);
+    let end = body.iter().take(REALM_MAX_BYTES + 1).position(|byte| *byte == 0);
     let realm = end.and_then(|end| std::str::from_utf8(&body[..end]).ok());
     realm.ok_or_else(|| {
         let what = "the store is damaged: a frame names no realm; restore it from a backup";

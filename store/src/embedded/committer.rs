@@ -127,13 +127,13 @@ impl CommitterThread {
         let segments = Arc::clone(self.chunks.segments());
         let (rows, replies) = group.into_rows(number, |segment| segments.replaced(segment));
         let written = appended.and_then(|()| {
+            self.chunks.take_note(&replaced);
             if rows.is_empty() {
                 return Ok(());
             }
             self.engine.write(rows, !durable.is_empty()).map_err(|error| error.to_string())
         });
         let marked = written.and_then(|()| {
-            self.chunks.committed(&replaced);
             self.group = number;
             if durable.is_empty() {
                 return Ok(());

@@ -9,9 +9,10 @@ pub struct EmbeddedOptions {
     /// five times that. A store keeps what it was created with. The newest entries of the logs'
     /// index take up to 1¼ times as much besides.
     pub memtable_bytes: u64,
-    /// How long the files become that logs are appended to, in bytes; at most 2 GiB.
+    /// How long the files become that logs and chunks are appended to, in bytes; at most 2 GiB.
     pub segment_bytes: u64,
-    /// How many files of the engine stay open, at least 10; of the logs, a quarter of that.
+    /// How many files of the engine stay open, at least 10; of the logs a quarter of that, of
+    /// the chunks an eighth.
     pub open_files: usize,
     /// Writes are refused while the disk has less room than this, in bytes.
     pub min_free_bytes: u64,

@@ -77,8 +77,13 @@ impl SegmentFolder {
 
     /// Whether any frame was acknowledged in it; false where it is not there.
     pub(super) fn holds_frames(&self, directory: &Path) -> StoreResult<bool> {
-        let failed = |error| unavailable(directory, "cannot read the segments of", &error);
-        if !self.marker().try_exists().map_err(failed)? {
+        let segments = match self.segments() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            segments => segments
+                .map_err(|error| unavailable(directory, "cannot read the segments of", &error))?,
+        };
+        // Without them its marker may be half made.
+        if segments.is_empty() {
             return Ok(false);
         }
         let values = Marker::<2>::open(directory, &self.marker())?.values;

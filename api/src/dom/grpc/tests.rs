@@ -23,6 +23,7 @@ use vdom_proto::v1::memory_gateway_client::MemoryGatewayClient;
 use vdom_proto::v1::memory_gateway_server::MemoryGateway;
 use vdom_proto::v1::write_diffs_chunk::Chunk;
 
+use super::fast_path::FastPathService;
 use super::*;
 use crate::dom::convert::decode;
 use crate::dom::fake::{ENDLESS_PATH, EPOCH, FakeDocumentService, caller};
@@ -68,7 +69,9 @@ impl Door {
             draining: CancellationToken::new(),
         };
         let routes = Routes::new(document_server(Arc::clone(&dom), Compression::WhereAccepted));
-        let service = RequestService::new(routes.prepare().into_axum_router(), context);
+        let usual = RequestService::new(routes.prepare().into_axum_router(), context);
+        let (reads, path) = (MemoryReads::new(Arc::clone(&dom)), usual.path().clone());
+        let service = FastPathService::new(reads, path, usual);
         let address = "127.0.0.1:0".parse().expect("an address");
         let listener =
             Listener::bind(&Bind::Tcp { address, reuse_port: false }).await.expect("a listener");

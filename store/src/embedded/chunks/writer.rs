@@ -8,7 +8,7 @@ use crate::embedded::directory::Directory;
 use crate::embedded::engine::Engine;
 use crate::embedded::marker::Marker;
 use crate::embedded::options::EmbeddedOptions;
-use crate::embedded::segments::{ActiveSegment, Recovered, Recovery, SegmentPosition};
+use crate::embedded::segments::{ActiveSegment, FrameIndex, Recovered, Recovery, SegmentPosition};
 use crate::error::StoreResult;
 
 /// The segment that chunks are appended to, and what it belongs to.
@@ -55,8 +55,9 @@ impl ChunkWriter {
         self.marker.set([u64::from(segment), u64::from(offset)])
     }
 
-    /// Takes note of a group whose rows the engine has. `replaced`: in bytes, by segment.
-    pub(in crate::embedded) fn committed(&mut self, replaced: &[(u32, u64)]) {
+    /// Takes note of what a group appended and, in bytes, replaced by segment; before the engine
+    /// shows it, and others remove what nothing is looked for in.
+    pub(in crate::embedded) fn take_note(&mut self, replaced: &[(u32, u64)]) {
         let mut known = self.segments.known.lock();
         for (segment, bytes) in replaced {
             *known.replaced.entry(*segment).or_default() += bytes;
@@ -77,8 +78,7 @@ impl ChunkWriter {
         self.segments.engine.sync().map_err(io::Error::other)?;
         self.active.seal()?;
         self.active = ActiveSegment::create(&self.segments.folder, self.active.number + 1)?;
-        self.segments.known.lock().end = self.active.end();
-        Ok(())
+        self.segments.set_end(self.active.end()).map_err(io::Error::other)
     }
 
     /// Makes last what was noted beside the frames, too.

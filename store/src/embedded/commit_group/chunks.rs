@@ -139,15 +139,15 @@ impl CommitGroup {
         realm: &str,
         id: ChunkId,
     ) -> StoreResult<()> {
-        let location = self.chunk_location(snapshot, realm, id)?;
-        let row = match location {
-            Some(location) => {
-                self.chunks.replace(location);
-                keys::chunk(realm, id)
-            }
-            None => keys::inline_chunk(realm, id),
-        };
-        for key in [row, keys::touched(realm, id), keys::holders(realm, id)] {
+        let inline = keys::inline_chunk(realm, id);
+        if self.stored(snapshot, Keyspace::Chunks, &inline)?.is_some() {
+            self.stage(Keyspace::Chunks, inline, None);
+        }
+        if let Some(location) = self.chunk_location(snapshot, realm, id)? {
+            self.chunks.replace(location);
+            self.stage(Keyspace::Chunks, keys::chunk(realm, id), None);
+        }
+        for key in [keys::touched(realm, id), keys::holders(realm, id)] {
             self.stage(Keyspace::Chunks, key, None);
         }
         Ok(())

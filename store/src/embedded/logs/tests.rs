@@ -263,7 +263,6 @@ impl Chain {
     }
 }
 
-/// Numbers by seed.
 /// The thread that appends, before it runs.
 struct Parts {
     directory: TempDir,

@@ -58,7 +58,11 @@ pub(in crate::embedded) fn remove(
     let failed =
         |error: io::Error| errors::unavailable(directory, "cannot give back room of", &error);
     let path = folder.segment(segment);
-    let bytes = fs::metadata(&path).map_err(failed)?.len();
+    let bytes = match fs::metadata(&path) {
+        // A removal before this one could not tell.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        metadata => metadata.map_err(failed)?.len(),
+    };
     if replaced * part < bytes {
         return Ok(false);
     }

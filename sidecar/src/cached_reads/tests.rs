@@ -1,16 +1,23 @@
 //! The prepared answers of the fast path, beside those of the ordinary one.
 
+use std::convert::Infallible;
+
 use axum::Router;
 use http_body_util::{BodyExt, Full};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+use vdom_api::dom::grpc::fast_path::{
+    FRAME_HEAD_BYTES, FastPathBody, FastPathService, PATH, RewindBody,
+};
 use vdom_edge::observe::Metrics;
-use vdom_edge::serve::RequestService;
+use vdom_edge::serve::{RequestPath, RequestService};
 use vdom_edge::token::TokenVerifier;
 use vdom_proto::v1 as wire;
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, Version};
+use http_body::{Body, Frame};
 use std::time::Duration;
 use vdom_edge::serve::RequestContext;
 
@@ -80,16 +87,17 @@ impl Setup {
         RequestService::new(routes, self.context.clone())
     }
 
-    fn fast(&self) -> FastPath {
-        FastPath::new(self.sidecar.clone(), RequestPath::new(self.context.clone()))
+    /// The fast path before another way.
+    fn before<S>(&self, usual: S) -> FastPathService<CachedReads, S> {
+        let path = RequestPath::new(self.context.clone());
+        FastPathService::new(CachedReads::new(self.sidecar.clone()), path, usual)
     }
 
     /// The answer of the fast path, which must have given it itself, and the one
     /// of the usual way.
     async fn both(&self, request: &wire::ReadSnapshotRequest) -> [wire::ReadSnapshotResponse; 2] {
-        let hot =
-            FastPathService::new(self.fast(), self.usual()).oneshot(http(request)).await.unwrap();
-        assert!(matches!(hot.body(), FastPathBody::Prepared(_)), "the fast path gives way");
+        let hot = self.before(self.usual()).oneshot(http(request)).await.unwrap();
+        assert!(matches!(hot.body(), FastPathBody::Ready(_)), "the fast path gives way");
         let usual = self.usual().oneshot(http(request)).await.unwrap();
         assert_eq!(hot.status(), usual.status());
         assert_eq!(hot.headers()[CONTENT_TYPE], usual.headers()[CONTENT_TYPE]);
@@ -117,7 +125,9 @@ where
     let collected = response.into_body().collect().await.unwrap();
     assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
     let framed = collected.to_bytes();
-    wire::ReadSnapshotResponse::decode(message(&framed).unwrap()).unwrap()
+    let (head, message) = framed.split_first_chunk::<FRAME_HEAD_BYTES>().unwrap();
+    assert_eq!(head[1..], (message.len() as u32).to_be_bytes());
+    wire::ReadSnapshotResponse::decode(message).unwrap()
 }
 
 fn by_path(at_path: &str) -> wire::ReadSnapshotRequest {
@@ -165,7 +175,7 @@ async fn what_memory_does_not_have_goes_the_usual_way_with_every_byte() {
     setup.keep(1, "a", b"text");
     let compressed = {
         let mut request = http(&by_path("a"));
-        request.headers_mut().insert(GRPC_ENCODING, HeaderValue::from_static("gzip"));
+        request.headers_mut().insert("grpc-encoding", HeaderValue::from_static("gzip"));
         request
     };
     let signed = {
@@ -192,7 +202,7 @@ async fn what_memory_does_not_have_goes_the_usual_way_with_every_byte() {
         let echo = tower::service_fn(|request: Request<RewindBody<Full<Bytes>>>| {
             Box::pin(async move { Ok::<_, Infallible>(Response::new(request.into_body())) })
         });
-        let answer = FastPathService::new(setup.fast(), echo).oneshot(request).await.unwrap();
+        let answer = setup.before(echo).oneshot(request).await.unwrap();
         let FastPathBody::Usual(body) = answer.into_body() else { panic!("request {number}") };
         assert_eq!(body.collect().await.unwrap().to_bytes(), sent, "request {number}");
     }
@@ -210,8 +220,8 @@ async fn a_request_that_comes_in_pieces_is_read_all_the_same() {
             .collect::<Vec<_>>(),
     );
     let request = http(&by_path("a")).map(|_| http_body_util::StreamBody::new(pieces));
-    let answer = FastPathService::new(setup.fast(), setup.usual()).oneshot(request).await.unwrap();
-    assert!(matches!(answer.body(), FastPathBody::Prepared(_)));
+    let answer = setup.before(setup.usual()).oneshot(request).await.unwrap();
+    assert!(matches!(answer.body(), FastPathBody::Ready(_)));
     assert_eq!(decoded(answer).await.content, "text");
 }
 
@@ -236,7 +246,7 @@ async fn an_answer_by_id_is_the_one_by_path() {
 #[test]
 fn the_call_is_named_as_it_is_on_the_usual_way() {
     let label = vdom_api::route_labels().iter().find_map(|label| label(PATH));
-    assert_eq!(label, Some(CALL));
+    assert_eq!(label, Some("ReadSnapshot"));
 }
 
 #[tokio::test]
@@ -248,9 +258,9 @@ async fn an_answer_of_the_fast_path_names_the_request_as_its_caller_did() {
         if let Some(id) = id {
             request.headers_mut().insert("x-request-id", HeaderValue::from_static(id));
         }
-        let answer = FastPathService::new(setup.fast(), setup.usual()).oneshot(request).await;
+        let answer = setup.before(setup.usual()).oneshot(request).await;
         let answer = answer.unwrap();
-        assert!(matches!(answer.body(), FastPathBody::Prepared(_)));
+        assert!(matches!(answer.body(), FastPathBody::Ready(_)));
         answer.headers().get("x-request-id").map(|id| id.to_str().unwrap().to_owned())
     };
     assert_eq!(ask(None).await, None, "nobody has seen it");
@@ -263,7 +273,7 @@ async fn a_deadline_that_cannot_be_read_is_refused_on_the_usual_way() {
     setup.keep(1, "a", b"text");
     let mut request = http(&by_path("a"));
     request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("soon"));
-    let answer = FastPathService::new(setup.fast(), setup.usual()).oneshot(request).await.unwrap();
+    let answer = setup.before(setup.usual()).oneshot(request).await.unwrap();
     assert!(matches!(answer.body(), FastPathBody::Usual(_)));
     assert_eq!(answer.headers()["grpc-status"], "3", "INVALID_ARGUMENT");
 }

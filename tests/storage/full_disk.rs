@@ -19,9 +19,9 @@ const WATERMARK_BYTES: u64 = 256 << 20;
 const ROOM_BYTES: u64 = 12 << 20;
 const CONTENT_BYTES: usize = 256 << 10;
 
-/// How often the disk is filled up behind the store's back: it looks twice a second, and
-/// may look just then.
-const TRIES: u64 = 100;
+/// How often the disk is filled up behind the store's back at most: it looks twice a second, and
+/// may look just then; and what it writes mostly has its place on the disk already.
+const TRIES: u64 = 1_000;
 
 /// A file system in memory, seen by the commands that run [`SmallDisk::within`] alone.
 struct SmallDisk {

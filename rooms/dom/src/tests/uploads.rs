@@ -311,7 +311,8 @@ async fn a_caller_has_only_so_much_staged_at_a_time() {
         let refused = refused.expect_err("too much at a time");
         is_beyond(&refused, "limits.max_staged_bytes_per_caller");
         assert!(refused.message.contains("`anna`"), "{refused}");
-        assert!(taken.load(Ordering::Relaxed) < 5);
+        // No more of the 60 pieces than were on their way.
+        assert!(taken.load(Ordering::Relaxed) < 10);
         // Somebody else is not concerned, and small writes stage nothing.
         let others = room.write_content(&ben, content("other"), whole(5)).await;
         assert!(matches!(others, Ok(WriteOutcome::Written(_))), "{others:?}");

@@ -128,7 +128,7 @@ impl FrameIndex for ChunkSegments {
         let (realm, id) = (realm_of(&body)?, ChunkId(head.key.id));
         let location = Location { at, length: head.length };
         let old = read::chunk_location(&self.engine.snapshot(), realm, id)?;
-        let mut rows = vec![(keys::INDEXED.to_vec(), Some(indexed(location.end()).to_vec()))];
+        let mut rows = vec![(keys::INDEXED.to_vec(), Some(location.end().encode().to_vec()))];
         if old.is_none_or(|old| old.at < at) {
             rows.push((keys::chunk(realm, id), Some(location.encode().to_vec())));
             // When that was, is gone with its row: it is kept as if it was now, and stays. What an
@@ -151,7 +151,7 @@ impl FrameIndex for ChunkSegments {
 
     fn set_end(&self, end: SegmentPosition) -> StoreResult<()> {
         // A segment before the end may be removed, so the engine must not look for it any more.
-        self.write(vec![(keys::INDEXED.to_vec(), Some(indexed(end).to_vec()))])?;
+        self.write(vec![(keys::INDEXED.to_vec(), Some(end.encode().to_vec()))])?;
         self.known.lock().end = end;
         Ok(())
     }
@@ -170,9 +170,4 @@ pub(super) fn realm_of(body: &[u8]) -> StoreResult<&str> {
         let what = "the store is damaged: a frame names no realm; restore it from a backup";
         StoreError::new(StoreErrorKind::Damaged, what)
     })
-}
-
-/// The value of the row that says up to where the segments are known.
-fn indexed(end: SegmentPosition) -> [u8; 12] {
-    Location { at: end, length: 0 }.encode()
 }

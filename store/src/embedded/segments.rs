@@ -77,11 +77,9 @@ impl SegmentFolder {
 
     /// Whether any frame was acknowledged in it; false where it is not there.
     pub(super) fn holds_frames(&self, directory: &Path) -> StoreResult<bool> {
-        let segments = match self.segments() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            segments => segments
-                .map_err(|error| unavailable(directory, "cannot read the segments of", &error))?,
-        };
+        let segments = self
+            .segments()
+            .map_err(|error| unavailable(directory, "cannot read the segments of", &error))?;
         // Without them its marker may be half made.
         if segments.is_empty() {
             return Ok(false);
@@ -103,10 +101,14 @@ impl SegmentFolder {
         self.path.join(format!("{number:010}.segment"))
     }
 
-    /// The segments in it, in ascending order.
+    /// The segments in it, in ascending order; none where the folder is not there.
     pub(super) fn segments(&self) -> io::Result<Vec<u32>> {
         let mut segments = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(segments),
+            entries => entries?,
+        };
+        for entry in entries {
             let name = entry?.file_name();
             let number = name.to_str().and_then(|name| name.strip_suffix(".segment"));
             segments.extend(number.and_then(|number| number.parse::<u32>().ok()));

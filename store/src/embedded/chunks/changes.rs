@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{indexed, key};
+use super::key;
 use crate::chunk::Chunk;
 use crate::embedded::keys;
 use crate::embedded::segments::{Location, MovedFrame, SegmentPosition, frame_head};
@@ -69,7 +69,7 @@ impl ChunkChanges {
         before: impl Fn(u32) -> u64,
     ) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         let is_appended = !self.parts.is_empty();
-        let end = is_appended.then(|| (keys::INDEXED.to_vec(), indexed(self.end).to_vec()));
+        let end = is_appended.then(|| (keys::INDEXED.to_vec(), self.end.encode().to_vec()));
         let replaced = self.replaced.into_iter().map(move |(segment, bytes)| {
             (keys::segment(segment), (before(segment) + bytes).to_be_bytes().to_vec())
         });

@@ -352,8 +352,7 @@ impl LogIndex {
 
 /// The row that says up to where the engine's index is complete.
 pub(super) fn indexed(end: SegmentPosition) -> RowChange {
-    let location = Location { at: end, length: 0 };
-    row(keys::INDEXED.to_vec(), Some(&location.encode()))
+    row(keys::INDEXED.to_vec(), Some(&end.encode()))
 }
 
 fn number_of_key(key: &[u8]) -> StoreResult<u64> {

@@ -27,6 +27,13 @@ pub(in crate::embedded) struct SegmentPosition {
     pub(in crate::embedded) offset: u32,
 }
 
+impl SegmentPosition {
+    /// The stored form: that of a location without a length.
+    pub(in crate::embedded) fn encode(self) -> [u8; 12] {
+        Location { at: self, length: 0 }.encode()
+    }
+}
+
 /// What a frame is known by: two that hold the same have the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::embedded) struct FrameKey {

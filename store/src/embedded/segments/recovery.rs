@@ -28,10 +28,7 @@ impl SegmentFolder {
     pub(in crate::embedded) fn renew_last(&self, directory: &Path) -> StoreResult<()> {
         let what = format!("cannot sync the segments of the {} of", self.of);
         let failed = |error| unavailable(directory, &what, &error);
-        let segments = match self.segments() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            segments => segments.map_err(failed)?,
-        };
+        let segments = self.segments().map_err(failed)?;
         let Some(last) = segments.last() else { return Ok(()) };
         let path = self.segment(*last);
         let end = File::open(&path).and_then(|file| torn_end::end_of_contents(&file, 0));

@@ -17,11 +17,13 @@ mod documents;
 mod errors;
 mod forward_write;
 mod handle;
+mod linearizable_reads;
 mod logs;
 mod staged_chunks;
 mod views;
 
 use std::future::IntoFuture;
+use std::sync::atomic::Ordering;
 
 use ::mongodb::bson::doc;
 use async_trait::async_trait;
@@ -42,7 +44,14 @@ use crate::view::{PathRange, View, ViewKind, ViewWrite, Watermark};
 #[async_trait]
 impl Store for MongoStore {
     fn guarantees(&self) -> Guarantees {
-        self.guarantees.clone()
+        let mut guarantees = self.guarantees.clone();
+        if self.linearizable.are_refused() {
+            guarantees.warnings.push(connect::NO_LINEARIZABLE_READS.to_owned());
+        }
+        if !self.stream_is_open.load(Ordering::Relaxed) {
+            guarantees.warnings.push(connect::NO_CHANGE_STREAM.to_owned());
+        }
+        guarantees
     }
 
     async fn append(&self, log: LogId, number: u64, batch: &Batch) -> StoreResult<Append> {
@@ -210,9 +219,7 @@ impl Store for MongoStore {
     }
 
     async fn close(&self) -> StoreResult<()> {
-        if let Some(watching) = &self.watching {
-            watching.abort();
-        }
+        self.watching.abort();
         let client = self.client.clone();
         self.boundary
             .within("close", async move {

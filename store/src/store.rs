@@ -44,7 +44,7 @@ pub struct Guarantees {
 /// What else a call may answer stands at the call.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// What this store guarantees for as long as it is open.
+    /// What this store guarantees now.
     fn guarantees(&self) -> Guarantees;
 
     /// Puts `batch` at `number` of `log` if nothing stands there. Answers

@@ -118,6 +118,55 @@ async fn error_codes_say_what_became_of_an_append() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_no_primary_any_more_is_asked_again() {
+    let name = "a_server_that_is_no_primary_any_more_is_asked_again";
+    let server = server_or_skip!("a_server_that_is_no_primary_any_more_is_asked_again");
+    let Some(address) = server.address() else {
+        return vdom_testkit::skipped(name, "another server");
+    };
+    let proxy = Proxy::start(address).await.unwrap();
+    let store = connect(&proxy.uri(), options()).await;
+    let mut previous = [0; 32];
+    for (number, code) in [(1, 10107), (2, 13435)] {
+        let batch = batch(number, previous);
+        proxy.trouble_next_insert(Trouble::refused(code));
+        assert_eq!(store.append(log(), number, &batch).await.unwrap(), Append::Committed);
+        previous = batch.digest();
+    }
+    assert_eq!(store.last(log()).await.unwrap().unwrap().number, 2);
+}
+
+#[tokio::test]
+async fn only_a_server_without_linearizable_reads_is_read_plainly() {
+    let name = "only_a_server_without_linearizable_reads_is_read_plainly";
+    let server = server_or_skip!("only_a_server_without_linearizable_reads_is_read_plainly");
+    let Some(address) = server.address() else {
+        return vdom_testkit::skipped(name, "another server");
+    };
+    let proxy = Proxy::start(address).await.unwrap();
+    // An election while it connects says nothing of the server.
+    proxy.answer_linearizable_reads(Some(189));
+    let store = connect(&proxy.uri(), options()).await;
+    let is_warned = || {
+        let warnings = store.guarantees().warnings;
+        warnings.iter().any(|warning| warning.contains("cannot read linearizably"))
+    };
+    let error = store.confirm(log(), 0).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
+    assert!(!is_warned());
+    proxy.answer_linearizable_reads(None);
+    assert!(store.confirm(log(), 0).await.unwrap());
+    assert_eq!(proxy.linearizable_reads_answered(), 1);
+    // Not a replica set: a plain read is all that there is, and everyone is told.
+    proxy.answer_linearizable_reads(Some(123));
+    assert!(store.confirm(log(), 0).await.unwrap());
+    assert!(is_warned());
+    proxy.answer_linearizable_reads(None);
+    assert!(store.confirm(log(), 0).await.unwrap());
+    assert_eq!(proxy.linearizable_reads_answered(), 1, "it is not asked again at once");
+}
+
+#[tokio::test]
 async fn a_duplicate_that_rolls_back_is_no_loss() {
     let server = server_or_skip!("a_duplicate_that_rolls_back_is_no_loss");
     let Some(address) = server.address() else {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mongodb::bson::{Document, doc};
 use parking_lot::Mutex;
@@ -13,6 +14,9 @@ use tokio::task::JoinHandle;
 
 const HEADER_BYTES: usize = 16;
 const OP_MSG: i32 = 2013;
+
+/// A text in a message, with its length before it and a zero byte after it.
+const LINEARIZABLE: &[u8] = b"\x0d\0\0\0linearizable\0";
 
 /// What happens to an insert.
 #[derive(Clone, Debug)]
@@ -41,6 +45,9 @@ pub(super) struct Proxy {
 struct Shared {
     server: String,
     next_insert: Mutex<Option<Trouble>>,
+    /// The code that linearizable reads are refused with.
+    linearizable: Mutex<Option<i32>>,
+    linearizable_answered: AtomicUsize,
     way: watch::Sender<Way>,
     connections: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -53,8 +60,12 @@ impl Trouble {
 
     /// The insert arrives, and is said to have failed with a command error.
     pub(super) fn command_error(code: i32) -> Self {
-        let answer = doc! { "ok": 0.0, "code": code, "codeName": "", "errmsg": "as told to" };
-        Self { arrives: true, answer: Some(answer) }
+        Self { arrives: true, answer: Some(failure(code)) }
+    }
+
+    /// The insert is refused, and nothing is written.
+    pub(super) fn refused(code: i32) -> Self {
+        Self { arrives: false, ..Self::command_error(code) }
     }
 
     /// The insert arrives, and is not known to have reached a majority.
@@ -80,6 +91,8 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server: server.to_owned(),
             next_insert: Mutex::new(None),
+            linearizable: Mutex::new(None),
+            linearizable_answered: AtomicUsize::new(0),
             way,
             connections: Mutex::default(),
         });
@@ -101,6 +114,16 @@ impl Proxy {
 
     pub(super) fn trouble_next_insert(&self, trouble: Trouble) {
         *self.shared.next_insert.lock() = Some(trouble);
+    }
+
+    /// From now on linearizable reads are refused with a code, or answered by the server.
+    pub(super) fn answer_linearizable_reads(&self, code: Option<i32>) {
+        *self.shared.linearizable.lock() = code;
+    }
+
+    /// How many of them the server has answered.
+    pub(super) fn linearizable_reads_answered(&self) -> usize {
+        self.shared.linearizable_answered.load(Ordering::Relaxed)
     }
 
     /// From now on nothing gets through, or everything does again.
@@ -132,7 +155,16 @@ async fn connection(client: TcpStream, shared: &Shared) -> io::Result<()> {
             return Ok(());
         }
         let is_insert = request.windows(8).any(|bytes| bytes == b"\x02insert\0");
-        let trouble = if is_insert { shared.next_insert.lock().take() } else { None };
+        let trouble = if is_insert {
+            shared.next_insert.lock().take()
+        } else if request.windows(LINEARIZABLE.len()).any(|bytes| bytes == LINEARIZABLE) {
+            let refused = shared.linearizable.lock().map(Trouble::refused);
+            let answered = usize::from(refused.is_none());
+            shared.linearizable_answered.fetch_add(answered, Ordering::Relaxed);
+            refused
+        } else {
+            None
+        };
         let arrives = trouble.as_ref().is_none_or(|trouble| trouble.arrives);
         let mut answer = Vec::new();
         if arrives {
@@ -156,6 +188,10 @@ async fn message(from: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
     message.resize(length as usize, 0);
     from.read_exact(&mut message[4..]).await?;
     Ok(message)
+}
+
+fn failure(code: i32) -> Document {
+    doc! { "ok": 0.0, "code": code, "codeName": "", "errmsg": "as told to" }
 }
 
 /// The message that answers a request.

@@ -1,5 +1,7 @@
 //! The change stream: it only makes early what polling would bring.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -51,23 +53,17 @@ pub(super) async fn open(
 
 /// Keeps one stream open, and passes on what it says.
 pub(super) struct ChangeStreamWatcher {
-    changes: Collection<Document>,
-    writer: ObjectId,
-    hints: broadcast::Sender<CommitHint>,
+    pub(super) changes: Collection<Document>,
+    pub(super) writer: ObjectId,
+    pub(super) hints: broadcast::Sender<CommitHint>,
+    /// Says whether there is a stream.
+    pub(super) is_open: Arc<AtomicBool>,
 }
 
 impl ChangeStreamWatcher {
-    pub(super) fn new(
-        changes: Collection<Document>,
-        writer: ObjectId,
-        hints: broadcast::Sender<CommitHint>,
-    ) -> Self {
-        Self { changes, writer, hints }
-    }
-
-    /// Listens, and opens the stream again when it is lost, until it is aborted.
-    pub(super) async fn run(self, stream: EventStream) {
-        let mut stream = Some(stream);
+    /// Listens, and opens the stream again when it is lost or was refused, until it is
+    /// aborted: a server without streams may give way to one that has them.
+    pub(super) async fn run(self, mut stream: Option<EventStream>) {
         let mut pause = REOPEN[0];
         loop {
             if let Some(open) = stream.take() {
@@ -75,12 +71,16 @@ impl ChangeStreamWatcher {
                 if since.elapsed() > REOPEN[1] || lost_history(&error) {
                     pause = REOPEN[0];
                 }
+                self.is_open.store(false, Ordering::Relaxed);
                 tracing::debug!(%error, "change stream lost");
             }
             sleep(pause).await;
             pause = (pause * 2).min(REOPEN[1]);
             match open(&self.changes, self.writer).await {
-                Ok(opened) => stream = Some(opened),
+                Ok(opened) => {
+                    self.is_open.store(true, Ordering::Relaxed);
+                    stream = Some(opened);
+                }
                 Err(error) => tracing::debug!(%error, "change stream not opened"),
             }
         }

@@ -34,6 +34,7 @@ impl MongoStore {
             Err(InsertFailure::Duplicate) => {
                 Err(self.boundary.unavailable(what, "another write is not done yet"))
             }
+            Err(InsertFailure::NotPrimary(error)) => Err(error),
             Err(InsertFailure::Other(mut error)) => {
                 // It may simply be put again.
                 error.kind = StoreErrorKind::Unavailable;
@@ -105,11 +106,11 @@ impl MongoStore {
 
     /// Says that the chunk is in use, and that it stays; false where it is not stored.
     async fn touch_chunk(&self, realm: &str, id: ChunkId) -> StoreResult<bool> {
-        let touch = self.collections.chunks.update_one(
-            doc! { "_id": documents::chunk_id(realm, id) },
-            doc! { "$max": { "t": DateTime::now() }, "$unset": { "s": "", "u": "" } },
-        );
-        let touched = self.boundary.within("touch a chunk", touch.into_future()).await?;
+        let id = documents::chunk_id(realm, id);
+        let now = doc! { "$max": { "t": DateTime::now() }, "$unset": { "s": "", "u": "" } };
+        let chunks = &self.collections.chunks;
+        let touch = || chunks.update_one(doc! { "_id": &id }, now.clone()).into_future();
+        let touched = self.boundary.repeatable("touch a chunk", touch).await?;
         Ok(touched.matched_count > 0)
     }
 }

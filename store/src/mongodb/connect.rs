@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::future::IntoFuture;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ::mongodb::bson::oid::ObjectId;
@@ -17,6 +19,7 @@ use tokio::sync::broadcast;
 use super::change_stream;
 use super::errors::Boundary;
 use super::handle::{Collections, MongoStore};
+use super::linearizable_reads::LinearizableReads;
 use crate::commit_hint::HINT_QUEUE;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::store::Guarantees;
@@ -44,10 +47,10 @@ impl Default for MongoOptions {
 
 const STANDALONE: &str = "MongoDB runs as a standalone server: a write is acknowledged by one \
      server, and lost with its disk; use a replica set.";
-const NO_LINEARIZABLE_READS: &str = "The MongoDB server cannot read linearizably: a head is \
+pub(super) const NO_LINEARIZABLE_READS: &str = "The MongoDB server cannot read linearizably: a head is \
      confirmed by a plain read, which a deposed primary may answer wrongly.";
-const NO_CHANGE_STREAMS: &str = "The MongoDB server has no change streams: what other gateways \
-     write is noticed by polling, up to a second later.";
+pub(super) const NO_CHANGE_STREAM: &str = "No change stream is open at the MongoDB server: what \
+     other gateways write is noticed by polling, up to a second later.";
 
 impl MongoStore {
     /// Connects to the deployment that a connection string names.
@@ -70,7 +73,6 @@ impl MongoStore {
         let topology = collections.database.run_command(doc! { "isMaster": 1 });
         let topology = boundary.within("cannot connect", topology.into_future()).await?;
         collections.create_indexes(&boundary).await?;
-        let linearizable = reads_linearizably(&collections, &boundary).await;
         let writer = ObjectId::new();
         let (hints, _) = broadcast::channel(HINT_QUEUE);
         let stream = boundary
@@ -81,12 +83,6 @@ impl MongoStore {
         let mut warnings = Vec::new();
         if is_standalone(&topology) {
             warnings.push(STANDALONE.to_owned());
-        }
-        if !linearizable {
-            warnings.push(NO_LINEARIZABLE_READS.to_owned());
-        }
-        if stream.is_err() {
-            warnings.push(NO_CHANGE_STREAMS.to_owned());
         }
         let durability = if is_standalone(&topology) {
             "An acknowledged write is in the journal of one MongoDB server."
@@ -99,25 +95,28 @@ impl MongoStore {
             shared: true,
             warnings,
         };
-        let watching = stream.ok().map(|stream| {
-            let watcher = change_stream::ChangeStreamWatcher::new(
-                collections.changes.clone(),
-                writer,
-                hints.clone(),
-            );
-            tokio::spawn(watcher.run(stream))
-        });
-        Ok(Self {
+        let stream_is_open = Arc::new(AtomicBool::new(stream.is_ok()));
+        let watcher = change_stream::ChangeStreamWatcher {
+            changes: collections.changes.clone(),
+            writer,
+            hints: hints.clone(),
+            is_open: Arc::clone(&stream_is_open),
+        };
+        let watching = tokio::spawn(watcher.run(stream.ok()));
+        let store = Self {
             client,
             collections,
             boundary,
-            linearizable,
+            linearizable: LinearizableReads::default(),
             guarantees,
             writer,
             tails: Mutex::new(HashMap::new()),
             hints,
             watching,
-        })
+            stream_is_open,
+        };
+        store.try_linearizable_reads().await;
+        Ok(store)
     }
 }
 
@@ -187,6 +186,9 @@ async fn client_options(uri: &str, options: &MongoOptions) -> StoreResult<Client
         }
     };
     client.app_name.get_or_insert_with(|| "vdom".to_owned());
+    // The answer to a second try says nothing of the first: it may be a refusal while the
+    // first stands. So each try is ours, and each answer is about it alone.
+    client.retry_writes = Some(false);
     client.server_selection_timeout = Some(options.connect_timeout);
     client.connect_timeout = Some(options.connect_timeout);
     Ok(client)
@@ -202,14 +204,4 @@ fn without_credentials(uri: &str) -> &str {
 
 fn is_standalone(topology: &Document) -> bool {
     topology.get_str("setName").is_err() && topology.get_str("msg").ok() != Some("isdbgrid")
-}
-
-async fn reads_linearizably(collections: &Collections, boundary: &Boundary) -> bool {
-    let probe = collections
-        .changes
-        .find_one(doc! { "_id": "probe" })
-        .read_concern(ReadConcern::linearizable())
-        .max_time(boundary.deadline.min(Duration::from_secs(2)));
-    let probe = boundary.within("cannot read linearizably", probe.into_future()).await;
-    probe.inspect_err(|error| tracing::warn!(%error, "no linearizable reads")).is_ok()
 }

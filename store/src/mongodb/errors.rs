@@ -14,6 +14,9 @@ const DUPLICATE_KEY: i32 = 11000;
 /// stepped down, time limit exceeded, recovering.
 const OUTCOME_UNKNOWN: [i32; 8] = [50, 64, 91, 189, 11600, 11601, 11602, 13436];
 
+/// The server is not the primary, or no longer: it has written nothing.
+const NOT_PRIMARY: [i32; 2] = [10107, 13435];
+
 /// The edge between the driver's world and ours.
 #[derive(Clone, Debug)]
 pub(super) struct Boundary {
@@ -26,6 +29,8 @@ pub(super) struct Boundary {
 pub(super) enum InsertFailure {
     /// Something stands under that `_id`, committed or not.
     Duplicate,
+    /// Another server is the primary, or will be; nothing was written.
+    NotPrimary(StoreError),
     Other(StoreError),
 }
 
@@ -43,6 +48,25 @@ impl Boundary {
         }
     }
 
+    /// Awaits a write that may be repeated as it is: once more where the server was not the
+    /// primary any more, or the way to it was lost.
+    pub(super) async fn repeatable<T, F>(
+        &self,
+        what: &str,
+        operation: impl Fn() -> F,
+    ) -> StoreResult<T>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let both = async {
+            match operation().await {
+                Err(error) if is_of_the_server(&error.kind) => operation().await,
+                answer => answer,
+            }
+        };
+        self.within(what, both).await
+    }
+
     /// Awaits an insert; nobody knows what became of it when the answer is lost.
     pub(super) async fn insert<T>(
         &self,
@@ -57,6 +81,9 @@ impl Boundary {
         Err(match &*error.kind {
             ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == DUPLICATE_KEY => {
                 InsertFailure::Duplicate
+            }
+            kind if code_of(kind).is_some_and(|code| NOT_PRIMARY.contains(&code)) => {
+                InsertFailure::NotPrimary(self.unavailable(what, kind))
             }
             kind if is_refusal(kind) => InsertFailure::Other(self.unavailable(what, kind)),
             kind => InsertFailure::Other(self.unknown(what, kind)),
@@ -82,13 +109,31 @@ impl Boundary {
 
 /// Whether the failure says for certain that nothing was written.
 fn is_refusal(kind: &ErrorKind) -> bool {
+    match code_of(kind) {
+        Some(code) => !OUTCOME_UNKNOWN.contains(&code),
+        None => matches!(
+            kind,
+            ErrorKind::ServerSelection { .. }
+                | ErrorKind::Authentication { .. }
+                | ErrorKind::InvalidArgument { .. }
+                | ErrorKind::DnsResolve { .. }
+        ),
+    }
+}
+
+/// Whether another try may find a server that can.
+fn is_of_the_server(kind: &ErrorKind) -> bool {
+    match code_of(kind) {
+        Some(code) => NOT_PRIMARY.contains(&code) || OUTCOME_UNKNOWN.contains(&code),
+        None => matches!(kind, ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. }),
+    }
+}
+
+/// The code of a command, or of the one write in it, that failed.
+fn code_of(kind: &ErrorKind) -> Option<i32> {
     match kind {
-        ErrorKind::Write(WriteFailure::WriteError(error)) => !OUTCOME_UNKNOWN.contains(&error.code),
-        ErrorKind::Command(error) => !OUTCOME_UNKNOWN.contains(&error.code),
-        ErrorKind::ServerSelection { .. }
-        | ErrorKind::Authentication { .. }
-        | ErrorKind::InvalidArgument { .. }
-        | ErrorKind::DnsResolve { .. } => true,
-        _ => false,
+        ErrorKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
+        ErrorKind::Command(error) => Some(error.code),
+        _ => None,
     }
 }

@@ -1,6 +1,8 @@
 //! What a connected store holds.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ::mongodb::bson::Document;
 use ::mongodb::bson::oid::ObjectId;
@@ -10,6 +12,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use super::errors::Boundary;
+use super::linearizable_reads::LinearizableReads;
 use crate::commit_hint::CommitHint;
 use crate::log::LogId;
 use crate::log_chain::LogTail;
@@ -20,15 +23,17 @@ pub struct MongoStore {
     pub(super) client: Client,
     pub(super) collections: Collections,
     pub(super) boundary: Boundary,
-    /// Reads of the next number are linearizable, because the server can.
-    pub(super) linearizable: bool,
+    pub(super) linearizable: LinearizableReads,
+    /// What holds as long as the deployment is what it was at the start.
     pub(super) guarantees: Guarantees,
     /// Marks the batches of this process, which are no news to it.
     pub(super) writer: ObjectId,
     /// The ends of logs, as far as they are known to be committed.
     pub(super) tails: Mutex<HashMap<LogId, LogTail>>,
     pub(super) hints: broadcast::Sender<CommitHint>,
-    pub(super) watching: Option<JoinHandle<()>>,
+    pub(super) watching: JoinHandle<()>,
+    /// Whether a change stream is open.
+    pub(super) stream_is_open: Arc<AtomicBool>,
 }
 
 /// The collections, with majority reads and writes.
@@ -43,8 +48,6 @@ pub(super) struct Collections {
 
 impl Drop for MongoStore {
     fn drop(&mut self) {
-        if let Some(watching) = &self.watching {
-            watching.abort();
-        }
+        self.watching.abort();
     }
 }

@@ -62,6 +62,13 @@ impl MongoStore {
             match self.boundary.insert(what, insert).await {
                 Ok(_) => break,
                 Err(InsertFailure::Other(error)) => return Err(error),
+                Err(InsertFailure::NotPrimary(error)) if Instant::now() >= give_up => {
+                    return Err(error);
+                }
+                Err(InsertFailure::NotPrimary(_)) => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    continue;
+                }
                 Err(InsertFailure::Duplicate) => {}
             }
             // What is there may still roll back; only a majority has the last word.
@@ -175,17 +182,40 @@ impl MongoStore {
 
     pub(super) async fn is_free(&self, log: LogId, number: u64) -> StoreResult<bool> {
         let id = documents::batch_id(log, number);
-        let mut find = self
-            .collections
-            .changes
-            .find_one(doc! { "_id": id })
-            .projection(doc! { "_id": 1 })
-            .max_time(self.boundary.deadline);
-        if self.linearizable {
-            find = find.read_concern(ReadConcern::linearizable());
+        let find = || {
+            self.collections
+                .changes
+                .find_one(doc! { "_id": &id })
+                .projection(doc! { "_id": 1 })
+                .max_time(self.boundary.deadline)
+        };
+        let what = "confirm the head";
+        if self.linearizable.are_due() {
+            let find = find().read_concern(ReadConcern::linearizable());
+            let found = self.boundary.within(what, async {
+                let found = find.await;
+                match &found {
+                    Ok(_) => self.linearizable.answered(),
+                    Err(error) if self.linearizable.failed(error) => return Ok(None),
+                    Err(_) => {}
+                }
+                found.map(Some)
+            });
+            if let Some(found) = found.await? {
+                return Ok(found.is_none());
+            }
         }
-        let found = self.boundary.within("confirm the head", find.into_future()).await?;
+        let found = self.boundary.within(what, find().into_future()).await?;
         Ok(found.is_none())
+    }
+
+    /// Finds out whether the server reads linearizably; a server that cannot say so now is
+    /// asked by the next confirmation.
+    pub(super) async fn try_linearizable_reads(&self) {
+        let none = LogId([0; 32]);
+        if let Err(error) = self.is_free(none, 1).await {
+            tracing::debug!(%error, "whether reads are linearizable is not known yet");
+        }
     }
 
     pub(super) async fn batches_at(
@@ -254,11 +284,10 @@ impl MongoStore {
             }
             let batch = batch.into_compacted(manifest.clone());
             let (small, large) = documents::contents(&batch.encode()?);
-            let update = self
-                .collections
-                .changes
-                .update_one(doc! { "_id": &id }, doc! { "$set": small, "$unset": large });
-            self.boundary.within(what, update.into_future()).await?;
+            let compact = doc! { "$set": small, "$unset": large };
+            let changes = &self.collections.changes;
+            let update = || changes.update_one(doc! { "_id": &id }, compact.clone()).into_future();
+            self.boundary.repeatable(what, update).await?;
         }
         Ok(())
     }

@@ -68,6 +68,7 @@ impl MongoStore {
                 match self.boundary.insert("stage a chunk", insert).await {
                     Ok(_) => return Ok(()),
                     Err(InsertFailure::Duplicate) => continue,
+                    Err(InsertFailure::NotPrimary(error)) => return Err(error),
                     Err(InsertFailure::Other(mut error)) => {
                         // It may simply be staged again.
                         error.kind = StoreErrorKind::Unavailable;
